@@ -1,0 +1,66 @@
+"""What all commands share at the edge: errors as sentences, exit codes, logging, progress."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from splade_anserini.errors import SpladeAnseriniError
+
+type Progress = Callable[[int], None]
+"""Called with the number of items that were just done."""
+
+
+def silent(_: int) -> None:
+    """Report progress to nobody."""
+
+
+def stage(command: Callable[..., None]) -> typer.Typer:
+    """Wrap one command function as an application: the `python -m splade_anserini.<stage>` way in."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(command)
+    return app
+
+
+def run(command: Callable[..., None]) -> None:
+    """Run one stage as a program."""
+    with errors_as_sentences():
+        stage(command)()
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Print this package's errors without a traceback and leave with their exit code."""
+    logging.basicConfig(level=os.environ.get("SPLADE_ANSERINI_LOG", "WARNING"), format="%(levelname)s: %(message)s")
+    try:
+        yield
+    except SpladeAnseriniError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (… | head): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None, unit: str) -> Iterator[Progress]:
+    """Show a bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) as bar:
+
+        def advance(done: int) -> Any:
+            bar.update(done)
+
+        yield advance

@@ -1,0 +1,68 @@
+"""The seam between texts and vectors, and its executable specification."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from splade_anserini.fingerprints import fingerprint_of_bytes, fingerprint_of_vocabulary
+from splade_anserini.manifests import EncoderIdentity
+from splade_anserini.records import SparseVector
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Texts → sparse vectors. Safe to share between threads."""
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """Fingerprints of what encodes, for manifests."""
+        ...
+
+    @property
+    def max_length(self) -> int:
+        """Where texts are cut, in tokens, special tokens counted."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> list[SparseVector]:
+        """Return one vector per text, in order; a text without any active entry has an empty one.
+
+        A text's vector does not depend on the texts beside it.
+        """
+        ...
+
+
+class DictionaryEncoder:
+    """An encoder that knows each word's expansion by heart: the weights of a text are the maxima over its words."""
+
+    def __init__(self, expansions: Mapping[str, SparseVector], *, max_length: int = 256) -> None:
+        self._expansions = expansions
+        self._max_length = max_length
+        contents = sorted((word, sorted(vector.items())) for word, vector in expansions.items())
+        self._identity = EncoderIdentity(
+            name="dictionary",
+            weights=fingerprint_of_bytes(repr(contents).encode()),
+            tokenizer=fingerprint_of_bytes(b"str.split"),
+            vocabulary=fingerprint_of_vocabulary(sorted({token for _, vector in contents for token, _ in vector})),
+            pooling="max",
+            precision="fp32",
+        )
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        """Fingerprints of the dictionary."""
+        return self._identity
+
+    @property
+    def max_length(self) -> int:
+        """Words of a text that are read."""
+        return self._max_length
+
+    def encode(self, texts: Sequence[str]) -> list[SparseVector]:
+        """Look each word up and keep the greatest weight of every entry."""
+        return [self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> SparseVector:
+        vector: dict[str, float] = {}
+        for word in text.split()[: self._max_length]:
+            for token, weight in self._expansions.get(word, {}).items():
+                vector[token] = max(weight, vector.get(token, 0.0))
+        return vector

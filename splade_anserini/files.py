@@ -1,0 +1,128 @@
+"""Files and directories that appear whole or not at all, and never under two writers."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from splade_anserini.errors import OutputError
+
+PARTIAL = ".partial"
+"""The suffix of a file that is still being written. Nothing reads such a file."""
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says of `path` into an `OutputError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise OutputError(
+                f"The disk is full: {path} could not be written.",
+                do="Free some space, or choose another place, and run the same command again.",
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise OutputError(f"{path} cannot be written: {error.strerror}.", do="Choose another place.") from error
+        if error.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
+            raise OutputError(
+                f"{path} cannot be written: a file or directory is in the way ({error.strerror}).",
+                do="Choose another place.",
+            ) from error
+        raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open `path` for binary writing; it appears, whole and on disk, when the block ends without an error.
+
+    Raises `OutputError` when the disk is full or the place cannot be written.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+            sync_directory(path.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a new directory beside `path`, which takes its place when the block ends without an error.
+
+    With `replace` a directory that stands there gives way; without it, one that is not empty is an `OutputError`.
+    """
+    with output_errors(path):
+        if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
+            raise OutputError(f"{path} exists already.", do="Choose another place, or remove it first.")
+        partial = path.with_name(path.name + PARTIAL)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with directory_lock(path.parent, name=f".{path.name}.lock"):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            try:
+                yield partial
+                for file in partial.rglob("*"):
+                    if file.is_file():
+                        _sync(file)
+                if path.exists():
+                    shutil.rmtree(path)
+                partial.replace(path)
+                sync_directory(path.parent)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+
+
+@contextmanager
+def directory_lock(directory: Path, *, name: str = ".lock") -> Iterator[None]:
+    """Hold `directory` alone; the lock goes with the process, also when it is killed.
+
+    Raises `OutputError` when another process holds it.
+    """
+    lock = directory / name
+    with output_errors(lock), _locked(lock):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(lock: Path) -> Iterator[None]:
+    while True:
+        with lock.open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"Another process is writing to {lock.parent}.", do="Wait for it, or choose another place."
+                ) from error
+            # The last holder removes its file: what was locked must still be what the name says.
+            if lock.exists() and lock.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                yield
+                return
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` survive a power cut."""
+    _sync(directory)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,34 @@
+"""SHA-256 fingerprints: the same weights, tokenizer or vocabulary, whatever they are called."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def fingerprint_of_bytes(*parts: bytes) -> str:
+    """Return the SHA-256 of the parts, each after its length, so that no two divisions agree."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def fingerprint_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint_of_vocabulary(tokens: Sequence[str]) -> str:
+    """Return the fingerprint of the tokens in the order of their ids."""
+    return fingerprint_of_bytes(*(token.encode() for token in tokens))
+
+
+def fingerprint_of_arrays(arrays: Iterable[tuple[str, str, tuple[int, ...], bytes]]) -> str:
+    """Return the fingerprint of named arrays, each as (name, dtype, shape, bytes), in any order."""
+    parts = (
+        fingerprint_of_bytes(name.encode(), dtype.encode(), repr(shape).encode(), data)
+        for name, dtype, shape, data in arrays
+    )
+    return fingerprint_of_bytes(*(part.encode() for part in sorted(parts)))

@@ -1,0 +1,45 @@
+"""The nouns: what crosses the borders between the rooms of this package, and nothing else does.
+
+A run's lines and judgements are `ir_measures.ScoredDoc` and `ir_measures.Qrel`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+type SparseVector = Mapping[str, float]
+"""Token → weight > 0: log(1 + ReLU(logit)), pooled over the text (SPLADE v2, section 3)."""
+
+type ImpactVector = Mapping[str, int]
+"""Token → impact ≥ 1: the quantized weight, which Lucene stores as a term frequency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a corpus."""
+
+    id: str
+    title: str
+    text: str
+
+    @property
+    def contents(self) -> str:
+        """The title, if any, before the text: what an encoder reads."""
+        return f"{self.title} {self.text}" if self.title and self.text else self.title or self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One topic."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImpactDocument:
+    """A document as Lucene indexes it: Anserini's pseudo-document. The vector may be empty."""
+
+    id: str
+    vector: ImpactVector
+    contents: str = ""
+    """The text it was made from, for people to read; Lucene does not search it."""
