@@ -1,0 +1,36 @@
+"""The only place that knows Java: index writers, searchers and the virtual machine that they share."""
+
+from typing import Any
+
+from splade_anserini.lucene.bm25 import search_bm25
+from splade_anserini.lucene.counting import count_index
+from splade_anserini.lucene.java import JavaRuntime, find_java
+from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.pyserini_searcher import PyseriniImpactSearcher
+from splade_anserini.lucene.searcher import BruteForceSearcher, Searcher
+from splade_anserini.lucene.writer import IndexOptions, anserini_version, build_bm25_index, write_impact_index
+
+__all__ = [
+    "BruteForceSearcher",
+    "IndexOptions",
+    "JavaRuntime",
+    "LuceneImpactSearcher",
+    "PyseriniImpactSearcher",
+    "Searcher",
+    "anserini_version",
+    "build_bm25_index",
+    "count_index",
+    "find_java",
+    "search_bm25",
+    "start_jvm",
+    "write_impact_index",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Hand out Pyserini's class; importing it takes seconds, so it waits until it is wanted."""
+    if name == "LuceneImpactSearcher":
+        from splade_anserini.lucene.pyserini_searcher import impact_searcher_class
+
+        return impact_searcher_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,79 @@
+"""Searches an impact index through Pyserini's own LuceneImpactSearcher."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from itertools import batched
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splade_anserini.lucene.chatter import captured_chatter
+from splade_anserini.lucene.counting import opened_index
+from splade_anserini.lucene.failures import java_errors
+from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.records import ImpactVector
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+_BATCH = 16
+"""Queries for each thread whose results are held at once."""
+
+
+def impact_searcher_class() -> Any:
+    """Return Pyserini's LuceneImpactSearcher, in our virtual machine and without a limit on the terms of a query."""
+    start_jvm()
+    from jnius import autoclass
+    from pyserini.search.lucene import LuceneImpactSearcher
+
+    # By default, a query of more than 1,024 terms is refused.
+    autoclass("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(2**31 - 1)
+    return LuceneImpactSearcher
+
+
+class PyseriniImpactSearcher:
+    """A `Searcher` over a Lucene impact index. Safe to share between threads; they take turns."""
+
+    def __init__(self, index: Path, threads: int = 1) -> None:
+        with opened_index(index):
+            self._index = index
+        self._threads = threads
+        self._turn = threading.Lock()
+        self._encoder = _LookUp()
+        with java_errors(f"opening {index}"), captured_chatter():
+            # min_idf: terms that all documents have, whose idf is 0, count like any other.
+            self._searcher = impact_searcher_class()(str(index.absolute()), self._encoder, min_idf=-1)
+
+    def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+        """Search in batches, one query a thread. An empty query finds nothing, and Java is not asked."""
+        for batch in batched(queries.items(), _BATCH * self._threads):
+            vectors = {query_id: vector for query_id, vector in batch if vector}
+            found = self._search(vectors, hits) if vectors else {}
+            for query_id, _ in batch:
+                yield query_id, found.get(query_id, [])
+
+    def close(self) -> None:
+        """Close the index."""
+        self._searcher.close()
+
+    def _search(self, vectors: Mapping[str, ImpactVector], hits: int) -> "dict[str, list[ScoredDoc]]":
+        from ir_measures import ScoredDoc
+
+        ids = list(vectors)
+        with self._turn, java_errors(f"searching {self._index}"):
+            self._encoder.vectors = vectors
+            found = self._searcher.batch_search(ids, ids, k=hits, threads=self._threads)
+            # Anserini lowers tied scores by millionths, as far as float32 can tell: true scores are whole numbers.
+            return {
+                query_id: [ScoredDoc(query_id, hit.docid, float(round(hit.score))) for hit in ranked]
+                for query_id, ranked in found.items()
+            }
+
+
+class _LookUp:
+    """The query encoder that Pyserini asks: a query's text is its id, its vector is known."""
+
+    def __init__(self) -> None:
+        self.vectors: Mapping[str, ImpactVector] = {}
+
+    def encode(self, text: str) -> ImpactVector:
+        return self.vectors[text]

@@ -1,0 +1,127 @@
+"""Builds Lucene indexes with Anserini's IndexCollection, inside the virtual machine of this process."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from splade_anserini.console import Progress, silent
+from splade_anserini.lucene.chatter import captured_chatter
+from splade_anserini.lucene.failures import explained, java_errors
+from splade_anserini.lucene.jvm import start_jvm
+
+_TAIL = 5
+"""Lines of Anserini's complaints that go into an error's message."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How an impact index is built."""
+
+    threads: int = 1
+    """Anserini gives each thread a file."""
+    optimize: bool = False
+    """Merge into one segment at the end: slower to build, faster to search."""
+    memory: int | None = None
+    """Megabytes that Lucene gathers before it writes; None for a quarter of Java's heap, at most 2,048."""
+    store_text: bool = False
+    """Keep each record as it was, for `searcher.doc(id).raw()`."""
+    store_docvectors: bool = False
+    """Keep each document's terms, for feedback methods."""
+
+
+def write_impact_index(documents: Path, index: Path, options: IndexOptions, progress: Progress = silent) -> None:
+    """Index the impact pseudo-documents in and below the directory `documents`, reporting documents to `progress`.
+
+    Records that Anserini cannot read are lost without an error: count before and after.
+    """
+    settings = {
+        "collectionClass": "JsonVectorCollection",
+        "generatorClass": "DefaultLuceneDocumentGenerator",
+        "input": str(documents.absolute()),
+        "index": str(index.absolute()),
+        "threads": options.threads,
+        "memoryBuffer": options.memory,
+        "impact": True,
+        "pretokenized": True,
+        "optimize": options.optimize,
+        "storeRaw": options.store_text,
+        "storeDocvectors": options.store_docvectors,
+    }
+    _index_collection(settings, progress)
+
+
+def build_bm25_index(documents: Path, index: Path, threads: int = 1, progress: Progress = silent) -> None:
+    """Index the text of the JSON files in `documents`, records of "id" and "contents", with Anserini's analysis."""
+    settings = {
+        "collectionClass": "JsonCollection",
+        "generatorClass": "DefaultLuceneDocumentGenerator",
+        "input": str(documents.absolute()),
+        "index": str(index.absolute()),
+        "threads": threads,
+        "memoryBuffer": None,
+        "optimize": True,
+    }
+    _index_collection(settings, progress)
+
+
+def anserini_version() -> str:
+    """Return the name and version of what writes the index: "Anserini 2.2.0"."""
+    import os
+
+    from splade_anserini.lucene.jvm import anserini_jar
+
+    return f"Anserini {anserini_jar(os.environ).name.removeprefix('anserini-').removesuffix('-fatjar.jar')}"
+
+
+def _index_collection(settings: dict[str, Any], progress: Progress) -> None:
+    start_jvm()
+    from jnius import autoclass
+
+    doing = f"indexing {settings['input']}"
+    arguments = autoclass("io.anserini.index.IndexCollection$Args")()
+    for name, value in settings.items():
+        setattr(arguments, name, value or _default_memory() if name == "memoryBuffer" else value)
+    with captured_chatter() as chatter:
+        try:
+            with java_errors(doing):
+                indexer = autoclass("io.anserini.index.IndexCollection")(arguments)
+                _watch(indexer, progress)
+        except Exception as error:
+            complaints = [line for line in chatter().splitlines() if line.startswith(("ERROR", "FATAL", "java."))]
+            if not complaints:
+                raise
+            raise explained(doing, f"{error}\n" + "\n".join(complaints[-_TAIL:]), chatter()) from error
+
+
+def _watch(indexer: Any, progress: Progress) -> None:
+    """Run the indexer beside this thread, which reports its progress and hears Ctrl-C."""
+    outcome: list[BaseException] = []
+    worker = threading.Thread(target=_run, args=(indexer.run, outcome), daemon=True)
+    worker.start()
+    indexed, seen = indexer.getCounters().indexed, 0
+    while worker.is_alive():
+        worker.join(timeout=0.1)
+        now = indexed.get()
+        progress(now - seen)
+        seen = now
+    if outcome:
+        raise outcome[0]
+
+
+def _run(task: Callable[[], None], outcome: list[BaseException]) -> None:
+    import jnius
+
+    try:
+        task()
+    except BaseException as error:  # raised again in the thread that waits
+        outcome.append(error)
+    finally:
+        jnius.detach()
+
+
+def _default_memory() -> int:
+    from jnius import autoclass
+
+    return int(min(2048, autoclass("java.lang.Runtime").getRuntime().maxMemory() // 2**20 // 4))
