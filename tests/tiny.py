@@ -4,6 +4,7 @@ Special tokens have BERT's ids (0, 100 to 103, after them the vocabulary). Embed
 low, so that a text of a few words activates about a tenth of the entries.
 """
 
+import inspect
 import string
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def tiny_vocabulary() -> list[str]:
     return list(dict.fromkeys([*special, *letters, *inner, *WORDS.split()]))
 
 
-def tiny_tokenizer() -> Any:
+def tiny_tokenizer(*, token_types: bool = True) -> Any:
     """Return a fast WordPiece tokenizer over the tiny vocabulary, lower-casing as BERT's does."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -56,6 +57,7 @@ def tiny_tokenizer() -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=512,
+        model_input_names=["input_ids", *(["token_type_ids"] if token_types else []), "attention_mask"],
         pad_token="[PAD]",
         unk_token="[UNK]",
         cls_token="[CLS]",
@@ -102,17 +104,9 @@ def tiny_distilbert_checkpoint(directory: Path, *, seed: int = 0) -> Path:
 
 def _save(model: Any, directory: Path) -> Path:
     model.save_pretrained(directory)
-    tokenizer = tiny_tokenizer()
-    if "token_type_ids" not in _inputs(model):
-        tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    tokenizer.save_pretrained(directory)
+    takes = inspect.signature(model.forward).parameters
+    tiny_tokenizer(token_types="token_type_ids" in takes).save_pretrained(directory)
     return directory
-
-
-def _inputs(model: Any) -> set[str]:
-    import inspect
-
-    return set(inspect.signature(model.forward).parameters)
 
 
 def _fill(model: Any, seed: int, *, bias: str) -> None:
