@@ -48,6 +48,10 @@ def errors_as_sentences() -> Iterator[None]:
         # The reader of our output has gone (… | head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # The last resort: a file that cannot be read or written, and no room knew more about it.
+        sys.stderr.write(f"error: {error.filename or 'a file'}: {error.strerror or error}.\n")
+        sys.exit(2)
 
 
 @contextmanager

@@ -17,23 +17,28 @@ PARTIAL = ".partial"
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of `path` into an `OutputError` that says what to do."""
+    """Turn what the system says of `path` into an `OutputError` that says what to do.
+
+    An error that names a file elsewhere passes: it is not about this output.
+    """
     try:
         yield
     except OSError as error:
+        if error.filename is not None and not Path(os.fsdecode(error.filename)).is_relative_to(path.parent):
+            raise
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise OutputError(
                 f"The disk is full: {path} could not be written.",
                 do="Free some space, or choose another place, and run the same command again.",
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise OutputError(f"{path} cannot be written: {error.strerror}.", do="Choose another place.") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
             raise OutputError(
                 f"{path} cannot be written: a file or directory is in the way ({error.strerror}).",
                 do="Choose another place.",
             ) from error
-        raise
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.", do="Choose another place."
+        ) from error
 
 
 @contextmanager

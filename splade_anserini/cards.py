@@ -1,0 +1,139 @@
+"""Cards: TOML files that describe an encoder or an index, and how a name on the command line finds one."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
+
+from splade_anserini.errors import InputError
+from splade_anserini.manifests import Model, Pooling
+from splade_anserini.resources import encoders_home, indexes_home
+
+type RecipeValue = str | int | float | bool
+
+
+class EncoderCard(Model):
+    """Describes an encoder: where its weights are and how it is used."""
+
+    name: str
+    description: str
+    license: str
+    source: str
+    """A directory beside the card, or a Hugging Face model id."""
+    pooling: Pooling = "max"
+    scale: float = pydantic.Field(default=100.0, gt=0)
+    max_length: int = pydantic.Field(default=256, gt=2)
+    query_max_length: int = pydantic.Field(default=256, gt=2)
+    recipe: dict[str, RecipeValue] = pydantic.Field(default_factory=dict)
+    """How it was made, in words and numbers, for those who make it again."""
+
+
+class IndexCard(Model):
+    """Describes an index: what it is built from, and the scores to expect of it."""
+
+    name: str
+    description: str
+    corpus: str
+    encoder: str
+    topics: str
+    qrels: str
+    hits: int = 1000
+    expected: dict[str, float] = pydantic.Field(default_factory=dict)
+    """Measure → value."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSource:
+    """Where an encoder's name led to."""
+
+    name: str
+    location: str
+    """A directory, or a Hugging Face model id."""
+    card: EncoderCard | None = None
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether it is an exported encoder, which runs without torch."""
+        return (Path(self.location) / "model.onnx").is_file()
+
+
+def read_card[C: Model](path: Path, kind: type[C]) -> C:
+    """Parse a card. Raises `InputError` when it is missing, no TOML, or lacks a field."""
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no card at {path}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a TOML file: {error}.") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{path}: {where}: {first['msg']}.", expected=f"the fields of an {kind.__name__}, see docs/cards.md"
+        ) from error
+
+
+def find_encoder(name: str) -> EncoderSource:
+    """Resolve a card's name, a path to a card or an encoder directory, or a Hugging Face model id, in this order.
+
+    Raises `InputError` when the name looks like a path and nothing is there.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        return _from_card(path)
+    for home in _homes(encoders_home()):
+        card = home / f"{name}.toml"
+        if card.is_file():
+            return _from_card(card)
+    for directory in [path, *(home / name for home in _homes(encoders_home()))]:
+        if (directory / "model.onnx").is_file() or (directory / "config.json").is_file():
+            return EncoderSource(name=directory.resolve().name, location=str(directory))
+    if path.exists():
+        raise InputError(
+            f"{name} is no encoder.",
+            expected="a directory with model.onnx (as export writes it) or config.json (a Hugging Face checkpoint)",
+        )
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"There is no encoder at {name}.", do=f"Cards at hand: {', '.join(known_encoders())}.")
+    return EncoderSource(name=name, location=name)
+
+
+def known_encoders() -> list[str]:
+    """Names of the cards within reach."""
+    return sorted({card.stem for home in _homes(encoders_home()) for card in home.glob("*.toml")})
+
+
+def resolve_index(name: str) -> Path:
+    """Return the directory of an index: a directory as it is, or the one beside the card of that name."""
+    if Path(name).is_dir():
+        return Path(name)
+    path = Path(name)
+    cards = [path] if path.suffix == ".toml" else [home / f"{name}.toml" for home in _homes(indexes_home())]
+    for card in cards:
+        if card.is_file():
+            found = read_card(card, IndexCard)
+            built = card.parent / found.name
+            if built.is_dir():
+                return built
+            raise InputError(
+                f"The index {found.name} is described by {card} but has not been built.",
+                do=f"Encode {found.corpus} with {found.encoder}, and index it with --index {built}.",
+            )
+    names = sorted({card.stem for home in _homes(indexes_home()) for card in home.glob("*.toml")})
+    raise InputError(
+        f"There is no index at {name}.",
+        expected="a directory that `splade-anserini index` wrote, or the name of an index card",
+        do=f"Cards at hand: {', '.join(names) or 'none'}.",
+    )
+
+
+def _homes(package_home: Path) -> list[Path]:
+    # The working directory's own encoders/ or indexes/ first: that is where a user's cards and artefacts land.
+    return [Path.cwd() / package_home.name, package_home]
+
+
+def _from_card(path: Path) -> EncoderSource:
+    card = read_card(path, EncoderCard)
+    beside = path.parent / card.source
+    return EncoderSource(name=card.name, location=str(beside) if beside.is_dir() else card.source, card=card)

@@ -1,0 +1,24 @@
+"""Texts → sparse vectors → impacts. Importing this package loads neither torch nor onnxruntime."""
+
+from splade_anserini.encoding.document import SpladeDocumentEncoder
+from splade_anserini.encoding.opening import EncoderOptions, default_scale, open_encoder, open_query_encoder
+from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
+from splade_anserini.encoding.quantization import impact, keep_strongest, parse_scale, quantize
+from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder
+
+__all__ = [
+    "DictionaryEncoder",
+    "Encoder",
+    "EncoderOptions",
+    "ImpactQueryEncoder",
+    "OnnxQueryEncoder",
+    "SpladeDocumentEncoder",
+    "TorchQueryEncoder",
+    "default_scale",
+    "impact",
+    "keep_strongest",
+    "open_encoder",
+    "open_query_encoder",
+    "parse_scale",
+    "quantize",
+]

@@ -1,0 +1,132 @@
+"""Exported encoders, run by onnxruntime: no torch, no transformers."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from tokenizers import Encoding, Tokenizer
+
+from splade_anserini.encoding.tokenized import TokenizedEncoder, Weights, padded
+from splade_anserini.errors import InputError
+from splade_anserini.fingerprints import fingerprint_of_file
+from splade_anserini.machine import cores
+from splade_anserini.manifests import EncoderManifest, read_manifest
+
+
+class OnnxEncoder(TokenizedEncoder):
+    """The encoder in a directory that `export` wrote.
+
+    Batches run side by side on `threads` threads, one core each. An int8 encoder takes one text at a time: dynamic
+    quantization reads the range of its activations off the whole batch, so texts would change their neighbours.
+
+    Raises `InputError` when the directory is no encoder, or onnxruntime cannot run it on `device`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        max_length: int | None = None,
+        device: str = "auto",
+        batch_size: int = 32,
+        threads: int = 0,
+    ) -> None:
+        manifest = _manifest(directory)
+        identity = manifest.identity
+        self._threads = threads or cores()
+        self._session = _session(directory / "model.onnx", device)
+        self._inputs = [tensor.name for tensor in self._session.get_inputs()]
+        tokenizer = _tokenizer(directory / "tokenizer.json")
+        size = self._session.get_outputs()[0].shape[-1]
+        super().__init__(
+            identity,
+            tokenizer,
+            _vocabulary(tokenizer, size),
+            max_length=min(max_length or manifest.max_length, manifest.max_length),
+            batch_size=1 if identity.precision == "int8" else batch_size,
+        )
+
+    def _weights_of(self, batches: Iterable[list[Encoding]]) -> Iterator[Weights]:
+        if self._threads == 1:
+            yield from super()._weights_of(batches)
+            return
+        with ThreadPoolExecutor(self._threads) as pool:
+            running: deque[Future[Weights]] = deque()
+            for batch in batches:
+                running.append(pool.submit(self._weights, *padded(batch)))
+                if len(running) > 2 * self._threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+
+    def _weights(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> Weights:
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        (weights,) = self._session.run(["weights"], {name: feed[name] for name in self._inputs})
+        return np.asarray(weights, dtype=np.float32)
+
+
+def _manifest(directory: Path) -> EncoderManifest:
+    manifest = read_manifest(directory, EncoderManifest)
+    if manifest is None:
+        raise InputError(
+            f"{directory} holds a model.onnx but no manifest.", expected="a directory that splade-anserini export wrote"
+        )
+    for name, fingerprint in [
+        ("model.onnx", manifest.identity.weights),
+        ("tokenizer.json", manifest.identity.tokenizer),
+    ]:
+        path = directory / name
+        if not path.is_file() or fingerprint_of_file(path) != fingerprint:
+            raise InputError(
+                f"{path} is missing or not the file that the manifest describes.", do="Export the encoder again."
+            )
+    return manifest
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise InputError(f"{path} is no tokenizer: {error}.", do="Export the encoder again.") from error
+
+
+def _vocabulary(tokenizer: Tokenizer, size: int) -> list[str]:
+    tokens = {i: token for token, i in tokenizer.get_vocab(with_added_tokens=True).items()}
+    # A model may be padded beyond its tokenizer; the graph never activates those rows.
+    return [tokens.get(i, f"[row {i}]") for i in range(size)]
+
+
+def _session(path: Path, device: str) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Lengths vary from call to call: remembering a memory plan for each of them only grows.
+    options.enable_mem_pattern = False
+    providers = _providers(device)
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise InputError(f"onnxruntime cannot load {path}: {error}", do="Export the encoder again.") from error
+
+
+def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
+    """Map a torch-like device name to what onnxruntime really offers."""
+    kind, _, number = device.partition(":")
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if kind == "cuda" and not has_cuda:
+        raise InputError(
+            f"--device {device}: this onnxruntime has no CUDA.", do="pip install onnxruntime-gpu, or use --device cpu."
+        )
+    if kind == "mps":
+        raise InputError("--device mps: exported encoders do not run on mps.", do="Use --device cpu.")
+    if kind not in {"auto", "cpu", "cuda"} or (number and not number.isdigit()):
+        raise InputError(f"There is no device {device!r}.", expected="auto, cpu, cuda, cuda:n or mps")
+    if kind == "cuda" or (kind == "auto" and has_cuda):
+        return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]

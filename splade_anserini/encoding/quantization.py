@@ -1,0 +1,37 @@
+"""From weights to impacts: impact = round(weight × scale)."""
+
+import math
+from fractions import Fraction
+
+from splade_anserini.errors import InputError
+from splade_anserini.records import ImpactVector, SparseVector
+
+
+def impact(weight: float, scale: float) -> int:
+    """Return weight × scale, rounded half up as Java's Math.round does, in double precision."""
+    return math.floor(weight * scale + 0.5)
+
+
+def quantize(vector: SparseVector, scale: float) -> ImpactVector:
+    """Quantize every weight; entries whose impact is below 1 leave, for Lucene cannot hold them."""
+    impacts = {token: impact(weight, scale) for token, weight in vector.items()}
+    return {token: value for token, value in impacts.items() if value > 0}
+
+
+def keep_strongest(vector: SparseVector, top_k: int | None) -> SparseVector:
+    """Keep the `top_k` greatest weights (None: all); of equal weights, those whose token sorts first."""
+    if top_k is None or len(vector) <= top_k:
+        return vector
+    strongest = sorted(vector.items(), key=lambda entry: (-entry[1], entry[0]))
+    return dict(strongest[:top_k])
+
+
+def parse_scale(text: str) -> float:
+    """Read a scale as people write it: "100", "51.2", "256/5". Raises `InputError` unless it is a number above 0."""
+    try:
+        scale = float(Fraction(text.replace(" ", "")))
+    except (ValueError, ZeroDivisionError) as error:
+        raise InputError(f"The scale {text!r} is not a number.", expected="a number such as 100 or 256/5") from error
+    if scale <= 0:
+        raise InputError(f"The scale is {text}.", expected="a number above 0")
+    return scale

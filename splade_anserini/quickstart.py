@@ -1,0 +1,207 @@
+"""Stage: the whole path on the Cranfield collection, beside BM25."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from splade_anserini.console import progress_bar, run
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding.protocol import Encoder
+    from splade_anserini.formats.corpora import Corpus
+    from splade_anserini.records import ImpactVector, Query
+
+MEASURES = ("nDCG@10", "RR@10", "R@100", "R@1000")
+HITS = 1000
+TOPIC = "1"
+"""The topic whose expansion and best documents are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the quickstart puts its files."""
+
+    home: Path
+
+    @property
+    def impacts(self) -> Path:
+        """Impact pseudo-documents."""
+        return self.home / "impacts"
+
+    @property
+    def index(self) -> Path:
+        """The Lucene impact index."""
+        return self.home / "index"
+
+    @property
+    def bm25(self) -> Path:
+        """Anserini's BM25 index of the same text."""
+        return self.home / "index-bm25"
+
+    def run(self, name: str) -> Path:
+        """A TREC run."""
+        return self.home / f"run.{name}.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the quickstart shows."""
+
+    scores: dict[str, dict[str, float]]
+    """Run → measure → mean over the judged topics."""
+    query: "Query"
+    expansion: "ImpactVector"
+    best: Sequence[tuple[str, float, str]]
+    """Document id, score and title."""
+
+
+def quickstart(home: Path, encoder: str = "splade-mini") -> Outcome:
+    """Encode, index, search and evaluate Cranfield in `home`; a second call encodes nothing again."""
+    from splade_anserini.encoding import open_encoder
+    from splade_anserini.formats.corpora import open_corpus
+    from splade_anserini.formats.topics import read_topics
+    from splade_anserini.resources import cranfield
+
+    places = Places(home)
+    corpus, queries = open_corpus(str(cranfield())), read_topics(str(cranfield()))
+    opened = open_encoder(encoder)
+    _encode(corpus, opened, places)
+    _index(corpus, places)
+    vectors = _search(queries, opened, places)
+    with _step("evaluate both runs"):
+        scores = {name: _measured(places.run(name)) for name in ("splade", "bm25")}
+    query = next(query for query in queries if query.id == TOPIC)
+    return Outcome(scores, query, vectors[TOPIC], list(_best(corpus, places.run("splade"), 3)))
+
+
+def _encode(corpus: "Corpus", encoder: "Encoder", places: Places) -> None:
+    from splade_anserini.encode import encode
+    from splade_anserini.encoding.shards import EncodeOptions
+
+    with _step("encode 1,400 documents"), progress_bar("Encoding", 1400, "documents") as progress:
+        encode(corpus, encoder, places.impacts, EncodeOptions(docs_per_shard=500), progress=progress)
+
+
+def _index(corpus: "Corpus", places: Places) -> None:
+    from splade_anserini.index import index
+    from splade_anserini.lucene import IndexOptions
+    from splade_anserini.machine import cores
+
+    with _step("build the impact index"):
+        index(places.impacts, places.index, IndexOptions(threads=cores()), overwrite=True)
+    with _step("build a BM25 index of the same text"):
+        _index_bm25(corpus, places)
+
+
+def _index_bm25(corpus: "Corpus", places: Places) -> None:
+    from tempfile import TemporaryDirectory
+
+    import orjson
+
+    from splade_anserini.files import whole_directory
+    from splade_anserini.lucene import build_bm25_index
+
+    with TemporaryDirectory() as name, whole_directory(places.bm25, replace=True) as partial:
+        records = Path(name) / "cranfield.jsonl"
+        with records.open("wb") as file:
+            file.writelines(
+                orjson.dumps({"id": document.id, "contents": document.contents}) + b"\n" for document in corpus
+            )
+        build_bm25_index(Path(name), partial)
+
+
+def _search(queries: "Sequence[Query]", encoder: "Encoder", places: Places) -> "dict[str, ImpactVector]":
+    from splade_anserini.encoding import default_scale, quantize
+    from splade_anserini.formats.runs import write_run
+    from splade_anserini.lucene import PyseriniImpactSearcher, search_bm25
+    from splade_anserini.machine import cores
+    from splade_anserini.search import search
+
+    with _step(f"encode and search {len(queries)} topics"):
+        encoded = encoder.encode([query.text for query in queries])
+        scale = default_scale("splade-mini")
+        vectors = {query.id: quantize(vector, scale) for query, vector in zip(queries, encoded, strict=True)}
+        with PyseriniImpactSearcher(places.index, threads=cores()) as searcher:
+            write_run(places.run("splade"), search(vectors, searcher, HITS), "trec", "splade-mini")
+    with _step("search the same topics with BM25"):
+        write_run(places.run("bm25"), search_bm25(places.bm25, queries, HITS, cores()), "trec", "bm25")
+    return vectors
+
+
+def _measured(path: Path) -> dict[str, float]:
+    from splade_anserini.evaluate import evaluate
+    from splade_anserini.formats.qrels import read_qrels
+    from splade_anserini.formats.runs import read_run
+    from splade_anserini.resources import cranfield
+
+    return dict(evaluate(read_run(path), read_qrels(str(cranfield())), MEASURES).aggregate)
+
+
+def _best(corpus: "Corpus", path: Path, number: int) -> Iterator[tuple[str, float, str]]:
+    from splade_anserini.formats.runs import read_run
+
+    hits = [hit for hit in read_run(path) if hit.query_id == TOPIC][:number]
+    titles = {document.id: document.title for document in corpus if document.id in {hit.doc_id for hit in hits}}
+    for hit in hits:
+        yield hit.doc_id, hit.score, titles[hit.doc_id]
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    typer.echo(f"  {title:<42}{time.perf_counter() - start:6.1f} s")
+
+
+def report(outcome: Outcome, home: Path) -> str:
+    """Say in plain text what came out, where it is, and what to try next."""
+    header = "".join(f"{measure:>10}" for measure in MEASURES)
+    names = {"splade": "splade-mini", "bm25": "BM25"}
+    rows = [
+        f"{names[name]:<14}" + "".join(f"{values[measure]:10.4f}" for measure in MEASURES)
+        for name, values in outcome.scores.items()
+    ]
+    strongest = sorted(outcome.expansion.items(), key=lambda entry: (-entry[1], entry[0]))[:15]
+    expansion = "  ".join(f"{token} {impact}" for token, impact in strongest)
+    best = [f"  {score:10.1f}  {id_:>5}  {title}" for id_, score, title in outcome.best]
+    return "\n".join(
+        [
+            f"Cranfield, {HITS} hits a topic\n",
+            f"{'':<14}{header}",
+            *rows,
+            f"\nTopic {outcome.query.id}: {outcome.query.text}",
+            f"  becomes  {expansion}  … ({len(outcome.expansion)} entries)",
+            *best,
+            f"\nFiles: {home}/impacts, {home}/index, {home}/run.splade.txt, {home}/run.bm25.txt",
+            "Next, your own corpus:",
+            "  splade-anserini encode --corpus corpus.jsonl --output impacts",
+            "  splade-anserini index --input impacts --index index",
+            "  splade-anserini search --index index --topics topics.tsv --output run.txt",
+        ]
+    )
+
+
+def command(
+    output: Annotated[Path, typer.Option(help="Directory for all files.")] = Path("quickstart"),
+    encoder: Annotated[str, typer.Option(help="Card name, encoder directory, or Hugging Face id.")] = "splade-mini",
+) -> None:
+    """Run the whole path on the Cranfield collection (1,400 documents, 225 topics), beside BM25.
+
+    \b
+    Example:
+      splade-anserini quickstart --output quickstart
+    """
+    start = time.perf_counter()
+    typer.echo("The whole path on Cranfield:")
+    outcome: Any = quickstart(output, encoder)
+    typer.echo(f"  {'altogether':<42}{time.perf_counter() - start:6.1f} s\n")
+    typer.echo(report(outcome, output))
+
+
+if __name__ == "__main__":
+    run(command)

@@ -1,0 +1,315 @@
+"""encode: the bytes it writes, stopping and going on, splitting over machines, and what it refuses."""
+
+import gzip
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from splade_anserini import Document, InMemoryCorpus
+from splade_anserini.encode import encode
+from splade_anserini.encoding import DictionaryEncoder, SpladeDocumentEncoder
+from splade_anserini.encoding.shards import EncodeOptions
+from splade_anserini.errors import InputError, MismatchError, OutputError, RecordError
+from splade_anserini.formats.impacts import count_impacts, impact_files, read_impacts
+from splade_anserini.manifests import MANIFEST, ImpactManifest, read_manifest
+from splade_anserini.records import ImpactDocument, SparseVector
+from tests.running import run_stage
+from tests.tiny import tiny_checkpoint
+
+ENCODER = DictionaryEncoder({"cat": {"cat": 2.0, "pet": 0.5}, "dog": {"dog": 1.5, "pet": 0.75}, "été": {"été": 1.0}})
+
+
+def corpus(number: int = 25, name: str = "animals") -> InMemoryCorpus:
+    words = ["cat", "dog", "cat dog", "été", "nothing known"]
+    return InMemoryCorpus(name, [Document(f"d{i}", "", words[i % len(words)]) for i in range(number)])
+
+
+def bytes_of(directory: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.iterdir()
+        if not path.name.startswith(".")
+    }
+
+
+def documents_in(directory: Path) -> list[ImpactDocument]:
+    return [document for file in impact_files(directory) for document in read_impacts(file)]
+
+
+class Dying(DictionaryEncoder):
+    """Encodes a number of texts, then fails as a killed process would: in the middle of a shard."""
+
+    def __init__(self, survives: int) -> None:
+        super().__init__(ENCODER._expansions)
+        self.left = survives
+
+    def encode(self, texts: Sequence[str]) -> list[SparseVector]:
+        self.left -= len(texts)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().encode(texts)
+
+
+def test_every_document_becomes_one_line_of_anserinis_json(tmp_path: Path) -> None:
+    encode(corpus(5), ENCODER, tmp_path / "out", EncodeOptions(scale=100))
+    with gzip.open(tmp_path / "out" / "shard-00000.jsonl.gz", "rt", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    assert records[2] == {"id": "d2", "contents": "cat dog", "vector": {"cat": 200, "dog": 150, "pet": 75}}
+    assert [record["id"] for record in records] == ["d0", "d1", "d2", "d3", "d4"]
+    assert records[4]["vector"] == {}
+
+
+def test_the_manifest_counts_what_the_shards_hold(tmp_path: Path) -> None:
+    manifest = encode(corpus(), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=7))
+    assert manifest == read_manifest(tmp_path / "out", ImpactManifest)
+    assert manifest.complete
+    assert [shard.file for shard in manifest.shards] == [f"shard-{i:05d}.jsonl.gz" for i in range(4)]
+    assert (manifest.counts, manifest.empty) == count_impacts(tmp_path / "out")
+    assert [id_ for shard in manifest.shards for id_ in shard.empty] == ["d4", "d9", "d14", "d19", "d24"]
+    assert manifest.settings.encoder == ENCODER.identity
+
+
+def test_running_again_when_all_is_done_changes_nothing(tmp_path: Path) -> None:
+    encode(corpus(), ENCODER, tmp_path / "out")
+    before = bytes_of(tmp_path / "out")
+    encode(corpus(), Dying(0), tmp_path / "out")
+    assert bytes_of(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("survives", [0, 3, 7, 10, 21, 24])
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, survives: int) -> None:
+    options = EncodeOptions(docs_per_shard=3)
+    encode(corpus(), ENCODER, tmp_path / "undisturbed", options)
+    with pytest.raises(KeyboardInterrupt):
+        encode(corpus(), Dying(survives), tmp_path / "disturbed", options)
+    encode(corpus(), ENCODER, tmp_path / "disturbed", options)
+    assert bytes_of(tmp_path / "disturbed") == bytes_of(tmp_path / "undisturbed")
+
+
+def test_an_unfinished_directory_says_so(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        encode(corpus(), Dying(7), tmp_path / "out", EncodeOptions(docs_per_shard=3))
+    manifest = read_manifest(tmp_path / "out", ImpactManifest)
+    assert manifest is not None
+    assert not manifest.complete
+    assert len(manifest.shards) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (EncodeOptions(scale=51.2), "scale was 100.0, is 51.2"),
+        (EncodeOptions(top_k=1), "top_k was None, is 1"),
+        (EncodeOptions(docs_per_shard=3), "docs_per_shard was 10000, is 3"),
+        (EncodeOptions(contents=False), "contents was True, is False"),
+        (EncodeOptions(shard_num=2), "shard_num was 1, is 2"),
+    ],
+)
+def test_other_settings_into_the_same_directory_are_refused_and_named(
+    tmp_path: Path, options: EncodeOptions, named: str
+) -> None:
+    encode(corpus(), ENCODER, tmp_path / "out")
+    before = bytes_of(tmp_path / "out")
+    with pytest.raises(MismatchError, match=named):
+        encode(corpus(), ENCODER, tmp_path / "out", options)
+    assert bytes_of(tmp_path / "out") == before
+
+
+def test_another_encoder_into_the_same_directory_is_refused(tmp_path: Path) -> None:
+    encode(corpus(), ENCODER, tmp_path / "out")
+    with pytest.raises(MismatchError, match="encoder weights was"):
+        encode(corpus(), DictionaryEncoder({"cat": {"cat": 1.0}}), tmp_path / "out")
+
+
+def test_a_corpus_that_changed_under_the_same_name_is_noticed(tmp_path: Path) -> None:
+    encode(corpus(), ENCODER, tmp_path / "out")
+    changed = InMemoryCorpus("animals", [*list(corpus())[:-1], Document("d24", "", "cat")])
+    with pytest.raises(MismatchError, match="has changed since shard-00000"):
+        encode(changed, ENCODER, tmp_path / "out")
+
+
+@pytest.mark.parametrize("machines", [1, 2, 3, 7])
+def test_parts_of_a_corpus_add_up_to_the_whole(tmp_path: Path, machines: int) -> None:
+    encode(corpus(), ENCODER, tmp_path / "whole")
+    for machine in range(machines):
+        options = EncodeOptions(docs_per_shard=2, shard_id=machine, shard_num=machines)
+        encode(corpus(), ENCODER, tmp_path / "parts" / f"{machine}", options)
+    assert documents_in(tmp_path / "parts") == documents_in(tmp_path / "whole")
+
+
+def test_pruning_keeps_the_greatest_weights(tmp_path: Path) -> None:
+    encode(corpus(3), ENCODER, tmp_path / "out", EncodeOptions(top_k=2))
+    assert documents_in(tmp_path / "out")[2].vector == {"cat": 200, "dog": 150}
+
+
+def test_contents_can_be_left_out(tmp_path: Path) -> None:
+    encode(corpus(3), ENCODER, tmp_path / "out", EncodeOptions(contents=False))
+    assert {document.contents for document in documents_in(tmp_path / "out")} == {""}
+
+
+def test_files_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "theirs.jsonl").write_text("{}")
+    with pytest.raises(OutputError, match=r"already holds theirs.jsonl"):
+        encode(corpus(), ENCODER, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("documents", "error", "sentence"),
+    [
+        ([], InputError, "is empty"),
+        ([Document("a", "", "x"), Document("a", "", "y")], RecordError, "'a' occurs again"),
+        ([Document("a b", "", "x")], RecordError, "white space"),
+    ],
+)
+def test_a_bad_corpus_is_refused_before_anything_is_written(
+    tmp_path: Path, documents: list[Document], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        encode(InMemoryCorpus("bad", documents), ENCODER, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"docs_per_shard": 0}, {"top_k": 0}, {"shard_id": 2, "shard_num": 2}, {"shard_id": -1}]
+)
+def test_settings_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(InputError):
+        EncodeOptions(**options)  # type: ignore[arg-type]
+
+
+def test_more_machines_than_documents_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the corpus has 1 documents"):
+        encode(corpus(1), ENCODER, tmp_path / "out", EncodeOptions(shard_num=3))
+
+
+def test_documents_stream_through_the_encoder() -> None:
+    seen = 0
+
+    def endless() -> Iterator[Document]:
+        nonlocal seen
+        while True:
+            seen += 1
+            yield Document(f"d{seen}", "a title", "cat")
+
+    pseudo = SpladeDocumentEncoder(ENCODER).encode(endless())
+    assert next(pseudo) == ImpactDocument("d1", {"cat": 200, "pet": 50}, "a title cat")
+    assert seen < 2000
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    class Counting:
+        name = "many"
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __iter__(self) -> Iterator[Document]:
+            return (Document(f"document-{i}", "", "cat dog") for i in range(self.number))
+
+    def peak(number: int) -> int:
+        tracemalloc.start()
+        encode(Counting(number), ENCODER, tmp_path / f"{number}", EncodeOptions(docs_per_shard=1000))
+        (_, most) = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(10)
+    # Eight times the documents; the buffers of the duplicate check, 16 bytes an id until they go to disk, may fill.
+    assert peak(16_000) - peak(2_000) < 14_000 * 16 * 2
+
+
+# The command, as a process.
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "splade_anserini.encode", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture
+def corpus_file(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.jsonl"
+    lines = (
+        json.dumps({"_id": f"d{i}", "title": "the cat", "text": f"of document {i} " * (1 + i % 30)}) for i in range(600)
+    )
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_then_the_same_command_gives_the_same_bytes(
+    tmp_path: Path, checkpoint: Path, corpus_file: Path
+) -> None:
+    arguments = ["--corpus", corpus_file, "--encoder", checkpoint, "--docs-per-shard", "20", "--threads", "1"]
+    subprocess.run(command(*arguments, "--output", tmp_path / "undisturbed"), check=True)
+    victim = subprocess.Popen(command(*arguments, "--output", tmp_path / "disturbed"))
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "disturbed").glob("shard-*.gz"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    os.kill(victim.pid, signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    left = read_manifest(tmp_path / "disturbed", ImpactManifest)
+    assert left is not None
+    assert not left.complete
+    done = subprocess.run(command(*arguments, "--output", tmp_path / "disturbed"), check=True, capture_output=True)
+    assert b"600 documents in 30 shards" in done.stdout
+    assert bytes_of(tmp_path / "disturbed") == bytes_of(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--corpus", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
+        (["--encoder", "./nowhere"], "There is no encoder at ./nowhere"),
+        (["--scale", "0"], "The scale is 0"),
+        (["--max-length", "2"], "The maximum length is 2"),
+        (["--device", "toaster"], "There is no device 'toaster'"),
+        (["--device", "cuda:9"], "torch does not see this device"),
+        (["--precision", "fp7"], "There is no precision 'fp7'"),
+        (["--precision", "int8"], "int8 is for exported encoders"),
+        (["--pooling", "median"], "There is no pooling 'median'"),
+        (["--shard-id", "4"], "Shard 4 of 1"),
+        (["--output", "/proc/no"], "/proc/no"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_exit_code_2(
+    tmp_path: Path, checkpoint: Path, corpus_file: Path, arguments: list[str], sentence: str
+) -> None:
+    given: dict[str, str | Path] = {
+        "--corpus": corpus_file,
+        "--encoder": checkpoint,
+        "--output": tmp_path / "out",
+        **dict(zip(arguments[::2], arguments[1::2], strict=True)),
+    }
+    done = run_stage("encode", *(part for pair in given.items() for part in pair))
+    assert done.code == 2
+    assert sentence in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_shard(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    encode(corpus(2), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=1))
+    (tmp_path / "out" / MANIFEST).unlink()
+    for shard in impact_files(tmp_path / "out"):
+        shard.unlink()
+    # The first shard's partial file is a device that is always full: a real write, a real error.
+    (tmp_path / "out" / "shard-00000.jsonl.gz.partial").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="disk is full") as caught:
+        encode(corpus(2), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=1))
+    assert caught.value.exit_code == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [MANIFEST]

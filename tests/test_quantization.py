@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splade_anserini.encoding import impact, keep_strongest, parse_scale, quantize
+from splade_anserini.errors import InputError
+
+weights = st.floats(min_value=0.0, max_value=50.0, width=32)
+vectors = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), weights, max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("weight", "scale", "expected"),
+    [(1.0, 100.0, 100), (0.125, 100.0, 13), (0.375, 100.0, 38), (2.5, 51.2, 128), (0.004, 100.0, 0), (0.0, 100.0, 0)],
+)
+def test_an_impact_is_the_scaled_weight_rounded_half_up(weight: float, scale: float, expected: int) -> None:
+    assert impact(weight, scale) == expected
+
+
+def test_halves_round_up_where_python_would_round_to_even() -> None:
+    assert (impact(0.5, 1), impact(1.5, 1), impact(2.5, 1)) == (1, 2, 3)
+
+
+def test_entries_that_round_to_nothing_leave() -> None:
+    assert quantize({"kept": 0.005, "gone": 0.0049}, 100) == {"kept": 1}
+
+
+@given(vectors, st.sampled_from([1.0, 51.2, 100.0]))
+def test_no_impact_is_further_than_half_a_step_from_its_weight(vector: dict[str, float], scale: float) -> None:
+    impacts = quantize(vector, scale)
+    for token, weight in vector.items():
+        assert abs(impacts.get(token, 0) - weight * scale) <= 0.5
+    assert all(value >= 1 for value in impacts.values())
+
+
+@given(vectors, st.integers(1, 15))
+def test_pruning_keeps_the_greatest_weights(vector: dict[str, float], top_k: int) -> None:
+    kept = keep_strongest(vector, top_k)
+    assert len(kept) == min(top_k, len(vector))
+    assert all(vector[token] == weight for token, weight in kept.items())
+    gone = [weight for token, weight in vector.items() if token not in kept]
+    assert not gone or max(gone) <= min(kept.values())
+
+
+def test_equal_weights_are_pruned_by_token_so_that_the_result_is_always_the_same() -> None:
+    assert set(keep_strongest({"b": 1.0, "a": 1.0, "c": 2.0}, 2)) == {"c", "a"}
+
+
+@pytest.mark.parametrize(("text", "scale"), [("100", 100.0), ("51.2", 51.2), ("256/5", 51.2), (" 256 / 5 ", 51.2)])
+def test_a_scale_is_read_as_people_write_it(text: str, scale: float) -> None:
+    assert parse_scale(text) == scale
+
+
+@pytest.mark.parametrize("text", ["", "many", "1/0", "0", "-3", "nan", "inf"])
+def test_a_scale_that_is_no_number_above_zero_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="scale"):
+        parse_scale(text)
