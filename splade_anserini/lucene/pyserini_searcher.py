@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from itertools import batched
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from splade_anserini.lucene.chatter import captured_chatter
 from splade_anserini.lucene.counting import opened_index
@@ -54,6 +54,12 @@ class PyseriniImpactSearcher:
     def close(self) -> None:
         """Close the index."""
         self._searcher.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _search(self, vectors: Mapping[str, ImpactVector], hits: int) -> "dict[str, list[ScoredDoc]]":
         from ir_measures import ScoredDoc

@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.console import Progress, silent
 from splade_anserini.lucene.chatter import captured_chatter
 from splade_anserini.lucene.failures import explained, java_errors
 from splade_anserini.lucene.jvm import start_jvm
 
+type Progress = Callable[[int], object]
+"""Called with the number of documents that were just done."""
+
 _TAIL = 5
 """Lines of Anserini's complaints that go into an error's message."""
+
+
+def silent(_: int) -> None:
+    """Report progress to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class IndexOptions:
 
     threads: int = 1
     """Anserini gives each thread a file."""
-    optimize: bool = False
+    optimize: bool = True
     """Merge into one segment at the end: slower to build, faster to search."""
     memory: int | None = None
     """Megabytes that Lucene gathers before it writes; None for a quarter of Java's heap, at most 2,048."""

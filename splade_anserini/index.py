@@ -1,0 +1,134 @@
+"""Stage: impact pseudo-documents → a Lucene impact index."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from splade_anserini.console import Progress, progress_bar, run, silent
+from splade_anserini.errors import IntegrityError, OutputError
+
+if TYPE_CHECKING:
+    from splade_anserini.lucene import IndexOptions
+    from splade_anserini.lucene.sources import ImpactSource
+    from splade_anserini.manifests import Counts, IndexManifest
+
+
+def index(
+    impacts: Path,
+    output: Path,
+    options: "IndexOptions | None" = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> "IndexManifest":
+    """Build the Lucene index `output` of the pseudo-documents in and below the directory `impacts`.
+
+    The index appears when it is whole and holds what it should. Raises `InputError` or `MismatchError` for what
+    cannot be indexed, `OutputError` when `output` is taken, `IntegrityError` when Anserini lost or added something.
+    """
+    from splade_anserini.lucene.sources import open_impacts
+
+    check_place(output, impacts, overwrite=overwrite)
+    return index_source(open_impacts(impacts), output, options, progress=progress)
+
+
+def index_source(
+    source: "ImpactSource", output: Path, options: "IndexOptions | None" = None, *, progress: Progress = silent
+) -> "IndexManifest":
+    """Build the index of a directory that has been checked, in place of the one that may stand there."""
+    from splade_anserini.files import whole_directory
+    from splade_anserini.lucene import IndexOptions, anserini_version, count_index, write_impact_index
+    from splade_anserini.manifests import IndexManifest, write_manifest
+
+    options = options or IndexOptions()
+    settings = source.settings
+    with whole_directory(output, replace=True) as partial:
+        write_impact_index(source.directory, partial, options, progress)
+        counts = count_index(partial)
+        _compare(counts, source)
+        manifest = IndexManifest(
+            encoder=settings.encoder if settings else None,
+            scale=settings.scale if settings else None,
+            max_length=settings.max_length if settings else None,
+            corpus=settings.corpus if settings else "",
+            writer=anserini_version(),
+            options=asdict(options),
+            counts=counts,
+        )
+        write_manifest(partial, manifest)
+    return manifest
+
+
+def _compare(counts: "Counts", source: "ImpactSource") -> None:
+    differences = counts.differences(source.counts)
+    if differences:
+        raise IntegrityError(
+            f"The index does not hold what {source.directory} should: {'; '.join(differences)}.",
+            do="A file was changed after it was written: encode again into an empty directory. No index was put in "
+            "place.",
+        )
+
+
+def check_place(output: Path, impacts: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` unless an index may be put at `output`, which is nothing, empty, or an index to replace."""
+    from splade_anserini.manifests import MANIFEST
+
+    if impacts.absolute().is_relative_to(output.absolute()):
+        raise OutputError(f"The index {output} would replace its own input {impacts}.", do="Choose another place.")
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not output.is_dir() or not (any(output.glob("segments_*")) or (output / MANIFEST).is_file()):
+        raise OutputError(f"{output} exists already, and is no index.", do="Choose another place.")
+    if not overwrite:
+        raise OutputError(
+            f"The index {output} exists already.", do="Use --overwrite to replace it, or choose another place."
+        )
+
+
+def command(
+    input: Annotated[  # noqa: A002  # the host's flag
+        Path, typer.Option("--input", "--corpus", help="Directory of impact pseudo-documents, as encode writes it.")
+    ],
+    index: Annotated[Path, typer.Option(help="Directory for the Lucene index.")],
+    threads: Annotated[int, typer.Option(min=0, help="Threads; each takes a file. 0: one per core.")] = 0,
+    optimize: Annotated[bool, typer.Option(help="Merge into one segment: slower to build, faster to search.")] = True,
+    memory: Annotated[
+        int | None,
+        typer.Option(min=1, help="Megabytes to gather before writing. [default: a quarter of Java's heap, max 2048]"),
+    ] = None,
+    store_text: Annotated[bool, typer.Option(help="Keep each record, for searcher.doc(id).raw().")] = False,
+    store_docvectors: Annotated[bool, typer.Option(help="Keep each document's terms, for feedback methods.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an index that stands there.")] = False,
+) -> None:
+    """Build a Lucene impact index with Anserini, and make sure that it holds every document.
+
+    Takes what encode wrote (of several machines: the directory that holds their directories), or pseudo-documents
+    that others made.
+
+    \b
+    Example:
+      splade-anserini index --input impacts/mine --index indexes/mine --threads 4
+    """
+    from splade_anserini.lucene import IndexOptions
+    from splade_anserini.lucene.sources import open_impacts
+    from splade_anserini.machine import cores
+
+    check_place(index, input, overwrite=overwrite)
+    with progress_bar("Checking", None, "documents") as progress:
+        source = open_impacts(input, progress)
+    options = IndexOptions(
+        threads=threads or cores(),
+        optimize=optimize,
+        memory=memory,
+        store_text=store_text,
+        store_docvectors=store_docvectors,
+    )
+    with progress_bar("Indexing", source.counts.documents, "documents") as progress:
+        counts = index_source(source, index, options, progress=progress).counts
+    typer.echo(f"{index}: {counts.documents:,} documents, {counts.postings:,} postings, {counts.impacts:,} impacts")
+
+
+if __name__ == "__main__":
+    run(command)

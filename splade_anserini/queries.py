@@ -1,0 +1,106 @@
+"""From topics to the impact vectors that an index understands."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import batched
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from splade_anserini.console import Progress, silent
+from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.manifests import EncoderIdentity, IndexManifest, read_manifest
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding import EncoderOptions, ImpactQueryEncoder
+    from splade_anserini.records import ImpactVector, Query
+
+_logger = logging.getLogger(__name__)
+
+
+def open_query_encoder(
+    index: Path, name: str | None, scale: str | None, options: "EncoderOptions", *, force: bool = False
+) -> "ImpactQueryEncoder":
+    """Open the encoder of that name for the queries of an index; by default the one that its manifest names.
+
+    Raises `InputError` when there is no such encoder, `MismatchError` when it does not fit the index (see
+    `check_match`).
+    """
+    from splade_anserini.cards import find_encoder
+    from splade_anserini.encoding import ImpactQueryEncoder, default_scale, open_encoder, parse_scale
+
+    manifest = read_manifest(index, IndexManifest)
+    known = manifest.encoder.name if manifest and manifest.encoder else None
+    wanted = name or known
+    if wanted is None:
+        raise InputError(
+            f"The index {index} does not say how its documents were encoded.", do="Name the encoder with --encoder."
+        )
+    try:
+        card = find_encoder(wanted).card
+        if options.max_length is None and card:
+            options = replace(options, max_length=card.query_max_length)
+        opened = open_encoder(wanted, options)
+        number = parse_scale(scale) if scale else (manifest and manifest.scale) or default_scale(wanted)
+    except InputError as error:
+        if name:
+            raise
+        raise InputError(
+            f"The index was made with the encoder {known}, which cannot be opened: {error}",
+            do="Name the encoder with --encoder.",
+        ) from error
+    if manifest:
+        check_match(manifest, opened.identity, number, force=force)
+    return ImpactQueryEncoder(opened, scale=number)
+
+
+def check_match(manifest: IndexManifest, encoder: EncoderIdentity, scale: float, *, force: bool = False) -> None:
+    """Raise `MismatchError` unless queries encoded so fit the index; with `force` only log what differs."""
+    problems = []
+    if manifest.encoder and manifest.encoder.vocabulary != encoder.vocabulary:
+        problems.append(f"The encoder {encoder.name} has another vocabulary than {manifest.encoder.name}")
+    if manifest.scale is not None and manifest.scale != scale:
+        problems.append(f"The scale of the queries is {scale:g}, that of the documents {manifest.scale:g}")
+    if problems and not force:
+        raise MismatchError(
+            f"The queries do not fit the index. {'. '.join(problems)}.",
+            expected="queries that are encoded as the documents were",
+            do="Leave out --encoder and --scale to use the index's own, or add --force if you mean it.",
+        )
+    for problem in problems:
+        _logger.warning("%s: searching all the same", problem)
+    if manifest.encoder and manifest.encoder.weights != encoder.weights:
+        _logger.info("the queries' encoder %s has other weights than the documents'", encoder.name)
+
+
+def encode_queries(
+    queries: "Sequence[Query]", encoder: "ImpactQueryEncoder", batch_size: int = 32, progress: Progress = silent
+) -> "dict[str, ImpactVector]":
+    """Return the impact vector of each query by its id, in order; logs how many are empty."""
+    from splade_anserini.encoding import quantize
+
+    vectors: dict[str, ImpactVector] = {}
+    for batch in batched(queries, batch_size):
+        encoded = encoder.encoder.encode([query.text for query in batch])
+        for query, vector in zip(batch, encoded, strict=True):
+            vectors[query.id] = quantize(vector, encoder.scale)
+        progress(len(batch))
+    _report_empty(vectors)
+    return vectors
+
+
+def read_vectors(topics: str, encoder: str | None = None) -> "dict[str, ImpactVector]":
+    """Read pre-encoded topics. Raises `InputError` when an encoder is named as well."""
+    from splade_anserini.formats.topics import read_encoded_topics
+
+    if encoder:
+        raise InputError(
+            f"--pre-encoded topics need no --encoder, but {encoder} was named.", do="Leave one of the two out."
+        )
+    return read_encoded_topics(topics)
+
+
+def _report_empty(vectors: "Mapping[str, ImpactVector]") -> None:
+    empty = [query_id for query_id, vector in vectors.items() if not vector]
+    if empty:
+        _logger.warning("%d queries have an empty vector and find nothing, the first is %s", len(empty), empty[0])

@@ -1,0 +1,100 @@
+"""Stage: topics → a run."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from splade_anserini.console import Progress, progress_bar, run, silent
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+    from splade_anserini.lucene import Searcher
+    from splade_anserini.records import ImpactVector
+
+
+def search(
+    queries: "Mapping[str, ImpactVector]",
+    searcher: "Searcher",
+    hits: int = 1000,
+    *,
+    remove_query: bool = False,
+    progress: Progress = silent,
+) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+    """Yield each query's id and its best `hits` documents; with `remove_query` never the one with the query's id."""
+    for query_id, ranking in searcher.search(queries, hits + remove_query):
+        kept = [hit for hit in ranking if hit.doc_id != query_id] if remove_query else ranking
+        progress(1)
+        yield query_id, kept[:hits]
+
+
+def command(
+    index: Annotated[str, typer.Option(help="Directory of a Lucene impact index, or the name of an index card.")],
+    topics: Annotated[
+        str, typer.Option(help="TSV, JSONL or BEIR directory (.gz too), irds:<name>, or a Pyserini topics name.")
+    ],
+    output: Annotated[Path, typer.Option(help="The run to write; gzipped when its name ends in .gz.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Card name, encoder directory, or Hugging Face id or directory. [default: the index's]"),
+    ] = None,
+    pre_encoded: Annotated[bool, typer.Option("--pre-encoded", help="The topics are impact vectors already.")] = False,
+    hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
+    threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of a query that are read. [default: the card's, or 256]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
+    scale: Annotated[
+        str | None, typer.Option(help="impact = round(weight × scale). [default: the index's, or the encoder's]")
+    ] = None,
+    output_format: Annotated[Literal["trec", "msmarco"], typer.Option(help="Format of the run.")] = "trec",
+    tag: Annotated[str, typer.Option(help="Name of the run, in its last column.")] = "splade-anserini",
+    remove_query: Annotated[
+        bool, typer.Option("--remove-query", help="Drop the document whose id is the query's.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Search even if vocabulary or scale are not the index's.")
+    ] = False,
+) -> None:
+    """Search a Lucene impact index and write a run, ordered as trec_eval will order it.
+
+    \b
+    Example:
+      splade-anserini search --index indexes/mine --topics queries.tsv --output run.txt
+    """
+    from splade_anserini.cards import resolve_index
+    from splade_anserini.encoding import EncoderOptions
+    from splade_anserini.formats.runs import write_run
+    from splade_anserini.formats.topics import read_topics
+    from splade_anserini.lucene import PyseriniImpactSearcher, start_jvm
+    from splade_anserini.lucene.counting import check_index_directory
+    from splade_anserini.machine import cores
+    from splade_anserini.queries import encode_queries, open_query_encoder, read_vectors
+
+    directory = resolve_index(index)
+    check_index_directory(directory)
+    # Topics that go by a name of Pyserini come from Java.
+    start_jvm()
+    if pre_encoded:
+        vectors = read_vectors(topics, encoder)
+    else:
+        options = EncoderOptions(max_length=max_length, device=device, batch_size=batch_size, threads=threads)
+        query_encoder = open_query_encoder(directory, encoder, scale, options, force=force)
+        queries = read_topics(topics)
+        with progress_bar("Encoding", len(queries), "queries") as progress:
+            vectors = encode_queries(queries, query_encoder, batch_size, progress)
+    with (
+        progress_bar("Searching", len(vectors), "queries") as progress,
+        PyseriniImpactSearcher(directory, threads or cores()) as searcher,
+    ):
+        rankings = search(vectors, searcher, hits, remove_query=remove_query, progress=progress)
+        write_run(output, rankings, output_format, tag)
+    typer.echo(f"{output}: {len(vectors):,} queries, at most {hits:,} hits each")
+
+
+if __name__ == "__main__":
+    run(command)
