@@ -1,0 +1,91 @@
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splade_anserini.errors import RecordError
+from splade_anserini.formats import duplicates
+from splade_anserini.formats._lines import Place
+from splade_anserini.formats.duplicates import DuplicateFinder, digest_of, refuse_duplicates
+
+
+def repeated(ids: list[str]) -> set[bytes]:
+    with DuplicateFinder() as finder:
+        for id_ in ids:
+            finder.add(id_)
+        return set().union(*finder.repeated())
+
+
+def refuse(ids: list[str]) -> None:
+    with DuplicateFinder() as finder:
+        for id_ in ids:
+            finder.add(id_)
+        refuse_duplicates(finder, lambda: ((Place("f", line), id_) for line, id_ in enumerate(ids, 1)), "id")
+
+
+@given(st.lists(st.text("abc", max_size=3), max_size=40))
+def test_exactly_the_ids_that_came_twice_are_repeated(ids: list[str]) -> None:
+    assert repeated(ids) == {digest_of(id_) for id_, count in Counter(ids).items() if count > 1}
+
+
+def test_ids_that_went_to_files_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "BUFFER", 64)
+    ids = [str(n) for n in range(3000)]
+    assert repeated(ids) == set()
+    assert repeated([*ids, "0", "1234", "0"]) == {digest_of("0"), digest_of("1234")}
+
+
+def test_suspects_come_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "SUSPECTS", 2)
+    with DuplicateFinder() as finder:
+        for n in [*range(500), *range(500)]:
+            finder.add(str(n))
+        portions = list(finder.repeated())
+    assert max(map(len, portions)) == 2
+    assert sum(map(len, portions)) == 500
+
+
+def test_the_second_place_is_named_and_the_first() -> None:
+    with pytest.raises(RecordError, match="f, line 4: the id 'b' occurs again; it stands already at f, line 2"):
+        refuse(["a", "b", "c", "b"])
+
+
+def test_ids_that_share_a_digest_are_no_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "digest_of", lambda _: bytes(16))
+    refuse(["a", "b", "c"])
+    with pytest.raises(RecordError, match="line 3"):
+        refuse(["a", "b", "a"])
+
+
+def test_the_files_go_at_the_end_also_after_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(duplicates, "BUFFER", 16)
+
+    def fail_in_the_middle() -> None:
+        with DuplicateFinder() as finder:
+            finder.add("a")
+            assert any(tmp_path.rglob("*"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_in_the_middle()
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_does_not_grow_with_the_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "BUFFER", 1024)
+
+    def peak(ids: int) -> int:
+        with DuplicateFinder() as finder:
+            tracemalloc.start()
+            for n in range(ids):
+                finder.add(str(n))
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return most
+
+    # 64 buffers of 1 KiB each hold 4,096 digests; 60,000 of them would be 960 kB.
+    assert peak(60_000) < 1.2 * peak(10_000) < 300_000
