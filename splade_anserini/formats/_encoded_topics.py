@@ -1,0 +1,72 @@
+"""Topics that are encoded already: `qid<TAB>token token …`, each token as often as its impact says, or JSON vectors."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from splade_anserini.errors import InputError
+from splade_anserini.formats._fields import checked_id, record_id
+from splade_anserini.formats._json import json_records
+from splade_anserini.formats._lines import Place
+from splade_anserini.formats._topic_sources import is_json, placed_topics, topic_file
+from splade_anserini.formats._writing import open_whole
+from splade_anserini.formats.duplicates import duplicate
+from splade_anserini.formats.tokens import JAVA_WHITESPACE, VectorCheck
+from splade_anserini.records import ImpactVector
+
+_GAPS = re.compile(f"[{''.join(sorted(JAVA_WHITESPACE))}]+")
+
+
+def read_encoded_topics(source: str) -> dict[str, ImpactVector]:
+    """Return the vectors by query id, from any source of topics whose texts are tokens, or from JSON with `vector`.
+
+    Raises `RecordError` for a query that is none, is empty or occurs twice, `InputError` when there are no topics.
+    """
+    path = None if source.startswith("irds:") else topic_file(source)
+    check = VectorCheck()
+    topics: dict[str, ImpactVector] = {}
+    first: dict[str, Place] = {}
+    for place, id_, vector in _vectors(path) if path and is_json(path) else _token_texts(source):
+        if id_ in first:
+            raise duplicate(place, id_, first[id_], "query id")
+        first[id_] = place
+        topics[id_] = _filled(id_, check(vector, place), place)
+    if not topics:
+        raise InputError(f"The topics {source} are empty.", expected="at least one query")
+    return topics
+
+
+def write_encoded_topics(path: Path, topics: Mapping[str, ImpactVector]) -> None:
+    """Write `qid<TAB>token token …`, the strongest tokens first; gzipped when the name ends in .gz.
+
+    Raises `RecordError` for what could not be read again as it is.
+    """
+    check = VectorCheck()
+    with open_whole(path) as file:
+        for number, (id_, vector) in enumerate(topics.items(), 1):
+            place = Place(path, number)
+            checked = _filled(checked_id(id_, place), check(dict(vector), place), place)
+            strongest_first = sorted(checked.items(), key=lambda entry: (-entry[1], entry[0]))
+            text = " ".join(" ".join([token] * impact) for token, impact in strongest_first)
+            file.write(f"{id_}\t{text}\n".encode())
+
+
+def _vectors(path: Path) -> Iterator[tuple[Place, str, object]]:
+    for place, record in json_records(path):
+        if "vector" not in record:
+            raise place.error("no vector", expected='an encoded query {"id": …, "vector": {"token": impact, …}}')
+        yield place, record_id(record, place), record["vector"]
+
+
+def _token_texts(source: str) -> Iterator[tuple[Place, str, object]]:
+    for place, query in placed_topics(source):
+        tokens = Counter(_GAPS.split(query.text))
+        del tokens[""]
+        yield place, query.id, dict(tokens)
+
+
+def _filled(id_: str, vector: ImpactVector, place: Place) -> ImpactVector:
+    if not vector:
+        raise place.error(f"the query {id_!r} is empty", expected="at least one token", do="Remove it.")
+    return vector

@@ -1,0 +1,29 @@
+"""Scores of a run: float32, strictly decreasing, in decimal digits that lose nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def strictly_decreasing(scores: Sequence[float]) -> list[float]:
+    """Return the scores of a ranking as float32 values, each at least one float32 step below the one before.
+
+    A score that is below already stays as it is. trec_eval reads scores as float32 and breaks ties by document id,
+    descending; without ties it ranks as the run does. Raises `ValueError` for scores that are not ranked or finite.
+    """
+    values = np.asarray(scores, dtype=np.float32)
+    if not np.isfinite(values).all() or (values[1:] > values[:-1]).any():
+        raise ValueError("scores must be finite, and ranked from the greatest to the least")
+    # As integers, neighbouring floats are neighbours: the law is k'[i] = min(k[i], k'[i - 1] - 1).
+    bits = values.view(np.int32).astype(np.int64)
+    steps = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
+    ranks = np.arange(len(steps))
+    steps = np.minimum.accumulate(steps + ranks) - ranks
+    bits = np.where(steps >= 0, steps, -steps | 0x80000000).astype(np.uint32)
+    decreasing: list[float] = bits.view(np.float32).tolist()
+    return decreasing
+
+
+def decimal(score: float) -> str:
+    """Return the shortest decimal without an exponent that reads back as the same float32."""
+    return np.format_float_positional(np.float32(score), unique=True, trim="0")

@@ -1,0 +1,85 @@
+"""Relevance judgements, in the formats of TREC and of BEIR."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from splade_anserini.errors import InputError
+from splade_anserini.formats._irds import PREFIX, irds_items
+from splade_anserini.formats._lines import Place, byte_lines, decoded
+
+if TYPE_CHECKING:
+    from ir_measures import Qrel
+
+_HEADER = b"query-id"
+_EXPECTED = "qid 0 docid relevance (TREC), or query-id<TAB>corpus-id<TAB>score under such a header (BEIR)"
+
+
+def read_qrels(source: str) -> list["Qrel"]:
+    """Return the judgements of a file, of the test split of a BEIR directory, or of `irds:<name>`.
+
+    Raises `RecordError` for a line that is none, or a document judged twice for a query; `InputError` when there are
+    no judgements.
+    """
+    judged: set[tuple[str, str]] = set()
+    qrels: list[Qrel] = []
+    for place, qrel in _open(source):
+        pair = (qrel.query_id, qrel.doc_id)
+        if pair in judged:
+            raise place.error(
+                f"the document {qrel.doc_id!r} is judged again for the query {qrel.query_id!r}",
+                expected="one judgement for each",
+                do="Remove one of them.",
+            )
+        judged.add(pair)
+        qrels.append(qrel)
+    if not qrels:
+        raise InputError(f"The qrels {source} are empty.", expected="at least one judgement")
+    return qrels
+
+
+def _open(source: str) -> Iterable[tuple[Place, "Qrel"]]:
+    if source.startswith(PREFIX):
+        return _irds(source)
+    path = Path(source)
+    return _file(_test_split(path) if path.is_dir() else path)
+
+
+def _test_split(directory: Path) -> Path:
+    for name in ("test.tsv", "test.tsv.gz"):
+        if (path := directory / "qrels" / name).is_file():
+            return path
+    raise InputError(f"The directory {directory} holds no qrels/test.tsv.", expected="a BEIR directory, or a file")
+
+
+def _irds(source: str) -> Iterator[tuple[Place, "Qrel"]]:
+    from ir_measures import Qrel
+
+    for number, item in enumerate(irds_items(source, "qrels"), 1):
+        yield Place(source, number), Qrel(item.query_id, item.doc_id, item.relevance)
+
+
+def _file(path: Path) -> Iterator[tuple[Place, "Qrel"]]:
+    from ir_measures import Qrel
+
+    for place, line in byte_lines(path):
+        columns = line.split()
+        if place.line == 1 and columns[:1] == [_HEADER]:
+            continue
+        match columns:
+            case [query_id, _, doc_id, relevance]:
+                pass
+            case [query_id, doc_id, relevance]:
+                pass
+            case _:
+                raise place.error(f"{len(columns)} columns", expected=_EXPECTED)
+        yield place, Qrel(decoded(query_id, place), decoded(doc_id, place), _relevance(relevance, place))
+
+
+def _relevance(column: bytes, place: Place) -> int:
+    try:
+        return int(column)
+    except ValueError as error:
+        raise place.error(
+            f"the relevance is {decoded(column, place)}", expected="an integer as the last column"
+        ) from error

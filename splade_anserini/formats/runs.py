@@ -1,0 +1,109 @@
+"""Runs: rankings per query, in the formats of TREC and of MS MARCO."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from splade_anserini.errors import InputError
+from splade_anserini.formats._fields import checked_id
+from splade_anserini.formats._lines import Place, byte_lines, decoded
+from splade_anserini.formats._scores import decimal, strictly_decreasing
+from splade_anserini.formats._writing import open_whole
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+__all__ = ["RankedDoc", "RunFormat", "read_run", "strictly_decreasing", "write_run"]
+
+type RunFormat = Literal["trec", "msmarco"]
+
+
+class RankedDoc(Protocol):
+    """A document with its score; `ir_measures.ScoredDoc` is one."""
+
+    @property
+    def doc_id(self) -> str:
+        """As the collection has it."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """Greater is better."""
+        ...
+
+
+def write_run(
+    path: Path,
+    rankings: Iterable[tuple[str, Sequence[RankedDoc]]],
+    format: RunFormat = "trec",  # noqa: A002  # the field's word, and the option's
+    tag: str = "splade-anserini",
+) -> None:
+    """Write rankings, best document first, as they come; the file appears whole, gzipped when its name ends in .gz.
+
+    TREC scores decrease strictly (see `strictly_decreasing`). Raises `InputError` for an unusable tag, `RecordError`
+    for an id that a run cannot hold, `OutputError` when the file cannot be written.
+    """
+    if tag.split() != [tag]:
+        raise InputError(f"The tag {tag!r} cannot stand in a run.", expected="a word without white space")
+    line = 0
+    with open_whole(path) as file:
+        for query_id, ranking in rankings:
+            ids = [checked_id(doc.doc_id, Place(path, line + rank)) for rank, doc in enumerate(ranking, 1)]
+            checked_id(query_id, Place(path, line + 1))
+            if format == "trec":
+                scores = strictly_decreasing([doc.score for doc in ranking])
+                lines = [
+                    f"{query_id} Q0 {id_} {rank} {decimal(score)} {tag}\n"
+                    for rank, (id_, score) in enumerate(zip(ids, scores, strict=True), 1)
+                ]
+            else:
+                lines = [f"{query_id}\t{id_}\t{rank}\n" for rank, id_ in enumerate(ids, 1)]
+            file.write("".join(lines).encode())
+            line += len(ids)
+
+
+def read_run(path: Path) -> Iterator["ScoredDoc"]:
+    """Yield the lines of a run, TREC (6 columns) or MS MARCO (3, where −rank stands for the score).
+
+    Raises `RecordError` for a line that is none, or a document that occurs twice for a query.
+    """
+    from ir_measures import ScoredDoc
+
+    seen: dict[str, set[str]] = {}
+    width = 0
+    for place, line in byte_lines(path):
+        columns = line.split()
+        width = width or len(columns)
+        if len(columns) != width or width not in {3, 6}:
+            raise place.error(
+                f"{len(columns)} columns{' instead of ' + str(width) * (width in {3, 6})}",
+                expected="qid Q0 docid rank score tag (TREC), or qid<TAB>docid<TAB>rank (MS MARCO)",
+                do="Name a run.",
+            )
+        query_id = decoded(columns[0], place)
+        if width == 6:
+            doc_id, score = decoded(columns[2], place), _score(columns[4], place)
+        else:
+            doc_id, score = decoded(columns[1], place), -_rank(columns[2], place)
+        documents = seen.setdefault(query_id, set())
+        if doc_id in documents:
+            raise place.error(f"the document {doc_id!r} occurs again for the query {query_id!r}", expected="each once")
+        documents.add(doc_id)
+        yield ScoredDoc(query_id, doc_id, score)
+
+
+def _score(column: bytes, place: Place) -> float:
+    try:
+        score = float(column)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise place.error(f"the score is {decoded(column, place)}", expected="a finite number")
+    return score
+
+
+def _rank(column: bytes, place: Place) -> float:
+    if not column.isdigit() or int(column) < 1:
+        raise place.error(f"the rank is {decoded(column, place)}", expected="an integer from 1")
+    return float(column)
