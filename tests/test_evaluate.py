@@ -1,0 +1,141 @@
+import json
+import logging
+import math
+from pathlib import Path
+
+import pytest
+from ir_measures import Qrel, R, ScoredDoc, nDCG
+from typer.testing import CliRunner, Result
+
+from splade_anserini.console import stage
+from splade_anserini.errors import InputError
+from splade_anserini.evaluate import command, evaluate, parse_measures
+from splade_anserini.formats.tables import aligned
+
+QRELS = [Qrel("q0", "a", 1), Qrel("q0", "b", 2), Qrel("q0", "c", 0), Qrel("q1", "a", 1), Qrel("q2", "d", 0)]
+RUN = [
+    ScoredDoc("q0", "c", 3.0),
+    ScoredDoc("q0", "a", 2.0),
+    ScoredDoc("q0", "x", 1.0),
+    ScoredDoc("q9", "a", 1.0),
+]
+# q0: c (0), a (1), x (unjudged) are ranked; b (2), the best, is not.
+NDCG = (1 / math.log2(3)) / (2 + 1 / math.log2(3))
+
+
+def names(*measures: str) -> list[str]:
+    return [str(measure) for measure in parse_measures(measures)]
+
+
+def test_measures_are_means_over_all_judged_queries() -> None:
+    evaluation = evaluate(iter(RUN), QRELS, parse_measures(["nDCG@10 RR@10 RR@1 R@100 R@1"]))
+    assert evaluation.per_query["q0"] == pytest.approx(
+        {"nDCG@10": NDCG, "RR@10": 1 / 2, "RR@1": 0, "R@100": 1 / 2, "R@1": 0}
+    )
+    assert evaluation.aggregate == pytest.approx(
+        {"nDCG@10": NDCG / 3, "RR@10": 1 / 6, "RR@1": 0, "R@100": 1 / 6, "R@1": 0}
+    )
+
+
+def test_a_judged_query_that_the_run_does_not_answer_counts_as_zero() -> None:
+    evaluation = evaluate(RUN, QRELS, [nDCG @ 10, R @ 100])
+    assert evaluation.missing == ("q1", "q2")
+    assert list(evaluation.per_query) == ["q0", "q1", "q2"]
+    assert evaluation.per_query["q1"] == evaluation.per_query["q2"] == {"nDCG@10": 0, "R@100": 0}
+
+
+def test_a_query_without_judgements_does_not_count() -> None:
+    judged_part = [doc for doc in RUN if doc.query_id != "q9"]
+    assert evaluate(RUN, QRELS, [nDCG @ 10]) == evaluate(judged_part, QRELS, [nDCG @ 10])
+
+
+def test_counts_are_sums() -> None:
+    assert evaluate(RUN, QRELS, parse_measures(["NumRet", "NumRelRet"])).aggregate == {"NumRet": 3, "NumRet(rel=1)": 1}
+
+
+def test_partial_overlap_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        evaluate(RUN, QRELS, [nDCG @ 10])
+    assert caplog.messages == [
+        "Queries of the run without judgements, which do not count: 1 (q9)",
+        "Judged queries that are not in the run, which count as 0: 2 (q1, q2)",
+    ]
+
+
+def test_judgements_of_other_topics_are_refused() -> None:
+    with pytest.raises(InputError, match="the run has q0, q9, the qrels have 1, 2, 3, …"):
+        evaluate(RUN, [Qrel(str(n), "a", 1) for n in range(1, 5)], [nDCG @ 10])
+    with pytest.raises(InputError, match="the run has no queries"):
+        evaluate([], QRELS, [nDCG @ 10])
+
+
+def test_measures_are_separated_by_space_comma_or_repetition_and_each_counts_once() -> None:
+    assert names("nDCG@10 RR@10,R@100", "P@5", "MRR@10") == ["nDCG@10", "RR@10", "R@100", "P@5"]
+    assert names("P(rel=2, judged_only=True)@5, AP") == ["P(rel=2,judged_only=True)@5", "AP"]
+
+
+@pytest.mark.parametrize("name", ["nDGC@10", "ndcg@10", "nDCG@", "nDCG@ten", "nDCG(cat=3)@10", "P(5)", "1+1", "10"])
+def test_an_unknown_measure_is_refused_with_those_that_exist(name: str) -> None:
+    with pytest.raises(InputError, match=r"There is no measure") as caught:
+        parse_measures([name])
+    for known in ("nDCG", "RR", "AP", "with a cutoff"):
+        assert known in str(caught.value)
+
+
+def test_no_measure_at_all_is_refused() -> None:
+    with pytest.raises(InputError, match="No measure"):
+        parse_measures([" , "])
+
+
+def test_columns_are_aligned() -> None:
+    assert aligned([["query", "R@1"], ["q", "0.1234"]]) == "query     R@1\nq      0.1234\n"
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def _files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("run").write_text("".join(f"{d.query_id} Q0 {d.doc_id} 1 {d.score} t\n" for d in RUN))
+        Path("qrels").write_text("".join(f"{q.query_id} 0 {q.doc_id} {q.relevance}\n" for q in QRELS))
+
+    def evaluate(self, *options: str) -> Result:
+        arguments = ["--run", "run", "--qrels", "qrels", *options]
+        return CliRunner().invoke(stage(command), arguments, catch_exceptions=False)
+
+    def test_a_table_of_the_usual_measures_is_printed(self) -> None:
+        assert self.evaluate().stdout == (
+            "query  nDCG@10   RR@10   R@100  R@1000\n"
+            "all     0.0799  0.1667  0.1667  0.1667\n"
+        )  # fmt: skip
+
+    def test_the_table_shows_each_query_on_request(self) -> None:
+        assert self.evaluate("--per-query", "--measures", "RR@10,R@1").stdout == (
+            "query   RR@10     R@1\n"
+            "q0     0.5000  0.0000\n"
+            "q1     0.0000  0.0000\n"
+            "q2     0.0000  0.0000\n"
+            "all    0.1667  0.0000\n"
+        )  # fmt: skip
+
+    def test_json_has_all_digits(self) -> None:
+        printed = json.loads(self.evaluate("--format", "json", "--measures", "RR@10", "--per-query").stdout)
+        assert printed == {
+            "queries": 3,
+            "missing": 2,
+            "measures": {"RR@10": 1 / 6},
+            "per_query": {"q0": {"RR@10": 0.5}, "q1": {"RR@10": 0.0}, "q2": {"RR@10": 0.0}},
+        }
+
+    def test_csv_has_one_row_a_query(self) -> None:
+        printed = self.evaluate("--format", "csv", "--measures", "RR@10", "--measures", "R@1", "--per-query").stdout
+        assert printed == f"query,RR@10,R@1\nq0,0.5,0.0\nq1,0.0,0.0\nq2,0.0,0.0\nall,{1 / 6},0.0\n"
+
+    def test_the_result_may_go_to_a_file(self) -> None:
+        assert self.evaluate("--output", "deep/result.txt", "--measures", "RR@10").stdout == ""
+        assert Path("deep/result.txt").read_text() == "query   RR@10\nall    0.1667\n"
+
+    def test_bad_input_leaves_with_code_2(self) -> None:
+        for options in (["--measures", "nope"], ["--run", "missing"], ["--qrels", "missing"]):
+            with pytest.raises(InputError) as caught:
+                self.evaluate(*options)
+            assert caught.value.exit_code == 2
