@@ -7,6 +7,7 @@ from pathlib import Path
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats._fields import checked_id, record_id
+from splade_anserini.formats._irds import PREFIX
 from splade_anserini.formats._json import json_records
 from splade_anserini.formats._lines import Place
 from splade_anserini.formats._topic_sources import is_json, placed_topics, topic_file
@@ -23,7 +24,7 @@ def read_encoded_topics(source: str) -> dict[str, ImpactVector]:
 
     Raises `RecordError` for a query that is none, is empty or occurs twice, `InputError` when there are no topics.
     """
-    path = None if source.startswith("irds:") else topic_file(source)
+    path = None if source.startswith(PREFIX) else topic_file(source)
     check = VectorCheck()
     topics: dict[str, ImpactVector] = {}
     first: dict[str, Place] = {}
