@@ -137,6 +137,16 @@ class TestPyserini:
         with pytest.raises(RecordError, match="known, line 1: the topic 1 has no title but url"):
             read_topics("known")
 
+    def test_of_a_failure_in_java_the_first_line_is_told(
+        self, topics: dict[int | str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(name: str) -> None:
+            raise RuntimeError("Error downloading topics\n\tio.anserini.SomeClass")
+
+        monkeypatch.setattr(sys.modules["pyserini.search"], "get_topics", fail)
+        with pytest.raises(InputError, match=r"\(RuntimeError: Error downloading topics\)\."):
+            read_topics("known")
+
     @pytest.mark.usefixtures("topics")
     def test_for_an_unknown_name_all_that_was_tried_is_listed(self) -> None:
         with pytest.raises(InputError) as caught:

@@ -24,10 +24,12 @@ def _ask(name: str) -> dict[int | str, dict[str, Any]]:
 
         topics: dict[int | str, dict[str, Any]] = get_topics(name)
     except Exception as error:
+        # Java's stack trace comes with the message: its first line says what happened.
+        reason = str(error).partition("\n")[0]
         raise InputError(
             f"No topics {name}: neither a file nor a directory of this name exists, "
-            f"and Pyserini has no such topics ({type(error).__name__}: {error}).",
+            f"and Pyserini did not provide them ({type(error).__name__}: {reason}).",
             expected="a .tsv or .jsonl file (or .gz), a BEIR directory, irds:<name>, or a name Pyserini knows",
-            do="Check the spelling.",
+            do="Check the spelling; Pyserini downloads topics when it is first asked for them, so also the network.",
         ) from error
     return topics
