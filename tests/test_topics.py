@@ -137,9 +137,8 @@ class TestPyserini:
         with pytest.raises(RecordError, match="known, line 1: the topic 1 has no title but url"):
             read_topics("known")
 
-    def test_of_a_failure_in_java_the_first_line_is_told(
-        self, topics: dict[int | str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("topics")
+    def test_of_a_failure_in_java_the_first_line_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(name: str) -> None:
             raise RuntimeError("Error downloading topics\n\tio.anserini.SomeClass")
 
