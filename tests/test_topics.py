@@ -210,3 +210,16 @@ def test_the_encoded_topics_of_nfcorpus_are_read() -> None:
 @needs_data
 def test_the_topics_of_cranfield_are_read() -> None:
     assert len(read_topics(str(DATA / "cranfield"))) == 225
+
+
+def test_a_beir_directory_gives_the_judged_queries_of_its_test_split(tmp_path: Path) -> None:
+    queries = [f'{{"_id": "q{i}", "text": "query {i}"}}' for i in range(4)]
+    (tmp_path / "queries.jsonl").write_text("\n".join(queries))
+    assert len(read_topics(str(tmp_path))) == 4
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq2\td\t1\nq1\td\t1\n")
+    assert [query.id for query in read_topics(str(tmp_path))] == ["q1", "q2"]
+    assert len(read_topics(str(tmp_path / "queries.jsonl"))) == 4
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nelse\td\t1\n")
+    with pytest.raises(InputError, match="None of the queries"):
+        read_topics(str(tmp_path))

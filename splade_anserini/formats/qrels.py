@@ -42,14 +42,17 @@ def _open(source: str) -> Iterable[tuple[Place, "Qrel"]]:
     if source.startswith(PREFIX):
         return _irds(source)
     path = Path(source)
-    return _file(_test_split(path) if path.is_dir() else path)
+    if not path.is_dir():
+        return _file(path)
+    if split := test_split(path):
+        return _file(split)
+    raise InputError(f"The directory {path} holds no qrels/test.tsv.", expected="a BEIR directory, or a file")
 
 
-def _test_split(directory: Path) -> Path:
-    for name in ("test.tsv", "test.tsv.gz"):
-        if (path := directory / "qrels" / name).is_file():
-            return path
-    raise InputError(f"The directory {directory} holds no qrels/test.tsv.", expected="a BEIR directory, or a file")
+def test_split(directory: Path) -> Path | None:
+    """Return the judgements of the test split of a BEIR directory, if it has them."""
+    files = (directory / "qrels" / name for name in ("test.tsv", "test.tsv.gz"))
+    return next((path for path in files if path.is_file()), None)
 
 
 def _irds(source: str) -> Iterator[tuple[Place, "Qrel"]]:

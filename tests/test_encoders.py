@@ -1,0 +1,304 @@
+"""Our encoders agree with themselves in every way of calling them, and with Pyserini's own."""
+
+import random
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from splade_anserini import Document, OnnxQueryEncoder, SpladeDocumentEncoder, TorchQueryEncoder
+from splade_anserini.encoding import (
+    DictionaryEncoder,
+    Encoder,
+    EncoderOptions,
+    default_scale,
+    impact,
+    open_encoder,
+    open_query_encoder,
+    quantize,
+)
+from splade_anserini.errors import InputError
+from splade_anserini.records import SparseVector
+from tests.running import run_stage
+from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
+
+SPECIAL = {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"}
+PYSERINI_SCALE = 256 / 5
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("encoders")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(directory: Path) -> Path:
+    """A tiny checkpoint, with its weights also in the only format that Pyserini's encoders load."""
+    import torch
+    from safetensors.torch import load_file
+
+    tiny_checkpoint(directory / "tiny")
+    torch.save(load_file(directory / "tiny" / "model.safetensors"), directory / "tiny" / "pytorch_model.bin")
+    return directory / "tiny"
+
+
+@pytest.fixture(scope="module")
+def exported(directory: Path, checkpoint: Path) -> Path:
+    done = run_stage("export", "--encoder", checkpoint, "--output", directory / "onnx")
+    assert done.code == 0, done.err
+    return directory / "onnx"
+
+
+@pytest.fixture(scope="module")
+def quantized(directory: Path, checkpoint: Path) -> Path:
+    done = run_stage("export", "--encoder", checkpoint, "--output", directory / "int8", "--precision", "int8")
+    assert done.code == 0, done.err
+    return directory / "int8"
+
+
+@pytest.fixture(params=["torch", "onnx", "int8", "splade-mini"])
+def encoder_name(request: pytest.FixtureRequest) -> str:
+    fixtures = {"torch": "checkpoint", "onnx": "exported", "int8": "quantized"}
+    return str(request.getfixturevalue(fixtures[request.param])) if request.param in fixtures else request.param
+
+
+def greatest_difference(ones: Sequence[SparseVector], others: Sequence[SparseVector]) -> float:
+    assert len(ones) == len(others)
+    return max(
+        abs(one.get(token, 0.0) - other.get(token, 0.0))
+        for one, other in zip(ones, others, strict=True)
+        for token in {*one, *other}
+    )
+
+
+def assert_same_impacts(ones: Sequence[SparseVector], others: Sequence[SparseVector], scale: float = 100) -> None:
+    """Equal, up to weights that lie at a half, where the last bit of a float decides."""
+    for one, other in zip(ones, others, strict=True):
+        for token in {*one, *other}:
+            weights = one.get(token, 0.0), other.get(token, 0.0)
+            if impact(weights[0], scale) != impact(weights[1], scale):
+                assert abs(weights[0] * scale % 1 - 0.5) < 1e-3
+                assert abs(weights[0] - weights[1]) < 1e-5
+
+
+def test_onnx_and_torch_give_the_same_vectors(checkpoint: Path, exported: Path) -> None:
+    ours = open_encoder(str(exported)).encode(SENTENCES)
+    theirs = open_encoder(str(checkpoint)).encode(SENTENCES)
+    assert greatest_difference(ours, theirs) < 1e-4
+    assert_same_impacts(ours, theirs)
+
+
+def test_a_vector_does_not_depend_on_the_texts_beside_it(encoder_name: str) -> None:
+    encoder = open_encoder(encoder_name)
+    single = [encoder.encode([text])[0] for text in SENTENCES]
+    shuffled = list(range(len(SENTENCES)))
+    random.Random(3).shuffle(shuffled)
+    batched = encoder.encode([SENTENCES[i] for i in shuffled])
+    assert_same_impacts([single[i] for i in shuffled], batched)
+
+
+@pytest.mark.parametrize("options", [EncoderOptions(batch_size=1), EncoderOptions(batch_size=3, threads=1)])
+def test_neither_batch_size_nor_threads_change_an_impact(encoder_name: str, options: EncoderOptions) -> None:
+    assert_same_impacts(
+        open_encoder(encoder_name).encode(SENTENCES), open_encoder(encoder_name, options).encode(SENTENCES)
+    )
+
+
+def test_special_tokens_have_no_weight(encoder_name: str) -> None:
+    for vector in open_encoder(encoder_name).encode(["[CLS] [MASK] headache [UNK] \u2603", *SENTENCES]):
+        assert not SPECIAL & set(vector)
+        assert all(weight > 0 for weight in vector.values())
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "\u200b"])
+def test_a_text_without_tokens_is_empty(encoder_name: str, text: str) -> None:
+    assert open_encoder(encoder_name).encode([text, "headache"])[0] == {}
+
+
+def test_no_texts_give_no_vectors(encoder_name: str) -> None:
+    assert open_encoder(encoder_name).encode([]) == []
+
+
+def test_a_text_of_100_000_tokens_is_cut_to_the_maximum_length(encoder_name: str) -> None:
+    encoder = open_encoder(encoder_name, EncoderOptions(max_length=16))
+    assert encoder.max_length == 16
+    assert_same_impacts(encoder.encode(["cat " * 100_000]), encoder.encode(["cat " * 14]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=5))
+def test_any_text_can_be_encoded_alone_and_in_company(exported: Path, texts: list[str]) -> None:
+    encoder = open_encoder(str(exported), EncoderOptions(batch_size=2, threads=1))
+    assert_same_impacts([encoder.encode([text])[0] for text in texts], encoder.encode(texts))
+
+
+def test_a_model_without_token_types_works_in_torch_and_onnx(directory: Path) -> None:
+    checkpoint = tiny_distilbert_checkpoint(directory / "distilbert")
+    done = run_stage("export", "--encoder", checkpoint, "--output", directory / "distilbert-onnx")
+    assert done.code == 0, done.err
+    ours = open_encoder(str(directory / "distilbert-onnx")).encode(SENTENCES)
+    assert greatest_difference(ours, open_encoder(str(checkpoint)).encode(SENTENCES)) < 1e-4
+
+
+def test_sum_pooling_is_what_the_checkpoint_is_opened_or_exported_with(directory: Path, checkpoint: Path) -> None:
+    output = directory / "sum"
+    assert run_stage("export", "--encoder", checkpoint, "--output", output, "--pooling", "sum").code == 0
+    summed = open_encoder(str(checkpoint), EncoderOptions(pooling="sum")).encode(SENTENCES)
+    assert greatest_difference(open_encoder(str(output)).encode(SENTENCES), summed) < 1e-3
+    assert greatest_difference(open_encoder(str(checkpoint)).encode(SENTENCES), summed) > 0.1
+    with pytest.raises(InputError, match="exported with pooling sum, not max"):
+        open_encoder(str(output), EncoderOptions(pooling="max"))
+
+
+def test_an_encoder_cannot_be_asked_for_a_precision_it_was_not_exported_with(exported: Path) -> None:
+    with pytest.raises(InputError, match="exported with precision fp32, not int8"):
+        open_encoder(str(exported), EncoderOptions(precision="int8"))
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json"])
+def test_an_encoder_whose_files_changed_is_refused(directory: Path, exported: Path, file: str, tmp_path: Path) -> None:
+    for path in exported.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with (tmp_path / file).open("ab") as changed:
+        changed.write(b"\n")
+    with pytest.raises(InputError, match=f"{file} is missing or not the file"):
+        open_encoder(str(tmp_path))
+
+
+def test_reduced_precision_is_close_to_full(checkpoint: Path) -> None:
+    full = open_encoder(str(checkpoint)).encode(SENTENCES)
+    assert (
+        greatest_difference(open_encoder(str(checkpoint), EncoderOptions(precision="bf16")).encode(SENTENCES), full)
+        < 0.1
+    )
+
+
+def test_the_head_of_a_warm_start_survives_reduced_precision() -> None:
+    from splade_anserini.encoding.torch_encoder import TorchEncoder
+    from splade_anserini.modeling.checkpoint import Checkpoint
+    from splade_anserini.modeling.warm_start import WarmStart, warm_start
+    from tests.tiny import tiny_bert
+
+    def opened(precision: str) -> Encoder:
+        tokenizer = tiny_tokenizer()
+        model = warm_start(tiny_bert().bert, tokenizer, WarmStart(threshold=2.0, scale=1.0))
+        return TorchEncoder(Checkpoint(model, tokenizer, "warm"), precision=precision)
+
+    # The constant 6 of the head would take most of bfloat16's eight bits.
+    assert greatest_difference(opened("bf16").encode(SENTENCES), opened("fp32").encode(SENTENCES)) < 0.2
+
+
+def test_every_encoder_keeps_to_the_protocol(encoder_name: str) -> None:
+    assert isinstance(open_encoder(encoder_name), Encoder)
+    assert isinstance(DictionaryEncoder({}), Encoder)
+
+
+def test_onnx_and_torch_share_a_vocabulary_and_not_a_fingerprint_of_weights(checkpoint: Path, exported: Path) -> None:
+    torch, onnx = open_encoder(str(checkpoint)).identity, open_encoder(str(exported)).identity
+    assert torch.vocabulary == onnx.vocabulary
+    assert torch.tokenizer == onnx.tokenizer
+    assert torch.weights != onnx.weights
+    assert (torch.name, onnx.name) == (str(checkpoint), str(exported))
+
+
+def test_queries_have_a_length_of_their_own_when_the_card_names_one() -> None:
+    assert open_query_encoder("splade-mini").max_length < open_encoder("splade-mini").max_length
+    assert open_query_encoder("splade-mini", EncoderOptions(max_length=99)).max_length == 99
+
+
+def test_a_query_encoder_is_safe_to_share_between_threads(exported: Path) -> None:
+    encoder = OnnxQueryEncoder(str(exported))
+    expected = {text: encoder.encode(text) for text in SENTENCES}
+    wrong: list[str] = []
+
+    def work(seed: int) -> None:
+        texts = random.Random(seed).choices(SENTENCES, k=100)
+        wrong.extend(text for text in texts if encoder.encode(text) != expected[text])
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_checkpoint_is_no_onnx_query_encoder(checkpoint: Path) -> None:
+    with pytest.raises(InputError, match="is no exported encoder"):
+        OnnxQueryEncoder(str(checkpoint))
+
+
+# Pyserini's own encoders, on the same checkpoint.
+
+
+def without_special(impacts: dict[str, float]) -> dict[str, float]:
+    return {token: value for token, value in impacts.items() if token not in SPECIAL}
+
+
+def assert_pyserini_agrees(theirs: dict[str, float], ours: SparseVector) -> None:
+    """Theirs is Python's round(weight / 5 × 256), special tokens and zeros kept; ours are the weights."""
+    expected = {token: round(weight / 5 * 256) for token, weight in ours.items()}
+    for token in {*without_special(theirs), *expected}:
+        difference = abs(theirs.get(token, 0) - expected.get(token, 0))
+        at_a_half = abs(ours.get(token, 0.0) * PYSERINI_SCALE % 1 - 0.5) < 1e-3
+        assert difference == 0 or (difference == 1 and at_a_half), token
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["checkpoint", "exported"])
+def test_pyserinis_query_encoder_agrees(checkpoint: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    from splade_anserini.lucene import start_jvm
+
+    start_jvm()
+    from pyserini.encode import SpladeQueryEncoder
+
+    theirs = SpladeQueryEncoder(str(checkpoint))
+    ours = open_encoder(str(request.getfixturevalue(kind)))
+    for text in SENTENCES:
+        assert_pyserini_agrees(theirs.encode(text), ours.encode([text])[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["checkpoint", "exported"])
+def test_pyserinis_document_encoder_agrees(checkpoint: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    from splade_anserini.lucene import start_jvm
+
+    start_jvm()
+    from pyserini.encode import SpladeDocumentEncoder as PyserinisDocumentEncoder
+
+    theirs = PyserinisDocumentEncoder(str(checkpoint), device="cpu").encode(list(SENTENCES), max_length=256)
+    ours = open_encoder(str(request.getfixturevalue(kind))).encode(SENTENCES)
+    for one, other in zip(theirs, ours, strict=True):
+        assert_pyserini_agrees(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("torch", [False, True])
+def test_our_query_encoders_work_in_pyserinis_impact_searcher(
+    checkpoint: Path, exported: Path, tmp_path: Path, torch: bool
+) -> None:
+    from splade_anserini import InMemoryCorpus
+    from splade_anserini.encode import encode
+    from splade_anserini.index import index
+    from splade_anserini.lucene import LuceneImpactSearcher
+
+    documents = [Document(f"d{i}", "", text) for i, text in enumerate(SENTENCES)]
+    encode(InMemoryCorpus("sentences", documents), open_encoder(str(exported)), tmp_path / "impacts")
+    index(tmp_path / "impacts", tmp_path / "index")
+    encoder = TorchQueryEncoder(str(checkpoint)) if torch else OnnxQueryEncoder(str(exported))
+    searcher = LuceneImpactSearcher(str(tmp_path / "index"), encoder, min_idf=-1)
+    query = encoder.encode("headache")
+    (found,) = [hit for hit in searcher.search("headache", k=10) if hit.docid == "d0"]
+    (document,) = SpladeDocumentEncoder(str(exported)).encode(documents[:1])
+    assert found.score == sum(value * document.vector.get(token, 0) for token, value in query.items())
+
+
+def test_the_scale_of_a_query_encoder_is_its_cards() -> None:
+    assert default_scale("splade-mini") == 100
+    assert default_scale("splade-v3") == PYSERINI_SCALE
+    (vector,) = open_query_encoder("splade-mini", EncoderOptions(threads=1)).encode(["headache"])
+    assert OnnxQueryEncoder("splade-mini").encode("headache") == quantize(vector, 100)
+    assert OnnxQueryEncoder("splade-mini", scale=256 / 5).encode("headache") == quantize(vector, PYSERINI_SCALE)
