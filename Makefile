@@ -26,7 +26,7 @@ tests:
 	$(BIN)/pytest
 
 bench: $(VENV)/installed-test  ## Measure; see benchmarks/README.md.
-	$(BIN)/python benchmarks/quickstart.py
+	$(BIN)/python benchmarks/path.py
 
 clean:  ## Remove the environment and everything that was built.
 	rm -rf $(VENV) quickstart build dist *.egg-info

@@ -48,6 +48,7 @@ class EncoderSource:
     """Where an encoder's name led to."""
 
     name: str
+    """As it was given: it finds the encoder again."""
     location: str
     """A directory, or a Hugging Face model id."""
     card: EncoderCard | None = None
@@ -81,14 +82,14 @@ def find_encoder(name: str) -> EncoderSource:
     """
     path = Path(name)
     if path.suffix == ".toml":
-        return _from_card(path)
+        return _from_card(name, path)
     for home in _homes(encoders_home()):
         card = home / f"{name}.toml"
         if card.is_file():
-            return _from_card(card)
+            return _from_card(name, card)
     for directory in [path, *(home / name for home in _homes(encoders_home()))]:
         if (directory / "model.onnx").is_file() or (directory / "config.json").is_file():
-            return EncoderSource(name=directory.resolve().name, location=str(directory))
+            return EncoderSource(name=name, location=str(directory))
     if path.exists():
         raise InputError(
             f"{name} is no encoder.",
@@ -133,7 +134,7 @@ def _homes(package_home: Path) -> list[Path]:
     return [Path.cwd() / package_home.name, package_home]
 
 
-def _from_card(path: Path) -> EncoderSource:
+def _from_card(name: str, path: Path) -> EncoderSource:
     card = read_card(path, EncoderCard)
     beside = path.parent / card.source
-    return EncoderSource(name=card.name, location=str(beside) if beside.is_dir() else card.source, card=card)
+    return EncoderSource(name=name, location=str(beside) if beside.is_dir() else card.source, card=card)

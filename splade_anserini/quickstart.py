@@ -62,29 +62,29 @@ class Outcome:
 
 def quickstart(home: Path, encoder: str = "splade-mini") -> Outcome:
     """Encode, index, search and evaluate Cranfield in `home`; a second call encodes nothing again."""
-    from splade_anserini.encoding import open_encoder
+    from splade_anserini.encoding import default_scale, open_encoder
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.formats.topics import read_topics
     from splade_anserini.resources import cranfield
 
     places = Places(home)
     corpus, queries = open_corpus(str(cranfield())), read_topics(str(cranfield()))
-    opened = open_encoder(encoder)
-    _encode(corpus, opened, places)
+    opened, scale = open_encoder(encoder), default_scale(encoder)
+    _encode(corpus, opened, scale, places)
     _index(corpus, places)
-    vectors = _search(queries, opened, places)
+    vectors = _search(queries, opened, scale, places)
     with _step("evaluate both runs"):
         scores = {name: _measured(places.run(name)) for name in ("splade", "bm25")}
     query = next(query for query in queries if query.id == TOPIC)
     return Outcome(scores, query, vectors[TOPIC], list(_best(corpus, places.run("splade"), 3)))
 
 
-def _encode(corpus: "Corpus", encoder: "Encoder", places: Places) -> None:
+def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places) -> None:
     from splade_anserini.encode import encode
     from splade_anserini.encoding.shards import EncodeOptions
 
     with _step("encode 1,400 documents"), progress_bar("Encoding", 1400, "documents") as progress:
-        encode(corpus, encoder, places.impacts, EncodeOptions(docs_per_shard=500), progress=progress)
+        encode(corpus, encoder, places.impacts, EncodeOptions(scale=scale, docs_per_shard=500), progress=progress)
 
 
 def _index(corpus: "Corpus", places: Places) -> None:
@@ -115,8 +115,10 @@ def _index_bm25(corpus: "Corpus", places: Places) -> None:
         build_bm25_index(Path(name), partial)
 
 
-def _search(queries: "Sequence[Query]", encoder: "Encoder", places: Places) -> "dict[str, ImpactVector]":
-    from splade_anserini.encoding import default_scale, quantize
+def _search(
+    queries: "Sequence[Query]", encoder: "Encoder", scale: float, places: Places
+) -> "dict[str, ImpactVector]":
+    from splade_anserini.encoding import quantize
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import PyseriniImpactSearcher, search_bm25
     from splade_anserini.machine import cores
@@ -124,7 +126,6 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", places: Places) -> "
 
     with _step(f"encode and search {len(queries)} topics"):
         encoded = encoder.encode([query.text for query in queries])
-        scale = default_scale("splade-mini")
         vectors = {query.id: quantize(vector, scale) for query, vector in zip(queries, encoded, strict=True)}
         with PyseriniImpactSearcher(places.index, threads=cores()) as searcher:
             write_run(places.run("splade"), search(vectors, searcher, HITS), "trec", "splade-mini")
@@ -134,12 +135,12 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", places: Places) -> "
 
 
 def _measured(path: Path) -> dict[str, float]:
-    from splade_anserini.evaluate import evaluate
+    from splade_anserini.evaluate import evaluate, parse_measures
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
     from splade_anserini.resources import cranfield
 
-    return dict(evaluate(read_run(path), read_qrels(str(cranfield())), MEASURES).aggregate)
+    return dict(evaluate(read_run(path), read_qrels(str(cranfield())), parse_measures(MEASURES)).aggregate)
 
 
 def _best(corpus: "Corpus", path: Path, number: int) -> Iterator[tuple[str, float, str]]:

@@ -50,7 +50,7 @@ def test_a_card_is_found_by_name_in_the_working_directorys_encoders(home: Path) 
     assert (source.location, source.is_onnx) == ("somebody/model", False)
     assert source.card is not None
     assert source.card.scale == 51.2
-    assert source == find_encoder(str(home / "encoders" / "mine.toml"))
+    assert source.card == find_encoder(str(home / "encoders" / "mine.toml")).card
 
 
 def test_a_cards_source_is_a_directory_beside_it_when_there_is_one(home: Path) -> None:

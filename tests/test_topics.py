@@ -42,13 +42,6 @@ def test_each_format_is_read_plain_and_compressed(tmp_path: Path, name: str, con
     assert read_topics(source) == [Query("1", "what is a cat"), Query("猫", "why – 🐈?")]
 
 
-def test_a_beir_directory_gives_all_its_queries(tmp_path: Path) -> None:
-    write(tmp_path / "queries.jsonl.gz", '{"_id": "q0", "text": "cat"}\n{"_id": "q1", "text": "dog"}')
-    (tmp_path / "qrels").mkdir()
-    write(tmp_path / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\t1\n")
-    assert [query.id for query in read_topics(str(tmp_path))] == ["q0", "q1"]
-
-
 @pytest.mark.parametrize(
     ("name", "content", "line", "fragments"),
     [

@@ -31,6 +31,7 @@ class OnnxEncoder(TokenizedEncoder):
         self,
         directory: Path,
         *,
+        name: str | None = None,
         max_length: int | None = None,
         device: str = "auto",
         batch_size: int = 32,
@@ -44,7 +45,7 @@ class OnnxEncoder(TokenizedEncoder):
         tokenizer = _tokenizer(directory / "tokenizer.json")
         size = self._session.get_outputs()[0].shape[-1]
         super().__init__(
-            identity,
+            identity.model_copy(update={"name": name or str(directory)}),
             tokenizer,
             _vocabulary(tokenizer, size),
             max_length=min(max_length or manifest.max_length, manifest.max_length),

@@ -75,6 +75,7 @@ def _open_onnx(source: EncoderSource, options: EncoderOptions) -> Encoder:
 
     encoder = OnnxEncoder(
         Path(source.location),
+        name=source.name,
         max_length=_max_length(source, options),
         device=options.device,
         batch_size=options.batch_size,
@@ -104,6 +105,7 @@ def _open_torch(source: EncoderSource, options: EncoderOptions) -> Encoder:
         torch.set_num_threads(options.threads)
     return TorchEncoder(
         load_checkpoint(source.location),
+        name=source.name,
         pooling=options.pooling or (source.card.pooling if source.card else "max"),
         max_length=_max_length(source, options),
         device=options.device,

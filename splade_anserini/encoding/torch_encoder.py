@@ -24,6 +24,7 @@ class TorchEncoder(TokenizedEncoder):
         self,
         checkpoint: Checkpoint,
         *,
+        name: str | None = None,
         pooling: Pooling = "max",
         max_length: int = 256,
         device: str = "auto",
@@ -37,7 +38,7 @@ class TorchEncoder(TokenizedEncoder):
             keep_head_in_float32(checkpoint.model)
         self._splade = Splade.of(checkpoint, pooling).eval().to(self._device)
         super().__init__(
-            identity(checkpoint, pooling, precision),
+            identity(checkpoint, pooling, precision).model_copy(update={"name": name or checkpoint.name}),
             plain_tokenizer(checkpoint.tokenizer),
             vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size),
             max_length=min(max_length, checkpoint.max_length),
