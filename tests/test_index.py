@@ -1,0 +1,271 @@
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from splade_anserini.errors import IntegrityError, MismatchError, OutputError
+from splade_anserini.index import index
+from splade_anserini.lucene import IndexOptions, count_index
+from splade_anserini.manifests import MANIFEST, Counts, IndexManifest, read_manifest
+from tests.pseudo import ANIMALS, IDENTITY, documents, random_vectors, write_documents, write_encoded
+from tests.running import run_stage
+
+
+def rewrite(path: Path, change: object) -> None:
+    """Change the lines of a gzipped shard behind its manifest's back."""
+    lines = gzip.decompress(path.read_bytes()).splitlines()
+    path.write_bytes(gzip.compress(b"\n".join(change(lines)) + b"\n"))  # type: ignore[operator]
+
+
+@pytest.fixture
+def impacts(tmp_path: Path) -> Path:
+    write_encoded(tmp_path / "impacts")
+    return tmp_path / "impacts"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+def nothing_is_left_at(output: Path) -> bool:
+    return not any(path.name.startswith((output.name, f".{output.name}")) for path in output.parent.iterdir())
+
+
+def test_the_index_holds_what_the_manifest_says_and_says_how_it_was_encoded(impacts: Path, output: Path) -> None:
+    manifest = index(impacts, output, IndexOptions(threads=2, memory=64))
+    assert manifest == read_manifest(output, IndexManifest)
+    assert count_index(output) == manifest.counts == Counts(documents=4, postings=7, impacts=23)
+    assert (manifest.encoder, manifest.scale, manifest.max_length) == (IDENTITY, 100.0, 256)
+    assert manifest.writer.startswith("Anserini 2.")
+    assert manifest.options["memory"] == 64
+
+
+def test_pseudo_documents_that_others_made_are_counted_and_indexed(tmp_path: Path, output: Path) -> None:
+    write_documents(tmp_path / "impacts" / "deep" / "a.jsonl", documents(ANIMALS))
+    manifest = index(tmp_path / "impacts", output)
+    assert manifest.counts == Counts(documents=4, postings=7, impacts=23)
+    assert (manifest.encoder, manifest.scale) == (None, None)
+
+
+def test_documents_with_an_empty_vector_are_in_no_index(tmp_path: Path, output: Path) -> None:
+    write_encoded(tmp_path / "impacts", ANIMALS | {"empty": {}})
+    assert index(tmp_path / "impacts", output).counts.documents == 4
+
+
+def test_the_index_is_one_segment(impacts: Path, output: Path) -> None:
+    index(impacts, output, IndexOptions(threads=2))
+    assert len(list(output.glob("*.si"))) == 1
+
+
+@pytest.mark.slow
+def test_text_and_vectors_are_stored_when_told(impacts: Path, output: Path) -> None:
+    from splade_anserini.lucene import LuceneImpactSearcher
+
+    index(impacts, output, IndexOptions(store_text=True, store_docvectors=True))
+    searcher = LuceneImpactSearcher(str(output), object(), min_idf=-1)
+    assert json.loads(searcher.doc("d2").raw())["contents"] == "text of d2"
+    assert searcher.object.reader.termVectors().get(0) is not None
+
+
+def test_output_of_several_machines_is_one_index(tmp_path: Path, output: Path) -> None:
+    write_encoded(tmp_path / "impacts" / "a", ANIMALS, shard_id=1, shard_num=2)
+    write_encoded(tmp_path / "impacts" / "b", {"e1": {"cat": 1}}, shard_id=0, shard_num=2)
+    assert index(tmp_path / "impacts", output).counts == Counts(documents=5, postings=8, impacts=24)
+
+
+def test_a_missing_part_is_named(tmp_path: Path, output: Path) -> None:
+    for part in (0, 2):
+        write_encoded(tmp_path / "impacts" / str(part), ANIMALS, shard_id=part, shard_num=4)
+    with pytest.raises(MismatchError, match="Of 4 parts, 1, 3 are missing"):
+        index(tmp_path / "impacts", output)
+
+
+def test_a_part_that_is_there_twice_is_named(tmp_path: Path, output: Path) -> None:
+    for name in ("a", "b"):
+        write_encoded(tmp_path / "impacts" / name, ANIMALS, shard_id=0, shard_num=2)
+    with pytest.raises(MismatchError, match="are both part 0 of 2"):
+        index(tmp_path / "impacts", output)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"scale": 51.2}, "another scale than .*: 51.2 instead of 100.0"),
+        ({"top_k": 5}, "another top-k"),
+        ({"max_length": 512}, "another maximum length"),
+        ({"encoder": IDENTITY.model_copy(update={"weights": "x"})}, r"another encoder \(weights\)"),
+        ({"shard_num": 3}, "another number of parts"),
+    ],
+)
+def test_parts_that_were_encoded_differently_do_not_mix(
+    tmp_path: Path, output: Path, change: dict[str, object], named: str
+) -> None:
+    write_encoded(tmp_path / "impacts" / "a", ANIMALS, shard_id=0, shard_num=2)
+    write_encoded(tmp_path / "impacts" / "b", {"e": {"cat": 1}}, **({"shard_id": 1, "shard_num": 2} | change))
+    with pytest.raises(MismatchError, match=named):
+        index(tmp_path / "impacts", output)
+
+
+def test_parts_may_come_from_differently_named_places(tmp_path: Path, output: Path) -> None:
+    elsewhere = {"corpus": "/mnt/x", "encoder": IDENTITY.model_copy(update={"name": "/mnt/words"})}
+    write_encoded(tmp_path / "impacts" / "a", ANIMALS, shard_id=0, shard_num=2)
+    write_encoded(tmp_path / "impacts" / "b", {"e": {"cat": 1}}, shard_id=1, shard_num=2, **elsewhere)
+    assert index(tmp_path / "impacts", output).counts.documents == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        pytest.param(
+            lambda lines: [b'{"id": "d1"}', *lines[1:]], "documents: 2 instead of 4", id="a record without a vector"
+        ),
+        pytest.param(lambda lines: [lines[0], b"{nonsense"], "documents: ", id="a malformed line"),
+        pytest.param(lambda lines: [*lines, lines[0]], "documents: 5 instead of 4", id="a record twice"),
+        pytest.param(lambda lines: lines[:1], "documents: 3 instead of 4", id="a lost record"),
+        pytest.param(
+            lambda lines: [lines[0].replace(b":3", b":4"), *lines[1:]], "impacts: 24 instead of 23", id="an impact"
+        ),
+    ],
+)
+def test_what_anserini_loses_or_adds_in_silence_is_an_error(
+    impacts: Path, output: Path, change: object, difference: str
+) -> None:
+    rewrite(impacts / "shard-00000.jsonl.gz", change)
+    with pytest.raises(IntegrityError, match=difference):
+        index(impacts, output)
+    assert nothing_is_left_at(output)
+
+
+def test_a_cut_off_shard_is_an_error(impacts: Path, output: Path) -> None:
+    shard = impacts / "shard-00001.jsonl.gz"
+    shard.write_bytes(shard.read_bytes()[:40])
+    with pytest.raises(IntegrityError, match="The index does not hold"):
+        index(impacts, output)
+    assert nothing_is_left_at(output)
+
+
+def test_an_index_that_stands_there_is_kept_unless_told(impacts: Path, output: Path) -> None:
+    index(impacts, output)
+    with pytest.raises(OutputError, match="--overwrite"):
+        index(impacts, output)
+    assert count_index(output).documents == 4
+    write_encoded(impacts, {"e": {"cat": 1}})
+    (impacts / "shard-00001.jsonl.gz").unlink()
+    assert index(impacts, output, overwrite=True).counts.documents == 1
+
+
+def test_an_index_survives_a_failure_to_replace_it(impacts: Path, output: Path) -> None:
+    index(impacts, output)
+    rewrite(impacts / "shard-00000.jsonl.gz", lambda lines: lines[:1])
+    with pytest.raises(IntegrityError):
+        index(impacts, output, overwrite=True)
+    assert count_index(output).documents == 4
+
+
+def test_only_an_index_is_ever_replaced(impacts: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.tex").touch()
+    with pytest.raises(OutputError, match="is no index"):
+        index(impacts, tmp_path / "precious", overwrite=True)
+    for place in (impacts, tmp_path):
+        with pytest.raises(OutputError, match="would replace its own input"):
+            index(impacts, place, overwrite=True)
+
+
+def test_anserinis_failure_is_told_in_a_sentence(impacts: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from splade_anserini.errors import JavaError
+    from splade_anserini.lucene import writer
+
+    real = writer._index_collection
+    monkeypatch.setattr(
+        writer, "_index_collection", lambda settings, progress: real(settings | {"generatorClass": "Typo"}, progress)
+    )
+    with pytest.raises(JavaError, match=r"Java failed while indexing .*Typo"):
+        index(impacts, output)
+    assert nothing_is_left_at(output)
+
+
+def bad_inputs(tmp_path: Path) -> dict[str, tuple[Path, str]]:
+    """Return directories that cannot be indexed, each with what the message must say."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    write_encoded(tmp_path / "interrupted", complete=False)
+    write_encoded(tmp_path / "foreign")
+    write_documents(tmp_path / "foreign" / "more" / "other.jsonl", documents({"o": {"cat": 1}}))
+    write_encoded(tmp_path / "gone")
+    (tmp_path / "gone" / "shard-00001.jsonl.gz").unlink()
+    write_encoded(tmp_path / "hollow", {"a": {}, "b": {}})
+    write_documents(tmp_path / "twice" / "a.jsonl", documents({"a": {"x": 1}}))
+    write_documents(tmp_path / "twice" / "b.jsonl", documents({"a": {"x": 1}}))
+    write_encoded(tmp_path / "strange")
+    (tmp_path / "strange" / MANIFEST).write_text('{"kind": "soup"}')
+    for name, line in [
+        ("no-vector", '{"id": "a"}'),
+        ("no-json", "{"),
+        ("space", '{"id": "a", "vector": {"a b": 1}}'),
+        ("zero", '{"id": "a", "vector": {"a": 0}}'),
+    ]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jsonl").write_text(line + "\n")
+    said = {
+        "nowhere": "does not exist",
+        "empty": "holds no impact pseudo-documents",
+        "file": "is a file",
+        "interrupted": "Run the same encode command again",
+        "foreign": "other.jsonl is foreign",
+        "gone": "shard-00001.jsonl.gz is missing",
+        "hollow": "all vectors are empty",
+        "twice": "'a'",
+        "strange": "is no ImpactManifest",
+        "no-vector": "a.jsonl, line 1: no vector",
+        "no-json": "a.jsonl, line 1",
+        "space": "white space",
+        "zero": "the impact of 'a' is 0",
+    }
+    return {name: (tmp_path / name, message) for name, message in said.items()}
+
+
+def test_every_bad_input_has_its_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    output = tmp_path / "out" / "index"
+    for name, (directory, message) in bad_inputs(tmp_path).items():
+        outcome = run_stage("index", "--input", directory, "--index", output)
+        assert (outcome.code, message in outcome.err) == (2, True), f"{name}: {outcome.err}"
+        assert "Traceback" not in outcome.err
+        assert not output.exists()
+
+
+def test_the_command_says_what_it_built(impacts: Path, output: Path) -> None:
+    outcome = run_stage("index", "--input", impacts, "--index", output, "--threads", 2, "--no-optimize")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "4 documents, 7 postings, 23 impacts" in outcome.out
+    again = run_stage("index", "--input", impacts, "--index", output)
+    assert (again.code, "--overwrite" in again.err) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_build_leaves_no_index_and_the_next_one_succeeds(tmp_path: Path, output: Path, sent: int) -> None:
+    vectors = random_vectors(1, 20_000, vocabulary=200, greatest=100)
+    write_documents(tmp_path / "impacts" / "a.jsonl.gz", documents(vectors))
+    arguments = ["-m", "splade_anserini.index", "--input", tmp_path / "impacts", "--index", output, "--threads", "1"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, env=environment) as process:
+        partial = output.with_name("index.partial")
+        while not any(partial.glob("*")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(sent)
+        _, error = process.communicate()
+    assert not output.exists()
+    if sent == signal.SIGINT:
+        assert (process.returncode, b"Traceback" in error) == (130, False)
+        assert not partial.exists()
+    assert index(tmp_path / "impacts", output).counts.documents == 20_000
+    assert not partial.exists()

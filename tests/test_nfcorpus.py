@@ -1,0 +1,86 @@
+"""Real SPLADE-v3 vectors through the whole of index, search and evaluate: a number that is known from elsewhere."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from ir_measures import Qrel, ScoredDoc, calc_aggregate, nDCG
+
+from splade_anserini.formats.runs import read_run
+from splade_anserini.formats.topics import read_encoded_topics
+from splade_anserini.index import index
+from splade_anserini.lucene import IndexOptions
+from tests.running import run_stage
+
+DATA = Path(os.environ.get("SPLADE_ANSERINI_DATA", Path(__file__).parents[2] / "shared" / "data"))
+VECTORS = DATA / "splade-v3.nfcorpus"
+TOPICS = VECTORS / "topics.test.tsv.gz"
+QRELS = DATA / "nfcorpus" / "qrels" / "test.tsv"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not VECTORS.is_dir(), reason=f"the SPLADE-v3 vectors of NFCorpus are not at {VECTORS}"),
+]
+
+PYSERINI = """
+import runpy, sys
+from splade_anserini.lucene import start_jvm
+start_jvm()
+sys.argv[0] = "search"
+runpy.run_module("pyserini.search.lucene", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def nfcorpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("nfcorpus")
+    (home / "impacts").mkdir()
+    (home / "impacts" / "docs.jsonl.gz").symlink_to(VECTORS / "docs.jsonl.gz")
+    index(home / "impacts", home / "index", IndexOptions(threads=1))
+    return home
+
+
+@pytest.fixture(scope="module")
+def run(nfcorpus: Path) -> list[ScoredDoc]:
+    outcome = run_stage(
+        "search", "--index", nfcorpus / "index", "--topics", TOPICS, "--pre-encoded", "--output", nfcorpus / "run.txt"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    return list(read_run(nfcorpus / "run.txt"))
+
+
+def by_query(run: Iterable[ScoredDoc]) -> dict[str, dict[str, float]]:
+    """Return query → document → score, in the order of the run."""
+    found: dict[str, dict[str, float]] = {}
+    for hit in run:
+        found.setdefault(hit.query_id, {})[hit.doc_id] = hit.score
+    return found
+
+
+def test_ndcg_is_what_exact_search_gives(run: list[ScoredDoc]) -> None:
+    qrels = [line.split() for line in QRELS.read_text().splitlines()[1:]]
+    judged = [Qrel(query_id, doc_id, int(relevance)) for query_id, doc_id, relevance in qrels]
+    assert round(calc_aggregate([nDCG @ 10], judged, run)[nDCG @ 10], 4) == 0.3632
+
+
+def test_pyserinis_own_command_gives_the_same_scores_and_ranks(nfcorpus: Path, run: list[ScoredDoc]) -> None:
+    arguments = ["--index", nfcorpus / "index", "--topics", TOPICS, "--impact", "--min-idf", "-1", "--hits", "1000"]
+    theirs_at = nfcorpus / "pyserini.txt"
+    subprocess.run(
+        [sys.executable, "-c", PYSERINI, *arguments, "--output", theirs_at, "--threads", "2", "--batch-size", "32"],
+        check=True,
+        capture_output=True,
+    )
+    theirs = by_query(read_run(theirs_at))
+    ours = by_query(run)
+    assert ours.keys() == theirs.keys()
+    for query_id, scores in ours.items():
+        assert list(scores) == list(theirs[query_id])
+        assert max(abs(score - theirs[query_id][doc_id]) for doc_id, score in scores.items()) < 0.5
+
+
+def test_every_query_is_answered(run: list[ScoredDoc]) -> None:
+    assert {hit.query_id for hit in run} == read_encoded_topics(str(TOPICS)).keys()

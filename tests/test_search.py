@@ -1,0 +1,187 @@
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ir_measures import ScoredDoc
+
+from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder
+from splade_anserini.errors import MismatchError
+from splade_anserini.formats.runs import read_run
+from splade_anserini.index import index
+from splade_anserini.lucene import BruteForceSearcher
+from splade_anserini.queries import check_match, encode_queries
+from splade_anserini.records import Query
+from splade_anserini.search import search
+from tests.pseudo import ANIMALS, documents, write_documents, write_encoded
+from tests.running import Outcome, run_stage
+
+WORDS = DictionaryEncoder({"cat": {"cat": 0.02}, "dog": {"dog": 0.01, "cat": 0.01}, "pet": {"fish": 0.03}})
+OTHERS = DictionaryEncoder({"cat": {"feline": 0.02}})
+
+
+@pytest.fixture
+def encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `words` and `others` names of encoders."""
+    import splade_anserini.encoding
+
+    known = {"words": WORDS, "dictionary": WORDS, "others": OTHERS}
+    real = splade_anserini.encoding.open_encoder
+
+    def opened(name: str, options: Any = None) -> Any:
+        return known[name] if name in known else real(name, options)
+
+    monkeypatch.setattr(splade_anserini.encoding, "open_encoder", opened)
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    write_encoded(tmp_path / "impacts", ANIMALS, encoder=WORDS.identity)
+    index(tmp_path / "impacts", tmp_path / "index")
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def topics(tmp_path: Path) -> Path:
+    return lines(tmp_path / "topics.tsv", "q1\tdog", "q2\tcat")
+
+
+def lines(path: Path, *some: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in some), encoding="utf-8")
+    return path
+
+
+def searched(animals: object, topics: object, *more: object) -> tuple[Outcome, list[ScoredDoc]]:
+    """Run the command; return its outcome and the run."""
+    run = Path(str(topics)).with_name("run.txt")
+    outcome = run_stage("search", "--index", animals, "--topics", topics, "--output", run, *more)
+    return outcome, list(read_run(run)) if run.exists() else []
+
+
+def ids(run: Sequence[ScoredDoc]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for hit in run:
+        found.setdefault(hit.query_id, []).append(hit.doc_id)
+    return found
+
+
+def test_the_query_itself_is_removed_and_its_place_is_taken() -> None:
+    searcher = BruteForceSearcher(documents(ANIMALS))
+    queries = {"d1": {"cat": 1}, "q": {"cat": 1}}
+    kept = {id_: [hit.doc_id for hit in ranking] for id_, ranking in search(queries, searcher, 1, remove_query=True)}
+    assert kept == {"d1": ["d3"], "q": ["d1"]}
+    assert [len(ranking) for _, ranking in search(queries, searcher, 1)] == [1, 1]
+
+
+def test_queries_are_encoded_in_batches_and_empty_ones_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    encoder = ImpactQueryEncoder(WORDS, scale=100)
+    queries = [Query("a", "cat"), Query("b", "whale"), Query("c", "dog")]
+    done: list[int] = []
+    vectors = encode_queries(queries, encoder, 2, done.append)
+    assert vectors == {"a": {"cat": 2}, "b": {}, "c": {"dog": 1, "cat": 1}}
+    assert done == [2, 1]
+    assert "1 queries have an empty vector" in caplog.text
+
+
+def test_another_vocabulary_or_scale_is_refused_unless_forced(caplog: pytest.LogCaptureFixture, animals: Path) -> None:
+    from splade_anserini.manifests import IndexManifest, read_manifest
+
+    manifest = read_manifest(animals, IndexManifest)
+    assert manifest
+    check_match(manifest, WORDS.identity, 100.0)
+    with pytest.raises(MismatchError, match="another vocabulary"):
+        check_match(manifest, OTHERS.identity, 100.0)
+    with pytest.raises(MismatchError, match=r"scale of the queries is 51\.2, that of the documents 100"):
+        check_match(manifest, WORDS.identity, 51.2)
+    check_match(manifest, OTHERS.identity, 51.2, force=True)
+    assert "searching all the same" in caplog.text
+
+
+def test_other_weights_with_the_same_vocabulary_are_only_mentioned(
+    caplog: pytest.LogCaptureFixture, animals: Path
+) -> None:
+    from splade_anserini.manifests import IndexManifest, read_manifest
+
+    manifest = read_manifest(animals, IndexManifest)
+    assert manifest
+    with caplog.at_level(logging.INFO):
+        check_match(manifest, WORDS.identity.model_copy(update={"weights": "trained"}), 100.0)
+    assert "other weights" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("encoders")
+def test_the_index_names_encoder_and_scale(animals: Path, topics: Path) -> None:
+    outcome, run = searched(animals, topics)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "2 queries" in outcome.out
+    assert ids(run) == {"q1": ["d2", "d1", "d3"], "q2": ["d1", "d3"]}
+    assert run[-2:] == [ScoredDoc("q2", "d1", 6.0), ScoredDoc("q2", "d3", 2.0)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("encoders")
+def test_the_options_do_what_they_say(animals: Path, tmp_path: Path) -> None:
+    topics = lines(tmp_path / "topics.tsv", "d1\tcat", "q\tdog")
+    outcome, run = searched(animals, topics, "--hits", 1, "--remove-query", "--output-format", "msmarco")
+    assert (outcome.code, ids(run)) == (0, {"d1": ["d3"], "q": ["d2"]})
+    outcome, _ = searched(animals, topics, "--tag", "mine", "--threads", 2, "--batch-size", 1)
+    assert outcome.code == 0
+    assert (tmp_path / "run.txt").read_text().splitlines()[0] == "d1 Q0 d1 1 6.0 mine"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("encoders")
+def test_a_mismatch_is_refused_and_forced(animals: Path, topics: Path) -> None:
+    for option in (["--encoder", "others"], ["--scale", "256/5"]):
+        outcome, run = searched(animals, topics, *option)
+        assert (outcome.code, run, "--force" in outcome.err) == (2, [], True)
+    outcome, run = searched(animals, topics, "--encoder", "words", "--scale", "50", "--force")
+    assert (outcome.code, run[0]) == (0, ScoredDoc("q1", "d2", 5.0))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("encoders")
+def test_topics_may_be_vectors_already(animals: Path, tmp_path: Path) -> None:
+    topics = lines(tmp_path / "topics.tsv", "q1\tcat cat dog", "frage-日本\tbird", "q3\twhale")
+    outcome, run = searched(animals, topics, "--pre-encoded")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert ids(run) == {"q1": ["d1", "d2", "d3"], "frage-日本": ["d3"]}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("encoders")
+def test_an_index_without_a_manifest_wants_an_encoder(tmp_path: Path, topics: Path) -> None:
+    write_documents(tmp_path / "impacts" / "a.jsonl", documents(ANIMALS))
+    index(tmp_path / "impacts", tmp_path / "index")
+    outcome, _ = searched(tmp_path / "index", topics)
+    assert (outcome.code, "--encoder" in outcome.err) == (2, True)
+    outcome, run = searched(tmp_path / "index", topics, "--encoder", "others")
+    assert (outcome.code, run) == (0, [])
+    outcome, run = searched(tmp_path / "index", topics, "--encoder", "words")
+    assert (outcome.code, len(run)) == (0, 5)
+
+
+@pytest.mark.usefixtures("encoders")
+def test_every_bad_input_has_its_sentence_and_exit_code_2(animals: Path, topics: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    twice = lines(tmp_path / "twice.tsv", "q\tcat", "q\tdog")
+    empty = lines(tmp_path / "empty.tsv", "q\t")
+    for arguments, said in [
+        ((tmp_path / "nowhere", topics), "nowhere"),
+        ((tmp_path / "empty", topics), "is no Lucene index: it is empty"),
+        ((tmp_path / "impacts", topics), "is no Lucene index: it has no segments file"),
+        ((animals, tmp_path / "nowhere.tsv"), "nowhere.tsv"),
+        ((animals, twice), "twice.tsv, line 2"),
+        ((animals, twice, "--pre-encoded"), "twice.tsv, line 2"),
+        ((animals, empty), "empty.tsv, line 1"),
+        ((animals, topics, "--pre-encoded", "--encoder", "words"), "need no --encoder"),
+        ((animals, topics, "--scale", "much"), "is not a number"),
+        ((animals, topics, "--encoder", "./typo"), "typo"),
+        ((animals, topics, "--hits", "0"), "--hits"),
+        ((animals, topics, "--output-format", "xml"), "--output-format"),
+    ]:
+        outcome, run = searched(*arguments)
+        assert (outcome.code, said in outcome.err, run) == (2, True, []), f"{arguments}: {outcome.err}"
+        assert "Traceback" not in outcome.err
