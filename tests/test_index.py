@@ -269,3 +269,15 @@ def test_a_killed_build_leaves_no_index_and_the_next_one_succeeds(tmp_path: Path
         assert not partial.exists()
     assert index(tmp_path / "impacts", output).counts.documents == 20_000
     assert not partial.exists()
+
+
+@pytest.mark.slow
+def test_a_lack_of_memory_in_java_is_told_in_a_sentence(tmp_path: Path, output: Path) -> None:
+    write_documents(tmp_path / "impacts" / "a.jsonl", documents({"d": {f"t{n}": 1_000_000 for n in range(30)}}))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "SPLADE_ANSERINI_HEAP": "32m"}
+    arguments = ["-m", "splade_anserini.index", "--input", tmp_path / "impacts", "--index", output]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "SPLADE_ANSERINI_HEAP" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert nothing_is_left_at(output)

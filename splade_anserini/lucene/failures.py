@@ -28,7 +28,7 @@ def explained(doing: str, message: str, details: str = "") -> SpladeAnseriniErro
             f"Java ran out of memory while {doing}.",
             do="Set SPLADE_ANSERINI_HEAP to more, for example 8g, or use fewer threads.",
         )
-    if any(sign in text for sign in _DISK_FULL):
+    if disk_full(text):
         return OutputError(
             f"The disk was full while {doing}.",
             do="Free some space, or choose another place, and run the same command again.",
@@ -38,3 +38,8 @@ def explained(doing: str, message: str, details: str = "") -> SpladeAnseriniErro
         do="If it may have lacked memory, set SPLADE_ANSERINI_HEAP to more, for example 8g. "
         "SPLADE_ANSERINI_LOG=DEBUG shows what Java wrote.",
     )
+
+
+def disk_full(text: str) -> bool:
+    """Say whether Java complained in `text` (a message, a log) that a disk is full."""
+    return any(sign in text for sign in _DISK_FULL)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from splade_anserini.errors import JavaError
 from splade_anserini.lucene.chatter import captured_chatter
-from splade_anserini.lucene.failures import explained, java_errors
+from splade_anserini.lucene.failures import disk_full, explained, java_errors
 from splade_anserini.lucene.jvm import start_jvm
 
 type Progress = Callable[[int], object]
@@ -92,13 +93,18 @@ def _index_collection(settings: dict[str, Any], progress: Progress) -> None:
     with captured_chatter() as chatter:
         try:
             with java_errors(doing):
-                indexer = autoclass("io.anserini.index.IndexCollection")(arguments)
-                _watch(indexer, progress)
-        except Exception as error:
-            complaints = [line for line in chatter().splitlines() if line.startswith(("ERROR", "FATAL", "java."))]
-            if not complaints:
-                raise
-            raise explained(doing, f"{error}\n" + "\n".join(complaints[-_TAIL:]), chatter()) from error
+                _watch(autoclass("io.anserini.index.IndexCollection")(arguments), progress)
+        except JavaError as error:
+            trace = str(error.__cause__)
+            first = trace.partition("\n")[0].removeprefix("JVM exception occurred: ")
+            raise explained(doing, "\n".join([first, *_complaints(chatter())]), trace) from error
+        # Anserini logs what goes wrong as it closes the index, and leaves it at that.
+        if not any(Path(settings["index"]).glob("segments_*")) or disk_full(chatter()):
+            raise explained(doing, "\n".join(_complaints(chatter())))
+
+
+def _complaints(chatter: str) -> list[str]:
+    return [line for line in chatter.splitlines() if line.startswith(("ERROR", "FATAL", "java."))][-_TAIL:]
 
 
 def _watch(indexer: Any, progress: Progress) -> None:
