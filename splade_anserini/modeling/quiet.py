@@ -1,0 +1,48 @@
+"""The hosts' chatter: this library says what matters in exceptions and through `logging`."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings, log lines and progress bars of torch and transformers off the terminal inside the block."""
+    from transformers.utils import logging as transformers_logging
+
+    host: Any = transformers_logging
+    verbosity, bars = host.get_verbosity(), host.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    host.set_verbosity_error()
+    host.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        host.set_verbosity(verbosity)
+        if bars:
+            host.enable_progress_bar()
+
+
+@contextmanager
+def no_conversion() -> Iterator[None]:
+    """Keep transformers from converting a checkpoint to safetensors in a background thread, which can fail loudly."""
+    name = "DISABLE_SAFETENSORS_CONVERSION"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

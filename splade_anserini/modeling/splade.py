@@ -1,0 +1,43 @@
+"""SPLADE: a masked-language model whose logits are pooled over the text."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import torch
+
+from splade_anserini.manifests import Pooling
+from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.pooling import pool
+from splade_anserini.modeling.vocabulary import silenced_ids
+
+
+class Splade(torch.nn.Module):
+    """Token ids → one weight per vocabulary entry (SPLADE v2, section 3).
+
+    Special tokens take part in the pooling as positions, but their own entries, `silenced`, always weigh 0.
+    """
+
+    entries: torch.Tensor
+
+    def __init__(self, model: Any, silenced: Iterable[int], pooling: Pooling = "max") -> None:
+        super().__init__()
+        self.model = model
+        self.pooling: Pooling = pooling
+        entries = torch.ones(model.config.vocab_size)
+        entries[list(silenced)] = 0.0
+        self.register_buffer("entries", entries, persistent=False)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, pooling: Pooling = "max") -> Self:
+        """Put a checkpoint to work."""
+        return cls(checkpoint.model, silenced_ids(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return float32 weights [batch, vocabulary]; all arguments are int64 [batch, length]."""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        logits = self.model(**inputs).logits
+        return pool(logits, attention_mask, self.pooling).float() * self.entries
