@@ -5,18 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import typer
 
 from splade_anserini.errors import SpladeAnseriniError
-
-type Progress = Callable[[int], None]
-"""Called with the number of items that were just done."""
-
-
-def silent(_: int) -> None:
-    """Report progress to nobody."""
+from splade_anserini.progress import Progress, silent
 
 
 def stage(command: Callable[..., None]) -> typer.Typer:
@@ -35,7 +28,7 @@ def run(command: Callable[..., None]) -> None:
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
     """Print this package's errors without a traceback and leave with their exit code."""
-    logging.basicConfig(level=os.environ.get("SPLADE_ANSERINI_LOG", "WARNING"), format="%(levelname)s: %(message)s")
+    _log_to_stderr()
     try:
         yield
     except SpladeAnseriniError as error:
@@ -54,6 +47,19 @@ def errors_as_sentences() -> Iterator[None]:
         sys.exit(2)
 
 
+def _log_to_stderr() -> None:
+    """Show what this package logs, from SPLADE_ANSERINI_LOG up, and not what its dependencies have to say."""
+    logger = logging.getLogger("splade_anserini")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        logger.addHandler(handler)
+        # Without a handler at the root, Python prints the warnings of every library.
+        logging.getLogger().addHandler(logging.NullHandler())
+    level = os.environ.get("SPLADE_ANSERINI_LOG", "WARNING").upper()
+    logger.setLevel(level if level in logging.getLevelNamesMapping() else "WARNING")
+
+
 @contextmanager
 def progress_bar(title: str, total: int | None, unit: str) -> Iterator[Progress]:
     """Show a bar on a terminal, nothing elsewhere."""
@@ -63,8 +69,4 @@ def progress_bar(title: str, total: int | None, unit: str) -> Iterator[Progress]
     from tqdm import tqdm
 
     with tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) as bar:
-
-        def advance(done: int) -> Any:
-            bar.update(done)
-
-        yield advance
+        yield bar.update

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.console import Progress, progress_bar, run, silent
+from splade_anserini.console import progress_bar, run
 from splade_anserini.errors import IntegrityError, OutputError
+from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from splade_anserini.lucene import IndexOptions

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.console import Progress, silent
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.manifests import EncoderIdentity, IndexManifest, read_manifest
+from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import EncoderOptions, ImpactQueryEncoder
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def open_query_encoder(
+def open_for_index(
     index: Path, name: str | None, scale: str | None, options: "EncoderOptions", *, force: bool = False
 ) -> "ImpactQueryEncoder":
     """Open the encoder of that name for the queries of an index; by default the one that its manifest names.
@@ -26,8 +25,7 @@ def open_query_encoder(
     Raises `InputError` when there is no such encoder, `MismatchError` when it does not fit the index (see
     `check_match`).
     """
-    from splade_anserini.cards import find_encoder
-    from splade_anserini.encoding import ImpactQueryEncoder, default_scale, open_encoder, parse_scale
+    from splade_anserini.encoding import ImpactQueryEncoder, default_scale, open_query_encoder, parse_scale
 
     manifest = read_manifest(index, IndexManifest)
     known = manifest.encoder.name if manifest and manifest.encoder else None
@@ -37,10 +35,7 @@ def open_query_encoder(
             f"The index {index} does not say how its documents were encoded.", do="Name the encoder with --encoder."
         )
     try:
-        card = find_encoder(wanted).card
-        if options.max_length is None and card:
-            options = replace(options, max_length=card.query_max_length)
-        opened = open_encoder(wanted, options)
+        opened = open_query_encoder(wanted, options)
         number = parse_scale(scale) if scale else (manifest and manifest.scale) or default_scale(wanted)
     except InputError as error:
         if name:

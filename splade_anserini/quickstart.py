@@ -115,9 +115,7 @@ def _index_bm25(corpus: "Corpus", places: Places) -> None:
         build_bm25_index(Path(name), partial)
 
 
-def _search(
-    queries: "Sequence[Query]", encoder: "Encoder", scale: float, places: Places
-) -> "dict[str, ImpactVector]":
+def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places: Places) -> "dict[str, ImpactVector]":
     from splade_anserini.encoding import quantize
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import PyseriniImpactSearcher, search_bm25

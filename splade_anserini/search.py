@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini.console import Progress, progress_bar, run, silent
+from splade_anserini.console import progress_bar, run
+from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
@@ -73,7 +74,7 @@ def command(
     from splade_anserini.lucene import PyseriniImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.machine import cores
-    from splade_anserini.queries import encode_queries, open_query_encoder, read_vectors
+    from splade_anserini.queries import encode_queries, open_for_index, read_vectors
 
     directory = resolve_index(index)
     check_index_directory(directory)
@@ -83,7 +84,7 @@ def command(
         vectors = read_vectors(topics, encoder)
     else:
         options = EncoderOptions(max_length=max_length, device=device, batch_size=batch_size, threads=threads)
-        query_encoder = open_query_encoder(directory, encoder, scale, options, force=force)
+        query_encoder = open_for_index(directory, encoder, scale, options, force=force)
         queries = read_topics(topics)
         with progress_bar("Encoding", len(queries), "queries") as progress:
             vectors = encode_queries(queries, query_encoder, batch_size, progress)

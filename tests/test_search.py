@@ -27,12 +27,12 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     import splade_anserini.encoding
 
     known = {"words": WORDS, "dictionary": WORDS, "others": OTHERS}
-    real = splade_anserini.encoding.open_encoder
+    real = splade_anserini.encoding.open_query_encoder
 
     def opened(name: str, options: Any = None) -> Any:
         return known[name] if name in known else real(name, options)
 
-    monkeypatch.setattr(splade_anserini.encoding, "open_encoder", opened)
+    monkeypatch.setattr(splade_anserini.encoding, "open_query_encoder", opened)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The encoding loop: a corpus → numbered shards of impact pseudo-documents and their manifest, resumed at will."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from splade_anserini.files import directory_lock, output_errors
 from splade_anserini.formats.corpora import Corpus, CorpusDigest
 from splade_anserini.formats.impacts import ImpactWriter, impact_files
 from splade_anserini.manifests import Counts, EncodeSettings, ImpactManifest, Shard, read_manifest, write_manifest
+from splade_anserini.progress import Progress
 from splade_anserini.records import Document
 
 
@@ -70,7 +71,7 @@ def encode_shards(
     output: Path,
     options: EncodeOptions,
     total: int,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> ImpactManifest:
     """Encode this machine's part of `corpus`, which holds `total` documents, into `output`; go on where it stopped.
 
@@ -124,7 +125,7 @@ def _differences(before: EncodeSettings, now: EncodeSettings) -> str:
     return "; ".join(f"{name} was {old}, is {new}" for name, old, new in pairs if old != new)
 
 
-def _verify(shard: Shard, documents: Iterator[Document], corpus: str, progress: Callable[[int], None]) -> None:
+def _verify(shard: Shard, documents: Iterator[Document], corpus: str, progress: Progress) -> None:
     """Read over the documents of a finished shard, and make sure that they are the ones it was made from."""
     digest = CorpusDigest()
     for document in documents:
@@ -138,9 +139,7 @@ def _verify(shard: Shard, documents: Iterator[Document], corpus: str, progress: 
         )
 
 
-def _write(
-    path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Document], progress: Callable[[int], None]
-) -> Shard:
+def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Document], progress: Progress) -> Shard:
     digest = CorpusDigest()
 
     def digested() -> Iterator[Document]:

@@ -12,8 +12,8 @@ from splade_anserini.formats._corpus_files import FileCorpus, is_corpus_file
 from splade_anserini.formats._fields import checked_id
 from splade_anserini.formats._irds import PREFIX, irds_items
 from splade_anserini.formats._lines import Place
-from splade_anserini.formats._progress import Progress, silent
 from splade_anserini.formats.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.progress import Progress, silent
 from splade_anserini.records import Document
 
 _log = logging.getLogger(__name__)

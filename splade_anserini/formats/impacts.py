@@ -13,10 +13,10 @@ from splade_anserini.formats._fields import optional_text, record_id
 from splade_anserini.formats._impact_writer import ImpactWriter, impact_line
 from splade_anserini.formats._json import json_records
 from splade_anserini.formats._lines import Place
-from splade_anserini.formats._progress import Progress, silent
 from splade_anserini.formats.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.manifests import Counts
+from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactDocument
 
 __all__ = ["ImpactWriter", "count_impacts", "impact_files", "impact_line", "read_impacts"]

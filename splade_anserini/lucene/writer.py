@@ -10,16 +10,10 @@ from splade_anserini.errors import JavaError
 from splade_anserini.lucene.chatter import captured_chatter
 from splade_anserini.lucene.failures import disk_full, explained, java_errors
 from splade_anserini.lucene.jvm import start_jvm
-
-type Progress = Callable[[int], object]
-"""Called with the number of documents that were just done."""
+from splade_anserini.progress import Progress, silent
 
 _TAIL = 5
 """Lines of Anserini's complaints that go into an error's message."""
-
-
-def silent(_: int) -> None:
-    """Report progress to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
