@@ -13,17 +13,6 @@ from splade_anserini.__main__ import STAGES
 
 PACKAGE = Path(splade_anserini.__file__).parent
 FLOOR = "records errors cards manifests files fingerprints resources machine progress _version".split()
-    "records",
-    "errors",
-    "cards",
-    "manifests",
-    "files",
-    "fingerprints",
-    "resources",
-    "machine",
-    "progress",
-    "_version",
-]
 TIERS = dict.fromkeys(FLOOR, 0) | {"formats": 1, "modeling": 2, "encoding": 3, "lucene": 3, "training": 4}
 STAGE_TIER = 5
 HEAVY = {
