@@ -12,7 +12,18 @@ import splade_anserini
 from splade_anserini.__main__ import STAGES
 
 PACKAGE = Path(splade_anserini.__file__).parent
-FLOOR = "records errors cards manifests files fingerprints resources machine progress _version".split()
+FLOOR = [
+    "records",
+    "errors",
+    "cards",
+    "manifests",
+    "files",
+    "fingerprints",
+    "resources",
+    "machine",
+    "progress",
+    "_version",
+]
 TIERS = dict.fromkeys(FLOOR, 0) | {"formats": 1, "modeling": 2, "encoding": 3, "lucene": 3, "training": 4}
 STAGE_TIER = 5
 HEAVY = {
