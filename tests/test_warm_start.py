@@ -1,0 +1,137 @@
+"""Facts of the warm start: the head holds the map exactly, and the numbers are what they are said to be."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.modeling.backbone import Backbone, load_backbone
+from splade_anserini.modeling.checkpoint import load_checkpoint
+from splade_anserini.modeling.samples import sample
+from splade_anserini.modeling.splade import Splade
+from splade_anserini.modeling.warm_start import OFF, WarmStart, normalized, read_off, warm_start
+from splade_anserini.records import Document
+from splade_anserini.warm_start import warm_start as stage
+from tests.running import run_stage
+from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer, tiny_vocabulary
+
+
+@pytest.fixture
+def backbone() -> Any:
+    return tiny_bert(seed=3).bert
+
+
+@pytest.fixture
+def saved(backbone: Any, tmp_path: Path) -> Path:
+    backbone.save_pretrained(tmp_path / "backbone")
+    tiny_tokenizer().save_pretrained(tmp_path / "backbone")
+    return tmp_path / "backbone"
+
+
+def test_the_head_holds_the_map_exactly(backbone: Any) -> None:
+    tokenizer = tiny_tokenizer()
+    numbers = read_off(backbone, tokenizer, SENTENCES)
+    model = warm_start(backbone, tokenizer, numbers)
+    table = backbone.embeddings.word_embeddings.weight
+    for text in SENTENCES:
+        inputs = tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            hidden = backbone(**inputs).last_hidden_state
+            expected = numbers.scale * (
+                normalized(hidden, backbone.config.layer_norm_eps) @ table.T - numbers.threshold
+            )
+            logits = model(**inputs).logits
+        torch.testing.assert_close(logits[..., 104:], expected[..., 104:], atol=1e-4, rtol=1e-5)
+        assert bool((logits[..., :104] < OFF / 2).all())
+
+
+def test_a_narrow_backbone_gets_the_constant_six_and_a_wide_one_more(backbone: Any) -> None:
+    tokenizer = tiny_tokenizer()
+    assert read_off(backbone, tokenizer, SENTENCES).shift > 10
+    final = backbone.encoder.layer[-1].output.LayerNorm
+    final.weight.data *= 0.25
+    final.bias.data *= 0.25
+    assert read_off(backbone, tokenizer, SENTENCES).shift == 6.0
+
+
+@pytest.mark.parametrize(("share_off", "peak"), [(0.9, 8.0), (0.98, 4.0)])
+def test_the_threshold_turns_off_the_share_and_the_scale_sets_the_peak(
+    backbone: Any, share_off: float, peak: float
+) -> None:
+    tokenizer = tiny_tokenizer()
+    numbers = read_off(backbone, tokenizer, SENTENCES, share_off=share_off, peak=peak)
+    splade = Splade(warm_start(backbone, tokenizer, numbers), [])
+    with torch.no_grad():
+        rows = torch.cat([splade(**tokenizer(text, return_tensors="pt")) for text in SENTENCES])[:, 104:]
+    assert float((rows == 0).double().mean()) == pytest.approx(share_off, abs=2e-3)
+    strongest = torch.expm1(rows.amax(dim=1)).sort().values
+    assert float(strongest[3] + strongest[4]) / 2 == pytest.approx(peak, abs=1e-3)
+
+
+def test_the_stage_writes_a_checkpoint_that_loads(saved: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.tsv"
+    corpus.write_text("".join(f"{number}\t{text}\n" for number, text in enumerate(SENTENCES)))
+    done = run_stage("warm-start", "--backbone", saved, "--texts", corpus, "--output", tmp_path / "warm")
+    assert done.code == 0, done.err
+    assert "--threshold" in done.out
+    checkpoint = load_checkpoint(str(tmp_path / "warm"))
+    assert type(checkpoint.model).__name__ == "BertForMaskedLM"
+    assert len(checkpoint.tokenizer.get_vocab()) == len(tiny_vocabulary())
+    assert run_stage("warm-start", "--backbone", saved, "--texts", corpus, "--output", tmp_path / "warm").code == 2
+
+
+def test_given_numbers_need_no_texts_and_give_the_same_bytes_twice(saved: Path, tmp_path: Path) -> None:
+    for name in ["one", "two"]:
+        numbers = ["--threshold", 2.5, "--logit-scale", 1.5]
+        assert run_stage("warm-start", "--backbone", saved, *numbers, "--output", tmp_path / name).code == 0
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--threshold", "1"],
+        ["--texts", "x.tsv", "--threshold", "1", "--logit-scale", "1"],
+        ["--texts", "x.tsv", "--share-off", "1.5"],
+        ["--threshold", "1", "--logit-scale", "-1"],
+    ],
+)
+def test_numbers_that_are_missing_or_out_of_range_are_refused(
+    saved: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    done = run_stage("warm-start", "--backbone", saved, "--output", tmp_path / "warm", *arguments)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert not (tmp_path / "warm").exists()
+
+
+def test_a_backbone_that_is_no_bert_is_refused(tmp_path: Path) -> None:
+    backbone = Backbone(tiny_distilbert().distilbert, tiny_tokenizer(token_types=False))
+    with pytest.raises(InputError, match="The backbone is a DistilBertModel"):
+        stage(backbone, tmp_path / "warm", WarmStart(1.0, 1.0))
+    assert not (tmp_path / "warm").exists()
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra() -> None:
+    with pytest.raises(DependencyError, match=r"splade-anserini\[warm-start\]"):
+        load_backbone("package:no_such_package")
+    with pytest.raises(InputError, match="carries no model"):
+        load_backbone("package:json")
+
+
+def test_without_texts_there_is_nothing_to_read_off(backbone: Any) -> None:
+    with pytest.raises(InputError, match="no text"):
+        read_off(backbone, tiny_tokenizer(), [])
+
+
+def test_a_sample_is_fixed_fair_and_no_larger_than_the_corpus() -> None:
+    documents = [Document(str(number), "", "x") for number in range(1000)]
+    chosen = sample(iter(documents), 100)
+    assert chosen == sample(documents, 100)
+    assert len(set(chosen)) == 100
+    assert 400 < sum(int(document.id) for document in chosen) / 100 < 600
+    assert sample(documents[:5], 100) == documents[:5]
