@@ -1,0 +1,299 @@
+"""Facts of the export: the graph gives what torch gives, for every shape, and says so in its manifest."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from splade_anserini.errors import DependencyError, InputError, IntegrityError
+from splade_anserini.export import export
+from splade_anserini.fingerprints import fingerprint_of_file
+from splade_anserini.manifests import EncoderManifest, Pooling, read_manifest
+from splade_anserini.modeling import exporting
+from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
+from splade_anserini.modeling.exporting import ExportOptions, Precision
+from splade_anserini.modeling.identity import identity
+from splade_anserini.modeling.onnx_graph import OPSET
+from splade_anserini.modeling.parity import open_graph
+from splade_anserini.modeling.quantize_graph import TOP, quantize_rows
+from splade_anserini.modeling.splade import Splade
+from tests.running import run_stage
+from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
+
+KINDS = {"bert": tiny_checkpoint, "distilbert": tiny_distilbert_checkpoint}
+SHAPES = [(1, 1), (3, 7), (2, 512), (5, 33)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    checkpoint: Checkpoint
+    directory: Path
+    manifest: EncoderManifest
+    pooling: Pooling
+
+    @property
+    def splade(self) -> Splade:
+        return Splade.of(self.checkpoint, self.pooling)
+
+    def run(self, ids: torch.Tensor, mask: torch.Tensor, file: str = "model.onnx") -> list[npt.NDArray[Any]]:
+        session = open_graph(self.directory / file)
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+        outputs: list[npt.NDArray[Any]] = session.run(
+            None, {tensor.name: feed[tensor.name].numpy() for tensor in session.get_inputs()}
+        )
+        return outputs
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export")
+    for name, make in KINDS.items():
+        make(path / name)
+    return path
+
+
+@pytest.fixture(scope="module", params=[(kind, pooling) for kind in KINDS for pooling in ("max", "sum")], ids="-".join)
+def exported(directory: Path, request: pytest.FixtureRequest) -> Exported:
+    kind, pooling = request.param
+    return made(directory, kind, pooling, "fp32", anserini=True)
+
+
+@pytest.fixture(scope="module", params=["max", "sum"])
+def quantized(directory: Path, request: pytest.FixtureRequest) -> Exported:
+    return made(directory, "bert", request.param, "int8")
+
+
+def made(directory: Path, kind: str, pooling: Pooling, precision: Precision, *, anserini: bool = False) -> Exported:
+    checkpoint = load_checkpoint(str(directory / kind))
+    output = directory / f"{kind}-{pooling}-{precision}"
+    options = ExportOptions(pooling=pooling, precision=precision, anserini=anserini)
+    return Exported(checkpoint, output, export(checkpoint, output, options, SENTENCES), pooling)
+
+
+def tokens(batch: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(batch * length)
+    ids = torch.randint(104, 374, (batch, length), generator=generator)
+    lengths = torch.randint(1, length + 1, (batch, 1), generator=generator)
+    return ids, (torch.arange(length) < lengths).long()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_onnx_gives_what_torch_gives_for_every_shape_padded_or_not(exported: Exported, shape: tuple[int, int]) -> None:
+    for ids, mask in [tokens(*shape), (tokens(*shape)[0], torch.ones(shape, dtype=torch.int64))]:
+        with torch.no_grad():
+            expected = exported.splade(ids, mask).numpy()
+        (found,) = exported.run(ids, mask)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-5)
+
+
+def test_a_text_has_the_same_weights_alone_as_in_a_padded_batch(exported: Exported) -> None:
+    inputs = exported.checkpoint.tokenizer(list(SENTENCES), padding=True, return_tensors="pt")
+    (together,) = exported.run(inputs["input_ids"], inputs["attention_mask"])
+    for text, row in zip(SENTENCES, together, strict=True):
+        alone = exported.checkpoint.tokenizer(text, return_tensors="pt")
+        np.testing.assert_allclose(
+            exported.run(alone["input_ids"], alone["attention_mask"])[0][0], row, atol=1e-5, rtol=1e-5
+        )
+
+
+def test_special_tokens_are_never_active(exported: Exported) -> None:
+    (weights,) = exported.run(*tokens(3, 7))
+    assert not weights[:, [0, 100, 101, 102, 103]].any()
+
+
+def test_anserinis_variant_names_the_entries_that_are_not_zero(exported: Exported) -> None:
+    ids = torch.tensor([exported.checkpoint.tokenizer(SENTENCES[2])["input_ids"]])
+    (weights,) = exported.run(ids, torch.ones_like(ids))
+    index, values = exported.run(ids, torch.ones_like(ids), "model.anserini.onnx")
+    assert (index.dtype, values.dtype, index.ndim, values.ndim) == (np.int64, np.float32, 1, 1)
+    assert index.tolist() == np.flatnonzero(weights[0]).tolist()
+    np.testing.assert_allclose(values, weights[0, index], atol=1e-5)
+    names = [tensor.name for tensor in open_graph(exported.directory / "model.anserini.onnx").get_inputs()]
+    assert names == ["input_ids", "token_type_ids", "attention_mask"]
+
+
+def test_the_manifest_tells_what_is_beside_it(exported: Exported) -> None:
+    manifest = read_manifest(exported.directory, EncoderManifest)
+    assert manifest == exported.manifest
+    assert manifest is not None
+    assert manifest.identity.weights == fingerprint_of_file(exported.directory / "model.onnx")
+    assert manifest.identity.tokenizer == fingerprint_of_file(exported.directory / "tokenizer.json")
+    of_torch = identity(exported.checkpoint, exported.pooling, "fp32")
+    assert manifest.identity.vocabulary == of_torch.vocabulary
+    assert manifest.identity.tokenizer == of_torch.tokenizer
+    assert manifest.identity.pooling == exported.pooling
+    assert manifest.max_length == 512
+
+
+def test_the_parity_report_is_of_the_texts_and_within_its_bound(exported: Exported) -> None:
+    report = exported.manifest.parity
+    assert report is not None
+    assert (report.texts, report.bound) == (len(SENTENCES), 1e-4)
+    assert report.max_difference < 1e-4
+    assert report.equal_impacts > 0.99
+
+
+def test_the_opset_is_recorded_and_the_graph_valid_and_free_of_paths(exported: Exported) -> None:
+    for name in ["model.onnx", "model.anserini.onnx"]:
+        path = exported.directory / name
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=True)
+        assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
+        assert exported.manifest.opset == OPSET
+        assert b".py" not in path.read_bytes()
+
+
+def test_the_inputs_are_those_that_the_model_takes_and_nothing_is_baked_in(exported: Exported) -> None:
+    session = open_graph(exported.directory / "model.onnx")
+    takes = ["token_type_ids"] if exported.checkpoint.takes_token_types else []
+    assert [tensor.name for tensor in session.get_inputs()] == ["input_ids", "attention_mask", *takes]
+    assert {tuple(tensor.shape) for tensor in session.get_inputs()} == {("batch", "sequence")}
+    assert session.get_outputs()[0].shape == ["batch", 374]
+
+
+def test_the_tokenizer_neither_pads_nor_cuts(exported: Exported) -> None:
+    tokenizer = Tokenizer.from_file(str(exported.directory / "tokenizer.json"))
+    assert (tokenizer.padding, tokenizer.truncation) == (None, None)
+    for text in SENTENCES:
+        assert tokenizer.encode(text).ids == exported.checkpoint.tokenizer(text)["input_ids"]
+
+
+def test_int8_stays_near_torch_and_says_how_near(quantized: Exported) -> None:
+    report = quantized.manifest.parity
+    assert report is not None
+    assert 1e-4 < report.mean_difference < 0.05 < report.bound
+    assert quantized.manifest.identity.precision == "int8"
+
+
+def test_int8_keeps_the_heads_dense_layer_in_float_and_one_table_for_tokens_and_decoder(quantized: Exported) -> None:
+    graph = onnx.load(quantized.directory / "model.onnx").graph
+    tables = [tensor for tensor in graph.initializer if 374 in tensor.dims and 32 in tensor.dims]
+    assert [tensor.data_type for tensor in tables] == [onnx.TensorProto.INT8]
+    floats = [t for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT and list(t.dims) == [32, 32]]
+    assert len(floats) == 1
+    assert sum(node.op_type == "MatMulInteger" for node in graph.node) == 2 * 6 + 1
+
+
+def test_a_text_takes_its_range_from_itself_when_int8_runs_it_alone(quantized: Exported) -> None:
+    ids = torch.tensor([quantized.checkpoint.tokenizer(SENTENCES[1])["input_ids"]])
+    padded = torch.nn.functional.pad(ids, (0, 9))
+    (alone,) = quantized.run(ids, torch.ones_like(ids))
+    (again,) = quantized.run(ids, torch.ones_like(ids))
+    (beside,) = quantized.run(padded, (torch.arange(padded.shape[1]) < ids.shape[1]).long()[None])
+    np.testing.assert_array_equal(alone, again)
+    np.testing.assert_allclose(beside, alone, atol=0.3)
+
+
+@given(seed=st.integers(0, 2**31), size=st.floats(1e-20, 1e20))
+@settings(max_examples=50, deadline=None)
+def test_quantized_rows_are_within_half_a_step_and_in_seven_bits(seed: int, size: float) -> None:
+    table = (np.random.default_rng(seed).standard_normal((4, 9)) * size).astype(np.float32)
+    table[1] = 0
+    integers, scales = quantize_rows(table)
+    assert np.abs(integers.astype(int)).max() <= TOP
+    assert bool((np.abs(integers * scales[:, None] - table) <= scales[:, None] * 0.5001).all())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_export_beyond_its_bound_is_refused_and_leaves_nothing(
+    directory: Path, tmp_path: Path, precision: Precision
+) -> None:
+    with pytest.raises(IntegrityError, match=r"strays from torch: the (greatest|mean) difference(.|\n)*at most 1e-12"):
+        export(
+            load_checkpoint(str(directory / "bert")),
+            tmp_path / "out",
+            ExportOptions(precision=precision, bound=1e-12),
+            SENTENCES,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_graph_that_lost_its_way_is_found_out(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disturb(graph: Any) -> None:
+        table = next(value for name, value in graph.graph.initializers.items() if "LayerNorm.weight" in name)
+        import onnx_ir as ir
+
+        table.const_value = ir.tensor(table.const_value.numpy() * 1.01, name=table.name)
+
+    monkeypatch.setattr(exporting, "pool_early", disturb)
+    with pytest.raises(IntegrityError, match="strays from torch"):
+        export(load_checkpoint(str(directory / "bert")), tmp_path / "out", ExportOptions(), SENTENCES)
+
+
+@pytest.mark.slow
+def test_the_same_checkpoint_gives_the_same_bytes(quantized: Exported, tmp_path: Path) -> None:
+    options = ExportOptions(pooling=quantized.pooling, precision="int8")
+    export(quantized.checkpoint, tmp_path / quantized.directory.name, options, SENTENCES)
+    for path in (tmp_path / quantized.directory.name).iterdir():
+        assert path.read_bytes() == (quantized.directory / path.name).read_bytes()
+
+
+def test_the_command_compares_on_cranfield_and_says_so(directory: Path, tmp_path: Path) -> None:
+    done = run_stage("export", "--encoder", directory / "bert", "--output", tmp_path / "out", "--scale", "256/5")
+    assert (done.code, done.err) == (0, "")
+    assert "on 48 texts, greatest difference from torch" in done.out
+    manifest = read_manifest(tmp_path / "out", EncoderManifest)
+    assert manifest is not None
+    assert manifest.scale == 51.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pooling", "mean"], "no pooling 'mean'"),
+        (["--precision", "bf16"], "Nothing is exported with precision 'bf16'"),
+        (["--scale", "-1"], "scale"),
+        (["--max-length", "513"], "3 to 512"),
+        (["--texts", "absent.tsv"], "absent.tsv does not exist"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    directory: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = run_stage("export", "--encoder", directory / "bert", "--output", tmp_path / "out", *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_directory_is_not_overwritten(quantized: Exported, directory: Path) -> None:
+    done = run_stage("export", "--encoder", directory / "bert", "--output", quantized.directory)
+    assert done.code == 2
+    assert "exists already" in done.err
+
+
+def test_export_needs_texts(directory: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no text to compare"):
+        export(load_checkpoint(str(directory / "bert")), tmp_path / "out", ExportOptions(), [])
+
+
+@pytest.mark.parametrize("module", ["onnx", "onnxscript"])
+def test_a_missing_exporter_is_named_with_its_extra(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else find(name, *rest))
+    with pytest.raises(DependencyError, match=rf"{module} is not installed(.|\n)*splade-anserini\[export\]"):
+        export(load_checkpoint(str(directory / "bert")), tmp_path / "out", ExportOptions(), SENTENCES)
+
+
+@pytest.mark.slow
+def test_exporting_leaves_the_checkpoint_as_it_was(directory: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(str(directory / "bert"))
+    before = (identity(checkpoint, "max", "fp32"), checkpoint.model.config._attn_implementation)
+    export(checkpoint, tmp_path / "out", ExportOptions(precision="int8"), SENTENCES)
+    assert (identity(checkpoint, "max", "fp32"), checkpoint.model.config._attn_implementation) == before
+    assert tiny_tokenizer().backend_tokenizer.truncation is None
