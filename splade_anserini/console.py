@@ -68,5 +68,5 @@ def progress_bar(title: str, total: int | None, unit: str) -> Iterator[Progress]
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True) as bar:
+    with tqdm(total=total, desc=title, unit=f" {unit}", dynamic_ncols=True, leave=False) as bar:
         yield bar.update

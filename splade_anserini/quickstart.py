@@ -125,8 +125,12 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
     with _step(f"encode and search {len(queries)} topics"):
         encoded = encoder.encode([query.text for query in queries])
         vectors = {query.id: quantize(vector, scale) for query, vector in zip(queries, encoded, strict=True)}
-        with PyseriniImpactSearcher(places.index, threads=cores()) as searcher:
-            write_run(places.run("splade"), search(vectors, searcher, HITS), "trec", "splade-mini")
+        with (
+            progress_bar("Searching", len(queries), "topics") as progress,
+            PyseriniImpactSearcher(places.index, threads=cores()) as searcher,
+        ):
+            rankings = search(vectors, searcher, HITS, progress=progress)
+            write_run(places.run("splade"), rankings, "trec", "splade-mini")
     with _step("search the same topics with BM25"):
         write_run(places.run("bm25"), search_bm25(places.bm25, queries, HITS, cores()), "trec", "bm25")
     return vectors

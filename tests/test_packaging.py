@@ -69,39 +69,59 @@ def test_a_wheel_built_without_git_holds_the_package_the_cards_the_encoder_and_t
     assert names == expected
 
 
-@pytest.mark.slow
-def test_the_wheel_passes_the_quickstart_in_a_fresh_environment_and_another_directory(
-    wheel: Path, tmp_path: Path
-) -> None:
-    environment = tmp_path / "environment"
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel in a fresh environment, whose `bin` is returned.
+
+    The dependencies are links to those of this environment, so that gigabytes need not be installed again.
+    """
+    environment = tmp_path_factory.mktemp("environment")
     venv.create(environment, with_pip=False)
-    python = environment / "bin" / "python"
     site = next((environment / "lib").glob("python*")) / "site-packages"
-    # The dependencies are those of this environment, so that gigabytes need not be installed again; the package is not.
-    dependencies = [path for path in map(Path, sys.path) if path.name == "site-packages"]
-    for entry in dependencies[0].iterdir():
+    dependencies = next(path for path in map(Path, sys.path) if path.name == "site-packages")
+    for entry in dependencies.iterdir():
         if not re.search(r"splade[-_]anserini", entry.name):
             (site / entry.name).symlink_to(entry)
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel],
-        check=True,
-    )
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    python = environment / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel]
+    subprocess.run(pip, check=True)
+    return environment / "bin"
+
+
+def run_elsewhere(directory: Path, *command: str | Path) -> str:
+    """Run a command without anything that points to the checkout; return what it printed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    done = subprocess.run(
-        [environment / "bin" / "splade-anserini", "quickstart", "--output", "here"],
-        cwd=elsewhere,
-        env=clean,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run(command, cwd=directory, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "BM25" in done.stdout
-    assert (elsewhere / "here" / "run.splade.txt").is_file()
-    where = subprocess.run(
-        [python, "-c", "import splade_anserini; print(splade_anserini.__file__)"],
-        cwd=elsewhere, env=clean, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert str(environment) in where.stdout
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_passes_the_quickstart_in_a_fresh_environment_and_another_directory(
+    installed: Path, tmp_path: Path
+) -> None:
+    where = run_elsewhere(
+        tmp_path, installed / "python", "-c", "import splade_anserini; print(splade_anserini.__file__)"
+    )
+    assert where.startswith(str(installed.parent))
+    printed = run_elsewhere(tmp_path, installed / "splade-anserini", "quickstart", "--output", "here")
+    scores = {
+        name: [
+            float(value) for value in re.findall(rf"^{name} +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", printed, re.M)[0]
+        ]
+        for name in ["splade-mini", "BM25"]
+    }
+    # Anserini's BM25 on Cranfield, and the warm start: nDCG@10, RR@10, R@100, R@1000.
+    assert scores["BM25"] == pytest.approx([0.3510, 0.5078, 0.7224, 0.9518], abs=1e-3)
+    assert scores["splade-mini"] == pytest.approx([0.2782, 0.4221, 0.6368, 0.9820], abs=5e-3)
+    for file in ["run.splade.txt", "run.bm25.txt", "impacts/splade.manifest", "index/splade.manifest"]:
+        assert (tmp_path / "here" / file).is_file(), file
+    assert "similarity laws" in printed
+    run = [line.split() for line in (tmp_path / "here" / "run.splade.txt").read_text().splitlines()]
+    assert len({line[0] for line in run}) == 225
+
+    # The commands that it names next, in the other spelling.
+    evaluate = [installed / "python", "-m", "splade_anserini.evaluate", "--run", "here/run.bm25.txt", "--format", "csv"]
+    qrels = ROOT / "splade_anserini" / "data" / "cranfield" / "qrels" / "test.tsv"
+    assert "nDCG@10" in run_elsewhere(tmp_path, *evaluate, "--qrels", qrels)

@@ -8,7 +8,7 @@ from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.quantization import keep_strongest, quantize
 from splade_anserini.records import Document, ImpactDocument
 
-_WINDOW = 512
+_WINDOW = 128
 """Documents that are read ahead and sorted by length; the memory that a window takes does not grow with the corpus."""
 
 
