@@ -73,7 +73,8 @@ def command(
     Example:
       splade-anserini encode --corpus corpus.jsonl.gz --encoder splade-mini --output impacts/mine
     """
-    from splade_anserini.encoding.opening import EncoderOptions, default_scale, open_encoder
+    from splade_anserini.encoding.opening import default_scale, open_encoder
+    from splade_anserini.encoding.options import EncoderOptions
     from splade_anserini.encoding.quantization import parse_scale
     from splade_anserini.encoding.shards import EncodeOptions
     from splade_anserini.formats.corpora import open_corpus

@@ -185,7 +185,7 @@ def test_the_head_of_a_warm_start_survives_reduced_precision() -> None:
     def opened(precision: str) -> Encoder:
         tokenizer = tiny_tokenizer()
         model = warm_start(tiny_bert().bert, tokenizer, WarmStart(threshold=2.0, scale=1.0))
-        return TorchEncoder(Checkpoint(model, tokenizer, "warm"), precision=precision)
+        return TorchEncoder(Checkpoint(model, tokenizer, "warm"), EncoderOptions(precision=precision))
 
     # The constant 6 of the head would take most of bfloat16's eight bits.
     assert greatest_difference(opened("bf16").encode(SENTENCES), opened("fp32").encode(SENTENCES)) < 0.2

@@ -1,7 +1,8 @@
 """Texts → sparse vectors → impacts. Importing this package loads neither torch nor onnxruntime."""
 
 from splade_anserini.encoding.document import SpladeDocumentEncoder
-from splade_anserini.encoding.opening import EncoderOptions, default_scale, open_encoder, open_query_encoder
+from splade_anserini.encoding.opening import default_scale, open_encoder, open_query_encoder
+from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
 from splade_anserini.encoding.quantization import impact, keep_strongest, parse_scale, quantize
 from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder

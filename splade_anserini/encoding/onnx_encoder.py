@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
+from splade_anserini.encoding.options import LONGEST, EncoderOptions
 from splade_anserini.encoding.tokenized import TokenizedEncoder, Weights, padded
 from splade_anserini.errors import InputError
 from splade_anserini.fingerprints import fingerprint_of_file
@@ -21,26 +22,18 @@ from splade_anserini.manifests import EncoderManifest, read_manifest
 class OnnxEncoder(TokenizedEncoder):
     """The encoder in a directory that `export` wrote.
 
-    Batches run side by side on `threads` threads, one core each. An int8 encoder takes one text at a time: dynamic
-    quantization reads the range of its activations off the whole batch, so texts would change their neighbours.
+    Batches run side by side on `options.threads` threads, one core each. An int8 encoder takes one text at a time:
+    dynamic quantization reads the range of its activations off the whole batch, so texts would change their neighbours.
 
-    Raises `InputError` when the directory is no encoder, or onnxruntime cannot run it on `device`.
+    Raises `InputError` when the directory is no encoder, or onnxruntime cannot run it on `options.device`.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        name: str | None = None,
-        max_length: int | None = None,
-        device: str = "auto",
-        batch_size: int = 32,
-        threads: int = 0,
-    ) -> None:
+    def __init__(self, directory: Path, options: EncoderOptions | None = None, *, name: str | None = None) -> None:
+        options = options or EncoderOptions()
         manifest = _manifest(directory)
         identity = manifest.identity
-        self._threads = threads or cores()
-        self._session = _session(directory / "model.onnx", device)
+        self._threads = options.threads or cores()
+        self._session = _session(directory / "model.onnx", options.device)
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
         tokenizer = _tokenizer(directory / "tokenizer.json")
         size = self._session.get_outputs()[0].shape[-1]
@@ -48,8 +41,8 @@ class OnnxEncoder(TokenizedEncoder):
             identity.model_copy(update={"name": name or str(directory)}),
             tokenizer,
             _vocabulary(tokenizer, size),
-            max_length=min(max_length or manifest.max_length, manifest.max_length),
-            batch_size=1 if identity.precision == "int8" else batch_size,
+            max_length=min(options.max_length or LONGEST, manifest.max_length),
+            batch_size=1 if identity.precision == "int8" else options.batch_size,
         )
 
     def _weights_of(self, batches: Iterable[list[Encoding]]) -> Iterator[Weights]:

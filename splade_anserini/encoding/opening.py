@@ -1,41 +1,15 @@
 """From a name to an encoder: the only place that chooses between onnxruntime and torch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from splade_anserini.cards import EncoderSource, find_encoder
+from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.errors import InputError
-from splade_anserini.manifests import EncoderManifest, Pooling, read_manifest
+from splade_anserini.manifests import EncoderManifest, read_manifest
 
 DEFAULT_SCALE = 100.0
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderOptions:
-    """How to run an encoder. What is None comes from the encoder's card, else 256 tokens and max pooling."""
-
-    max_length: int | None = None
-    pooling: Pooling | None = None
-    precision: str = "auto"
-    device: str = "auto"
-    batch_size: int = 32
-    threads: int = 0
-    """0: as many as there are cores."""
-
-    def __post_init__(self) -> None:
-        if self.max_length is not None and self.max_length < 3:
-            raise InputError(
-                f"The maximum length is {self.max_length} tokens.", expected="at least 3: two are special tokens"
-            )
-        if self.precision not in PRECISIONS:
-            raise InputError(f"There is no precision {self.precision!r}.", expected=f"one of {', '.join(PRECISIONS)}")
-        if self.pooling is not None and self.pooling not in get_args(Pooling.__value__):
-            raise InputError(f"There is no pooling {self.pooling!r}.", expected="max or sum")
-        if self.batch_size < 1 or self.threads < 0:
-            raise InputError(f"Batch size {self.batch_size}, threads {self.threads}.", expected="positive numbers")
 
 
 def open_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
@@ -45,6 +19,8 @@ def open_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
     """
     source = find_encoder(name)
     options = options or EncoderOptions()
+    if options.max_length is None and source.card:
+        options = replace(options, max_length=source.card.max_length)
     return _open_onnx(source, options) if source.is_onnx else _open_torch(source, options)
 
 
@@ -66,21 +42,10 @@ def default_scale(name: str) -> float:
     return manifest.scale if manifest else DEFAULT_SCALE
 
 
-def _max_length(source: EncoderSource, options: EncoderOptions) -> int:
-    return options.max_length or (source.card.max_length if source.card else 256)
-
-
 def _open_onnx(source: EncoderSource, options: EncoderOptions) -> Encoder:
     from splade_anserini.encoding.onnx_encoder import OnnxEncoder
 
-    encoder = OnnxEncoder(
-        Path(source.location),
-        name=source.name,
-        max_length=_max_length(source, options),
-        device=options.device,
-        batch_size=options.batch_size,
-        threads=options.threads,
-    )
+    encoder = OnnxEncoder(Path(source.location), options, name=source.name)
     for what, asked, given in [
         ("precision", options.precision, encoder.identity.precision),
         ("pooling", options.pooling, encoder.identity.pooling),
@@ -103,12 +68,6 @@ def _open_torch(source: EncoderSource, options: EncoderOptions) -> Encoder:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    return TorchEncoder(
-        load_checkpoint(source.location),
-        name=source.name,
-        pooling=options.pooling or (source.card.pooling if source.card else "max"),
-        max_length=_max_length(source, options),
-        device=options.device,
-        precision="fp32" if options.precision == "auto" else options.precision,
-        batch_size=options.batch_size,
-    )
+    if options.pooling is None and source.card:
+        options = replace(options, pooling=source.card.pooling)
+    return TorchEncoder(load_checkpoint(source.location), options, name=source.name)

@@ -1,7 +1,8 @@
 """Query encoders as Pyserini's impact searcher takes them: one text in, token → impact out."""
 
 from splade_anserini.cards import find_encoder
-from splade_anserini.encoding.opening import DEFAULT_SCALE, EncoderOptions, default_scale, open_query_encoder
+from splade_anserini.encoding.opening import DEFAULT_SCALE, default_scale, open_query_encoder
+from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.quantization import quantize
 from splade_anserini.errors import InputError

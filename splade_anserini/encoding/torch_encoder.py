@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from splade_anserini.encoding.options import LONGEST, EncoderOptions
 from splade_anserini.encoding.tokenized import TokenizedEncoder, Weights
 from splade_anserini.errors import InputError
-from splade_anserini.manifests import Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.identity import identity
 from splade_anserini.modeling.precision import DTYPES, keep_head_in_float32
@@ -17,21 +17,16 @@ from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 class TorchEncoder(TokenizedEncoder):
     """A checkpoint as an encoder. In bf16 and fp16 the head's transform stays in float32 (see `keep_head_in_float32`).
 
-    Raises `InputError` when `device` is not there.
+    Raises `InputError` when `options.device` is not there.
     """
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        name: str | None = None,
-        pooling: Pooling = "max",
-        max_length: int = 256,
-        device: str = "auto",
-        precision: str = "fp32",
-        batch_size: int = 32,
+        self, checkpoint: Checkpoint, options: EncoderOptions | None = None, *, name: str | None = None
     ) -> None:
-        self._device = torch_device(device)
+        options = options or EncoderOptions()
+        precision = "fp32" if options.precision == "auto" else options.precision
+        pooling = options.pooling or "max"
+        self._device = torch_device(options.device)
         self._dtype = DTYPES[precision]
         self._reduced = precision != "fp32"
         if self._reduced:
@@ -41,8 +36,8 @@ class TorchEncoder(TokenizedEncoder):
             identity(checkpoint, pooling, precision).model_copy(update={"name": name or checkpoint.name}),
             plain_tokenizer(checkpoint.tokenizer),
             vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size),
-            max_length=min(max_length, checkpoint.max_length),
-            batch_size=batch_size,
+            max_length=min(options.max_length or LONGEST, checkpoint.max_length),
+            batch_size=options.batch_size,
         )
 
     @torch.inference_mode()
