@@ -24,7 +24,7 @@ SHIFT = 6.0
 DEVIATIONS = 20.0
 """The constant of the dense layer: 6, or 20 standard deviations of the hidden states where these are wide.
 
-GELU(x) = x to 1e-5 for x ≥ 4.5.
+GELU(x) = x to 2e-5 for x ≥ 4.5.
 """
 
 
