@@ -220,7 +220,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytes
 
     def peak(number: int) -> int:
         tracemalloc.start()
-        encode(Counting(number), ENCODER, tmp_path / f"{number}", EncodeOptions(docs_per_shard=4000))
+        encode(Counting(number), ENCODER, tmp_path / f"{number}", EncodeOptions(docs_per_shard=20_000))
         (_, most) = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
