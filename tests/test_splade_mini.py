@@ -1,0 +1,129 @@
+"""Facts of the encoder that ships, with onnxruntime and tokenizers alone."""
+
+import tomllib
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import pytest
+from tokenizers import Tokenizer
+
+from splade_anserini.fingerprints import fingerprint_of_file, fingerprint_of_vocabulary
+from splade_anserini.manifests import EncoderManifest, read_manifest
+from splade_anserini.resources import encoders_home
+
+HOME = encoders_home() / "splade-mini"
+
+EXPANSIONS = {
+    "headache": ["headache", "##raine", "mig", "forehead"],
+    "pain": ["pain", "agony", "painful", "hurt"],
+    "causes": ["causes", "causing", "caused", "cause"],
+    "supersonic flow over a wing": ["wing", "wings", "flow", "##sonic", "aircraft"],
+}
+
+HEADACHE = {
+    "headache": 198,
+    "##raine": 82,
+    "occasion": 71,
+    "ears": 61,
+    "forehead": 54,
+    "mig": 51,
+    "facing": 50,
+    "briefing": 31,
+    "issues": 12,
+    "concussion": 10,
+    "complaints": 6,
+    "faces": 5,
+}
+"""All impacts of "headache" at scale 100."""
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(HOME / "tokenizer.json"))
+
+
+@pytest.fixture(scope="module")
+def session() -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(HOME / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def manifest() -> EncoderManifest:
+    found = read_manifest(HOME, EncoderManifest)
+    assert found is not None
+    return found
+
+
+def impacts(session: onnxruntime.InferenceSession, tokenizer: Tokenizer, text: str) -> dict[str, int]:
+    weights = run(session, np.array([tokenizer.encode(text).ids]))[0]
+    return {
+        str(tokenizer.id_to_token(number)): int(value)
+        for number, value in enumerate(np.floor(weights.astype(float) * 100 + 0.5))
+        if value > 0
+    }
+
+
+def run(session: onnxruntime.InferenceSession, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    weights: npt.NDArray[np.float32] = session.run(["weights"], feed)[0]
+    return weights
+
+
+def test_it_is_small_and_carries_its_licence() -> None:
+    assert 20e6 < (HOME / "model.onnx").stat().st_size < 25e6
+    assert "Apache License" in (HOME / "LICENSE").read_text()
+    assert "all-MiniLM-L6-v2" in (HOME / "NOTICE").read_text()
+
+
+def test_the_manifest_describes_the_files_beside_it(manifest: EncoderManifest, tokenizer: Tokenizer) -> None:
+    assert manifest.identity.weights == fingerprint_of_file(HOME / "model.onnx")
+    assert manifest.identity.tokenizer == fingerprint_of_file(HOME / "tokenizer.json")
+    tokens = [str(tokenizer.id_to_token(number)) for number in range(30_522)]
+    assert manifest.identity.vocabulary == fingerprint_of_vocabulary(tokens)
+
+
+def test_the_manifest_and_the_card_agree(manifest: EncoderManifest) -> None:
+    card = tomllib.loads((HOME.parent / "splade-mini.toml").read_text(encoding="utf-8"))
+    assert (card["name"], card["source"]) == (manifest.identity.name, HOME.name)
+    assert (card["pooling"], card["scale"]) == (manifest.identity.pooling, manifest.scale)
+    assert card["recipe"]["precision"] == manifest.identity.precision == "int8"
+    assert card["query_max_length"] <= card["max_length"] <= manifest.max_length
+
+
+def test_it_was_compared_with_torch_when_it_was_made(manifest: EncoderManifest) -> None:
+    assert manifest.parity is not None
+    assert manifest.parity.mean_difference <= manifest.parity.bound
+
+
+@pytest.mark.parametrize(("text", "expected"), EXPANSIONS.items(), ids=list(EXPANSIONS))
+def test_a_text_activates_itself_and_its_near_neighbours(
+    session: onnxruntime.InferenceSession, tokenizer: Tokenizer, text: str, expected: list[str]
+) -> None:
+    vector = impacts(session, tokenizer, text)
+    assert set(expected) <= set(vector)
+    assert expected[0] in sorted(vector, key=lambda token: -vector[token])[:3]
+
+
+def test_the_impacts_of_headache_are_these(session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> None:
+    vector = impacts(session, tokenizer, "headache")
+    assert set(vector) == set(HEADACHE)
+    assert max(abs(vector[token] - HEADACHE[token]) for token in HEADACHE) <= 1
+
+
+def test_special_and_unused_entries_are_off_whatever_is_read(
+    session: onnxruntime.InferenceSession, tokenizer: Tokenizer
+) -> None:
+    ids = np.random.default_rng(0).integers(0, 30_522, (1, 300))
+    weights = run(session, ids)[0]
+    off = [n for n in range(30_522) if str(tokenizer.id_to_token(n)).startswith(("[unused", "[PAD", "[CLS"))]
+    assert len(off) > 900
+    assert weights.any()
+    assert not weights[[*off, 100, 102, 103]].any()
+
+
+def test_one_token_and_the_longest_input_can_be_read(session: onnxruntime.InferenceSession) -> None:
+    for length in [1, 2, 512]:
+        weights = run(session, np.full((1, length), 14_978))
+        assert weights.shape == (1, 30_522)
+        assert bool(np.isfinite(weights).all())
