@@ -90,7 +90,8 @@ def read_vectors(topics: str, encoder: str | None = None) -> "dict[str, ImpactVe
 
     if encoder:
         raise InputError(
-            f"--pre-encoded topics need no --encoder, but {encoder} was named.", do="Leave one of the two out."
+            f"The topics {topics} are encoded already and need no --encoder, but {encoder} was named.",
+            do="Leave --encoder out, or add --not-pre-encoded if they are texts.",
         )
     return read_encoded_topics(topics)
 

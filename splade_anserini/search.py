@@ -41,7 +41,13 @@ def command(
         str | None,
         typer.Option(help="Card name, encoder directory, or Hugging Face id or directory. [default: the index's]"),
     ] = None,
-    pre_encoded: Annotated[bool, typer.Option("--pre-encoded", help="The topics are impact vectors already.")] = False,
+    pre_encoded: Annotated[
+        bool | None,
+        typer.Option(
+            "--pre-encoded/--not-pre-encoded",
+            help="Whether the topics are impact vectors already. [default: see whether they repeat each token]",
+        ),
+    ] = None,
     hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
@@ -70,7 +76,7 @@ def command(
     from splade_anserini.cards import resolve_index
     from splade_anserini.encoding import EncoderOptions
     from splade_anserini.formats.runs import write_run
-    from splade_anserini.formats.topics import read_topics
+    from splade_anserini.formats.topics import are_encoded, read_topics
     from splade_anserini.lucene import PyseriniImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.machine import cores
@@ -80,7 +86,7 @@ def command(
     check_index_directory(directory)
     # Topics that go by a name of Pyserini come from Java.
     start_jvm()
-    if pre_encoded:
+    if are_encoded(topics) if pre_encoded is None else pre_encoded:
         vectors = read_vectors(topics, encoder)
     else:
         options = EncoderOptions(max_length=max_length, device=device, batch_size=batch_size, threads=threads)

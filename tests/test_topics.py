@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
-from splade_anserini.formats.topics import read_encoded_topics, read_topics, write_encoded_topics
+from splade_anserini.formats.topics import are_encoded, read_encoded_topics, read_topics, write_encoded_topics
 from splade_anserini.records import Query
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -216,3 +216,24 @@ def test_a_beir_directory_gives_the_judged_queries_of_its_test_split(tmp_path: P
     (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nelse\td\t1\n")
     with pytest.raises(InputError, match="None of the queries"):
         read_topics(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encoded"),
+    [
+        ("t.tsv", "1\tcat cat cat cat cat pet pet pet pet\n", True),
+        ("t.tsv", "1\twhat is a cat\n2\tbora bora\n3\tthat that is is\n", False),
+        ("t.tsv", "1\tno\n", False),
+        ("t.jsonl", '{"id": "1", "vector": {"cat": 3}}', True),
+        ("t.jsonl", '{"id": "1", "text": "cat"}', False),
+    ],
+)
+def test_encoded_topics_are_told_from_texts(tmp_path: Path, name: str, content: str, encoded: bool) -> None:
+    assert are_encoded(write(tmp_path / name, content)) is encoded
+
+
+@needs_data
+def test_real_topics_are_told_apart() -> None:
+    assert are_encoded(str(DATA / "encoded-queries" / "msmarco-passage.dev-subset.tsv.gz"))
+    assert are_encoded(str(DATA / "splade-v3.nfcorpus" / "topics.test.tsv.gz"))
+    assert not any(are_encoded(str(DATA / name)) for name in ["cranfield", "cacm", "nfcorpus", "msmarco-sample"])

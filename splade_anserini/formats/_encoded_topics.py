@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import groupby, islice
 from pathlib import Path
 
 from splade_anserini.errors import InputError
@@ -15,6 +16,9 @@ from splade_anserini.formats._writing import open_whole
 from splade_anserini.formats.duplicates import duplicate
 from splade_anserini.formats.tokens import JAVA_WHITESPACE, VectorCheck
 from splade_anserini.records import ImpactVector
+
+_SAMPLE = 100
+_REPEATED = 3
 
 _GAPS = re.compile(f"[{''.join(sorted(JAVA_WHITESPACE))}]+")
 
@@ -36,6 +40,22 @@ def read_encoded_topics(source: str) -> dict[str, ImpactVector]:
     if not topics:
         raise InputError(f"The topics {source} are empty.", expected="at least one query")
     return topics
+
+
+def are_encoded(source: str) -> bool:
+    """Say whether topics look encoded: JSON with `vector`, or texts that repeat each token several times in a row.
+
+    People do not write so, and encoded topics hardly ever do without: their impacts are tens and hundreds.
+    """
+    path = None if source.startswith(PREFIX) else topic_file(source)
+    if path and is_json(path):
+        return any("vector" in record and "text" not in record for _, record in islice(json_records(path), 1))
+    tokens = runs = 0
+    for _, query in islice(placed_topics(source), _SAMPLE):
+        words = query.text.split()
+        tokens += len(words)
+        runs += sum(1 for _ in groupby(words))
+    return tokens > _REPEATED * runs
 
 
 def write_encoded_topics(path: Path, topics: Mapping[str, ImpactVector]) -> None:

@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats._encoded_topics import read_encoded_topics, write_encoded_topics
+from splade_anserini.formats._encoded_topics import are_encoded, read_encoded_topics, write_encoded_topics
 from splade_anserini.formats._topic_sources import placed_topics
 from splade_anserini.formats.qrels import read_qrels, test_split
 from splade_anserini.records import Query
 
-__all__ = ["read_encoded_topics", "read_topics", "write_encoded_topics"]
+__all__ = ["are_encoded", "read_encoded_topics", "read_topics", "write_encoded_topics"]
 
 _log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from splade_anserini.cards import known_encoders
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.modeling.quiet import no_conversion, quiet
 
@@ -130,5 +131,6 @@ def unreadable(name: str, part: str, error: Exception) -> InputError:
     return InputError(
         f"{name} is no directory, and its {part} cannot be had from Hugging Face: {reason}",
         expected=_KINDS,
-        do="Check the name and the network; a model behind a licence needs `huggingface-cli login` first.",
+        do="Check the name and the network; a model behind a licence needs `huggingface-cli login` first. "
+        f"Cards at hand: {', '.join(known_encoders())}.",
     )
