@@ -105,7 +105,7 @@ def test_other_weights_with_the_same_vocabulary_are_only_mentioned(
 
     manifest = read_manifest(animals, IndexManifest)
     assert manifest
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="splade_anserini"):
         check_match(manifest, WORDS.identity.model_copy(update={"weights": "trained"}), 100.0)
     assert "other weights" in caplog.text
 
