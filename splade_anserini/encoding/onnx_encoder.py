@@ -17,6 +17,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.fingerprints import fingerprint_of_file
 from splade_anserini.machine import cores
 from splade_anserini.manifests import EncoderManifest, read_manifest
+from splade_anserini.modeling.vocabulary import vocabulary
 
 
 class OnnxEncoder(TokenizedEncoder):
@@ -40,7 +41,7 @@ class OnnxEncoder(TokenizedEncoder):
         super().__init__(
             identity.model_copy(update={"name": name or str(directory)}),
             tokenizer,
-            _vocabulary(tokenizer, size),
+            vocabulary(tokenizer, size),
             max_length=min(options.max_length or LONGEST, manifest.max_length),
             batch_size=1 if identity.precision == "int8" else options.batch_size,
         )
@@ -87,12 +88,6 @@ def _tokenizer(path: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises nothing narrower
         raise InputError(f"{path} is no tokenizer: {error}.", do="Export the encoder again.") from error
-
-
-def _vocabulary(tokenizer: Tokenizer, size: int) -> list[str]:
-    tokens = {i: token for token, i in tokenizer.get_vocab(with_added_tokens=True).items()}
-    # A model may be padded beyond its tokenizer; the graph never activates those rows.
-    return [tokens.get(i, f"[row {i}]") for i in range(size)]
 
 
 def _session(path: Path, device: str) -> Any:
