@@ -45,7 +45,9 @@ NEAR = 30
 NOISE = 0.15
 """Standard deviation of the logarithm of an impact."""
 SHARD = 12_500
-"""Documents in a file."""
+"""Documents in a file, at most."""
+FILES = 8
+"""Files, at least."""
 SEED = 2021
 SOURCE = Path("splade-v3.nfcorpus") / "docs.jsonl.gz"
 
@@ -113,16 +115,15 @@ def _taken(real: Real, source: int, lot: Numbers, bounds: Numbers) -> tuple[Numb
     return terms[drawn], impacts[drawn]
 
 
-def _write_shard(source: Path, directory: Path, documents: int, shard: int) -> Shard:
-    name, first = f"shard-{shard:05}.jsonl.gz", shard * SHARD
-    count, postings, impacts = min(SHARD, documents - first), 0, 0
+def _write_shard(source: Path, directory: Path, first: int, count: int) -> Shard:
+    name, postings, impacts = f"shard-{first:07}.jsonl.gz", 0, 0
     with ImpactWriter(directory / name) as writer:
         for document in mixtures(read_real(source), first, count):
             writer.write(document)
             postings += len(document.vector)
             impacts += sum(document.vector.values())
     counts = Counts(documents=count, postings=postings, impacts=impacts)
-    return Shard(file=name, counts=counts, digest=f"{SEED}-{shard}")
+    return Shard(file=name, counts=counts, digest=f"{SEED}-{first}")
 
 
 def synthetic(data: Path, documents: int, work: Path) -> Path:
@@ -131,8 +132,11 @@ def synthetic(data: Path, documents: int, work: Path) -> Path:
     if read_manifest(directory, ImpactManifest) is None:
         work.mkdir(parents=True, exist_ok=True)
         with whole_directory(directory) as partially, ProcessPoolExecutor(cores()) as processes:
-            write = partial(_write_shard, data / SOURCE, partially, documents)
-            shards = tuple(processes.map(write, range(-(-documents // SHARD))))
+            size = min(SHARD, -(-documents // FILES))
+            firsts = range(0, documents, size)
+            sizes = [min(size, documents - first) for first in firsts]
+            write = partial(_write_shard, data / SOURCE, partially)
+            shards = tuple(processes.map(write, firsts, sizes))
             counts = sum((shard.counts for shard in shards), Counts())
             write_manifest(partially, ImpactManifest(settings=_settings(), complete=True, counts=counts, shards=shards))
     return directory

@@ -1,0 +1,150 @@
+"""Contestants that take turns, A B C A B C …, each turn in a process of its own, and the tables that come of it."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RSS = "peak RSS, MB"
+WALL = "process, s"
+
+type Measured = Mapping[str, float | str | None]
+"""By measure; None where a contestant has none. Texts are results that all contestants should share."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a column holds."""
+
+    name: str
+    unit: str = ""
+    more_is_better: bool = True
+    digits: int = 1
+    compared: bool = True
+    """Whether the first contestant's ratio to the others is of interest."""
+
+
+MEMORY = Measure(RSS, more_is_better=False, digits=0, compared=False)
+HEAP = Measure("peak Java heap, MB", more_is_better=False, digits=0, compared=False)
+PROCESS = Measure(WALL, more_is_better=False, digits=2)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A function of one of the modules here, or the arguments of the Python interpreter."""
+
+    name: str
+    module: str = ""
+    function: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    python: Sequence[str] = ()
+
+    def command(self) -> list[str]:
+        """Return the command of its process."""
+        if self.python:
+            return [sys.executable, *self.python]
+        return [sys.executable, str(HERE / "contestant.py"), self.module, self.function, json.dumps(self.arguments)]
+
+    def turn(self) -> dict[str, float | str | None]:
+        """Run once; return what it measured itself, its seconds as a whole, and its greatest resident set."""
+        begin = time.perf_counter()
+        with subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            output, errors = process.communicate()
+        seconds = time.perf_counter() - begin
+        if process.returncode:
+            raise RuntimeError(f"{self.name} failed:\n{errors[-3000:]}")
+        measured = {} if self.python else json.loads(output.splitlines()[-1])
+        return {WALL: seconds, **measured}
+
+
+@dataclass(frozen=True)
+class Race:
+    """Contestants over the same input. The first is ours; the others are compared with it, turn by turn."""
+
+    title: str
+    contestants: Sequence[Contestant]
+    measures: Sequence[Measure]
+    rounds: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that was measured in a race."""
+
+    race: Race
+    turns: Mapping[str, Sequence[Measured]]
+    """By contestant, in the order of the rounds."""
+
+    def table(self) -> str:
+        """Return the table in Markdown."""
+        race = self.race
+        head = [f"{measure.name}{f', {measure.unit}' if measure.unit else ''}" for measure in race.measures]
+        lines = [f"### {race.title}", "", *([race.note, ""] if race.note else [])]
+        lines += [f"| | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+        for contestant in race.contestants:
+            cells = [self._cell(contestant.name, measure) for measure in race.measures]
+            lines.append(f"| {contestant.name} | {' | '.join(cells)} |")
+        rounds = f"{race.rounds} round{'s' if race.rounds > 1 else ''}: median (least to most)"
+        lines += ["", f"{rounds}; ×: how many times better the first row is, median of the rounds' ratios."]
+        return "\n".join([*lines, *self._disagreements(), ""])
+
+    def _values(self, name: str, measure: Measure) -> list[float]:
+        found = [turn.get(measure.name) for turn in self.turns[name]]
+        return [float(value) for value in found if value is not None]
+
+    def _cell(self, name: str, measure: Measure) -> str:
+        values = self._values(name, measure)
+        if not values:
+            return ""
+        middle, least, most = (
+            f"{value:,.{measure.digits}f}" for value in (statistics.median(values), min(values), max(values))
+        )
+        spread = f" ({least} to {most})" if len(values) > 1 and measure.compared else ""
+        first = self._values(self.race.contestants[0].name, measure)
+        if not measure.compared or name == self.race.contestants[0].name or not first:
+            return f"{middle}{spread}"
+        pairs = [
+            (ours, other) if measure.more_is_better else (other, ours)
+            for ours, other in zip(first, values, strict=True)
+        ]
+        return f"{middle}{spread} **× {statistics.median(a / b for a, b in pairs):.2f}**"
+
+    def _disagreements(self) -> list[str]:
+        """Say whether the results, which are measured as texts, are the same."""
+        results: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for name, turns in self.turns.items():
+            for what, value in turns[0].items():
+                if isinstance(value, str):
+                    results[what][value].append(name)
+        lines = []
+        for what, by_value in results.items():
+            if len(by_value) == 1:
+                lines.append(f"Same {what} for: {'; '.join(*by_value.values())}.")
+            else:
+                lines.append(
+                    f"**Different {what}**: " + " | ".join(f"{v}: {'; '.join(n)}" for v, n in by_value.items())
+                )
+        return ["", *lines] if lines else []
+
+
+def run(race: Race) -> Outcome:
+    """Let the contestants take turns, and say on stderr how far they are."""
+    turns: dict[str, list[Measured]] = {contestant.name: [] for contestant in race.contestants}
+    for number in range(1, race.rounds + 1):
+        for contestant in race.contestants:
+            print(f"{race.title}: round {number} of {race.rounds}, {contestant.name}", file=sys.stderr, flush=True)
+            turns[contestant.name].append(contestant.turn())
+    return Outcome(race, turns)
+
+
+def save(outcomes: Sequence[Outcome], path: Path) -> None:
+    """Write all figures as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))

@@ -1,0 +1,183 @@
+"""Texts → sparse vectors, torch on the CPU: ours, Pyserini, sentence-transformers, the plain formula, and matmul."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from alternate import MEMORY, Contestant, Measure, Race
+from models import LENGTH, checkpoint, exported, flops, texts, warm_started
+from settings import Settings, required
+
+RATE = Measure("documents/s", digits=2)
+BATCH = Measure("batch", digits=0, compared=False)
+ENTRIES = Measure("entries a document", digits=0, compared=False)
+FLOPS = Measure("GFLOP/s", digits=0, compared=False)
+
+TRIED = (1, 8, 32)
+"""Batch sizes, of which each peer has its best."""
+TRIAL = 16
+"""Texts of the trial."""
+
+
+def ours(encoder: str, corpora: list[str], count: int, precision: str = "auto") -> dict[str, Any]:
+    """Encode with our encoder as it comes."""
+    from splade_anserini.encoding import EncoderOptions, open_encoder
+
+    some = texts([Path(corpus) for corpus in corpora], count)
+    opened = open_encoder(encoder, EncoderOptions(max_length=LENGTH, precision=precision, device="cpu"))
+    opened.encode(some[:2])
+    vectors, seconds = _timed(lambda: opened.encode(some))
+    return {RATE.name: count / seconds, ENTRIES.name: sum(map(len, vectors)) / count}
+
+
+def pyserini(model: str, corpora: list[str], count: int) -> dict[str, Any]:
+    """Encode with Pyserini's SpladeDocumentEncoder, in the batches that suit it best."""
+    from splade_anserini.lucene import start_jvm
+
+    start_jvm()
+    from pyserini.encode import SpladeDocumentEncoder
+
+    encoder = SpladeDocumentEncoder(model, device="cpu")
+
+    def encode(some: Sequence[str], batch: int) -> list[dict[str, float]]:
+        parts = (some[start : start + batch] for start in range(0, len(some), batch))
+        return [vector for part in parts for vector in encoder.encode(part, max_length=LENGTH)]
+
+    return _at_best(encode, texts([Path(corpus) for corpus in corpora], count), lambda vectors: sum(map(len, vectors)))
+
+
+def sentence_transformers(model: str, corpora: list[str], count: int, precision: str) -> dict[str, Any]:
+    """Encode with SparseEncoder, in the batches that suit it best; it leaves a sparse tensor, no names of entries."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    body = Transformer(
+        model,
+        transformer_task="fill-mask",
+        max_seq_length=LENGTH,
+        model_kwargs={"dtype": torch.bfloat16 if precision == "bf16" else torch.float32},
+    )
+    encoder = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
+
+    def encode(some: Sequence[str], batch: int) -> Any:
+        return encoder.encode(list(some), batch_size=batch, show_progress_bar=False)
+
+    some = texts([Path(corpus) for corpus in corpora], count)
+    return _at_best(encode, some, lambda tensor: tensor.coalesce().values().count_nonzero().item())
+
+
+def plain(model: str, corpora: list[str], count: int) -> dict[str, Any]:
+    """Encode with the formula as the paper has it: max over tokens of log(1 + ReLU(logits)), texts sorted by length."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    loaded, tokenizer = AutoModelForMaskedLM.from_pretrained(model).eval(), AutoTokenizer.from_pretrained(model)
+
+    @torch.inference_mode()
+    def encode(some: Sequence[str], batch: int) -> list[Any]:
+        ordered, found = sorted(some, key=len), []
+        for start in range(0, len(ordered), batch):
+            part = ordered[start : start + batch]
+            inputs = tokenizer(part, truncation=True, max_length=LENGTH, padding=True, return_tensors="pt")
+            mask = inputs["attention_mask"]
+            logits = loaded(input_ids=inputs["input_ids"], attention_mask=mask).logits
+            found.append((torch.log1p(torch.relu(logits)) * mask.unsqueeze(-1)).amax(dim=1).to_sparse())
+        return found
+
+    some = texts([Path(corpus) for corpus in corpora], count)
+    return _at_best(encode, some, lambda found: sum(weights.values().numel() for weights in found))
+
+
+def matmul(size: str, corpora: list[str], count: int, precision: str) -> dict[str, Any]:
+    """Multiply matrices, and reckon how many documents' worth of the model's operations that is."""
+    import torch
+    from tokenizers import Tokenizer
+
+    from splade_anserini.resources import encoders_home
+
+    tokenizer = Tokenizer.from_file(str(encoders_home() / "splade-mini" / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(LENGTH)
+    lengths = [len(item.ids) for item in tokenizer.encode_batch(texts([Path(corpus) for corpus in corpora], count))]
+    rows = 2048
+    a, b = torch.rand(2, rows, rows).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    best = min(_timed(lambda: a @ b)[1] for _ in range(20))
+    rate = 2 * rows**3 / best
+    return {RATE.name: count * rate / flops(size, lengths), FLOPS.name: rate / 1e9}
+
+
+def _timed[T](work: Callable[[], T]) -> tuple[T, float]:
+    begin = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - begin
+
+
+def _at_best(
+    encode: Callable[[Sequence[str], int], Any], some: list[str], entries: Callable[[Any], int]
+) -> dict[str, Any]:
+    """Encode everything in the batches that are fastest on a few texts."""
+    trial = some[:TRIAL]
+    encode(trial[:2], 2)
+    batch = min(TRIED, key=lambda batch: _timed(lambda: encode(trial, batch))[1])
+    found, seconds = _timed(lambda: encode(some, batch))
+    return {RATE.name: len(some) / seconds, BATCH.name: batch, ENTRIES.name: entries(found) / len(some)}
+
+
+def races(settings: Settings) -> Iterator[Race]:
+    """Yield a race for each size, and one for int8."""
+    required(*settings.corpora)
+    corpora = [str(corpus) for corpus in settings.corpora]
+    for size, count in (("bert-base", 128 if settings.full else 32), ("MiniLM", 512 if settings.full else 128)):
+        model = str(checkpoint(size, settings.corpora, settings.work))
+        same = {"corpora": corpora, "count": count}
+        yield Race(
+            title=f"Encode documents, {size}, torch on the CPU",
+            contestants=[
+                Contestant("splade-anserini, fp32", __name__, "ours", {**same, "encoder": model, "precision": "fp32"}),
+                Contestant("splade-anserini, bf16", __name__, "ours", {**same, "encoder": model, "precision": "bf16"}),
+                Contestant("Pyserini's SpladeDocumentEncoder", __name__, "pyserini", {**same, "model": model}),
+                *(
+                    Contestant(
+                        f"sentence-transformers' SparseEncoder, {precision}",
+                        __name__,
+                        "sentence_transformers",
+                        {**same, "model": model, "precision": precision},
+                    )
+                    for precision in ("fp32", "bf16")
+                ),
+                Contestant("plain formula in torch, fp32", __name__, "plain", {**same, "model": model}),
+                *(
+                    Contestant(
+                        f"limit: matrix product, {precision}",
+                        __name__,
+                        "matmul",
+                        {**same, "size": size, "precision": precision},
+                    )
+                    for precision in ("fp32", "bf16")
+                ),
+            ],
+            measures=[RATE, MEMORY, ENTRIES, BATCH, FLOPS],
+            rounds=settings.times(1 if size == "bert-base" else 2, 3),
+            note=f"{count} texts of Cranfield and NFCorpus, at most {LENGTH} tokens; random weights. Each peer has "
+            f"the best of the batch sizes {', '.join(map(str, TRIED))}.",
+        )
+    yield _int8(settings, {"corpora": corpora, "count": 512 if settings.full else 128})
+
+
+def _int8(settings: Settings, same: dict[str, Any]) -> Race:
+    warm = warm_started(settings.work)
+    encoders = {
+        "splade-mini, ONNX int8": "splade-mini",
+        "the same, ONNX fp32": str(exported(warm, "fp32")),
+        "the same, torch fp32": str(warm),
+    }
+    return Race(
+        title="Encode documents with splade-mini",
+        contestants=[Contestant(name, __name__, "ours", {**same, "encoder": path}) for name, path in encoders.items()],
+        measures=[RATE, MEMORY, ENTRIES],
+        rounds=settings.times(2, 5),
+        note=f"{same['count']} texts of Cranfield and NFCorpus, at most {LENGTH} tokens.",
+    )

@@ -1,0 +1,107 @@
+"""Impact pseudo-documents → a Lucene index of one segment: ours, Anserini's IndexCollection, and reading the bytes."""
+
+import gzip
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from alternate import HEAP, MEMORY, Contestant, Measure, Race
+from contestant import peak_heap
+from settings import Settings, required
+from synthetic import synthetic
+
+RATE = Measure("documents/s", digits=0)
+
+
+def ours(impacts: str, index: str, threads: int) -> dict[str, Any]:
+    """Run our stage, its checks included."""
+    from splade_anserini.index import index as stage
+    from splade_anserini.lucene import IndexOptions, start_jvm
+
+    start_jvm()
+    begin = time.perf_counter()
+    manifest = stage(Path(impacts), Path(index), IndexOptions(threads=threads), overwrite=True)
+    seconds = time.perf_counter() - begin
+    return {RATE.name: manifest.counts.documents / seconds, HEAP.name: peak_heap(), "index": str(manifest.counts)}
+
+
+def anserini(impacts: str, index: str, threads: int) -> dict[str, Any]:
+    """Run IndexCollection as its documentation does for impacts, in the same Java."""
+    from splade_anserini.lucene import count_index, start_jvm
+
+    start_jvm()
+    from jnius import autoclass
+
+    arguments = autoclass("io.anserini.index.IndexCollection$Args")()
+    options = {
+        "collectionClass": "JsonVectorCollection",
+        "generatorClass": "DefaultLuceneDocumentGenerator",
+        "input": str(Path(impacts).absolute()),
+        "index": str(Path(index).absolute()),
+        "threads": threads,
+        "impact": True,
+        "pretokenized": True,
+        "optimize": True,
+    }
+    for name, value in options.items():
+        setattr(arguments, name, value)
+    begin = time.perf_counter()
+    autoclass("io.anserini.index.IndexCollection")(arguments).run()
+    seconds = time.perf_counter() - begin
+    heap, counts = peak_heap(), count_index(Path(index))
+    return {RATE.name: counts.documents / seconds, HEAP.name: heap, "index": str(counts)}
+
+
+def gunzip(impacts: str, threads: int) -> dict[str, Any]:
+    """Read and unpack the files."""
+    return _rate(_lines_of, impacts, threads)
+
+
+def parse(impacts: str, threads: int) -> dict[str, Any]:
+    """Read, unpack and parse the files."""
+    return _rate(_records_of, impacts, threads)
+
+
+def _rate(work: Any, impacts: str, threads: int) -> dict[str, Any]:
+    files = sorted(Path(impacts).glob("*.gz"))
+    with ProcessPoolExecutor(threads) as pool:
+        list(pool.map(abs, range(threads)))  # the processes have started
+        begin = time.perf_counter()
+        documents = sum(pool.map(work, files))
+        return {RATE.name: documents / (time.perf_counter() - begin)}
+
+
+def _lines_of(file: Path) -> int:
+    with gzip.open(file) as lines:
+        return sum(1 for _ in lines)
+
+
+def _records_of(file: Path) -> int:
+    import orjson
+
+    with gzip.open(file) as lines:
+        return sum(1 for line in lines if orjson.loads(line))
+
+
+def races(settings: Settings) -> Iterator[Race]:
+    """Yield a race for each number of documents and threads."""
+    required(settings.vectors)
+    for documents in settings.documents():
+        for threads in (1, 2) if settings.full else (2,):
+            same = {"impacts": str(synthetic(settings.data, documents, settings.work)), "threads": threads}
+            built = {name: str(settings.work / f"index-{documents}-{name}") for name in ("ours", "anserini")}
+            yield Race(
+                title=f"Index {documents:,} documents, {threads} thread{'s' if threads > 1 else ''}",
+                contestants=[
+                    Contestant("splade-anserini", __name__, "ours", {**same, "index": built["ours"]}),
+                    Contestant(
+                        "Anserini's IndexCollection", __name__, "anserini", {**same, "index": built["anserini"]}
+                    ),
+                    Contestant("limit: read and gunzip (Python)", __name__, "gunzip", same),
+                    Contestant("limit: read, gunzip, parse (orjson)", __name__, "parse", same),
+                ],
+                measures=[RATE, HEAP, MEMORY],
+                rounds=settings.times(2, 3),
+            )

@@ -1,0 +1,122 @@
+"""Checkpoints to measure with: of usual sizes, with random weights, and with as many active entries as trained ones.
+
+Speed does not depend on the weights, but for the number of entries that leave the model.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+SIZES = {
+    "bert-base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
+    "MiniLM": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
+}
+ENTRIES = 170
+"""Active entries of a document, in the mean."""
+LENGTH = 256
+"""Tokens of a document that are read."""
+
+
+def texts(corpora: Sequence[Path], count: int) -> list[str]:
+    """Return documents, by turns from each corpus, and spread over it."""
+    from splade_anserini.formats.corpora import open_corpus
+
+    share = -(-count // len(corpora))
+    parts = []
+    for corpus in corpora:
+        everything = [document.contents for document in open_corpus(str(corpus))]
+        parts.append(everything[:: max(1, len(everything) // share)][:share])
+    return [text for group in zip(*parts, strict=True) for text in group][:count]
+
+
+def queries(corpora: Sequence[Path], count: int) -> list[str]:
+    """Return real queries."""
+    from splade_anserini.formats.topics import read_topics
+
+    return [query.text for corpus in corpora for query in islice(read_topics(str(corpus)), count // len(corpora))]
+
+
+def checkpoint(size: str, corpora: Sequence[Path], work: Path) -> Path:
+    """Return a checkpoint of this size, in both formats that are in use; makes it unless it is there."""
+    from splade_anserini.files import whole_directory
+
+    directory = work / f"checkpoint-{size}"
+    if not directory.exists():
+        import torch
+        from transformers import BertConfig, BertForMaskedLM
+
+        torch.manual_seed(0)
+        model = BertForMaskedLM(BertConfig(vocab_size=30_522, **SIZES[size])).eval()
+        tokenizer = _tokenizer()
+        _set_entries(model, tokenizer, texts(corpora, 32))
+        with whole_directory(directory) as partial:
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+            # Pyserini reads no other format.
+            torch.save(model.state_dict(), partial / "pytorch_model.bin")
+    return directory
+
+
+def _tokenizer() -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    from splade_anserini.resources import encoders_home
+
+    special = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
+    file = str(encoders_home() / "splade-mini" / "tokenizer.json")
+    return PreTrainedTokenizerFast(tokenizer_file=file, model_max_length=512, **special)
+
+
+def _set_entries(model: Any, tokenizer: Any, some: Sequence[str]) -> None:
+    """Give all entries the one bias at which `ENTRIES` of them are active."""
+    import torch
+
+    with torch.inference_mode():
+        greatest = [_logits(model, tokenizer, text).amax(dim=1) for text in some]
+        threshold = torch.quantile(torch.cat(greatest).flatten()[:: len(some) // 16], 1 - ENTRIES / 30_522)
+    model.cls.predictions.bias.data.fill_(-threshold)
+
+
+def _logits(model: Any, tokenizer: Any, text: str) -> Any:
+    inputs = tokenizer(text, truncation=True, max_length=LENGTH, return_tensors="pt")
+    return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+
+
+def exported(directory: Path, precision: str) -> Path:
+    """Return the ONNX encoder of a checkpoint; exports it unless it is there."""
+    import subprocess
+    import sys
+
+    output = directory.with_name(f"{directory.name}-onnx-{precision}")
+    if not output.exists():
+        options = ["--encoder", str(directory), "--precision", precision, "--output", str(output)]
+        subprocess.run([sys.executable, "-m", "splade_anserini", "export", *options], check=True)
+    return output
+
+
+def warm_started(work: Path) -> Path:
+    """Return the checkpoint that splade-mini was exported from; makes it unless it is there."""
+    import subprocess
+    import sys
+
+    from splade_anserini.cards import EncoderCard, read_card
+    from splade_anserini.resources import encoders_home
+
+    output = work / "checkpoint-warm"
+    if not output.exists():
+        recipe = read_card(encoders_home() / "splade-mini.toml", EncoderCard).recipe
+        options = [
+            *("--backbone", str(recipe["backbone"]), "--threshold", str(recipe["threshold"])),
+            *("--logit-scale", str(recipe["logit_scale"]), "--output", str(output)),
+        ]
+        subprocess.run([sys.executable, "-m", "splade_anserini", "warm-start", *options], check=True)
+    return output
+
+
+def flops(size: str, lengths: Sequence[int]) -> float:
+    """Return the multiplications and additions of the model over real tokens: body, attention, head, vocabulary."""
+    config = SIZES[size]
+    width, layers, inner = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
+    per_token = 2 * (layers * (4 * width**2 + 2 * width * inner) + width**2 + width * 30_522)
+    return float(sum(length * (per_token + 4 * layers * width * length) for length in lengths))

@@ -1,0 +1,156 @@
+"""Query vectors → ranked ids and scores: ours, Pyserini's LuceneImpactSearcher, and Lucene's bare IndexSearcher."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from alternate import MEMORY, Contestant, Measure, Race
+from settings import Settings, required
+from synthetic import synthetic
+
+WARM = 100
+"""Queries before the clock starts, which Java needs to compile what is used."""
+SETTINGS = [(1000, 1), (1000, 2), (10, 1), (10, 2)]
+"""Hits and threads."""
+
+type Vectors = Mapping[str, Mapping[str, int]]
+
+
+def _name(hits: int, threads: int) -> str:
+    return f"k = {hits:,}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+RATES = [Measure(_name(hits, threads), "queries/s", digits=0) for hits, threads in SETTINGS]
+
+
+def ours(index: str, topics: str, queries: int) -> dict[str, Any]:
+    """Search through our `Searcher`."""
+    try:
+        from splade_anserini.lucene import ImpactSearcher
+    except ImportError:
+        from splade_anserini.lucene import PyseriniImpactSearcher as ImpactSearcher
+
+    vectors, results = _vectors(topics, queries), {}
+    for hits, threads in SETTINGS:
+        with ImpactSearcher(Path(index), threads=threads) as searcher:
+            results |= _measured(hits, threads, vectors, lambda some, hits=hits, s=searcher: s.search(some, hits))
+    return results
+
+
+def pyserini(index: str, topics: str, queries: int, *, read: bool) -> dict[str, Any]:
+    """Search through Pyserini, whose encoder looks known vectors up; read the hits, or leave them as they come."""
+    from splade_anserini.lucene import start_jvm
+
+    start_jvm()
+    from pyserini.search.lucene import LuceneImpactSearcher
+
+    vectors, results = _vectors(topics, queries), {}
+    searcher = LuceneImpactSearcher(index, _LookUp(vectors), min_idf=-1)
+    for hits, threads in SETTINGS:
+
+        def search(some: Vectors, hits: int = hits, threads: int = threads) -> Iterator[tuple[str, Any]]:
+            for batch in _batches(list(some), 1 if threads == 1 else 32):
+                found = (
+                    {batch[0]: searcher.search(batch[0], hits)}
+                    if threads == 1
+                    else searcher.batch_search(batch, batch, k=hits, threads=threads)
+                )
+                for id_ in batch:
+                    yield id_, [(hit.docid, hit.score) for hit in found[id_]] if read else found[id_]
+
+        results |= _measured(hits, threads, vectors, search, digest=read)
+    return results
+
+
+def lucene(index: str, topics: str, queries: int) -> dict[str, Any]:
+    """Let Lucene search, without building queries and without reading hits."""
+    from lucene_limit import BareSearcher
+
+    searcher = BareSearcher(Path(index))
+    built = [searcher.query(vector) for vector in _vectors(topics, queries).values()]
+    results = {}
+    for hits, threads in SETTINGS:
+        searcher.rate(built[:WARM], hits, threads)
+        results[_name(hits, threads)] = searcher.rate(built, hits, threads)
+    return results
+
+
+class _LookUp:
+    """A query encoder: a query's text is its id."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.encode = vectors.__getitem__
+
+
+def _vectors(topics: str, queries: int) -> Vectors:
+    from splade_anserini.formats.topics import read_encoded_topics
+
+    return dict(islice(read_encoded_topics(topics).items(), queries))
+
+
+def _batches(ids: list[str], size: int) -> Iterator[list[str]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def _measured(
+    hits: int,
+    threads: int,
+    vectors: Vectors,
+    search: Callable[[Vectors], Iterable[tuple[str, Any]]],
+    *,
+    digest: bool = True,
+) -> dict[str, Any]:
+    """Warm up, take the time, and return queries a second and a digest of the first rankings."""
+    first = dict(islice(vectors.items(), WARM))
+    rankings = [(id_, list(hits)) for id_, hits in search(first)]
+    begin = time.perf_counter()
+    for _ in search(vectors):
+        pass
+    rate = len(vectors) / (time.perf_counter() - begin)
+    name = _name(hits, threads)
+    return {name: rate, **({f"hits at {name}": _digest(rankings)} if digest and threads == 1 else {})}
+
+
+def _digest(rankings: Iterable[tuple[str, Iterable[Any]]]) -> str:
+    """Return a short digest of ids in order and of whole scores; a hit ends in (…, id, score)."""
+    text = repr([(id_, [(hit[-2], round(hit[-1])) for hit in hits]) for id_, hits in rankings])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def built_index(settings: Settings, documents: int) -> Path:
+    """Return an index of synthetic documents; builds it unless it is there."""
+    from splade_anserini.index import index
+    from splade_anserini.lucene import IndexOptions
+
+    directory = settings.work / f"index-{documents}-ours"
+    if not directory.exists():
+        index(synthetic(settings.data, documents, settings.work), directory, IndexOptions(threads=2))
+    return directory
+
+
+def races(settings: Settings) -> Iterator[Race]:
+    """Yield a race for each number of documents."""
+    required(settings.vectors, settings.topics)
+    for documents in settings.documents():
+        queries = 6980 if settings.full else 400
+        same = {
+            "index": str(built_index(settings, documents)),
+            "topics": str(settings.topics),
+            "queries": queries if documents <= 100_000 else 1000,
+        }
+        yield Race(
+            title=f"Search {documents:,} documents",
+            contestants=[
+                Contestant("splade-anserini", __name__, "ours", same),
+                Contestant("Pyserini, ids and scores read", __name__, "pyserini", {**same, "read": True}),
+                Contestant("Pyserini, hits left unread", __name__, "pyserini", {**same, "read": False}),
+                Contestant("limit: Lucene's IndexSearcher", __name__, "lucene", same),
+            ],
+            measures=[*RATES, MEMORY],
+            rounds=settings.times(2, 3),
+            note=f"{same['queries']:,} real queries, encoded beforehand. Pyserini: `search` on one thread, "
+            "`batch_search` of 32 queries on two. The limit builds no queries and reads no hits.",
+        )
