@@ -44,6 +44,8 @@ class Contestant:
     function: str = ""
     arguments: Mapping[str, object] = field(default_factory=dict)
     python: Sequence[str] = ()
+    against: str = ""
+    """The contestant that it is compared with; by default the race's first."""
 
     def command(self) -> list[str]:
         """Return the command of its process."""
@@ -65,7 +67,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Race:
-    """Contestants over the same input. The first is ours; the others are compared with it, turn by turn."""
+    """Contestants over the same input, compared turn by turn with the first, which is ours, or with another."""
 
     title: str
     contestants: Sequence[Contestant]
@@ -89,32 +91,33 @@ class Outcome:
         lines = [f"### {race.title}", "", *([race.note, ""] if race.note else [])]
         lines += [f"| | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
         for contestant in race.contestants:
-            cells = [self._cell(contestant.name, measure) for measure in race.measures]
+            cells = [self._cell(contestant, measure) for measure in race.measures]
             lines.append(f"| {contestant.name} | {' | '.join(cells)} |")
         rounds = f"{race.rounds} round{'s' if race.rounds > 1 else ''}: median (least to most)"
-        lines += ["", f"{rounds}; ×: how many times better the first row is, median of the rounds' ratios."]
+        better = (
+            "the first row" if not any(contestant.against for contestant in race.contestants) else "ours of its kind"
+        )
+        lines += ["", f"{rounds}; ×: how many times better {better} is, median of the rounds' ratios."]
         return "\n".join([*lines, *self._disagreements(), ""])
 
     def _values(self, name: str, measure: Measure) -> list[float]:
         found = [turn.get(measure.name) for turn in self.turns[name]]
         return [float(value) for value in found if value is not None]
 
-    def _cell(self, name: str, measure: Measure) -> str:
-        values = self._values(name, measure)
+    def _cell(self, contestant: Contestant, measure: Measure) -> str:
+        values = self._values(contestant.name, measure)
         if not values:
             return ""
         middle, least, most = (
             f"{value:,.{measure.digits}f}" for value in (statistics.median(values), min(values), max(values))
         )
         spread = f" ({least} to {most})" if len(values) > 1 and measure.compared else ""
-        first = self._values(self.race.contestants[0].name, measure)
-        if not measure.compared or name == self.race.contestants[0].name or not first:
+        reference = contestant.against or self.race.contestants[0].name
+        if not measure.compared or reference == contestant.name:
             return f"{middle}{spread}"
-        pairs = [
-            (ours, other) if measure.more_is_better else (other, ours)
-            for ours, other in zip(first, values, strict=True)
-        ]
-        return f"{middle}{spread} **× {statistics.median(a / b for a, b in pairs):.2f}**"
+        rounds = zip(self._values(reference, measure), values, strict=True)
+        ratios = [ours / other if measure.more_is_better else other / ours for ours, other in rounds]
+        return f"{middle}{spread} **× {statistics.median(ratios):.2f}**"
 
     def _disagreements(self) -> list[str]:
         """Say whether the results, which are measured as texts, are the same."""

@@ -130,41 +130,41 @@ def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for each size, and one for int8."""
     required(*settings.corpora)
     corpora = [str(corpus) for corpus in settings.corpora]
-    for size, count in (("bert-base", 128 if settings.full else 32), ("MiniLM", 512 if settings.full else 128)):
+    for size, count in (("bert-base", 128 if settings.full else 32), ("MiniLM", 512 if settings.full else 96)):
         model = str(checkpoint(size, settings.corpora, settings.work))
-        same = {"corpora": corpora, "count": count}
         yield Race(
             title=f"Encode documents, {size}, torch on the CPU",
-            contestants=[
-                Contestant("splade-anserini, fp32", __name__, "ours", {**same, "encoder": model, "precision": "fp32"}),
-                Contestant("splade-anserini, bf16", __name__, "ours", {**same, "encoder": model, "precision": "bf16"}),
-                Contestant("Pyserini's SpladeDocumentEncoder", __name__, "pyserini", {**same, "model": model}),
-                *(
-                    Contestant(
-                        f"sentence-transformers' SparseEncoder, {precision}",
-                        __name__,
-                        "sentence_transformers",
-                        {**same, "model": model, "precision": precision},
-                    )
-                    for precision in ("fp32", "bf16")
-                ),
-                Contestant("plain formula in torch, fp32", __name__, "plain", {**same, "model": model}),
-                *(
-                    Contestant(
-                        f"limit: matrix product, {precision}",
-                        __name__,
-                        "matmul",
-                        {**same, "size": size, "precision": precision},
-                    )
-                    for precision in ("fp32", "bf16")
-                ),
-            ],
+            contestants=_contestants(size, model, {"corpora": corpora, "count": count}),
             measures=[RATE, MEMORY, ENTRIES, BATCH, FLOPS],
             rounds=settings.times(1 if size == "bert-base" else 2, 3),
             note=f"{count} texts of Cranfield and NFCorpus, at most {LENGTH} tokens; random weights. Each peer has "
             f"the best of the batch sizes {', '.join(map(str, TRIED))}.",
         )
     yield _int8(settings, {"corpora": corpora, "count": 512 if settings.full else 128})
+
+
+def _contestants(size: str, model: str, same: dict[str, Any]) -> list[Contestant]:
+    ours_, with_model = "splade-anserini", {**same, "model": model}
+
+    def by_precision(name: str, function: str, arguments: dict[str, Any]) -> list[Contestant]:
+        return [
+            Contestant(
+                f"{name}, {precision}",
+                __name__,
+                function,
+                {**arguments, "precision": precision},
+                against=f"{ours_}, {precision}",
+            )
+            for precision in ("fp32", "bf16")
+        ]
+
+    return [
+        *by_precision(ours_, "ours", {**same, "encoder": model}),
+        Contestant("Pyserini's SpladeDocumentEncoder", __name__, "pyserini", with_model),
+        *by_precision("sentence-transformers' SparseEncoder", "sentence_transformers", with_model),
+        Contestant("plain formula in torch, fp32", __name__, "plain", with_model),
+        *by_precision("limit: matrix product", "matmul", {**same, "size": size}),
+    ]
 
 
 def _int8(settings: Settings, same: dict[str, Any]) -> Race:

@@ -135,18 +135,19 @@ def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for each number of documents."""
     required(settings.vectors, settings.topics)
     for documents in settings.documents():
-        queries = 6980 if settings.full else 400
+        queries = 6980 if settings.full else 300
         same = {
             "index": str(built_index(settings, documents)),
             "topics": str(settings.topics),
             "queries": queries if documents <= 100_000 else 1000,
         }
+        unread = [Contestant("Pyserini, hits left unread", __name__, "pyserini", {**same, "read": False})]
         yield Race(
             title=f"Search {documents:,} documents",
             contestants=[
                 Contestant("splade-anserini", __name__, "ours", same),
                 Contestant("Pyserini, ids and scores read", __name__, "pyserini", {**same, "read": True}),
-                Contestant("Pyserini, hits left unread", __name__, "pyserini", {**same, "read": False}),
+                *(unread if settings.full else []),
                 Contestant("limit: Lucene's IndexSearcher", __name__, "lucene", same),
             ],
             measures=[*RATES, MEMORY],
