@@ -170,12 +170,12 @@ def test_a_model_that_does_not_end_in_a_linear_layer_runs_as_it_is(pooling: Pool
 @pytest.mark.parametrize("rows", [1, 5, 300])
 def test_a_packed_layer_multiplies_as_the_layer_it_was_made_from(dtype: torch.dtype, rows: int) -> None:
     torch.manual_seed(0)
-    layer = torch.nn.Sequential(torch.nn.Linear(48, 33), torch.nn.ReLU(), torch.nn.Linear(33, 7, bias=False)).to(dtype)
-    values = torch.randn(rows, 48).to(dtype)
+    layer = torch.nn.Sequential(torch.nn.Linear(48, 33), torch.nn.ReLU(), torch.nn.Linear(33, 7, bias=False))
+    values = torch.randn(rows, 48)
     with torch.inference_mode():
-        expected = layer(values)
-        pack(layer)
-        found = layer(values)
+        expected = layer(values).to(dtype)
+        pack(layer, dtype)
+        found = layer.to(dtype)(values.to(dtype))
     if packs(dtype):
         assert [type(part) for part in layer] == [PackedLinear, torch.nn.ReLU, PackedLinear]
     bound = 1e-5 if dtype == torch.float32 else 0.05

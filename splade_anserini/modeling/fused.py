@@ -29,9 +29,9 @@ def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, d
         keep_head_in_float32(model)
     if layer is None:
         return _plain(model, checkpoint, pooling, dtype, device)
-    convert(model, device)
-    convert(model.base_model, device, dtype)
-    pack(model.base_model)
+    if device.type == "cpu":
+        pack(model.base_model, dtype)
+    convert(model, device, dtype)
     weights = Projection(
         layer.weight.detach().to(device),
         None if layer.bias is None else layer.bias.detach().to(device),
@@ -48,8 +48,8 @@ def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, d
 
 
 def _plain(model: Any, checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, device: torch.device) -> Forward:
-    splade = Splade(model, silenced_ids(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling)
-    convert(splade, device)
+    convert(model, device, torch.float32)
+    splade = Splade(model, silenced_ids(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling).to(device)
 
     def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):

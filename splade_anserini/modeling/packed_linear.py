@@ -15,7 +15,7 @@ class PackedLinear(torch.nn.Module):
         operators: Any = torch.ops.mkldnn
         self._run = operators._linear_pointwise  # noqa: SLF001 - torch's compiler calls it so; `packs` says if it is there
         self._weight = operators._reorder_linear_weight(weight.detach())  # noqa: SLF001
-        self._bias = None if bias is None else bias.detach().to(weight.dtype)
+        self._bias = None if bias is None else bias.detach().to(weight.dtype, copy=True)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return values @ weight.T + bias."""
@@ -51,10 +51,10 @@ def laid_out(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda values: torch.nn.functional.linear(values, weight)
 
 
-def pack(module: torch.nn.Module) -> None:
-    """Replace the linear layers below `module`, in place, where that is possible."""
+def pack(module: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Replace the linear layers below `module` by packed ones in `dtype`, in place, where that is possible."""
     for name, child in list(module.named_children()):
         if type(child) is not torch.nn.Linear:
-            pack(child)
-        elif child.weight.device.type == "cpu" and packs(child.weight.dtype):
-            setattr(module, name, PackedLinear(child.weight, child.bias))
+            pack(child, dtype)
+        elif child.weight.device.type == "cpu" and packs(dtype):
+            setattr(module, name, PackedLinear(child.weight.to(dtype), child.bias))

@@ -34,7 +34,7 @@ class Projection:
         self._dtype = dtype
         self._pooled: Callable[..., torch.Tensor] = _greatest if pooling == "max" else _summed
         self._pooling = pooling
-        constants = torch.zeros(len(table), device=table.device) if bias is None else bias.float()
+        constants = torch.zeros(len(table), device=table.device) if bias is None else bias.to(torch.float32, copy=True)
         self._pieces = [
             (laid_out(rows.to(dtype)), added)
             for rows, added in zip(torch.split(table, piece), torch.split(constants, piece), strict=True)

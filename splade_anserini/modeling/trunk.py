@@ -39,12 +39,18 @@ def _logits(model: Any) -> torch.Tensor:
     return logits
 
 
-def convert(module: torch.nn.Module, device: torch.device, dtype: torch.dtype | None = None) -> None:
-    """Give `module` parameters and buffers on `device`, the parameters in `dtype`; tensors that others hold stay."""
+def convert(model: Any, device: torch.device, dtype: torch.dtype) -> None:
+    """Give `model` tensors of its own on `device`, the parameters of its body in `dtype`; those it shared stay.
+
+    Copies, even where nothing changes: a view of one tensor would keep the whole file of weights in memory.
+    """
+    body = {id(parameter) for parameter in model.base_model.parameters()}
     made: dict[int, torch.nn.Parameter] = {}
-    for part in module.modules():
+    for part in model.modules():
         for name, old in list(part.named_parameters(recurse=False)):
-            new = torch.nn.Parameter(old.detach().to(device, dtype), requires_grad=False)
-            setattr(part, name, made.setdefault(id(old), new))
+            if id(old) not in made:
+                values = old.detach().to(device, dtype if id(old) in body else old.dtype, copy=True)
+                made[id(old)] = torch.nn.Parameter(values, requires_grad=False)
+            setattr(part, name, made[id(old)])
         for name, buffer in list(part.named_buffers(recurse=False)):
             setattr(part, name, buffer.to(device))
