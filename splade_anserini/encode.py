@@ -47,7 +47,7 @@ def command(
     encoder: Annotated[
         str, typer.Option(help="Card name, encoder directory, or Hugging Face id or directory.")
     ] = "splade-mini",
-    batch_size: Annotated[int, typer.Option(help="Texts in a batch.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="The most texts in a batch.")] = 64,
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a text that are read. [default: the card's, or 256]")
     ] = None,

@@ -191,6 +191,25 @@ def test_the_head_of_a_warm_start_survives_reduced_precision() -> None:
     assert greatest_difference(opened("bf16").encode(SENTENCES), opened("fp32").encode(SENTENCES)) < 0.2
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_bf16_is_offered_where_the_processor_has_it_and_warned_of_where_not(
+    checkpoint: Path, native: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("splade_anserini.encoding.torch_encoder.native_bf16", lambda: native)
+    with caplog.at_level("INFO", logger="splade_anserini"):
+        assert open_encoder(str(checkpoint)).identity.precision == "fp32"
+        assert open_encoder(str(checkpoint), EncoderOptions(precision="bf16")).identity.precision == "bf16"
+    (record,) = caplog.records
+    assert (record.levelname, "--precision bf16" in record.message) == (
+        ("INFO", True) if native else ("WARNING", False)
+    )
+
+
+def test_the_soonest_answer_is_the_same_answer(encoder_name: str) -> None:
+    soonest = open_encoder(encoder_name, EncoderOptions(soonest=True))
+    assert_same_impacts(soonest.encode(SENTENCES), open_encoder(encoder_name).encode(SENTENCES))
+
+
 def test_every_encoder_keeps_to_the_protocol(encoder_name: str) -> None:
     assert isinstance(open_encoder(encoder_name), Encoder)
     assert isinstance(DictionaryEncoder({}), Encoder)

@@ -1,8 +1,12 @@
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.encoding import impact, keep_strongest, parse_scale, quantize
+from splade_anserini.encoding.quantization import impacts
 from splade_anserini.errors import InputError
 
 weights = st.floats(min_value=0.0, max_value=50.0, width=32)
@@ -19,6 +23,16 @@ def test_an_impact_is_the_scaled_weight_rounded_half_up(weight: float, scale: fl
 
 def test_halves_round_up_where_python_would_round_to_even() -> None:
     assert (impact(0.5, 1), impact(1.5, 1), impact(2.5, 1)) == (1, 2, 3)
+
+
+@given(st.lists(weights, max_size=20), st.sampled_from([1.0, 51.2, 100.0]))
+def test_many_weights_are_rounded_as_one_is(some: list[float], scale: float) -> None:
+    assert impacts(np.array(some, dtype=np.float32), scale).tolist() == [math.floor(w * scale + 0.5) for w in some]
+
+
+def test_a_weight_that_is_not_finite_is_no_impact() -> None:
+    with pytest.raises(OverflowError):
+        quantize({"cat": math.inf}, 100)
 
 
 def test_entries_that_round_to_nothing_leave() -> None:

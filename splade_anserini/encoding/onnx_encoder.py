@@ -7,24 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
+from splade_anserini.encoding.batches import Batch
+from splade_anserini.encoding.entries import NONE, active
 from splade_anserini.encoding.options import LONGEST, EncoderOptions
-from splade_anserini.encoding.tokenized import TokenizedEncoder, Weights, padded
+from splade_anserini.encoding.protocol import Entries
+from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.errors import InputError
 from splade_anserini.fingerprints import fingerprint_of_file
 from splade_anserini.machine import cores
 from splade_anserini.manifests import EncoderManifest, read_manifest
 from splade_anserini.modeling.vocabulary import vocabulary
 
+TOKENS = 512
+"""Tokens in a batch. Each thread has one, and logits for all of it: 60 MB for the vocabulary of BERT."""
+
 
 class OnnxEncoder(TokenizedEncoder):
     """The encoder in a directory that `export` wrote.
 
-    Batches run side by side on `options.threads` threads, one core each. An int8 encoder takes one text at a time:
-    dynamic quantization reads the range of its activations off the whole batch, so texts would change their neighbours.
+    Batches run side by side on `options.threads` threads, one core each; with `options.soonest`, one after the other on
+    all of them. An int8 encoder takes one text at a time: dynamic quantization reads the range of its activations off
+    the whole batch, so texts would change their neighbours.
 
     Raises `InputError` when the directory is no encoder, or onnxruntime cannot run it on `options.device`.
     """
@@ -33,8 +39,9 @@ class OnnxEncoder(TokenizedEncoder):
         options = options or EncoderOptions()
         manifest = _manifest(directory)
         identity = manifest.identity
-        self._threads = options.threads or cores()
-        self._session = _session(directory / "model.onnx", options.device)
+        threads = options.threads or cores()
+        self._side_by_side, each = (1, threads) if options.soonest else (threads, 1)
+        self._session = _session(directory / "model.onnx", options.device, each)
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
         tokenizer = _tokenizer(directory / "tokenizer.json")
         size = self._session.get_outputs()[0].shape[-1]
@@ -44,25 +51,32 @@ class OnnxEncoder(TokenizedEncoder):
             vocabulary(tokenizer, size),
             max_length=min(options.max_length or LONGEST, manifest.max_length),
             batch_size=1 if identity.precision == "int8" else options.batch_size,
+            tokens=TOKENS,
         )
 
-    def _weights_of(self, batches: Iterable[list[Encoding]]) -> Iterator[Weights]:
-        if self._threads == 1:
-            yield from super()._weights_of(batches)
+    def run(self, batches: Iterable[Batch]) -> Iterator[list[Entries]]:
+        """Yield the entries of each batch's texts, in order; batches run side by side."""
+        if self._side_by_side == 1:
+            yield from super().run(batches)
             return
-        with ThreadPoolExecutor(self._threads) as pool:
-            running: deque[Future[Weights]] = deque()
+        pool = ThreadPoolExecutor(self._side_by_side)
+        running: deque[Future[list[Entries]]] = deque()
+        try:
             for batch in batches:
-                running.append(pool.submit(self._weights, *padded(batch)))
-                if len(running) > 2 * self._threads:
+                running.append(pool.submit(self._entries, batch))
+                if len(running) > 2 * self._side_by_side:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def _weights(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> Weights:
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    def _entries(self, batch: Batch) -> list[Entries]:
+        if not batch.ids.size:
+            return [NONE for _ in batch.positions]
+        feed = {"input_ids": batch.ids, "attention_mask": batch.mask, "token_type_ids": np.zeros_like(batch.ids)}
         (weights,) = self._session.run(["weights"], {name: feed[name] for name in self._inputs})
-        return np.asarray(weights, dtype=np.float32)
+        return active(np.asarray(weights, dtype=np.float32))
 
 
 def _manifest(directory: Path) -> EncoderManifest:
@@ -90,9 +104,9 @@ def _tokenizer(path: Path) -> Tokenizer:
         raise InputError(f"{path} is no tokenizer: {error}.", do="Export the encoder again.") from error
 
 
-def _session(path: Path, device: str) -> Any:
+def _session(path: Path, device: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Lengths vary from call to call: remembering a memory plan for each of them only grows.

@@ -20,9 +20,12 @@ class EncoderOptions:
     pooling: Pooling | None = None
     precision: str = "auto"
     device: str = "auto"
-    batch_size: int = 32
+    batch_size: int = 64
+    """The most texts in a batch; on a CPU, long texts make smaller ones."""
     threads: int = 0
     """0: as many as there are cores."""
+    soonest: bool = False
+    """All threads on one batch, for the soonest answer; otherwise the most texts a second."""
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 3:

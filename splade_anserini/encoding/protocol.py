@@ -1,8 +1,12 @@
 """The seam between texts and vectors, and its executable specification."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
+from splade_anserini.encoding.batches import Batch
 from splade_anserini.fingerprints import fingerprint_of_bytes, fingerprint_of_vocabulary
 from splade_anserini.manifests import EncoderIdentity
 from splade_anserini.records import SparseVector
@@ -27,6 +31,33 @@ class Encoder(Protocol):
 
         A text's vector does not depend on the texts beside it.
         """
+        ...
+
+
+class Entries(NamedTuple):
+    """The active entries of one text."""
+
+    ids: npt.NDArray[np.int64]
+    """[active], ascending."""
+    weights: npt.NDArray[np.float32]
+    """[active], above 0."""
+
+
+@runtime_checkable
+class StagedEncoder(Encoder, Protocol):
+    """An encoder that `encode` can give to several threads: one prepares, one runs the model, one names the entries."""
+
+    @property
+    def tokens(self) -> npt.NDArray[Any]:
+        """The vocabulary: strings, by id."""
+        ...
+
+    def prepare(self, texts: Sequence[str]) -> list[Batch]:
+        """Return batches that hold every text once."""
+        ...
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[list[Entries]]:
+        """Yield the entries of each batch's texts, in order."""
         ...
 
 

@@ -1,21 +1,34 @@
 """From weights to impacts: impact = round(weight × scale)."""
 
-import math
 from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
 
 from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactVector, SparseVector
 
 
+def impacts(weights: npt.ArrayLike, scale: float) -> npt.NDArray[np.int64]:
+    """Return weights × scale, rounded half up as Java's Math.round does, in double precision.
+
+    Raises `OverflowError` for weights that are not finite.
+    """
+    scaled = np.floor(np.asarray(weights, dtype=np.float64) * scale + 0.5)
+    if not np.isfinite(scaled).all():
+        raise OverflowError("a weight is not finite")
+    return scaled.astype(np.int64)
+
+
 def impact(weight: float, scale: float) -> int:
-    """Return weight × scale, rounded half up as Java's Math.round does, in double precision."""
-    return math.floor(weight * scale + 0.5)
+    """Return the impact of one weight."""
+    return int(impacts(weight, scale))
 
 
 def quantize(vector: SparseVector, scale: float) -> ImpactVector:
     """Quantize every weight; entries whose impact is below 1 leave, for Lucene cannot hold them."""
-    impacts = {token: impact(weight, scale) for token, weight in vector.items()}
-    return {token: value for token, value in impacts.items() if value > 0}
+    values = impacts(list(vector.values()), scale).tolist()
+    return {token: value for token, value in zip(vector, values, strict=True) if value > 0}
 
 
 def keep_strongest(vector: SparseVector, top_k: int | None) -> SparseVector:

@@ -34,8 +34,7 @@ class OnnxQueryEncoder(ImpactQueryEncoder):
                 f"{name} is no exported encoder.",
                 do="Export it first (splade-anserini export), or use TorchQueryEncoder.",
             )
-        # One thread: a query is one text, and the caller's own threads may be many.
-        encoder = open_query_encoder(name, EncoderOptions(max_length=max_length, threads=1))
+        encoder = open_query_encoder(name, EncoderOptions(max_length=max_length, soonest=True))
         super().__init__(encoder, scale=scale or default_scale(name))
 
 

@@ -1,6 +1,7 @@
 """The encoding loop: a corpus → numbered shards of impact pseudo-documents and their manifest, resumed at will."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -149,8 +150,8 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
 
     indexed = postings = impacts = 0
     empty: list[str] = []
-    with ImpactWriter(path) as writer:
-        for document in encoder.encode(digested()):
+    with ImpactWriter(path) as writer, closing(encoder.encode(digested())) as encoded:
+        for document in encoded:
             writer.write(document)
             if document.vector:
                 indexed += 1

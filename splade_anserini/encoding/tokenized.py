@@ -7,15 +7,17 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
+from splade_anserini.encoding.batches import Batch, padded, positions_by_length
+from splade_anserini.encoding.protocol import Entries
 from splade_anserini.manifests import EncoderIdentity
 from splade_anserini.records import SparseVector
 
-type Weights = npt.NDArray[np.float32]
-"""[batch, vocabulary], ≥ 0."""
-
 
 class TokenizedEncoder:
-    """An encoder whose subclasses turn a batch of token ids into weights."""
+    """An encoder whose subclasses turn batches of token ids into active entries.
+
+    A batch holds at most `batch_size` texts and, with `tokens`, at most that many tokens, padding counted.
+    """
 
     def __init__(
         self,
@@ -25,10 +27,12 @@ class TokenizedEncoder:
         *,
         max_length: int,
         batch_size: int,
+        tokens: int | None = None,
     ) -> None:
         self._identity = identity
         self._max_length = max_length
         self._batch_size = batch_size
+        self._budget = tokens
         # Set once and never again: a tokenizer whose settings change under another thread's call fails.
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
@@ -45,42 +49,39 @@ class TokenizedEncoder:
         """Where texts are cut, in tokens, special tokens counted."""
         return self._max_length
 
+    @property
+    def tokens(self) -> npt.NDArray[Any]:
+        """The vocabulary: strings, by id."""
+        return self._tokens
+
     def encode(self, texts: Sequence[str]) -> list[SparseVector]:
         """Return one vector per text, in order. A text of no tokens but special ones has an empty vector."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
         vectors: list[SparseVector] = [{} for _ in texts]
-        # Longest first: what does not fit into memory fails at once, and not at the end.
-        order = sorted(
-            (i for i, encoding in enumerate(encodings) if not all(encoding.special_tokens_mask)),
-            key=lambda i: -len(encodings[i].ids),
-        )
-        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
-        outputs = self._weights_of([encodings[i] for i in batch] for batch in batches)
-        for batch, weights in zip(batches, outputs, strict=True):
-            for i, row in zip(batch, weights, strict=True):
-                vectors[i] = self._vector(row)
+        batches = self.prepare(texts)
+        for batch, rows in zip(batches, self.run(batches), strict=True):
+            for position, entries in zip(batch.positions, rows, strict=True):
+                names, weights = self._tokens[entries.ids].tolist(), entries.weights.tolist()
+                vectors[position] = dict(zip(names, weights, strict=True))
         return vectors
 
-    def _vector(self, row: npt.NDArray[np.float32]) -> SparseVector:
-        active = np.flatnonzero(row > 0)
-        return dict(zip(self._tokens[active].tolist(), row[active].tolist(), strict=True))
+    def prepare(self, texts: Sequence[str]) -> list[Batch]:
+        """Tokenize texts and cut them into batches of similar length, the longest first."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        # A text of nothing but special tokens has no length: the model would expand nothing into something.
+        lengths = [0 if all(encoding.special_tokens_mask) else len(encoding.ids) for encoding in encodings]
+        return [
+            self._batch(positions, encodings, lengths[positions[0]])
+            for positions in positions_by_length(lengths, self._batch_size, self._budget)
+        ]
 
-    def _weights_of(self, batches: Iterable[list[Encoding]]) -> Iterator[Weights]:
-        """Yield the weights of each batch, in order."""
+    def run(self, batches: Iterable[Batch]) -> Iterator[list[Entries]]:
+        """Yield the entries of each batch's texts, in order."""
         for batch in batches:
-            yield self._weights(*padded(batch))
+            yield self._entries(batch)
 
-    def _weights(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> Weights:
-        """Return the weights of one padded batch of token ids, both arguments [batch, length]."""
+    def _batch(self, positions: list[int], encodings: Sequence[Encoding], length: int) -> Batch:
+        return Batch(positions, *padded([encodings[position].ids[:length] for position in positions], length))
+
+    def _entries(self, batch: Batch) -> list[Entries]:
+        """Return the entries of a batch's texts; of a batch of length 0, none."""
         raise NotImplementedError
-
-
-def padded(batch: Sequence[Encoding]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return token ids and attention mask, each [batch, length of the longest]; padding has id 0 and mask 0."""
-    length = max(len(encoding.ids) for encoding in batch)
-    ids = np.zeros((len(batch), length), dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for row, encoding in enumerate(batch):
-        ids[row, : len(encoding.ids)] = encoding.ids
-        mask[row, : len(encoding.ids)] = 1
-    return ids, mask

@@ -1,6 +1,7 @@
 """Writing impact pseudo-documents: the same documents are always the same bytes."""
 
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,8 @@ from splade_anserini.records import ImpactDocument
 
 def impact_line(document: ImpactDocument) -> bytes:
     """Return the document as one line of JSON, the strongest tokens first, equal ones by name."""
-    strongest_first = sorted(document.vector.items(), key=lambda entry: (-entry[1], entry[0]))
+    by_name = sorted(document.vector.items())
+    strongest_first = sorted(by_name, key=itemgetter(1), reverse=True)  # which leaves equal ones in their order
     record = {"id": document.id, "contents": document.contents, "vector": dict(strongest_first)}
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
