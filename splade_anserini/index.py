@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,7 +27,7 @@ def index(
     """Build the Lucene index `output` of the pseudo-documents in and below the directory `impacts`.
 
     The index appears when it is whole and holds what it should. Raises `InputError` or `MismatchError` for what
-    cannot be indexed, `OutputError` when `output` is taken, `IntegrityError` when Anserini lost or added something.
+    cannot be indexed, `OutputError` when `output` is taken, `IntegrityError` when something was lost or added.
     """
     from splade_anserini.lucene.sources import open_impacts
 
@@ -40,13 +40,13 @@ def index_source(
 ) -> "IndexManifest":
     """Build the index of a directory that has been checked, in place of the one that may stand there."""
     from splade_anserini.files import whole_directory
-    from splade_anserini.lucene import IndexOptions, anserini_version, count_index, write_impact_index
+    from splade_anserini.lucene import IndexOptions, count_index, write_impact_index, writer_version
     from splade_anserini.manifests import IndexManifest, write_manifest
 
     options = options or IndexOptions()
     settings = source.settings
     with whole_directory(output, replace=True) as partial:
-        write_impact_index(source.directory, partial, options, progress)
+        write_impact_index(source, partial, options, progress)
         counts = count_index(partial)
         _compare(counts, source)
         manifest = IndexManifest(
@@ -54,7 +54,7 @@ def index_source(
             scale=settings.scale if settings else None,
             max_length=settings.max_length if settings else None,
             corpus=settings.corpus if settings else "",
-            writer=anserini_version(),
+            writer=writer_version(options),
             options=asdict(options),
             counts=counts,
         )
@@ -101,9 +101,13 @@ def command(
     ] = None,
     store_text: Annotated[bool, typer.Option(help="Keep each record, for searcher.doc(id).raw().")] = False,
     store_docvectors: Annotated[bool, typer.Option(help="Keep each document's terms, for feedback methods.")] = False,
+    writer: Annotated[
+        Literal["lucene", "anserini"],
+        typer.Option(help="Lucene's IndexWriter, or Anserini's IndexCollection: the same index, several times slower."),
+    ] = "lucene",
     overwrite: Annotated[bool, typer.Option(help="Replace an index that stands there.")] = False,
 ) -> None:
-    """Build a Lucene impact index with Anserini, and make sure that it holds every document.
+    """Build a Lucene impact index as Anserini's, and make sure that it holds every document.
 
     Takes what encode wrote (of several machines: the directory that holds their directories), or pseudo-documents
     that others made.
@@ -125,6 +129,7 @@ def command(
         memory=memory,
         store_text=store_text,
         store_docvectors=store_docvectors,
+        writer=writer,
     )
     with progress_bar("Indexing", source.counts.documents, "documents") as progress:
         counts = index_source(source, index, options, progress=progress).counts

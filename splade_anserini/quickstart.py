@@ -118,7 +118,7 @@ def _index_bm25(corpus: "Corpus", places: Places) -> None:
 def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places: Places) -> "dict[str, ImpactVector]":
     from splade_anserini.encoding import quantize
     from splade_anserini.formats.runs import write_run
-    from splade_anserini.lucene import PyseriniImpactSearcher, search_bm25
+    from splade_anserini.lucene import ImpactSearcher, search_bm25
     from splade_anserini.machine import cores
     from splade_anserini.search import search
 
@@ -127,7 +127,7 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
         vectors = {query.id: quantize(vector, scale) for query, vector in zip(queries, encoded, strict=True)}
         with (
             progress_bar("Searching", len(queries), "topics") as progress,
-            PyseriniImpactSearcher(places.index, threads=cores()) as searcher,
+            ImpactSearcher(places.index, threads=cores()) as searcher,
         ):
             rankings = search(vectors, searcher, HITS, progress=progress)
             write_run(places.run("splade"), rankings, "trec", "splade-mini")

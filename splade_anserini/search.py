@@ -58,6 +58,10 @@ def command(
     scale: Annotated[
         str | None, typer.Option(help="impact = round(weight × scale). [default: the index's, or the encoder's]")
     ] = None,
+    searcher: Annotated[
+        Literal["lucene", "pyserini"],
+        typer.Option(help="Lucene's IndexSearcher, or Pyserini's LuceneImpactSearcher: the same run, slower."),
+    ] = "lucene",
     output_format: Annotated[Literal["trec", "msmarco"], typer.Option(help="Format of the run.")] = "trec",
     tag: Annotated[str, typer.Option(help="Name of the run, in its last column.")] = "splade-anserini",
     remove_query: Annotated[
@@ -77,7 +81,7 @@ def command(
     from splade_anserini.encoding import EncoderOptions
     from splade_anserini.formats.runs import write_run
     from splade_anserini.formats.topics import are_encoded, read_topics
-    from splade_anserini.lucene import PyseriniImpactSearcher, start_jvm
+    from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.machine import cores
     from splade_anserini.queries import encode_queries, open_for_index, read_vectors
@@ -96,9 +100,9 @@ def command(
             vectors = encode_queries(queries, query_encoder, batch_size, progress)
     with (
         progress_bar("Searching", len(vectors), "queries") as progress,
-        PyseriniImpactSearcher(directory, threads or cores()) as searcher,
+        (PyseriniImpactSearcher if searcher == "pyserini" else ImpactSearcher)(directory, threads or cores()) as opened,
     ):
-        rankings = search(vectors, searcher, hits, remove_query=remove_query, progress=progress)
+        rankings = search(vectors, opened, hits, remove_query=remove_query, progress=progress)
         write_run(output, rankings, output_format, tag)
     typer.echo(f"{output}: {len(vectors):,} queries, at most {hits:,} hits each")
 

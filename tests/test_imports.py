@@ -23,6 +23,7 @@ FLOOR = [
     "machine",
     "progress",
     "_version",
+    "ahead",
 ]
 TIERS = dict.fromkeys(FLOOR, 0) | {"formats": 1, "modeling": 2, "encoding": 3, "lucene": 3, "training": 4}
 STAGE_TIER = 5

@@ -1,15 +1,17 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from splade_anserini.errors import IntegrityError, MismatchError, OutputError
+from splade_anserini.errors import InputError, IntegrityError, JavaError, MismatchError, OutputError, RecordError
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions, count_index
 from splade_anserini.manifests import MANIFEST, Counts, IndexManifest, read_manifest
@@ -43,7 +45,7 @@ def test_the_index_holds_what_the_manifest_says_and_says_how_it_was_encoded(impa
     assert manifest == read_manifest(output, IndexManifest)
     assert count_index(output) == manifest.counts == Counts(documents=4, postings=7, impacts=23)
     assert (manifest.encoder, manifest.scale, manifest.max_length) == (IDENTITY, 100.0, 256)
-    assert manifest.writer.startswith("Anserini 2.")
+    assert re.fullmatch(r"splade-anserini \S+ on Lucene 10\.\d+\.\d+", manifest.writer)
     assert manifest.options["memory"] == 64
 
 
@@ -139,15 +141,51 @@ def test_what_anserini_loses_or_adds_in_silence_is_an_error(
 ) -> None:
     rewrite(impacts / "shard-00000.jsonl.gz", change)
     with pytest.raises(IntegrityError, match=difference):
-        index(impacts, output)
+        index(impacts, output, IndexOptions(writer="anserini"))
     assert nothing_is_left_at(output)
 
 
-def test_a_cut_off_shard_is_an_error(impacts: Path, output: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("change", "error", "found"),
+    [
+        pytest.param(
+            lambda lines: [lines[0], b'{"id": "d2"}'],
+            RecordError,
+            "shard-00000.jsonl.gz, line 2: no vector",
+            id="a record without a vector",
+        ),
+        pytest.param(lambda lines: [lines[0], b"{nonsense"], RecordError, "line 2: not JSON", id="a malformed line"),
+        pytest.param(lambda lines: [*lines, lines[0]], IntegrityError, "5 instead of 4", id="a record twice"),
+        pytest.param(lambda lines: lines[:1], IntegrityError, "3 instead of 4", id="a lost record"),
+        pytest.param(
+            lambda lines: [lines[0].replace(b":3", b":4"), *lines[1:]], IntegrityError, "impacts: 24", id="an impact"
+        ),
+        pytest.param(
+            lambda lines: [lines[0].replace(b"cat", b"c t"), *lines[1:]], IntegrityError, "postings", id="white space"
+        ),
+        pytest.param(
+            lambda lines: [lines[0].replace(b":3", b":3.5"), *lines[1:]], JavaError, "NumberFormat", id="a fraction"
+        ),
+    ],
+)
+def test_shards_that_were_changed_are_noticed(
+    impacts: Path, output: Path, change: object, error: type[Exception], found: str, threads: int
+) -> None:
+    rewrite(impacts / "shard-00000.jsonl.gz", change)
+    with pytest.raises(error, match=found):
+        index(impacts, output, IndexOptions(threads=threads))
+    assert nothing_is_left_at(output)
+
+
+@pytest.mark.parametrize(("writer", "error"), [("lucene", RecordError), ("anserini", IntegrityError)])
+def test_a_cut_off_shard_is_an_error(
+    impacts: Path, output: Path, writer: Literal["lucene", "anserini"], error: type[Exception]
+) -> None:
     shard = impacts / "shard-00001.jsonl.gz"
     shard.write_bytes(shard.read_bytes()[:40])
-    with pytest.raises(IntegrityError, match="The index does not hold"):
-        index(impacts, output)
+    with pytest.raises(error, match=r"cut off or damaged|The index does not hold"):
+        index(impacts, output, IndexOptions(writer=writer))
     assert nothing_is_left_at(output)
 
 
@@ -180,15 +218,16 @@ def test_only_an_index_is_ever_replaced(impacts: Path, tmp_path: Path) -> None:
 
 
 def test_anserinis_failure_is_told_in_a_sentence(impacts: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from splade_anserini.errors import JavaError
-    from splade_anserini.lucene import writer
+    from splade_anserini.lucene import anserini_writer
 
-    real = writer._index_collection
+    real = anserini_writer._index_collection
     monkeypatch.setattr(
-        writer, "_index_collection", lambda settings, progress: real(settings | {"generatorClass": "Typo"}, progress)
+        anserini_writer,
+        "_index_collection",
+        lambda settings, progress: real(settings | {"generatorClass": "Typo"}, progress),
     )
     with pytest.raises(JavaError, match=r"Java failed while indexing .*Typo"):
-        index(impacts, output)
+        index(impacts, output, IndexOptions(writer="anserini"))
     assert nothing_is_left_at(output)
 
 
@@ -275,9 +314,20 @@ def test_a_killed_build_leaves_no_index_and_the_next_one_succeeds(tmp_path: Path
 def test_a_lack_of_memory_in_java_is_told_in_a_sentence(tmp_path: Path, output: Path) -> None:
     write_documents(tmp_path / "impacts" / "a.jsonl", documents({"d": {f"t{n}": 1_000_000 for n in range(30)}}))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "SPLADE_ANSERINI_HEAP": "32m"}
-    arguments = ["-m", "splade_anserini.index", "--input", tmp_path / "impacts", "--index", output]
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+    arguments = [sys.executable, "-m", "splade_anserini.index", "--input", tmp_path / "impacts", "--index", output]
+    done = subprocess.run(
+        [*arguments, "--writer", "anserini"], capture_output=True, text=True, env=environment, check=False
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert "SPLADE_ANSERINI_HEAP" in done.stderr
     assert "Traceback" not in done.stderr
     assert nothing_is_left_at(output)
+    # Our own writer repeats no token: the same heap is plenty.
+    subprocess.run(arguments, env=environment, check=True)
+
+
+def test_options_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InputError, match="lucene or anserini"):
+        IndexOptions(writer="tantivy")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="0 threads"):
+        IndexOptions(threads=0)

@@ -82,5 +82,20 @@ def test_pyserinis_own_command_gives_the_same_scores_and_ranks(nfcorpus: Path, r
         assert max(abs(score - theirs[query_id][doc_id]) for doc_id, score in scores.items()) < 0.5
 
 
+def test_anserinis_writer_and_pyserinis_searcher_give_the_same_file(nfcorpus: Path, run: list[ScoredDoc]) -> None:
+    index(nfcorpus / "impacts", nfcorpus / "anserinis", IndexOptions(threads=1, writer="anserini"))
+    arguments = ["--index", nfcorpus / "anserinis", "--topics", TOPICS, "--output", nfcorpus / "theirs.txt"]
+    outcome = run_stage("search", *arguments, "--pre-encoded", "--searcher", "pyserini")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert (nfcorpus / "theirs.txt").read_bytes() == (nfcorpus / "run.txt").read_bytes()
+
+
+def test_searching_needs_no_pyserini(nfcorpus: Path) -> None:
+    code = "import sys; from splade_anserini.__main__ import main; main(); assert 'pyserini' not in sys.modules"
+    arguments = ["search", "--index", nfcorpus / "index", "--topics", TOPICS, "--output", nfcorpus / "again.txt"]
+    subprocess.run([sys.executable, "-c", code, *arguments, "--pre-encoded"], check=True, capture_output=True)
+    assert (nfcorpus / "again.txt").read_bytes() == (nfcorpus / "run.txt").read_bytes()
+
+
 def test_every_query_is_answered(run: list[ScoredDoc]) -> None:
     assert {hit.query_id for hit in run} == read_encoded_topics(str(TOPICS)).keys()

@@ -1,5 +1,6 @@
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from splade_anserini.errors import InputError
 from splade_anserini.index import index
 from splade_anserini.lucene import (
     BruteForceSearcher,
+    ImpactSearcher,
+    IndexOptions,
     PyseriniImpactSearcher,
     Searcher,
     build_bm25_index,
@@ -32,18 +35,36 @@ def ranked(searcher: Searcher, queries: dict[str, ImpactVector], hits: int = 100
     return dict(searcher.search(queries, hits))
 
 
-def lucene(directory: Path, vectors: dict[str, dict[str, int]], threads: int = 2) -> PyseriniImpactSearcher:
-    write_encoded(directory / "impacts", vectors)
-    index(directory / "impacts", directory / "index")
-    return PyseriniImpactSearcher(directory / "index", threads)
+type Opened = ImpactSearcher | PyseriniImpactSearcher
+type Opener = Callable[[dict[str, dict[str, int]]], Opened]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((ImpactSearcher, 1), id="ours, one thread"),
+        pytest.param((ImpactSearcher, 3), id="ours, three threads"),
+        pytest.param((PyseriniImpactSearcher, 2), id="Pyserini's"),
+    ]
+)
+def lucene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Index vectors and open them with each of the searchers."""
+    kind, threads = request.param
+    opened: list[Opened] = []
+
+    def open_index(vectors: dict[str, dict[str, int]]) -> Opened:
+        write_encoded(tmp_path / "impacts", vectors)
+        index(tmp_path / "impacts", tmp_path / "index", IndexOptions(threads=3, optimize=False))
+        opened.append(kind(tmp_path / "index", threads))
+        return opened[0]
+
+    yield open_index
+    for searcher in opened:
+        searcher.close()
 
 
 @pytest.fixture(params=["brute force", pytest.param("lucene", marks=pytest.mark.slow)])
-def animals(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Searcher]:
-    brute_force = request.param == "brute force"
-    searcher = BruteForceSearcher(documents(ANIMALS)) if brute_force else lucene(tmp_path, ANIMALS)
-    yield searcher
-    searcher.close()
+def animals(request: pytest.FixtureRequest, lucene: Opener) -> Searcher:
+    return BruteForceSearcher(documents(ANIMALS)) if request.param == "brute force" else lucene(ANIMALS)
 
 
 def test_a_score_is_the_dot_product(animals: Searcher) -> None:
@@ -72,7 +93,7 @@ def test_both_are_searchers(animals: Searcher) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_lucene_ranks_as_brute_force_does_ties_included(tmp_path: Path, seed: int) -> None:
+def test_lucene_ranks_as_brute_force_does_ties_included(lucene: Opener, seed: int) -> None:
     vectors = random_vectors(seed, 300)
     chance = random.Random(seed)
     queries: dict[str, ImpactVector] = {
@@ -80,60 +101,77 @@ def test_lucene_ranks_as_brute_force_does_ties_included(tmp_path: Path, seed: in
         for number in range(40)
     }
     expected = BruteForceSearcher(documents(vectors))
-    with lucene(tmp_path, vectors) as searcher:
-        for hits in (1, 7, 1000):
-            assert ranked(searcher, queries, hits) == ranked(expected, queries, hits)
+    searcher = lucene(vectors)
+    for hits in (1, 7, 200, 1000):
+        assert ranked(searcher, queries, hits) == ranked(expected, queries, hits)
 
 
 @pytest.mark.slow
-def test_a_term_that_every_document_has_counts(tmp_path: Path) -> None:
+def test_a_term_that_every_document_has_counts(lucene: Opener) -> None:
     vectors = {"a": {"the": 1}, "b": {"the": 2}}
-    with lucene(tmp_path, vectors) as searcher:
-        assert [hit.doc_id for hit in ranked(searcher, {"q": {"the": 1}})["q"]] == ["b", "a"]
+    searcher = lucene(vectors)
+    assert [hit.doc_id for hit in ranked(searcher, {"q": {"the": 1}})["q"]] == ["b", "a"]
 
 
 @pytest.mark.slow
-def test_large_scores_are_rounded_to_float32_as_lucene_does(tmp_path: Path) -> None:
+def test_large_scores_are_rounded_to_float32_as_lucene_does(lucene: Opener) -> None:
     vectors = {"a": {"x": 30_000, "y": 7}, "b": {"x": 30_000, "y": 8}}
     query: dict[str, ImpactVector] = {"q": {"x": 1000, "y": 1}}
-    with lucene(tmp_path, vectors) as searcher:
-        assert ranked(searcher, query) == ranked(BruteForceSearcher(documents(vectors)), query)
+    searcher = lucene(vectors)
+    assert ranked(searcher, query) == ranked(BruteForceSearcher(documents(vectors)), query)
 
 
 @pytest.mark.slow
-def test_ids_and_tokens_may_be_any_text(tmp_path: Path) -> None:
+def test_ids_and_tokens_may_be_any_text(lucene: Opener) -> None:
     queries: dict[str, ImpactVector] = {f"frage ß {id_}": vector for id_, vector in STRANGE.items()}
-    with lucene(tmp_path, STRANGE) as searcher:
-        assert ranked(searcher, queries) == ranked(BruteForceSearcher(documents(STRANGE)), queries)
+    searcher = lucene(STRANGE)
+    assert ranked(searcher, queries) == ranked(BruteForceSearcher(documents(STRANGE)), queries)
 
 
 @pytest.mark.slow
-def test_a_query_may_have_more_than_1024_terms(tmp_path: Path) -> None:
+def test_a_query_may_have_more_than_1024_terms(lucene: Opener) -> None:
     vector = {f"t{number}": 1 + number % 3 for number in range(5000)}
-    with lucene(tmp_path, {"d": vector, "e": {"t4999": 9}}) as searcher:
-        queries: dict[str, ImpactVector] = {"q": vector}
-        expected = BruteForceSearcher(documents({"d": vector, "e": {"t4999": 9}}))
-        assert ranked(searcher, queries) == ranked(expected, queries)
+    searcher = lucene({"d": vector, "e": {"t4999": 9}})
+    queries: dict[str, ImpactVector] = {"q": vector}
+    expected = BruteForceSearcher(documents({"d": vector, "e": {"t4999": 9}}))
+    assert ranked(searcher, queries) == ranked(expected, queries)
 
 
 @pytest.mark.slow
-def test_more_queries_than_a_batch_come_back_in_order(tmp_path: Path) -> None:
+def test_more_queries_than_a_batch_come_back_in_order(lucene: Opener) -> None:
     queries: dict[str, ImpactVector] = {str(number): {"cat": 1 + number} for number in range(100)}
-    with lucene(tmp_path, ANIMALS) as searcher:
-        assert ranked(searcher, queries) == ranked(BruteForceSearcher(documents(ANIMALS)), queries)
+    searcher = lucene(ANIMALS)
+    assert ranked(searcher, queries) == ranked(BruteForceSearcher(documents(ANIMALS)), queries)
 
 
 @pytest.mark.slow
-def test_pyserinis_own_searcher_is_handed_out_ready_to_use(tmp_path: Path) -> None:
-    from splade_anserini.lucene import LuceneImpactSearcher
+def test_a_tie_at_the_end_is_looked_at_whole(lucene: Opener) -> None:
+    vectors = {f"d{number:03}": {"x": 2 if number == 250 else 1} for number in reversed(range(300))}
+    found = ranked(lucene(vectors), {"q": {"x": 3}}, 5)["q"]
+    assert [hit.doc_id for hit in found] == ["d250", "d000", "d001", "d002", "d003"]
+    assert [hit.score for hit in found] == [6, 3, 3, 3, 3]
 
-    class Words:
-        def encode(self, text: str) -> dict[str, int]:
-            return dict.fromkeys(text.split(), 2)
 
-    lucene(tmp_path, ANIMALS).close()
-    searcher = LuceneImpactSearcher(str(tmp_path / "index"), Words(), min_idf=-1)
-    assert [(hit.docid, hit.score) for hit in searcher.search("cat dog", 2)] == [("d2", 10.0), ("d1", 8.0)]
+@pytest.mark.slow
+def test_rankings_that_nobody_waits_for_do_no_harm(lucene: Opener) -> None:
+    searcher = lucene(ANIMALS)
+    some = searcher.search({str(number): {"cat": 1} for number in range(50)}, 10)
+    assert next(some)[0] == "0"
+    some.close()  # type: ignore[attr-defined]
+    assert len(ranked(searcher, {"q": {"cat": 1}})["q"]) == 2
+
+
+@pytest.mark.slow
+def test_threads_that_share_a_searcher_get_what_they_asked_for(lucene: Opener) -> None:
+    vectors = {f"d{number}": {f"t{number}": 1} for number in range(100)}
+    searcher = lucene(vectors)
+
+    def own(number: int) -> bool:
+        found = ranked(searcher, {f"q{n}": {f"t{n}": 2} for n in range(number, 100, 5)})
+        return found == {f"q{n}": [ScoredDoc(f"q{n}", f"d{n}", 2.0)] for n in range(number, 100, 5)}
+
+    with ThreadPoolExecutor(5) as pool:
+        assert all(pool.map(own, range(5)))
 
 
 def test_an_index_is_counted_by_lucene(tmp_path: Path) -> None:
@@ -156,7 +194,7 @@ def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
         ("other", "has no segments file"),
         ("damaged", "is a damaged Lucene index"),
     ]:
-        for open_index in (count_index, PyseriniImpactSearcher):
+        for open_index in (count_index, PyseriniImpactSearcher, ImpactSearcher):
             with pytest.raises(InputError, match=found):
                 open_index(tmp_path / name)
 

@@ -20,10 +20,11 @@ def json_records(path: Path) -> Iterator[tuple[Place, Record]]:
     """
     lines = json_values(path) if path.name.endswith((".json", ".json.gz")) else byte_lines(path)
     for place, line in lines:
-        yield place, _parsed(line, place)
+        yield place, json_record(line, place)
 
 
-def _parsed(line: bytes, place: Place) -> Record:
+def json_record(line: bytes, place: Place) -> Record:
+    """Return the JSON object in a line. Raises `RecordError` when it holds none."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from splade_anserini.errors import InputError
 from splade_anserini.formats._fields import optional_text, record_id
 from splade_anserini.formats._impact_writer import ImpactWriter, impact_line
-from splade_anserini.formats._json import json_records
+from splade_anserini.formats._json import Record, json_record, json_records
 from splade_anserini.formats._lines import Place
 from splade_anserini.formats.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.tokens import VectorCheck
@@ -19,7 +19,7 @@ from splade_anserini.manifests import Counts
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactDocument
 
-__all__ = ["ImpactWriter", "count_impacts", "impact_files", "impact_line", "read_impacts"]
+__all__ = ["ImpactWriter", "count_impacts", "impact_files", "impact_line", "read_impact", "read_impacts"]
 
 SUFFIXES = (".json", ".jsonl", ".gz")
 
@@ -33,6 +33,11 @@ def impact_files(directory: Path) -> list[Path]:
 def read_impacts(path: Path) -> Iterator[ImpactDocument]:
     """Yield each document of a file. Raises `RecordError` for one that Anserini would drop or change."""
     return (document for _, document in _placed(path, VectorCheck()))
+
+
+def read_impact(line: bytes, place: Place) -> ImpactDocument:
+    """Return the document in one line of JSON. Raises `RecordError` when Anserini would drop or change it."""
+    return checked_document(json_record(line, place), place, VectorCheck())
 
 
 def count_impacts(directory: Path, progress: Progress = silent) -> tuple[Counts, int]:
@@ -72,11 +77,16 @@ def _placed_in(files: list[Path]) -> Iterator[tuple[Place, ImpactDocument]]:
 
 def _placed(path: Path, check: VectorCheck) -> Iterator[tuple[Place, ImpactDocument]]:
     for place, record in json_records(path):
-        id_ = record_id(record, place, ("id",))
-        if "vector" not in record:
-            raise place.error(
-                "no vector",
-                expected='a record {"id": …, "vector": {"token": impact, …}}',
-                do="Encode the texts first: Anserini would skip the rest of the file.",
-            )
-        yield place, ImpactDocument(id_, check(record["vector"], place), optional_text(record, place, "contents"))
+        yield place, checked_document(record, place, check)
+
+
+def checked_document(record: Record, place: Place, check: VectorCheck) -> ImpactDocument:
+    """Return the document that a JSON object stands for. Raises `RecordError` when Anserini would drop or change it."""
+    id_ = record_id(record, place, ("id",))
+    if "vector" not in record:
+        raise place.error(
+            "no vector",
+            expected='a record {"id": …, "vector": {"token": impact, …}}',
+            do="Encode the texts first: Anserini would skip the rest of the file.",
+        )
+    return ImpactDocument(id_, check(record["vector"], place), optional_text(record, place, "contents"))

@@ -2,16 +2,22 @@
 
 from typing import Any
 
+from splade_anserini.lucene.anserini_writer import anserini_version, build_bm25_index
 from splade_anserini.lucene.bm25 import search_bm25
 from splade_anserini.lucene.counting import count_index
+from splade_anserini.lucene.fast_searcher import FastLuceneImpactSearcher
+from splade_anserini.lucene.impact_searcher import ImpactSearcher
+from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.java import JavaRuntime, find_java
 from splade_anserini.lucene.jvm import start_jvm
 from splade_anserini.lucene.pyserini_searcher import PyseriniImpactSearcher
 from splade_anserini.lucene.searcher import BruteForceSearcher, Searcher
-from splade_anserini.lucene.writer import IndexOptions, anserini_version, build_bm25_index, write_impact_index
+from splade_anserini.lucene.writer import write_impact_index, writer_version
 
 __all__ = [
     "BruteForceSearcher",
+    "FastLuceneImpactSearcher",
+    "ImpactSearcher",
     "IndexOptions",
     "JavaRuntime",
     "LuceneImpactSearcher",
@@ -24,6 +30,7 @@ __all__ = [
     "search_bm25",
     "start_jvm",
     "write_impact_index",
+    "writer_version",
 ]
 
 

@@ -8,10 +8,8 @@ from typing import Any
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.failures import explained
 from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.schema import CONTENTS
 from splade_anserini.manifests import Counts
-
-CONTENTS = "contents"
-"""The field that Anserini searches."""
 
 _DO = "Name a directory that `splade-anserini index` or Anserini wrote, or build it again."
 
@@ -28,14 +26,23 @@ def count_index(directory: Path) -> Counts:
 
 @contextmanager
 def opened_index(directory: Path) -> Iterator[Any]:
-    """Yield a Lucene `DirectoryReader`. Raises `InputError` when `directory` is no Lucene index, or a damaged one."""
+    """Yield what `open_reader` returns, and close it."""
+    reader = open_reader(directory)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def open_reader(directory: Path) -> Any:
+    """Return a Lucene `DirectoryReader`. Raises `InputError` when `directory` is no Lucene index, or a damaged one."""
     check_index_directory(directory)
     start_jvm()
     from jnius import JavaException, autoclass
 
     path = autoclass("java.nio.file.Paths").get(str(directory.absolute()))
     try:
-        reader = autoclass("org.apache.lucene.index.DirectoryReader").open(
+        return autoclass("org.apache.lucene.index.DirectoryReader").open(
             autoclass("org.apache.lucene.store.FSDirectory").open(path)
         )
     except JavaException as error:
@@ -43,10 +50,6 @@ def opened_index(directory: Path) -> Iterator[Any]:
         if "OutOfMemory" in name:
             raise explained(f"opening {directory}", name) from error
         raise InputError(f"{directory} is a damaged Lucene index, {name}: {error.innermessage}.", do=_DO) from error
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 def check_index_directory(directory: Path) -> None:

@@ -1,6 +1,5 @@
 """Searches an impact index through Pyserini's own LuceneImpactSearcher."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from itertools import batched
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from splade_anserini.lucene.chatter import captured_chatter
 from splade_anserini.lucene.counting import opened_index
 from splade_anserini.lucene.failures import java_errors
+from splade_anserini.lucene.java_threads import TURN
 from splade_anserini.lucene.jvm import start_jvm
 from splade_anserini.records import ImpactVector
 
@@ -37,7 +37,6 @@ class PyseriniImpactSearcher:
         with opened_index(index):
             self._index = index
         self._threads = threads
-        self._turn = threading.Lock()
         self._encoder = _LookUp()
         with java_errors(f"opening {index}"), captured_chatter():
             # min_idf: terms that all documents have, whose idf is 0, count like any other.
@@ -65,7 +64,7 @@ class PyseriniImpactSearcher:
         from ir_measures import ScoredDoc
 
         ids = list(vectors)
-        with self._turn, java_errors(f"searching {self._index}"):
+        with TURN, java_errors(f"searching {self._index}"):
             self._encoder.vectors = vectors
             found = self._searcher.batch_search(ids, ids, k=hits, threads=self._threads)
             # Anserini lowers tied scores by millionths, as far as float32 can tell: true scores are whole numbers.

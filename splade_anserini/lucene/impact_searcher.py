@@ -1,0 +1,141 @@
+"""Searches an impact index through Lucene's IndexSearcher, and hands the hits over whole."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from splade_anserini.lucene.counting import open_reader
+from splade_anserini.lucene.failures import java_errors
+from splade_anserini.lucene.java_threads import TURN, JavaThreads
+from splade_anserini.lucene.lane import Lane
+from splade_anserini.lucene.ranking import Ranking, asked_for, rank
+from splade_anserini.records import ImpactVector
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+_AHEAD = 2
+"""Queries for each thread that Java has or will find when it is done with them."""
+
+_NOTHING = Ranking([], [], [])
+
+
+class ImpactSearcher:
+    """A `Searcher` over a Lucene impact index, one that we or Anserini built. Threads may share it; they take turns.
+
+    Raises `InputError` when `index` is no Lucene index.
+    """
+
+    def __init__(self, index: Path, threads: int = 1) -> None:
+        self._index = index
+        self._threads = threads
+        with TURN:
+            self._reader = open_reader(index)
+            self._searcher = _index_searcher(self._reader)
+            self._documents: int = self._reader.maxDoc()
+        self._idle: list[Lane] = []
+
+    @property
+    def documents(self) -> int:
+        """How many documents the index holds."""
+        return self._documents
+
+    @property
+    def lucene(self) -> Any:
+        """Lucene's IndexSearcher, with Anserini's ImpactSimilarity."""
+        return self._searcher
+
+    def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+        """Search, on as many threads of Java as the searcher has."""
+        from ir_measures import ScoredDoc
+
+        for query_id, ranking in self.rankings(queries.items(), hits, self._threads):
+            rows = zip(repeat(query_id), ranking.ids, ranking.scores)
+            # A named tuple's own constructor would take as long as the search of a small index.
+            yield query_id, list(map(tuple.__new__, repeat(ScoredDoc), rows))
+
+    def rank(self, query: ImpactVector, hits: int) -> Ranking:
+        """Return the best `hits` documents of one query."""
+        ((_, ranking),) = self.rankings([("", query)], hits)
+        return ranking
+
+    def rankings(
+        self, queries: Iterable[tuple[str, ImpactVector]], hits: int, threads: int = 1
+    ) -> Iterator[tuple[str, Ranking]]:
+        """Yield each query's id and its best `hits` documents, in the order of `queries`."""
+        if threads == 1:
+            for query_id, vector in queries:
+                with self._turn():
+                    ranking = self._finished(self._begun(query_id, vector, hits, None), hits)
+                yield query_id, ranking
+            return
+        with JavaThreads(threads) as pool:
+            searches: deque[_Search] = deque()
+            for query_id, vector in queries:
+                with self._turn():
+                    searches.append(self._begun(query_id, vector, hits, pool))
+                if len(searches) > _AHEAD * threads:
+                    yield self._next(searches, hits)
+            while searches:
+                yield self._next(searches, hits)
+
+    def close(self) -> None:
+        """Close the index."""
+        with TURN:
+            self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with TURN, java_errors(f"searching {self._index}"):
+            yield
+
+    def _next(self, searches: "deque[_Search]", hits: int) -> tuple[str, Ranking]:
+        search = searches.popleft()
+        with self._turn():
+            return search.query_id, self._finished(search, hits)
+
+    def _begun(self, query_id: str, query: ImpactVector, hits: int, pool: JavaThreads | None) -> "_Search":
+        """Let Java search, now or on one of the threads of `pool`; it is not asked for an empty query."""
+        if not query:
+            return _Search(query_id, query, None, None)
+        lane = self._idle.pop() if self._idle else Lane(self._reader, self._searcher)
+        task = lane.ask(query, asked_for(hits, self._documents))
+        return _Search(query_id, query, lane, pool.start(task) if pool else task.call())
+
+    def _finished(self, search: "_Search", hits: int) -> Ranking:
+        if search.lane is None:
+            return _NOTHING
+        if search.future is not None:
+            search.future.get()
+        ranking = rank(search.lane, search.query, hits, self._documents)
+        self._idle.append(search.lane)
+        return ranking
+
+
+class _Search(NamedTuple):
+    """A query that is under way."""
+
+    query_id: str
+    query: ImpactVector
+    lane: Lane | None
+    future: Any
+
+
+def _index_searcher(reader: Any) -> Any:
+    from jnius import autoclass
+
+    kind = autoclass("org.apache.lucene.search.IndexSearcher")
+    # By default, a query of more than 1,024 terms is refused.
+    kind.setMaxClauseCount(2**31 - 1)
+    searcher = kind(reader, signature="(Lorg/apache/lucene/index/IndexReader;)V")
+    searcher.setSimilarity(autoclass("io.anserini.search.similarity.ImpactSimilarity")())
+    return searcher

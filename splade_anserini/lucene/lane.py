@@ -1,0 +1,120 @@
+"""One thread's way into an index: a query vector in, ranked hits out, in two calls to Java."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from splade_anserini.lucene import handles as h
+from splade_anserini.lucene.schema import CONTENTS, ID
+from splade_anserini.records import ImpactVector
+
+_HIT = np.dtype([("doc", ">i4"), ("score", ">f4")])
+"""A hit as `DataOutputStream` writes it."""
+
+_READER, _DOC_VALUES, _BYTES_REF = (
+    "org.apache.lucene.index.IndexReader",
+    "org.apache.lucene.index.BinaryDocValues",
+    "org.apache.lucene.util.BytesRef",
+)
+_QUERY, _TOP, _HITS = (f"org.apache.lucene.search.{name}" for name in ("Query", "TopDocs", "ScoreDoc"))
+_GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
+_BUFFER, _OUTPUT = "java.io.ByteArrayOutputStream", "java.io.DataOutputStream"
+_MAPPER, _JSON = "com.fasterxml.jackson.databind.ObjectMapper", "com.fasterxml.jackson.databind.ObjectReader"
+_ARRAY_LIST, _MAP = "java.util.ArrayList", "java.util.Map"
+
+
+class Lane:
+    """Searches for one thread at a time; what crosses to Java and back lies in two buffers of its own."""
+
+    def __init__(self, reader: Any, searcher: Any) -> None:
+        from jnius import autoclass
+
+        self._reader, self._searcher = reader, searcher
+        self._request, self._reply = autoclass(_BUFFER)(), autoclass(_BUFFER)()
+        self._output = autoclass(_OUTPUT)(self._reply)
+        self._mapper = autoclass(_MAPPER)()
+        self._generator = autoclass(_GENERATOR)()
+        self._ids: Any = autoclass(_ARRAY_LIST)()
+        self._lookup = h.task(self._lookup_handle())
+        self._searches: dict[int, Any] = {}
+
+    def ask(self, query: ImpactVector, hits: int) -> Any:
+        """Return a task for Java that searches for the best `hits` documents; `answer` has them when it is done."""
+        search = self._searches.get(hits)
+        if search is None:
+            search = self._searches[hits] = h.task(self._search_handle(hits))
+        return self._prepared(search, orjson.dumps(query))
+
+    def answer(self) -> npt.NDArray[np.void]:
+        """Return what was found, [found], fields "doc" (Lucene's number) and "score", as Lucene ranks it."""
+        return np.frombuffer(self._reply.toByteArray().tostring(), dtype=_HIT)
+
+    def external_ids(self, docs: Sequence[int]) -> list[str]:
+        """Return the collection's ids of documents, given by Lucene's numbers in ascending order."""
+        self._ids.clear()
+        self._prepared(self._lookup, orjson.dumps(docs)).call()
+        ids: list[str] = orjson.loads(self._reply.toByteArray().tostring())
+        return ids
+
+    def _prepared(self, task: Any, request: bytes) -> Any:
+        self._reply.reset()
+        self._request.reset()
+        self._request.writeBytes(request)
+        return task
+
+    def _asked(self, reader: Any, kind: str) -> Any:
+        """Return a handle that parses the request: () → kind."""
+        take = h.bound(h.virtual(_BUFFER, "toByteArray", h.BYTES), self._request)
+        parse = h.bound(h.virtual(_JSON, "readValue", h.OBJECT, h.BYTES), reader)
+        return h.chain(take, h.typed(parse, kind, h.BYTES))
+
+    def _search_handle(self, hits: int) -> Any:
+        """Compose: parse the query, build it as Anserini does, search, and write number and score of each hit."""
+        query = self._asked(self._mapper.readerForMapOf(h.java_class("java.lang.Float")), _MAP)
+        build = h.virtual(_GENERATOR, "buildQuery", _QUERY, h.STRING, _MAP)
+        search = h.virtual("org.apache.lucene.search.IndexSearcher", "search", _TOP, _QUERY, "int")
+        array = f"[L{_HITS};"
+        as_list = h.static("java.util.Arrays", "asList", h.LIST, "[Ljava.lang.Object;").asFixedArity()
+        write = h.in_turn(
+            h.chain(h.field(_HITS, "doc", "int"), self._writing("writeInt", "int")),
+            h.chain(h.field(_HITS, "score", "float"), self._writing("writeFloat", "float")),
+        )
+        return h.chain(
+            query,
+            h.bound(build, self._generator, _java_string(CONTENTS)),
+            h.bound_int(h.bound(search, self._searcher), 1, hits),
+            h.field(_TOP, "scoreDocs", array),
+            h.typed(as_list, h.LIST, array),
+            h.virtual(h.LIST, "iterator", h.ITERATOR),
+            h.while_next(h.chain(h.next_of(_HITS), write)),
+        )
+
+    def _lookup_handle(self) -> Any:
+        """Compose: parse the numbers, read the id of each from the doc values, write all of them as JSON."""
+        docs = self._asked(self._mapper.readerForListOf(h.java_class("java.lang.Integer")), h.LIST)
+        values = h.static("org.apache.lucene.index.MultiDocValues", "getBinaryValues", _DOC_VALUES, _READER, h.STRING)
+        advance = h.typed(h.virtual(_DOC_VALUES, "advanceExact", "boolean", "int"), "void", _DOC_VALUES, "int")
+        advance = h.on_argument(advance, 1, h.typed(h.next_of("java.lang.Integer"), "int", h.ITERATOR))
+        add = h.typed(h.bound(h.virtual(_ARRAY_LIST, "add", "boolean", h.OBJECT), self._ids), "void", h.STRING)
+        read = h.chain(
+            h.virtual(_DOC_VALUES, "binaryValue", _BYTES_REF), h.virtual(_BYTES_REF, "utf8ToString", h.STRING), add
+        )
+        loop = h.while_next(h.in_turn(advance, h.also_taking(read, 1, h.ITERATOR)), with_argument=_DOC_VALUES)
+        fresh = h.bound(values, self._reader, _java_string(ID))
+        write = h.virtual(_MAPPER, "writeValue", "void", "java.io.OutputStream", h.OBJECT)
+        return h.in_turn(
+            h.chain(docs, h.virtual(h.LIST, "iterator", h.ITERATOR), h.with_first(fresh, loop)),
+            h.bound(write, self._mapper, self._reply, self._ids),
+        )
+
+    def _writing(self, name: str, kind: str) -> Any:
+        return h.bound(h.virtual(_OUTPUT, name, "void", kind), self._output)
+
+
+def _java_string(text: str) -> Any:
+    from jnius import autoclass
+
+    return autoclass(h.STRING)(text)
