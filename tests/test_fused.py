@@ -165,6 +165,17 @@ def test_a_model_that_does_not_end_in_a_linear_layer_runs_as_it_is(pooling: Pool
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=bound)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_without_packed_layers_the_weights_are_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = checkpoint(tiny_bert())
+    with torch.inference_mode():
+        packed = fast_forward(point, "max", dtype, CPU)(*inputs())
+        monkeypatch.setattr("splade_anserini.modeling.packed_linear.packs", lambda _: False)
+        plain = fast_forward(point, "max", dtype, CPU)(*inputs())
+    bound = 1e-5 if dtype == torch.float32 else 0.1
+    torch.testing.assert_close(plain, packed, rtol=0, atol=bound)
+
+
 @pytest.mark.skipif(not packs(torch.float32), reason="torch cannot lay out weights on this processor")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, 5, 300])
