@@ -12,6 +12,8 @@ from contestant import peak_heap
 from settings import Settings, required
 from synthetic import synthetic
 
+LARGE = 100_000
+"""More documents than that are indexed once."""
 RATE = Measure("documents/s", digits=0)
 
 
@@ -88,7 +90,7 @@ def _records_of(file: Path) -> int:
 def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for each number of documents and threads."""
     required(settings.vectors)
-    for documents in settings.documents():
+    for documents in settings.documents(short=50_000):
         for threads in (1, 2) if settings.full else (2,):
             same = {"impacts": str(synthetic(settings.data, documents, settings.work)), "threads": threads}
             built = {name: str(settings.work / f"index-{documents}-{name}") for name in ("ours", "anserini")}
@@ -103,5 +105,5 @@ def races(settings: Settings) -> Iterator[Race]:
                     Contestant("limit: read, gunzip, parse (orjson)", __name__, "parse", same),
                 ],
                 measures=[RATE, HEAP, MEMORY],
-                rounds=settings.times(2, 3),
+                rounds=settings.times(2, 3) if documents <= LARGE else 1,
             )

@@ -45,7 +45,7 @@ def _delays(encode: Callable[[str], Any], texts: list[str]) -> dict[str, float]:
 def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for each size."""
     required(*settings.corpora)
-    for size in ("bert-base", "MiniLM"):
+    for size in ("bert-base", "MiniLM") if settings.full else ("MiniLM",):
         model = checkpoint(size, settings.corpora, settings.work)
         same = {"corpora": [str(corpus) for corpus in settings.corpora], "count": 400 if settings.full else 100}
         onnx_fp32 = {**same, "encoder": str(exported(model, "fp32"))}
