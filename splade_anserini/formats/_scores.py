@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_EXACT = 2.0**24
+"""Below it, whole numbers are float32 values, and their neighbours are at most 1 away."""
+
 
 def strictly_decreasing(scores: Sequence[float]) -> list[float]:
     """Return the scores of a ranking as float32 values, each at least one float32 step below the one before.
@@ -24,6 +27,18 @@ def strictly_decreasing(scores: Sequence[float]) -> list[float]:
     return decreasing
 
 
+def decimals(scores: Sequence[float]) -> list[str]:
+    """Return `decimal` of each score."""
+    values = np.asarray(scores, dtype=np.float32)
+    # Most impact scores are whole numbers that float32 holds as they are, and a run has millions of them.
+    plain = (values == np.trunc(values)) & (np.abs(values) < _EXACT) & ~((values == 0) & np.signbit(values))
+    texts = [f"{number}.0" for number in np.where(plain, values, 0).astype(np.int64).tolist()]
+    for place in np.flatnonzero(~plain).tolist():
+        texts[place] = decimal(scores[place])
+    return texts
+
+
 def decimal(score: float) -> str:
     """Return the shortest decimal without an exponent that reads back as the same float32."""
-    return np.format_float_positional(np.float32(score), unique=True, trim="0")
+    text = str(np.float32(score))
+    return text if "e" not in text else np.format_float_positional(np.float32(score), unique=True, trim="0")

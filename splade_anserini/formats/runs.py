@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from splade_anserini.errors import InputError
 from splade_anserini.formats._fields import checked_id
 from splade_anserini.formats._lines import Place, byte_lines, decoded
-from splade_anserini.formats._scores import decimal, strictly_decreasing
+from splade_anserini.formats._scores import decimals, strictly_decreasing
 from splade_anserini.formats._writing import open_whole
 
 if TYPE_CHECKING:
@@ -49,18 +49,28 @@ def write_run(
     line = 0
     with open_whole(path) as file:
         for query_id, ranking in rankings:
-            ids = [checked_id(doc.doc_id, Place(path, line + rank)) for rank, doc in enumerate(ranking, 1)]
-            checked_id(query_id, Place(path, line + 1))
+            ids = [doc.doc_id for doc in ranking]
+            _check(query_id, ids, path, line)
             if format == "trec":
-                scores = strictly_decreasing([doc.score for doc in ranking])
+                scores = decimals(strictly_decreasing([doc.score for doc in ranking]))
+                start, end = f"{query_id} Q0 ", f" {tag}\n"
                 lines = [
-                    f"{query_id} Q0 {id_} {rank} {decimal(score)} {tag}\n"
+                    f"{start}{id_} {rank} {score}{end}"
                     for rank, (id_, score) in enumerate(zip(ids, scores, strict=True), 1)
                 ]
             else:
                 lines = [f"{query_id}\t{id_}\t{rank}\n" for rank, id_ in enumerate(ids, 1)]
             file.write("".join(lines).encode())
             line += len(ids)
+
+
+def _check(query_id: str, ids: list[str], path: Path, line: int) -> None:
+    """Raise `RecordError` for an id that a run could not hold; `line` lines stand before."""
+    # All at once: an id with white space in it, or an empty one, comes back as something else.
+    if " ".join((query_id, *ids)).split() != [query_id, *ids]:
+        checked_id(query_id, Place(path, line + 1))
+        for rank, id_ in enumerate(ids, 1):
+            checked_id(id_, Place(path, line + rank))
 
 
 def read_run(path: Path) -> Iterator["ScoredDoc"]:
