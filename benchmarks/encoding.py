@@ -26,7 +26,7 @@ def ours(encoder: str, corpora: list[str], count: int, precision: str = "auto") 
 
     some = texts([Path(corpus) for corpus in corpora], count)
     opened = open_encoder(encoder, EncoderOptions(max_length=LENGTH, precision=precision, device="cpu"))
-    opened.encode(some[:2])
+    opened.encode(some[: count // TRIAL])
     vectors, seconds = _timed(lambda: opened.encode(some))
     return {RATE.name: count / seconds, ENTRIES.name: sum(map(len, vectors)) / count}
 
