@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from splade_anserini.lucene.counting import open_reader
+from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.java_threads import TURN, JavaThreads
 from splade_anserini.lucene.lane import Lane
@@ -35,13 +36,13 @@ class ImpactSearcher:
         with TURN:
             self._reader = open_reader(index)
             self._searcher = _index_searcher(self._reader)
-            self._documents: int = self._reader.maxDoc()
+            self._ids = ExternalIds(self._reader.maxDoc())
         self._idle: list[Lane] = []
 
     @property
     def documents(self) -> int:
         """How many documents the index holds."""
-        return self._documents
+        return self._ids.documents
 
     @property
     def lucene(self) -> Any:
@@ -108,7 +109,7 @@ class ImpactSearcher:
         if not query:
             return _Search(query_id, query, None, None)
         lane = self._idle.pop() if self._idle else Lane(self._reader, self._searcher)
-        task = lane.ask(query, asked_for(hits, self._documents))
+        task = lane.ask(query, asked_for(hits, self.documents))
         return _Search(query_id, query, lane, pool.start(task) if pool else task.call())
 
     def _finished(self, search: "_Search", hits: int) -> Ranking:
@@ -116,7 +117,7 @@ class ImpactSearcher:
             return _NOTHING
         if search.future is not None:
             search.future.get()
-        ranking = rank(search.lane, search.query, hits, self._documents)
+        ranking = rank(search.lane, search.query, hits, self._ids)
         self._idle.append(search.lane)
         return ranking
 

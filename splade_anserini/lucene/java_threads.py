@@ -1,8 +1,8 @@
 """Java's threads at work for one thread of Python.
 
 pyjnius keeps the object that a method is called on in the method itself, which all objects of a class share: two
-threads of Python that call the same method of two objects can hit the same one. So Python's threads take turns, by `TURN`, and
-what is to run side by side runs on threads of Java's own, which Python starts and waits for.
+threads of Python that call the same method of two objects can hit the same one. So Python's threads take turns, by
+`TURN`, and what is to run side by side runs on threads of Java's own, which Python starts and waits for.
 """
 
 import threading

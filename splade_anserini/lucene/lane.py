@@ -1,7 +1,7 @@
 """One thread's way into an index: a query vector in, ranked hits out, in two calls to Java."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,6 @@ import orjson
 from splade_anserini.lucene import handles as h
 from splade_anserini.lucene.schema import CONTENTS, ID
 from splade_anserini.records import ImpactVector
-
-_HIT = np.dtype([("doc", ">i4"), ("score", ">f4")])
-"""A hit as `DataOutputStream` writes it."""
 
 _READER, _DOC_VALUES, _BYTES_REF = (
     "org.apache.lucene.index.IndexReader",
@@ -24,6 +21,15 @@ _GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
 _BUFFER, _OUTPUT = "java.io.ByteArrayOutputStream", "java.io.DataOutputStream"
 _MAPPER, _JSON = "com.fasterxml.jackson.databind.ObjectMapper", "com.fasterxml.jackson.databind.ObjectReader"
 _ARRAY_LIST, _MAP = "java.util.ArrayList", "java.util.Map"
+
+
+class Hits(NamedTuple):
+    """Documents that were found, best first."""
+
+    docs: npt.NDArray[np.int32]
+    """[found], Lucene's numbers."""
+    scores: npt.NDArray[np.float32]
+    """[found]."""
 
 
 class Lane:
@@ -48,14 +54,16 @@ class Lane:
             search = self._searches[hits] = h.task(self._search_handle(hits))
         return self._prepared(search, orjson.dumps(query))
 
-    def answer(self) -> npt.NDArray[np.void]:
-        """Return what was found, [found], fields "doc" (Lucene's number) and "score", as Lucene ranks it."""
-        return np.frombuffer(self._reply.toByteArray().tostring(), dtype=_HIT)
+    def answer(self) -> Hits:
+        """Return what was found, as Lucene ranks it."""
+        big_endian = np.frombuffer(self._reply.toByteArray().tostring(), dtype=np.int32)
+        docs, scores = big_endian.byteswap().reshape(-1, 2).T.copy()
+        return Hits(docs, scores.view(np.float32))
 
     def external_ids(self, docs: Sequence[int]) -> list[str]:
         """Return the collection's ids of documents, given by Lucene's numbers in ascending order."""
         self._ids.clear()
-        self._prepared(self._lookup, orjson.dumps(docs)).call()
+        self._prepared(self._lookup, orjson.dumps(list(docs))).call()
         ids: list[str] = orjson.loads(self._reply.toByteArray().tostring())
         return ids
 

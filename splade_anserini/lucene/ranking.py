@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.lane import Lane
 from splade_anserini.records import ImpactVector
 
@@ -28,41 +29,45 @@ def asked_for(hits: int, documents: int) -> int:
     return min(hits + _SPARE, documents)
 
 
-def rank(lane: Lane, query: ImpactVector, hits: int, documents: int) -> Ranking:
+def rank(lane: Lane, query: ImpactVector, hits: int, known: ExternalIds) -> Ranking:
     """Rank what `lane` was asked for `query`: by score, equal ones by id, ascending, as Anserini does.
 
     Lucene breaks ties by its own numbers, so a tie at the end is looked at whole before it is cut.
     """
+    documents = known.documents
     wanted, asked = min(hits, documents), asked_for(hits, documents)
-    found = lane.answer()
-    while len(found) == asked < documents and found["score"][wanted - 1] == found["score"][-1]:
+    docs, scores = lane.answer()
+    while len(docs) == asked < documents and scores[wanted - 1] == scores[-1]:
         asked = min(4 * asked, documents)
         lane.ask(query, asked).call()
-        found = lane.answer()
-    if len(found) > wanted:
-        found = found[found["score"] >= found["score"][wanted - 1]]
-    ids, docs = _ids(lane, found["doc"]), found["doc"].tolist()
-    for start, stop in _ties(found["score"]):
+        docs, scores = lane.answer()
+    if len(docs) > wanted:
+        whole = np.count_nonzero(scores >= scores[wanted - 1])
+        docs, scores = docs[:whole], scores[:whole]
+    ids, numbers = known.of(docs, lane), docs.tolist()
+    for start, stop in _ties(scores):
+        _sort(ids, numbers, start, stop)
+    return Ranking(ids[:wanted], scores[:wanted].tolist(), numbers[:wanted])
+
+
+def _sort(ids: list[str], numbers: list[int], start: int, stop: int) -> None:
+    """Put a tie into the order of ids, in place. Most are of two, and there are dozens in a ranking."""
+    if stop - start > 2:
         order = sorted(range(start, stop), key=ids.__getitem__)
-        ids[start:stop], docs[start:stop] = [ids[i] for i in order], [docs[i] for i in order]
-    return Ranking(ids[:wanted], found["score"][:wanted].tolist(), docs[:wanted])
-
-
-def _ids(lane: Lane, docs: npt.NDArray[np.int32]) -> list[str]:
-    order = np.argsort(docs)
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    ascending = lane.external_ids(docs[order].tolist())
-    return [ascending[place] for place in places.tolist()]
+        ids[start:stop], numbers[start:stop] = [ids[place] for place in order], [numbers[place] for place in order]
+    elif ids[start] > ids[start + 1]:
+        ids[start], ids[start + 1] = ids[start + 1], ids[start]
+        numbers[start], numbers[start + 1] = numbers[start + 1], numbers[start]
 
 
 def _ties(scores: npt.NDArray[np.float32]) -> Iterator[tuple[int, int]]:
     """Yield the bounds of each run of equal scores."""
-    equal = np.flatnonzero(scores[1:] == scores[:-1])
-    if not len(equal):
-        return
-    gaps = np.flatnonzero(np.diff(equal) > 1)
-    starts = np.concatenate((equal[:1], equal[gaps + 1])).tolist()
-    stops = np.concatenate((equal[gaps], equal[-1:])).tolist()
-    for start, stop in zip(starts, stops, strict=True):
-        yield start, stop + 2
+    start = stop = -1
+    for place in np.flatnonzero(scores[1:] == scores[:-1]).tolist():
+        if place != stop - 1:
+            if stop > 0:
+                yield start, stop
+            start = place
+        stop = place + 2
+    if stop > 0:
+        yield start, stop
