@@ -1,8 +1,9 @@
 PYTHON ?= python3.12
 VENV := .venv
+DATA ?= ../shared/data
 BIN := $(VENV)/bin
 
-.PHONY: help quickstart test check lint types tests bench splade-mini clean
+.PHONY: help quickstart test check lint types tests bench bench-full splade-mini clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,8 +26,11 @@ types:
 tests:
 	$(BIN)/pytest
 
-bench: $(VENV)/installed-test  ## Measure; see benchmarks/README.md.
-	$(BIN)/python benchmarks/path.py
+bench: $(VENV)/installed-bench  ## Measure beside other tools, in ten minutes; DATA=… holds the real data.
+	$(BIN)/python benchmarks/run.py --data $(DATA) --short
+
+bench-full: $(VENV)/installed-bench  ## Measure everything, a million documents too: hours.
+	$(BIN)/python benchmarks/run.py --data $(DATA) --full
 
 splade-mini: $(VENV)/installed-test  ## Make the encoder that ships, as its card says.
 	rm -rf build/splade-mini
@@ -48,4 +52,8 @@ $(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@
