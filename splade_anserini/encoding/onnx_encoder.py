@@ -108,8 +108,8 @@ def _session(path: Path, device: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin while they wait halve the speed as soon as anything else wants a core.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that spin long while they wait halve the speed as soon as anything else wants a core.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     options.log_severity_level = 3
     # Lengths vary from call to call: remembering a memory plan for each of them only grows.
     options.enable_mem_pattern = False
