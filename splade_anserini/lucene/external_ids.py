@@ -12,6 +12,9 @@ _MOST_KEPT = 1 << 20
 
 _CHUNK = 1 << 16
 
+_CALL = 128
+"""As many ids could be looked up in the time that Java takes to be called at all."""
+
 
 class ExternalIds:
     """Looks ids up in the doc values, until that has cost as much as reading all of them; then it keeps all.
@@ -27,7 +30,7 @@ class ExternalIds:
     def of(self, docs: npt.NDArray[np.int32], lane: Lane) -> list[str]:
         """Return the ids of documents, in their order; `lane` reads the index where that is needed."""
         if self._all is None:
-            self._looked_up += len(docs)
+            self._looked_up += len(docs) + _CALL
             if not self._looked_up > self.documents <= _MOST_KEPT:
                 return _looked_up(docs, lane)
             self._all = np.concatenate([_column(start, self.documents, lane) for start in self._starts()])

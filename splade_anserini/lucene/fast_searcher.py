@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -9,6 +10,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.java_threads import TURN
+from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.schema import CONTENTS, ID, RAW
 
 
@@ -57,8 +59,7 @@ class FastLuceneImpactSearcher:
 
     def search(self, q: str, k: int = 10) -> list[Hit]:
         """Encode a query and return its best `k` documents."""
-        ranking = self._searcher.rank(self._impacts(q), k)
-        return list(map(Hit, *ranking))
+        return _hits(self._searcher.rank(self._impacts(q), k))
 
     def batch_search(
         self, queries: Sequence[str], qids: Sequence[str], k: int = 10, threads: int = 1
@@ -68,7 +69,7 @@ class FastLuceneImpactSearcher:
             raise InputError(f"{len(queries)} queries have {len(qids)} ids.", expected="one id a query")
         vectors = ((qid, self._impacts(query)) for qid, query in zip(qids, queries, strict=True))
         rankings = self._searcher.rankings(vectors, k, max(threads, 1))
-        return {qid: list(map(Hit, *ranking)) for qid, ranking in rankings}
+        return {qid: _hits(ranking) for qid, ranking in rankings}
 
     def doc(self, docid: str | int) -> "StoredDocument | None":
         """Return what the index stores of a document, by its id or by Lucene's number; None when there is none."""
@@ -141,6 +142,11 @@ class StoredDocument:
     def lucene_document(self) -> Any:
         """Return Lucene's Document."""
         return self._document
+
+
+def _hits(ranking: Ranking) -> list[Hit]:
+    # As in ImpactSearcher.search: a named tuple's own constructor is slow.
+    return list(map(tuple.__new__, repeat(Hit), zip(*ranking, strict=True)))
 
 
 def _whole(token: str, weight: float) -> int:

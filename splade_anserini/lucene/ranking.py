@@ -10,8 +10,8 @@ from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.lane import Lane
 from splade_anserini.records import ImpactVector
 
-_SPARE = 16
-"""Hits that are asked for beyond those that are wanted: a tie rarely reaches further."""
+_SPARE, _SHARE = 2, 64
+"""Hits that are asked for beyond those that are wanted, 2 and one for each 64: a tie rarely reaches further."""
 
 
 class Ranking(NamedTuple):
@@ -26,7 +26,7 @@ class Ranking(NamedTuple):
 
 def asked_for(hits: int, documents: int) -> int:
     """Return how many hits to ask Lucene for, to have the best `hits` of `documents` with the ties among them."""
-    return min(hits + _SPARE, documents)
+    return min(hits + _SPARE + hits // _SHARE, documents)
 
 
 def rank(lane: Lane, query: ImpactVector, hits: int, known: ExternalIds) -> Ranking:
