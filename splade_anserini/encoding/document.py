@@ -5,7 +5,7 @@ from contextlib import closing
 from itertools import batched
 from typing import Any, NamedTuple
 
-from splade_anserini.encoding.ahead import ahead
+from splade_anserini.ahead import ahead
 from splade_anserini.encoding.opening import DEFAULT_SCALE, open_encoder
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
 from splade_anserini.encoding.quantization import impacts, keep_strongest, quantize
