@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def ours(encoder: str, corpora: list[str], count: int, precision: str = "auto") 
     return {RATE.name: count / seconds, ENTRIES.name: sum(map(len, vectors)) / count}
 
 
-def pyserini(model: str, corpora: list[str], count: int) -> dict[str, Any]:
-    """Encode with Pyserini's SpladeDocumentEncoder, in the batches that suit it best."""
+def pyserini(model: str, corpora: list[str], count: int, batch: int | None = None) -> dict[str, Any]:
+    """Encode with Pyserini's SpladeDocumentEncoder; without `batch`, find the size that suits it best."""
     from splade_anserini.lucene import start_jvm
 
     start_jvm()
@@ -40,15 +41,18 @@ def pyserini(model: str, corpora: list[str], count: int) -> dict[str, Any]:
 
     encoder = SpladeDocumentEncoder(model, device="cpu")
 
-    def encode(some: Sequence[str], batch: int) -> list[dict[str, float]]:
-        parts = (some[start : start + batch] for start in range(0, len(some), batch))
+    def encode(some: Sequence[str], size: int) -> list[dict[str, float]]:
+        parts = (some[start : start + size] for start in range(0, len(some), size))
         return [vector for part in parts for vector in encoder.encode(part, max_length=LENGTH)]
 
-    return _at_best(encode, texts([Path(corpus) for corpus in corpora], count), lambda vectors: sum(map(len, vectors)))
+    some = texts([Path(corpus) for corpus in corpora], count)
+    return _measured(encode, some, lambda vectors: sum(map(len, vectors)), batch)
 
 
-def sentence_transformers(model: str, corpora: list[str], count: int, precision: str) -> dict[str, Any]:
-    """Encode with SparseEncoder, in the batches that suit it best; it leaves a sparse tensor, no names of entries."""
+def sentence_transformers(
+    model: str, corpora: list[str], count: int, precision: str, batch: int | None = None
+) -> dict[str, Any]:
+    """Encode with SparseEncoder; it leaves a sparse tensor, no names of entries."""
     import torch
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Transformer
@@ -62,14 +66,14 @@ def sentence_transformers(model: str, corpora: list[str], count: int, precision:
     )
     encoder = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
 
-    def encode(some: Sequence[str], batch: int) -> Any:
-        return encoder.encode(list(some), batch_size=batch, show_progress_bar=False)
+    def encode(some: Sequence[str], size: int) -> Any:
+        return encoder.encode(list(some), batch_size=size, show_progress_bar=False)
 
     some = texts([Path(corpus) for corpus in corpora], count)
-    return _at_best(encode, some, lambda tensor: tensor.coalesce().values().count_nonzero().item())
+    return _measured(encode, some, lambda tensor: tensor.coalesce().values().count_nonzero().item(), batch)
 
 
-def plain(model: str, corpora: list[str], count: int) -> dict[str, Any]:
+def plain(model: str, corpora: list[str], count: int, batch: int | None = None) -> dict[str, Any]:
     """Encode with the formula as the paper has it: max over tokens of log(1 + ReLU(logits)), texts sorted by length."""
     import torch
     from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -77,10 +81,10 @@ def plain(model: str, corpora: list[str], count: int) -> dict[str, Any]:
     loaded, tokenizer = AutoModelForMaskedLM.from_pretrained(model).eval(), AutoTokenizer.from_pretrained(model)
 
     @torch.inference_mode()
-    def encode(some: Sequence[str], batch: int) -> list[Any]:
+    def encode(some: Sequence[str], size: int) -> list[Any]:
         ordered, found = sorted(some, key=len), []
-        for start in range(0, len(ordered), batch):
-            part = ordered[start : start + batch]
+        for start in range(0, len(ordered), size):
+            part = ordered[start : start + size]
             inputs = tokenizer(part, truncation=True, max_length=LENGTH, padding=True, return_tensors="pt")
             mask = inputs["attention_mask"]
             logits = loaded(input_ids=inputs["input_ids"], attention_mask=mask).logits
@@ -88,7 +92,7 @@ def plain(model: str, corpora: list[str], count: int) -> dict[str, Any]:
         return found
 
     some = texts([Path(corpus) for corpus in corpora], count)
-    return _at_best(encode, some, lambda found: sum(weights.values().numel() for weights in found))
+    return _measured(encode, some, lambda found: sum(weights.values().numel() for weights in found), batch)
 
 
 def matmul(size: str, corpora: list[str], count: int, precision: str) -> dict[str, Any]:
@@ -115,29 +119,37 @@ def _timed[T](work: Callable[[], T]) -> tuple[T, float]:
     return result, time.perf_counter() - begin
 
 
-def _at_best(
-    encode: Callable[[Sequence[str], int], Any], some: list[str], entries: Callable[[Any], int]
+def _measured(
+    encode: Callable[[Sequence[str], int], Any], some: list[str], entries: Callable[[Any], int], batch: int | None
 ) -> dict[str, Any]:
-    """Encode everything in the batches that are fastest on a few texts."""
+    """Encode everything; without `batch`, encode a few texts in each size, and say which was fastest."""
     trial = some[: len(some) // TRIAL]
-    encode(trial[:2], 2)
-    batch = min(TRIED, key=lambda batch: _timed(lambda: encode(trial, batch))[1])
+    if batch is None:
+        encode(trial[:2], 2)
+        return {BATCH.name: min(TRIED, key=lambda size: _timed(lambda: encode(trial, size))[1])}
+    encode(trial, batch)
     found, seconds = _timed(lambda: encode(some, batch))
     return {RATE.name: len(some) / seconds, BATCH.name: batch, ENTRIES.name: entries(found) / len(some)}
+
+
+def _at_best(peer: Contestant) -> Contestant:
+    """Give a peer the batch size that is best for it, found in a process of its own: large ones take more memory."""
+    batch = peer.turn()[BATCH.name]
+    return replace(peer, arguments={**peer.arguments, "batch": batch})
 
 
 def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for each size, and one for int8."""
     required(*settings.corpora)
     corpora = [str(corpus) for corpus in settings.corpora]
-    counts = {"bert-base": 128, "MiniLM": 512} if settings.full else {"MiniLM": 64}
+    counts = {"bert-base": 96, "MiniLM": 512} if settings.full else {"MiniLM": 64}
     for size, count in counts.items():
         model = str(checkpoint(size, settings.corpora, settings.work))
         yield Race(
             title=f"Encode documents, {size}, torch on the CPU",
             contestants=_contestants(size, model, {"corpora": corpora, "count": count}),
             measures=[RATE, MEMORY, ENTRIES, BATCH, FLOPS],
-            rounds=settings.times(2, 3),
+            rounds=settings.times(1, 3),
             note=f"{count} texts of Cranfield and NFCorpus, at most {LENGTH} tokens; random weights. Each peer has "
             f"the best of the batch sizes {', '.join(map(str, TRIED))}.",
         )
@@ -161,9 +173,14 @@ def _contestants(size: str, model: str, same: dict[str, Any]) -> list[Contestant
 
     return [
         *by_precision(ours_, "ours", {**same, "encoder": model}),
-        Contestant("Pyserini's SpladeDocumentEncoder", __name__, "pyserini", with_model),
-        *by_precision("sentence-transformers' SparseEncoder", "sentence_transformers", with_model),
-        Contestant("plain formula in torch, fp32", __name__, "plain", with_model),
+        *map(
+            _at_best,
+            [
+                Contestant("Pyserini's SpladeDocumentEncoder", __name__, "pyserini", with_model),
+                *by_precision("sentence-transformers' SparseEncoder", "sentence_transformers", with_model),
+                Contestant("plain formula in torch, fp32", __name__, "plain", with_model),
+            ],
+        ),
         *by_precision("limit: matrix product", "matmul", {**same, "size": size}),
     ]
 

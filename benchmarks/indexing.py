@@ -90,7 +90,7 @@ def _records_of(file: Path) -> int:
 def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for each number of documents and threads."""
     required(settings.vectors)
-    for documents in settings.documents(short=50_000):
+    for documents in settings.documents():
         for threads in (1, 2) if settings.full else (2,):
             same = {"impacts": str(synthetic(settings.data, documents, settings.work)), "threads": threads}
             built = {name: str(settings.work / f"index-{documents}-{name}") for name in ("ours", "anserini")}
@@ -105,5 +105,5 @@ def races(settings: Settings) -> Iterator[Race]:
                     Contestant("limit: read, gunzip, parse (orjson)", __name__, "parse", same),
                 ],
                 measures=[RATE, HEAP, MEMORY],
-                rounds=settings.times(2, 3) if documents <= LARGE else 1,
+                rounds=settings.times(1, 3) if documents <= LARGE else 1,
             )

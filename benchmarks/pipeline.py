@@ -82,7 +82,7 @@ def _open(encoder: str) -> Any:
 def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for torch, and one for the ONNX encoder that ships."""
     required(*settings.corpora)
-    count = 1000 if settings.full else 384
+    count = 1000 if settings.full else 256
     corpus = settings.work / f"texts-{count}.jsonl"
     records = ({"id": f"d{i}", "text": text} for i, text in enumerate(texts(settings.corpora, count)))
     corpus.write_bytes(b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records))
@@ -101,6 +101,6 @@ def races(settings: Settings) -> Iterator[Race]:
             title=f"encode from file to files, {name}",
             contestants=contestants,
             measures=[RATE, MEMORY],
-            rounds=settings.times(2, 5),
+            rounds=settings.times(1, 5),
             note=f"{count} texts of Cranfield and NFCorpus, at most {LENGTH} tokens.",
         )

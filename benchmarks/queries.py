@@ -61,6 +61,6 @@ def races(settings: Settings) -> Iterator[Race]:
                 Contestant("Pyserini's SpladeQueryEncoder", __name__, "pyserini", {**same, "model": str(model)}),
             ],
             measures=[MEDIAN, P99, MEMORY],
-            rounds=settings.times(2, 5),
+            rounds=settings.times(1, 5),
             note=f"{same['count']} queries of Cranfield and NFCorpus.",
         )

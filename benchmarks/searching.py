@@ -168,7 +168,7 @@ def races(settings: Settings) -> Iterator[Race]:
                 Contestant("limit: Lucene's IndexSearcher", __name__, "lucene", same),
             ],
             measures=[*RATES, MEMORY],
-            rounds=settings.times(2, 3),
+            rounds=settings.times(1, 3),
             note=f"{same['queries']:,} real queries, encoded before. Pyserini and FastLuceneImpactSearcher: `search` "
             f"on one thread, `batch_search` of {BATCH} queries on two. The limit builds no queries and reads no hits.",
         )

@@ -29,11 +29,11 @@ class Settings:
         """Real texts."""
         return self.data / "cranfield", self.data / "nfcorpus"
 
-    def documents(self, short: int = 100_000) -> list[int]:
-        """Return how many synthetic documents to take: what was asked for, or `short`, or all that there is."""
+    def documents(self) -> list[int]:
+        """Return how many synthetic documents to take: what was asked for, or 100,000, or a million as well."""
         if self.count:
             return [self.count]
-        return [100_000, 1_000_000] if self.full else [short]
+        return [100_000, 1_000_000] if self.full else [100_000]
 
     def times(self, short: int, full: int) -> int:
         """Return the number of rounds: the one that was asked for, or one of these."""
