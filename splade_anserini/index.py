@@ -93,7 +93,7 @@ def command(
         Path, typer.Option("--input", "--corpus", help="Directory of impact pseudo-documents, as encode writes it.")
     ],
     index: Annotated[Path, typer.Option(help="Directory for the Lucene index.")],
-    threads: Annotated[int, typer.Option(min=0, help="Threads: half of them read, the others index. 0: one per core.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads: half read, half index. 0: one per core.")] = 0,
     optimize: Annotated[bool, typer.Option(help="Merge into one segment: slower to build, faster to search.")] = True,
     memory: Annotated[
         int | None,

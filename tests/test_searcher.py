@@ -216,3 +216,16 @@ def test_bm25_finds_stemmed_words_and_prefers_short_texts(tmp_path: Path) -> Non
 def test_brute_force_breaks_ties_by_code_point() -> None:
     searcher = BruteForceSearcher([ImpactDocument(id_, {"x": 1}) for id_ in ("b", "a", "10", "9", "é", "B")])
     assert [hit.doc_id for hit in ranked(searcher, {"q": {"x": 1}})["q"]] == ["10", "9", "B", "a", "b", "é"]
+
+
+@pytest.mark.slow
+def test_ids_are_the_same_whether_they_are_looked_up_or_kept(tmp_path: Path) -> None:
+    vectors = random_vectors(5, 3000)
+    write_encoded(tmp_path / "impacts", vectors)
+    index(tmp_path / "impacts", tmp_path / "index")
+    query: dict[str, ImpactVector] = {"q": {"t1": 2, "t2": 1, "t3": 1}}
+    expected = ranked(BruteForceSearcher(documents(vectors)), query, 100)
+    with ImpactSearcher(tmp_path / "index") as searcher:
+        for _ in range(30):
+            assert ranked(searcher, query, 100) == expected
+        assert searcher._ids._all is not None

@@ -6,6 +6,7 @@ threads of Python that call the same method of two objects can hit the same one.
 """
 
 import threading
+import time
 from typing import Any, Self
 
 TURN = threading.RLock()
@@ -23,6 +24,14 @@ class JavaThreads:
     def start(self, task: Any) -> Any:
         """Hand a `Callable` to the next thread that is free; return Java's Future of it."""
         return self._pool.submit(task)
+
+    def finish(self, task: Any) -> None:
+        """Run a task that may take minutes, and hear Ctrl-C meanwhile."""
+        future, pause = self.start(task), 0.001
+        while not future.isDone():
+            time.sleep(pause)
+            pause = min(2 * pause, 0.1)
+        future.get()
 
     def __enter__(self) -> Self:
         return self

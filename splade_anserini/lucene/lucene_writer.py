@@ -6,7 +6,7 @@ leave one segment, and nothing to merge.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -16,6 +16,7 @@ import orjson
 
 from splade_anserini.ahead import ahead
 from splade_anserini.formats.impacts import impact_files
+from splade_anserini.lucene import handles as h
 from splade_anserini.lucene.document_lane import DocumentLane
 from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.frequency_text import SEPARATOR, entries
@@ -32,6 +33,8 @@ _BATCHES_AHEAD = 4
 
 _LONGEST_WITH_FREQUENCY = "1024"
 """UTF-16 units of a token with its frequency: Lucene's own limit of 255 is kept by what may be a token."""
+
+_WRITER = "org.apache.lucene.index.IndexWriter"
 
 type Batch = tuple[int, bytes]
 """Documents, and a JSON array of their fields."""
@@ -52,17 +55,21 @@ def write_with_lucene(
         for path in impact_files(documents):
             files.put(path)
         sources = [_batches(files, options, ours=ours) for _ in range(max(1, readers))]
-        if readers:
-            with closing(_in_turn([ahead(source, _BATCHES_AHEAD) for source in sources])) as batches:
-                _add(batches, writer, options, options.threads - readers, progress)
+        lanes = [DocumentLane(writer, options) for _ in range(options.threads - readers)]
+        if readers == 0:
+            for count, fields in sources[0]:
+                lanes[0].load(fields).call()
+                progress(count)
+        elif readers == 1:
+            _add(sources[0], lanes, progress)
         else:
-            _add(sources[0], writer, options, 1, progress)
+            with closing(_in_turn([ahead(source, _BATCHES_AHEAD) for source in sources])) as batches:
+                _add(batches, lanes, progress)
 
 
-def _add(batches: Iterator[Batch], writer: Any, options: IndexOptions, threads: int, progress: Progress) -> None:
-    """Index batches on threads of Java."""
-    lanes = [DocumentLane(writer, options) for _ in range(threads)]
-    with JavaThreads(threads) as pool:
+def _add(batches: Iterable[Batch], lanes: list[DocumentLane], progress: Progress) -> None:
+    """Index batches, each lane on a thread of Java, while this one goes on reading."""
+    with JavaThreads(len(lanes)) as pool:
         running: deque[tuple[DocumentLane, int, Any]] = deque()
         for count, fields in batches:
             lane = lanes.pop() if lanes else _finished(running, progress)
@@ -139,15 +146,22 @@ def _index_writer(index: Path, options: IndexOptions) -> Iterator[Any]:
     config.setRAMBufferSizeMB(float(options.memory or default_memory()))
     config.setUseCompoundFile(False)
     path = autoclass("java.nio.file.Paths").get(str(index.absolute()))
-    writer = autoclass(f"{lucene}.index.IndexWriter")(autoclass(f"{lucene}.store.FSDirectory").open(path), config)
+    writer = autoclass(_WRITER)(autoclass(f"{lucene}.store.FSDirectory").open(path), config)
     try:
         yield writer
-        if options.optimize:
-            writer.forceMerge(1)
-        writer.close()
+        _close(writer, options)
     except BaseException:
         writer.rollback()
         raise
+
+
+def _close(writer: Any, options: IndexOptions) -> None:
+    """Merge, if that is wanted, and commit."""
+    with JavaThreads(1) as pool:
+        if options.optimize:
+            merge = h.bound(h.virtual(_WRITER, "forceMerge", "void", "int"), writer)
+            pool.finish(h.task(h.bound_int(merge, 0, 1)))
+        pool.finish(h.task(h.bound(h.virtual(_WRITER, "close", "void"), writer)))
 
 
 def _analyzer() -> Any:
