@@ -13,7 +13,7 @@ from splade_anserini import Document, InMemoryCorpus, SpladeDocumentEncoder
 from splade_anserini.ahead import ahead
 from splade_anserini.encode import encode
 from splade_anserini.encoding import DictionaryEncoder, EncoderOptions
-from splade_anserini.encoding.batches import padded, positions_by_length
+from splade_anserini.encoding.batches import positions_by_length
 from splade_anserini.encoding.protocol import StagedEncoder
 from splade_anserini.encoding.quantization import keep_strongest, quantize
 from splade_anserini.encoding.shards import EncodeOptions
@@ -23,6 +23,7 @@ from splade_anserini.errors import OutputError, RecordError
 from splade_anserini.formats.impacts import ImpactWriter, impact_files, read_impacts
 from splade_anserini.manifests import ImpactManifest, read_manifest
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.padding import padded
 from splade_anserini.records import ImpactDocument, SparseVector
 from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer
 

@@ -32,13 +32,3 @@ def positions_by_length(lengths: Sequence[int], texts: int, tokens: int | None =
         group = [position for position in order[start : start + size] if lengths[position] or not longest]
         yield group
         start += len(group)
-
-
-def padded(rows: Sequence[Sequence[int]], length: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return token ids and attention mask, each [rows, length]; padding has id 0 and mask 0."""
-    ids = np.zeros((len(rows), length), dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-        mask[number, : len(row)] = 1
-    return ids, mask

@@ -35,9 +35,9 @@ def read_impacts(path: Path) -> Iterator[ImpactDocument]:
     return (document for _, document in _placed(path, VectorCheck()))
 
 
-def read_impact(line: bytes, place: Place) -> ImpactDocument:
+def read_impact(line: bytes, place: Place, check: VectorCheck) -> ImpactDocument:
     """Return the document in one line of JSON. Raises `RecordError` when Anserini would drop or change it."""
-    return checked_document(json_record(line, place), place, VectorCheck())
+    return _document(json_record(line, place), place, check)
 
 
 def count_impacts(directory: Path, progress: Progress = silent) -> tuple[Counts, int]:
@@ -77,11 +77,10 @@ def _placed_in(files: list[Path]) -> Iterator[tuple[Place, ImpactDocument]]:
 
 def _placed(path: Path, check: VectorCheck) -> Iterator[tuple[Place, ImpactDocument]]:
     for place, record in json_records(path):
-        yield place, checked_document(record, place, check)
+        yield place, _document(record, place, check)
 
 
-def checked_document(record: Record, place: Place, check: VectorCheck) -> ImpactDocument:
-    """Return the document that a JSON object stands for. Raises `RecordError` when Anserini would drop or change it."""
+def _document(record: Record, place: Place, check: VectorCheck) -> ImpactDocument:
     id_ = record_id(record, place, ("id",))
     if "vector" not in record:
         raise place.error(

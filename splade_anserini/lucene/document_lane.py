@@ -4,11 +4,11 @@ from typing import Any
 
 from splade_anserini.lucene import handles as h
 from splade_anserini.lucene.index_options import IndexOptions
+from splade_anserini.lucene.json_request import JsonRequest
 from splade_anserini.lucene.schema import CONTENTS, ID, RAW
 
 _FIELD, _DOCUMENT = "org.apache.lucene.document.Field", "org.apache.lucene.document.Document"
 _BYTES_REF = "org.apache.lucene.util.BytesRef"
-_BUFFER = "java.io.ByteArrayOutputStream"
 
 
 class DocumentLane:
@@ -17,10 +17,7 @@ class DocumentLane:
     def __init__(self, writer: Any, options: IndexOptions) -> None:
         from jnius import autoclass
 
-        self._batch = autoclass(_BUFFER)()
-        self._reader = autoclass("com.fasterxml.jackson.databind.ObjectMapper")().readerForListOf(
-            h.java_class(h.STRING)
-        )
+        self._batch = JsonRequest()
         self._document = autoclass(_DOCUMENT)()
         setters = [self._id_setter(), self._setter(_contents_field(options))]
         if options.store_text:
@@ -29,15 +26,12 @@ class DocumentLane:
 
     def load(self, fields: bytes) -> Any:
         """Return a task for Java that indexes documents: a JSON array of id, text and, if stored, record of each."""
-        self._batch.reset()
-        self._batch.writeBytes(fields)
+        self._batch.write(fields)
         return self._add
 
     def _handle(self, writer: Any, setters: list[Any]) -> Any:
         """Compose: parse the array, and as long as it lasts set each field to the next string and add the document."""
-        take = h.bound(h.virtual(_BUFFER, "toByteArray", h.BYTES), self._batch)
-        parse = h.virtual("com.fasterxml.jackson.databind.ObjectReader", "readValue", h.OBJECT, h.BYTES)
-        strings = h.chain(take, h.typed(h.bound(parse, self._reader), h.LIST, h.BYTES))
+        strings = self._batch.parsed(self._batch.mapper.readerForListOf(h.java_class(h.STRING)), h.LIST)
         add = h.virtual("org.apache.lucene.index.IndexWriter", "addDocument", "long", "java.lang.Iterable")
         add = h.also_taking(h.typed(h.bound(add, writer, self._document), "void"), 0, h.ITERATOR)
         one = h.in_turn(*(h.chain(h.next_of(h.STRING), setter) for setter in setters), add)

@@ -33,12 +33,11 @@ class ExternalIds:
             self._looked_up += len(docs) + _CALL
             if not self._looked_up > self.documents <= _MOST_KEPT:
                 return _looked_up(docs, lane)
-            self._all = np.concatenate([_column(start, self.documents, lane) for start in self._starts()])
+            self._all = np.concatenate(
+                [_column(start, self.documents, lane) for start in range(0, self.documents, _CHUNK)]
+            )
         ids: list[str] = self._all[docs].tolist()
         return ids
-
-    def _starts(self) -> range:
-        return range(0, self.documents, _CHUNK)
 
 
 def _looked_up(docs: npt.NDArray[np.int32], lane: Lane) -> list[str]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.failures import java_errors
@@ -12,6 +12,7 @@ from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.java_threads import TURN
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.schema import CONTENTS, ID, RAW
+from splade_anserini.lucene.searcher import Closed
 
 
 class QueryEncoder(Protocol):
@@ -30,7 +31,7 @@ class Hit(NamedTuple):
     lucene_docid: int
 
 
-class FastLuceneImpactSearcher:
+class FastLuceneImpactSearcher(Closed):
     """What Pyserini's LuceneImpactSearcher finds, in the same order, in a fraction of the time.
 
     `min_idf` as there: a token counts only if ln(documents / documents with the token) > min_idf. Unlike there, it is
@@ -82,12 +83,6 @@ class FastLuceneImpactSearcher:
     def close(self) -> None:
         """Close the index."""
         self._searcher.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _impacts(self, text: str) -> dict[str, int]:
         encoded = self.query_encoder.encode(text)

@@ -11,6 +11,7 @@ import orjson
 from splade_anserini.errors import InputError
 from splade_anserini.formats._lines import byte_lines
 from splade_anserini.formats.impacts import read_impact, read_impacts
+from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 
 SEPARATOR = "\ufffe"
@@ -35,10 +36,11 @@ def entries(path: Path, *, ours: bool) -> Iterator[tuple[Entry, bytes]]:
             if document.vector:
                 yield entry(document), orjson.dumps(_record(document))
         return
+    check = VectorCheck()
     for place, line in byte_lines(path):
         found = entry_of_line(line)
         if found is None:
-            document = read_impact(line, place)
+            document = read_impact(line, place, check)
             found = entry(document) if document.vector else (b"", b"")
         if found[1]:
             yield found, line

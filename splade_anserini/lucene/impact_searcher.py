@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splade_anserini.lucene.counting import open_reader
 from splade_anserini.lucene.external_ids import ExternalIds
@@ -13,6 +13,7 @@ from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.java_threads import TURN, JavaThreads
 from splade_anserini.lucene.lane import Lane
 from splade_anserini.lucene.ranking import Ranking, asked_for, rank
+from splade_anserini.lucene.searcher import Closed
 from splade_anserini.records import ImpactVector
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _AHEAD = 2
 _NOTHING = Ranking([], [], [])
 
 
-class ImpactSearcher:
+class ImpactSearcher(Closed):
     """A `Searcher` over a Lucene impact index, one that we or Anserini built. Threads may share it; they take turns.
 
     Raises `InputError` when `index` is no Lucene index.
@@ -87,12 +88,6 @@ class ImpactSearcher:
         """Close the index."""
         with TURN:
             self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

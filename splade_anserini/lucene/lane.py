@@ -8,6 +8,7 @@ import numpy.typing as npt
 import orjson
 
 from splade_anserini.lucene import handles as h
+from splade_anserini.lucene.json_request import BUFFER, JsonRequest
 from splade_anserini.lucene.schema import CONTENTS, ID
 from splade_anserini.records import ImpactVector
 
@@ -18,8 +19,7 @@ _READER, _DOC_VALUES, _BYTES_REF = (
 )
 _QUERY, _TOP, _HITS = (f"org.apache.lucene.search.{name}" for name in ("Query", "TopDocs", "ScoreDoc"))
 _GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
-_BUFFER, _OUTPUT = "java.io.ByteArrayOutputStream", "java.io.DataOutputStream"
-_MAPPER, _JSON = "com.fasterxml.jackson.databind.ObjectMapper", "com.fasterxml.jackson.databind.ObjectReader"
+_OUTPUT, _MAPPER = "java.io.DataOutputStream", "com.fasterxml.jackson.databind.ObjectMapper"
 _ARRAY_LIST, _MAP = "java.util.ArrayList", "java.util.Map"
 
 
@@ -39,9 +39,8 @@ class Lane:
         from jnius import autoclass
 
         self._reader, self._searcher = reader, searcher
-        self._request, self._reply = autoclass(_BUFFER)(), autoclass(_BUFFER)()
+        self._request, self._reply = JsonRequest(), autoclass(BUFFER)()
         self._output = autoclass(_OUTPUT)(self._reply)
-        self._mapper = autoclass(_MAPPER)()
         self._generator = autoclass(_GENERATOR)()
         self._ids: Any = autoclass(_ARRAY_LIST)()
         self._lookup = h.task(self._lookup_handle())
@@ -69,19 +68,12 @@ class Lane:
 
     def _prepared(self, task: Any, request: bytes) -> Any:
         self._reply.reset()
-        self._request.reset()
-        self._request.writeBytes(request)
+        self._request.write(request)
         return task
-
-    def _asked(self, reader: Any, kind: str) -> Any:
-        """Return a handle that parses the request: () → kind."""
-        take = h.bound(h.virtual(_BUFFER, "toByteArray", h.BYTES), self._request)
-        parse = h.bound(h.virtual(_JSON, "readValue", h.OBJECT, h.BYTES), reader)
-        return h.chain(take, h.typed(parse, kind, h.BYTES))
 
     def _search_handle(self, hits: int) -> Any:
         """Compose: parse the query, build it as Anserini does, search, and write number and score of each hit."""
-        query = self._asked(self._mapper.readerForMapOf(h.java_class("java.lang.Float")), _MAP)
+        query = self._request.parsed(self._request.mapper.readerForMapOf(h.java_class("java.lang.Float")), _MAP)
         build = h.virtual(_GENERATOR, "buildQuery", _QUERY, h.STRING, _MAP)
         search = h.virtual("org.apache.lucene.search.IndexSearcher", "search", _TOP, _QUERY, "int")
         array = f"[L{_HITS};"
@@ -102,7 +94,7 @@ class Lane:
 
     def _lookup_handle(self) -> Any:
         """Compose: parse the numbers, read the id of each from the doc values, write all of them as JSON."""
-        docs = self._asked(self._mapper.readerForListOf(h.java_class("java.lang.Integer")), h.LIST)
+        docs = self._request.parsed(self._request.mapper.readerForListOf(h.java_class("java.lang.Integer")), h.LIST)
         values = h.static("org.apache.lucene.index.MultiDocValues", "getBinaryValues", _DOC_VALUES, _READER, h.STRING)
         advance = h.typed(h.virtual(_DOC_VALUES, "advanceExact", "boolean", "int"), "void", _DOC_VALUES, "int")
         advance = h.on_argument(advance, 1, h.typed(h.next_of("java.lang.Integer"), "int", h.ITERATOR))
@@ -115,7 +107,7 @@ class Lane:
         write = h.virtual(_MAPPER, "writeValue", "void", "java.io.OutputStream", h.OBJECT)
         return h.in_turn(
             h.chain(docs, h.virtual(h.LIST, "iterator", h.ITERATOR), h.with_first(fresh, loop)),
-            h.bound(write, self._mapper, self._reply, self._ids),
+            h.bound(write, self._request.mapper, self._reply, self._ids),
         )
 
     def _writing(self, name: str, kind: str) -> Any:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from itertools import batched
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from splade_anserini.lucene.chatter import captured_chatter
 from splade_anserini.lucene.counting import opened_index
 from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.java_threads import TURN
 from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.searcher import Closed
 from splade_anserini.records import ImpactVector
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def impact_searcher_class() -> Any:
     return LuceneImpactSearcher
 
 
-class PyseriniImpactSearcher:
+class PyseriniImpactSearcher(Closed):
     """A `Searcher` over a Lucene impact index. Safe to share between threads; they take turns."""
 
     def __init__(self, index: Path, threads: int = 1) -> None:
@@ -53,12 +54,6 @@ class PyseriniImpactSearcher:
     def close(self) -> None:
         """Close the index."""
         self._searcher.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _search(self, vectors: Mapping[str, ImpactVector], hits: int) -> "dict[str, list[ScoredDoc]]":
         from ir_measures import ScoredDoc

@@ -4,12 +4,26 @@ import heapq
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
+
+
+class Closed:
+    """What is closed when its `with` block ends."""
+
+    def close(self) -> None:
+        """Release what is held."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer
 
 from splade_anserini.manifests import ParityReport
+from splade_anserini.modeling.padding import padded
 from splade_anserini.modeling.splade import Splade
 
 type Weights = npt.NDArray[np.float32]
@@ -34,11 +35,7 @@ class Texts:
     def feed(self, start: int, stop: int) -> dict[str, npt.NDArray[np.int64]]:
         """Return the model's inputs for a slice of the texts, padded to its longest."""
         rows = self.ids[start:stop]
-        ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for number, row in enumerate(rows):
-            ids[number, : len(row)] = row
-            mask[number, : len(row)] = 1
+        ids, mask = padded(rows, max(map(len, rows)))
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
