@@ -53,7 +53,7 @@ def command(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16; int8 where exported so.")] = "auto",
-    pooling: Annotated[str | None, typer.Option(help="max or sum. [default: the card's, or max]")] = None,
+    pooling: Annotated[str | None, typer.Option(help="max, sum or norm. [default: the card's, or max]")] = None,
     scale: Annotated[
         str | None,
         typer.Option(help="impact = round(weight × scale); 256/5 is SPLADE++'s. [default: the card's, or 100]"),

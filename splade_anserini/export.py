@@ -31,7 +31,7 @@ def command(
         str, typer.Option(help="Hugging Face id or directory of a model with a masked-language-model head.")
     ],
     output: Annotated[Path, typer.Option(help="Directory of the new encoder.")],
-    pooling: Annotated[str, typer.Option(help="max (SPLADE v2) or sum (v1).")] = "max",
+    pooling: Annotated[str, typer.Option(help="max (SPLADE v2), sum (v1) or norm (between them).")] = "max",
     precision: Annotated[str, typer.Option(help="fp32, or int8: a quarter of the size, and twice as fast.")] = "fp32",
     anserini: Annotated[
         bool, typer.Option("--anserini", help="Write model.anserini.onnx too, as Anserini's Java encoder wants it.")

@@ -1,7 +1,7 @@
 """What an artefact on disk says of itself: one JSON file a directory, named so that Anserini takes it for no data."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import pydantic
 
@@ -12,7 +12,8 @@ from splade_anserini.files import whole_file
 MANIFEST = "splade.manifest"
 """Anserini reads every .json, .jsonl and .gz file of a collection's directory, so the manifest is none of these."""
 
-type Pooling = Literal["max", "sum"]
+type Pooling = Literal["max", "sum", "norm"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling.__value__)
 
 
 class Model(pydantic.BaseModel):

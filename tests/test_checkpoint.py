@@ -11,6 +11,7 @@ import transformers
 
 from splade_anserini import modeling
 from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.manifests import POOLINGS
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.identity import identity, tokenizer_fingerprint, weights_fingerprint
 from splade_anserini.modeling.splade import Splade
@@ -144,8 +145,8 @@ def test_special_and_unused_entries_are_known_by_id() -> None:
 
 def test_a_texts_weights_are_the_same_alone_and_padded(bert: Path) -> None:
     checkpoint = load_checkpoint(str(bert))
-    for pooling in ["max", "sum"]:
-        splade = Splade.of(checkpoint, pooling)  # type: ignore[arg-type]
+    for pooling in POOLINGS:
+        splade = Splade.of(checkpoint, pooling)
         with torch.no_grad():
             together = splade(**checkpoint.tokenizer(list(SENTENCES), padding=True, return_tensors="pt"))
             for text, row in zip(SENTENCES, together, strict=True):

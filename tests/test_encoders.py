@@ -21,6 +21,7 @@ from splade_anserini.encoding import (
     quantize,
 )
 from splade_anserini.errors import InputError
+from splade_anserini.manifests import Pooling
 from splade_anserini.records import SparseVector
 from tests.running import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
@@ -143,13 +144,16 @@ def test_a_model_without_token_types_works_in_torch_and_onnx(directory: Path) ->
     assert greatest_difference(ours, open_encoder(str(checkpoint)).encode(SENTENCES)) < 1e-4
 
 
-def test_sum_pooling_is_what_the_checkpoint_is_opened_or_exported_with(directory: Path, checkpoint: Path) -> None:
-    output = directory / "sum"
-    assert run_stage("export", "--encoder", checkpoint, "--output", output, "--pooling", "sum").code == 0
-    summed = open_encoder(str(checkpoint), EncoderOptions(pooling="sum")).encode(SENTENCES)
-    assert greatest_difference(open_encoder(str(output)).encode(SENTENCES), summed) < 1e-3
-    assert greatest_difference(open_encoder(str(checkpoint)).encode(SENTENCES), summed) > 0.1
-    with pytest.raises(InputError, match="exported with pooling sum, not max"):
+@pytest.mark.parametrize("pooling", ["sum", "norm"])
+def test_pooling_is_what_the_checkpoint_is_opened_or_exported_with(
+    directory: Path, checkpoint: Path, pooling: Pooling
+) -> None:
+    output = directory / pooling
+    assert run_stage("export", "--encoder", checkpoint, "--output", output, "--pooling", pooling).code == 0
+    pooled = open_encoder(str(checkpoint), EncoderOptions(pooling=pooling)).encode(SENTENCES)
+    assert greatest_difference(open_encoder(str(output)).encode(SENTENCES), pooled) < 1e-3
+    assert greatest_difference(open_encoder(str(checkpoint)).encode(SENTENCES), pooled) > 0.1
+    with pytest.raises(InputError, match=f"exported with pooling {pooling}, not max"):
         open_encoder(str(output), EncoderOptions(pooling="max"))
 
 

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from splade_anserini.errors import DependencyError, InputError, IntegrityError
 from splade_anserini.export import export
 from splade_anserini.fingerprints import fingerprint_of_file
-from splade_anserini.manifests import EncoderManifest, Pooling, read_manifest
+from splade_anserini.manifests import POOLINGS, EncoderManifest, Pooling, read_manifest
 from splade_anserini.modeling import exporting
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.exporting import ExportOptions, Precision
@@ -61,13 +61,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=[(kind, pooling) for kind in KINDS for pooling in ("max", "sum")], ids="-".join)
+@pytest.fixture(scope="module", params=[(kind, pooling) for kind in KINDS for pooling in POOLINGS], ids="-".join)
 def exported(directory: Path, request: pytest.FixtureRequest) -> Exported:
     kind, pooling = request.param
     return made(directory, kind, pooling, "fp32", anserini=True)
 
 
-@pytest.fixture(scope="module", params=["max", "sum"])
+@pytest.fixture(scope="module", params=POOLINGS)
 def quantized(directory: Path, request: pytest.FixtureRequest) -> Exported:
     return made(directory, "bert", request.param, "int8")
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.manifests import Pooling
+from splade_anserini.manifests import POOLINGS, Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.fused import fast_forward
 from splade_anserini.modeling.identity import weights_fingerprint
@@ -21,7 +21,6 @@ from splade_anserini.modeling.warm_start import WarmStart, warm_start
 from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer
 
 CPU = torch.device("cpu")
-POOLINGS: list[Pooling] = ["max", "sum"]
 VOCABULARY, WIDTH = 37, 8
 
 

@@ -1,4 +1,4 @@
-"""Facts of the activation and the two poolings, against slow sums in double precision."""
+"""Facts of the activation and the poolings, against slow sums in double precision."""
 
 import math
 
@@ -7,16 +7,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.manifests import Pooling
+from splade_anserini.manifests import POOLINGS, Pooling
 from splade_anserini.modeling.activation import saturate
-from splade_anserini.modeling.pooling import max_pool, pool, sum_pool
+from splade_anserini.modeling.pooling import max_pool, norm_pool, pool, sum_pool
 
-POOLINGS: list[Pooling] = ["max", "sum"]
+
+def fourth_norm(weights: list[float]) -> float:
+    return math.fsum(weight**4 for weight in weights) ** 0.25
 
 
 def slowly(logits: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> list[list[float]]:
-    """The two sums of the paper, entry by entry."""
-    combine = max if pooling == "max" else math.fsum
+    """The sum and the maximum of the paper, and our norm, entry by entry."""
+    combine = {"max": max, "sum": math.fsum, "norm": fourth_norm}[pooling]
     return [
         [
             combine([math.log(1 + max(0.0, float(row[j]))) for row, kept in zip(text, tokens, strict=True) if kept])
@@ -38,7 +40,9 @@ def batches(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("pooling", POOLINGS)
 @given(batch=batches())
 @settings(max_examples=50, deadline=None)
-def test_pooling_is_the_papers_sum_or_maximum(pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_pooling_is_the_papers_sum_or_maximum_or_the_norm(
+    pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor]
+) -> None:
     torch.testing.assert_close(
         pool(*batch, pooling), torch.tensor(slowly(*batch, pooling), dtype=torch.float64), rtol=1e-12, atol=1e-12
     )
@@ -55,11 +59,14 @@ def test_what_stands_under_padding_changes_nothing(batch: tuple[torch.Tensor, to
 
 @given(batch=batches())
 @settings(max_examples=50, deadline=None)
-def test_the_maximum_is_at_most_the_sum_and_both_grow_with_every_logit(
+def test_the_norm_is_between_maximum_and_sum_and_all_grow_with_every_logit(
     batch: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     logits, mask = batch
-    assert bool((max_pool(logits, mask) <= sum_pool(logits, mask) + 1e-12).all())
+    normed = norm_pool(logits, mask)
+    assert bool((max_pool(logits, mask) <= normed + 1e-12).all())
+    assert bool((normed <= sum_pool(logits, mask) + 1e-12).all())
+    assert torch.equal(normed > 0, max_pool(logits, mask) > 0)
     for pooling in POOLINGS:
         assert bool((pool(logits + 1, mask, pooling) >= pool(logits, mask, pooling)).all())
 
@@ -75,6 +82,24 @@ def test_gradients_are_those_of_finite_differences(pooling: Pooling) -> None:
     logits = torch.randn((2, 3, 4), generator=generator, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
     assert torch.autograd.gradcheck(lambda x: pool(x, mask, pooling), (logits,))
+
+
+def test_a_norm_has_no_slope_where_no_token_is_active_and_its_root_no_pole() -> None:
+    logits = torch.tensor([[[-1.0, 0.0, 3.0], [-2.0, 0.0, -1.0]]], requires_grad=True)
+    weights = norm_pool(logits, torch.ones(1, 2))
+    weights.sum().backward()  # type: ignore[no-untyped-call]
+    assert weights.tolist() == [[0.0, 0.0, pytest.approx(math.log(4))]]
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [[[0.0, 0.0, 0.25], [0.0, 0.0, 0.0]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("logit", [1e-3, 1.0, 6e4])
+def test_a_word_that_occurs_twice_weighs_a_little_more_in_any_precision(dtype: torch.dtype, logit: float) -> None:
+    logits = torch.full((1, 2, 1), logit, dtype=dtype)
+    once, twice = max_pool(logits, torch.ones(1, 2)), norm_pool(logits, torch.ones(1, 2))
+    assert twice.dtype == dtype
+    assert float(twice / once) == pytest.approx(2**0.25, abs=2 * torch.finfo(dtype).eps)
 
 
 def test_a_text_of_nothing_but_padding_is_empty() -> None:

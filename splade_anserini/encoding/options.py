@@ -1,10 +1,9 @@
 """How an encoder is run, checked when it is said."""
 
 from dataclasses import dataclass
-from typing import get_args
 
 from splade_anserini.errors import InputError
-from splade_anserini.manifests import Pooling
+from splade_anserini.manifests import POOLINGS, Pooling
 
 LONGEST = 256
 """Tokens of a text that are read unless the options or a card say otherwise: the paper's (SPLADE v2, section 5)."""
@@ -34,7 +33,7 @@ class EncoderOptions:
             )
         if self.precision not in PRECISIONS:
             raise InputError(f"There is no precision {self.precision!r}.", expected=f"one of {', '.join(PRECISIONS)}")
-        if self.pooling is not None and self.pooling not in get_args(Pooling.__value__):
-            raise InputError(f"There is no pooling {self.pooling!r}.", expected="max or sum")
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise InputError(f"There is no pooling {self.pooling!r}.", expected=f"one of {', '.join(POOLINGS)}")
         if self.batch_size < 1 or self.threads < 0:
             raise InputError(f"Batch size {self.batch_size}, threads {self.threads}.", expected="positive numbers")

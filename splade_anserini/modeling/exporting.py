@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from splade_anserini.errors import InputError, IntegrityError
 from splade_anserini.fingerprints import fingerprint_of_file
-from splade_anserini.manifests import EncoderIdentity, EncoderManifest, ParityReport, Pooling, write_manifest
+from splade_anserini.manifests import POOLINGS, EncoderIdentity, EncoderManifest, ParityReport, Pooling, write_manifest
 from splade_anserini.modeling.anserini_graph import for_anserini
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.identity import vocabulary_fingerprint
@@ -45,8 +45,8 @@ class ExportOptions:
     bound: float | None = None
 
     def __post_init__(self) -> None:
-        if self.pooling not in get_args(Pooling.__value__):
-            raise InputError(f"There is no pooling {self.pooling!r}.", expected="max or sum")
+        if self.pooling not in POOLINGS:
+            raise InputError(f"There is no pooling {self.pooling!r}.", expected=f"one of {', '.join(POOLINGS)}")
         if self.precision not in BOUNDS:
             raise InputError(
                 f"Nothing is exported with precision {self.precision!r}.",

@@ -10,7 +10,7 @@ import torch
 from splade_anserini.manifests import Pooling
 from splade_anserini.modeling.activation import saturate
 from splade_anserini.modeling.packed_linear import laid_out
-from splade_anserini.modeling.pooling import sum_pool
+from splade_anserini.modeling.pooling import norm_pool, sum_pool
 
 PIECE = 1024
 """Entries of the vocabulary that are projected at a time: of a few thousand tokens, their logits stay in cache."""
@@ -32,7 +32,6 @@ class Projection:
         piece: int = PIECE,
     ) -> None:
         self._dtype = dtype
-        self._pooled: Callable[..., torch.Tensor] = _greatest if pooling == "max" else _summed
         self._pooling = pooling
         constants = torch.zeros(len(table), device=table.device) if bias is None else bias.to(torch.float32, copy=True)
         self._pieces = [
@@ -44,14 +43,15 @@ class Projection:
         """Return float32 weights. Every text must have a token that is none of padding."""
         batch, length, width = hidden.shape
         if self._pooling == "max":
-            hidden = _filled(hidden, mask)
+            hidden = filled(hidden, mask)
+        pooled = _POOLED[self._pooling]
         rows = hidden.to(self._dtype).reshape(-1, width)
         return torch.cat(
-            [self._pooled(product(rows).view(batch, length, -1), bias, mask) for product, bias in self._pieces], dim=1
+            [pooled(product(rows).view(batch, length, -1), bias, mask) for product, bias in self._pieces], dim=1
         )
 
 
-def _filled(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def filled(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Give padding the hidden state of a token of the same text: it then changes no maximum."""
     if bool(mask.all()):
         return hidden
@@ -67,3 +67,15 @@ def _greatest(products: torch.Tensor, bias: torch.Tensor, _mask: torch.Tensor) -
 
 def _summed(products: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return sum_pool(products.float() + bias, mask)
+
+
+def _normed(products: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return norm_pool(products.float() + bias, mask)
+
+
+_POOLED: dict[Pooling, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "max": _greatest,
+    "sum": _summed,
+    "norm": _normed,
+}
+"""Products without their bias, [batch, length, piece], bias and mask → weights of a piece."""
