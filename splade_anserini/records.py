@@ -43,3 +43,14 @@ class ImpactDocument:
     vector: ImpactVector
     contents: str = ""
     """The text it was made from, for people to read; Lucene does not search it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a model learns from: a query, a text that answers it, and texts that answer it less or not at all."""
+
+    query: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    scores: tuple[float, ...] | None = None
+    """A teacher's scores: of the positive, then of each negative."""

@@ -1,34 +1,81 @@
 """Collections that ir_datasets knows by name."""
 
+import os
 from collections.abc import Iterator
 from typing import Any, Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.records import Document
 
 PREFIX = "irds:"
 
+type Kind = Literal["docs", "queries", "qrels", "docpairs"]
 
-def irds_items(source: str, kind: Literal["docs", "queries", "qrels"]) -> Iterator[Any]:
+
+def irds_items(source: str, kind: Kind) -> Iterator[Any]:
     """Return what `irds:<name>` holds of this kind, one by one; ir_datasets may download it first.
 
     Raises `InputError` when the name is unknown, or has nothing of this kind; on iteration, when it cannot be had.
     """
+    name = source.removeprefix(PREFIX)
+    dataset = _dataset(name)
+    if not _has(dataset, kind):
+        raise InputError(
+            f"The dataset {name!r} of ir_datasets has no {kind}.", do="Name another of its parts, for example a split."
+        )
+    return _downloaded(name, getattr(dataset, f"{kind}_iter"))
+
+
+def irds_has(source: str, kind: Kind) -> bool:
+    """Say whether `irds:<name>` holds anything of this kind. Raises `InputError` when the name is unknown."""
+    return _has(_dataset(source.removeprefix(PREFIX)), kind)
+
+
+def irds_document(item: Any) -> Document:
+    """Return a document of ir_datasets as one of ours, with a title where it has one."""
+    title, text = getattr(item, "title", None), getattr(item, "text", None)
+    if isinstance(title, str) and isinstance(text, str):
+        return Document(item.doc_id, title, text)
+    return Document(item.doc_id, "", item.default_text())
+
+
+class IrdsStore:
+    """The documents of `irds:<name>` by id, on disk; ir_datasets may download and build its store first."""
+
+    def __init__(self, source: str) -> None:
+        irds_items(source, "docs")
+        self._name = source.removeprefix(PREFIX)
+        self._store: Any = None
+        self._process = 0
+
+    def document(self, id_: str) -> Document:
+        """Return a document. Raises `InputError` when there is none of this id, or it cannot be had."""
+        try:
+            if self._process != os.getpid():
+                # Files that are open at a fork share their position.
+                self._store, self._process = _dataset(self._name).docs_store(), os.getpid()
+            return irds_document(self._store.get(id_))
+        except KeyError as error:
+            raise InputError(f"The document {id_!r} is not in {PREFIX}{self._name}.") from error
+        except Exception as error:
+            raise _unavailable(self._name, error) from error
+
+
+def _dataset(name: str) -> Any:
     import ir_datasets
 
-    name = source.removeprefix(PREFIX)
     try:
-        dataset = ir_datasets.load(name)
+        return ir_datasets.load(name)
     except KeyError as error:
         raise InputError(
             f"ir_datasets knows no dataset {name!r}.", expected="a name that https://ir-datasets.com lists"
         ) from error
     except Exception as error:
         raise _unavailable(name, error) from error
-    if not getattr(dataset, f"has_{kind}")():
-        raise InputError(
-            f"The dataset {name!r} of ir_datasets has no {kind}.", do="Name another of its parts, for example a split."
-        )
-    return _downloaded(name, getattr(dataset, f"{kind}_iter"))
+
+
+def _has(dataset: Any, kind: Kind) -> bool:
+    return bool(getattr(dataset, f"has_{kind}")())
 
 
 def _downloaded(name: str, items: Any) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from splade_anserini.errors import InputError
 from splade_anserini.formats._corpus_files import FileCorpus, is_corpus_file
 from splade_anserini.formats._fields import checked_id
-from splade_anserini.formats._irds import PREFIX, irds_items
+from splade_anserini.formats._irds import PREFIX, irds_document, irds_items
 from splade_anserini.formats._lines import Place
 from splade_anserini.formats.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.progress import Progress, silent
@@ -50,12 +50,7 @@ class IrdsCorpus:
     name: str
 
     def __iter__(self) -> Iterator[Document]:
-        for item in irds_items(self.name, "docs"):
-            title, text = getattr(item, "title", None), getattr(item, "text", None)
-            if isinstance(title, str) and isinstance(text, str):
-                yield Document(item.doc_id, title, text)
-            else:
-                yield Document(item.doc_id, "", item.default_text())
+        return map(irds_document, irds_items(self.name, "docs"))
 
 
 class CorpusDigest:

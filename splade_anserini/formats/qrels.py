@@ -21,8 +21,12 @@ def read_qrels(source: str) -> list["Qrel"]:
     Raises `RecordError` for a line that is none, or a document judged twice for a query; `InputError` when there are
     no judgements.
     """
+    return [qrel for _, qrel in placed_qrels(source)]
+
+
+def placed_qrels(source: str) -> Iterator[tuple[Place, "Qrel"]]:
+    """Yield what `read_qrels` returns, each judgement with its place."""
     judged: set[tuple[str, str]] = set()
-    qrels: list[Qrel] = []
     for place, qrel in _open(source):
         pair = (qrel.query_id, qrel.doc_id)
         if pair in judged:
@@ -32,10 +36,9 @@ def read_qrels(source: str) -> list["Qrel"]:
                 do="Remove one of them.",
             )
         judged.add(pair)
-        qrels.append(qrel)
-    if not qrels:
+        yield place, qrel
+    if not judged:
         raise InputError(f"The qrels {source} are empty.", expected="at least one judgement")
-    return qrels
 
 
 def _open(source: str) -> Iterable[tuple[Place, "Qrel"]]:
@@ -51,8 +54,14 @@ def _open(source: str) -> Iterable[tuple[Place, "Qrel"]]:
 
 def test_split(directory: Path) -> Path | None:
     """Return the judgements of the test split of a BEIR directory, if it has them."""
-    files = (directory / "qrels" / name for name in ("test.tsv", "test.tsv.gz"))
-    return next((path for path in files if path.is_file()), None)
+    return split_files(directory).get("test")
+
+
+def split_files(directory: Path) -> dict[str, Path]:
+    """Return the judgements of a BEIR directory by the names of their splits, in order."""
+    files = sorted((directory / "qrels").glob("*.tsv.gz")) + sorted((directory / "qrels").glob("*.tsv"))
+    splits = {path.name.removesuffix(".gz").removesuffix(".tsv"): path for path in files if path.is_file()}
+    return dict(sorted(splits.items()))
 
 
 def _irds(source: str) -> Iterator[tuple[Place, "Qrel"]]:
