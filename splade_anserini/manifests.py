@@ -15,6 +15,16 @@ MANIFEST = "splade.manifest"
 type Pooling = Literal["max", "sum", "norm"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling.__value__)
 
+type QuerySide = Literal["splade", "doc", "idf", "separate"]
+"""What encodes queries: the documents' model; nothing, for a query is its own tokens, each with weight 1 (SPLADE v2,
+section 3.2) or with one that is known for it; or a model of their own."""
+
+QUERY_WEIGHTS = "query_weights.json"
+"""Beside a model whose query side is `idf`: token → weight."""
+
+QUERY_MODEL = "query"
+"""The subdirectory of a model whose query side is `separate`, with the queries' model."""
+
 
 class Model(pydantic.BaseModel):
     """Frozen and strict: an unknown field is an error, not a surprise later."""
@@ -131,6 +141,22 @@ class ParityReport(Model):
     scale: float
 
 
+class CheckpointManifest(Model):
+    """Beside a checkpoint that was trained: how it is used, and how it came about."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    version: str = __version__
+    pooling: Pooling
+    query_side: QuerySide
+    max_length: int = pydantic.Field(gt=2)
+    """Tokens of a document that were read in training."""
+    query_max_length: int = pydantic.Field(gt=2)
+    scale: float = pydantic.Field(default=100.0, gt=0)
+    steps: int
+    recipe: dict[str, pydantic.JsonValue]
+    """The training table of its card, as it ran."""
+
+
 class EncoderManifest(Model):
     """Inside an encoder directory."""
 
@@ -141,7 +167,13 @@ class EncoderManifest(Model):
     """The checkpoint it was exported from, as it was named."""
     max_length: int
     """The longest input the model can read, in tokens."""
+    default_max_length: int | None = None
+    """Tokens of a document that are read unless options or a card say otherwise. None: 256."""
+    default_query_max_length: int | None = None
     scale: float = 100.0
+    query_side: QuerySide = "splade"
+    query_weights: str | None = None
+    """SHA-256 of query_weights.json, for the query side `idf`."""
     opset: int
     parity: ParityReport | None = None
 
