@@ -28,7 +28,7 @@ def load_backbone(name: str) -> Backbone:
     """
     from transformers import AutoModel
 
-    place = _directory_of_package(name.removeprefix(PACKAGE)) if name.startswith(PACKAGE) else name
+    place = place_of(name)
     require_model(place)
     with quiet(), no_conversion():
         try:
@@ -43,6 +43,11 @@ def load_backbone(name: str) -> Backbone:
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return Backbone(model.float().eval(), tokenizer)
+
+
+def place_of(name: str) -> str:
+    """Return the directory that `package:<module>` names; other names as they are."""
+    return _directory_of_package(name.removeprefix(PACKAGE)) if name.startswith(PACKAGE) else name
 
 
 def _directory_of_package(module: str) -> str:
