@@ -14,6 +14,7 @@ STAGES = {
     "evaluate": "run and qrels → measures",
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
+    "mine": "run and qrels → training examples with hard negatives",
 }
 
 

@@ -1,15 +1,13 @@
 """Where training examples come from besides files of triples: judgements, and documents themselves."""
 
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
-from splade_anserini.errors import InputError
 from splade_anserini.formats._irds import irds_has, irds_items
 from splade_anserini.formats.corpora import Corpus
 from splade_anserini.formats.duplicates import digest_of
 from splade_anserini.formats.example_records import ExampleRecord, Passage
-from splade_anserini.formats.qrels import placed_qrels, split_files
+from splade_anserini.formats.qrels import placed_qrels, training_qrels
 from splade_anserini.formats.texts import Texts
 from splade_anserini.records import Document
 
@@ -19,24 +17,15 @@ QUERY_WORDS = range(4, 41)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
-def judged_pairs(directory: Path, splits: Iterable[str], texts: Texts) -> Iterator[bytes]:
-    """Yield query<TAB>document, as ids, of each judgement above 0 in these splits of a BEIR directory.
+def judged_pairs(source: str, texts: Texts) -> Iterator[bytes]:
+    """Yield query<TAB>document, as ids, of each judgement above 0 in a BEIR directory's splits.
 
-    Raises `InputError` for a split that is not there, `RecordError` for an id without a text.
+    Raises `RecordError` for an id without a text.
     """
-    files = split_files(directory)
-    for split in splits:
-        if split not in files:
-            raise InputError(
-                f"{directory} has no qrels/{split}.tsv.",
-                expected=f"one of its splits: {', '.join(files)}" if files else "a BEIR directory with judgements",
-                do=f"Name one or more, for example {directory}@{'+'.join(files)}." if files else "",
-            )
-    for split in splits:
-        for place, qrel in placed_qrels(str(files[split])):
-            if qrel.relevance > 0:
-                ExampleRecord(Passage(qrel.query_id), Passage(qrel.doc_id)).check(texts, place)
-                yield f"{qrel.query_id}\t{qrel.doc_id}".encode()
+    for place, qrel in training_qrels(source):
+        if qrel.relevance > 0:
+            ExampleRecord(Passage(qrel.query_id), Passage(qrel.doc_id)).check(texts, place)
+            yield f"{qrel.query_id}\t{qrel.doc_id}".encode()
 
 
 def irds_ids(source: str) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from splade_anserini.formats._lines import Place
 from splade_anserini.formats._random_lines import Lines
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.example_records import ExampleRecord, parse_columns, parse_json
+from splade_anserini.formats.qrels import named_splits
 from splade_anserini.formats.texts import NO_TEXTS, Texts, open_texts
 from splade_anserini.records import Example
 
@@ -87,11 +88,10 @@ def _open(source: str, texts: Texts | None) -> LineExamples:
             return LineExamples(source, lines, parse_json, NO_TEXTS)
     if source.startswith(PREFIX):
         return LineExamples(source, Lines.spooled(source, irds_ids(source)), _IDS, open_texts(source, source))
-    directory, _, splits = (source, "", "train") if Path(source).is_dir() else source.rpartition("@")
-    if directory and Path(directory).is_dir():
+    if named := named_splits(source):
+        directory = str(named[0])
         texts = open_texts(directory, directory)
-        pairs = judged_pairs(Path(directory), splits.split("+"), texts)
-        return LineExamples(source, Lines.spooled(source, pairs), _IDS, texts)
+        return LineExamples(source, Lines.spooled(source, judged_pairs(source, texts)), _IDS, texts)
     return _file(Path(source), texts)
 
 

@@ -52,6 +52,37 @@ def _open(source: str) -> Iterable[tuple[Place, "Qrel"]]:
     raise InputError(f"The directory {path} holds no qrels/test.tsv.", expected="a BEIR directory, or a file")
 
 
+def training_qrels(source: str) -> Iterator[tuple[Place, "Qrel"]]:
+    """Yield the judgements of a file or of `irds:<name>`, and of a BEIR directory the train split, with their places.
+
+    `DIR@dev` and `DIR@dev+test` name other splits. Raises what `read_qrels` does.
+    """
+    if named := named_splits(source):
+        return (line for path in named[1] for line in placed_qrels(str(path)))
+    return placed_qrels(source)
+
+
+def named_splits(source: str) -> tuple[Path, list[Path]] | None:
+    """Return the BEIR directory that `DIR` or `DIR@SPLIT+SPLIT` names, and the judgements of its splits.
+
+    A directory alone stands for its train split. Returns None for what is no directory; raises `InputError` for a
+    split that is not there.
+    """
+    name, _, splits = (source, "", "train") if Path(source).is_dir() else source.rpartition("@")
+    directory = Path(name)
+    if not name or not directory.is_dir():
+        return None
+    files = split_files(directory)
+    for split in splits.split("+"):
+        if split not in files:
+            raise InputError(
+                f"{directory} has no qrels/{split}.tsv.",
+                expected=f"one of its splits: {', '.join(files)}" if files else "a BEIR directory with judgements",
+                do=f"Name one or more, for example {directory}@{'+'.join(files)}." if files else "",
+            )
+    return directory, [files[split] for split in splits.split("+")]
+
+
 def test_split(directory: Path) -> Path | None:
     """Return the judgements of the test split of a BEIR directory, if it has them."""
     return split_files(directory).get("test")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,7 +15,7 @@ from splade_anserini.formats._writing import open_whole
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-__all__ = ["RankedDoc", "RunFormat", "read_run", "strictly_decreasing", "write_run"]
+__all__ = ["RankedDoc", "RunFormat", "read_rankings", "read_run", "strictly_decreasing", "write_run"]
 
 type RunFormat = Literal["trec", "msmarco"]
 
@@ -78,9 +79,45 @@ def read_run(path: Path) -> Iterator["ScoredDoc"]:
 
     Raises `RecordError` for a line that is none, or a document that occurs twice for a query.
     """
+    seen: dict[str, set[str]] = {}
+    for place, doc in _placed(path):
+        _refuse_again(doc, seen.setdefault(doc.query_id, set()), place)
+        yield doc
+
+
+def read_rankings(path: Path) -> Iterator[tuple[str, list["ScoredDoc"]]]:
+    """Yield each query's id and documents, the greatest score first; one query is in memory at a time.
+
+    Raises `RecordError` where `read_run` does, and where a query's lines do not stand together.
+    """
+    queries: set[str] = set()
+    for query_id, lines in groupby(_placed(path), key=lambda line: line[1].query_id):
+        seen: set[str] = set()
+        ranking = []
+        for place, doc in lines:
+            if not seen and query_id in queries:
+                raise place.error(
+                    f"the query {query_id!r} comes again after others",
+                    expected="the lines of a query together",
+                    do="Sort the run by its queries.",
+                )
+            _refuse_again(doc, seen, place)
+            ranking.append(doc)
+        queries.add(query_id)
+        yield query_id, sorted(ranking, key=lambda doc: -doc.score)
+
+
+def _refuse_again(doc: "ScoredDoc", seen: set[str], place: Place) -> None:
+    if doc.doc_id in seen:
+        raise place.error(
+            f"the document {doc.doc_id!r} occurs again for the query {doc.query_id!r}", expected="each once"
+        )
+    seen.add(doc.doc_id)
+
+
+def _placed(path: Path) -> Iterator[tuple[Place, "ScoredDoc"]]:
     from ir_measures import ScoredDoc
 
-    seen: dict[str, set[str]] = {}
     width = 0
     for place, line in byte_lines(path):
         columns = line.split()
@@ -93,14 +130,9 @@ def read_run(path: Path) -> Iterator["ScoredDoc"]:
             )
         query_id = decoded(columns[0], place)
         if width == 6:
-            doc_id, score = decoded(columns[2], place), _score(columns[4], place)
+            yield place, ScoredDoc(query_id, decoded(columns[2], place), _score(columns[4], place))
         else:
-            doc_id, score = decoded(columns[1], place), -_rank(columns[2], place)
-        documents = seen.setdefault(query_id, set())
-        if doc_id in documents:
-            raise place.error(f"the document {doc_id!r} occurs again for the query {query_id!r}", expected="each once")
-        documents.add(doc_id)
-        yield ScoredDoc(query_id, doc_id, score)
+            yield place, ScoredDoc(query_id, decoded(columns[1], place), -_rank(columns[2], place))
 
 
 def _score(column: bytes, place: Place) -> float:

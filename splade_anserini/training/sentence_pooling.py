@@ -1,13 +1,12 @@
 """One vector of a text, as sentence-transformers describes it in files beside a model."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from splade_anserini.errors import InputError
+from splade_anserini.training.model_files import json_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,14 @@ def read_pooling(place: str) -> SentencePooling:
 
     Raises `InputError` for a pooling or a module beyond it that is not known here.
     """
-    modules = [str(module["type"]).rpartition(".")[2] for module in _json(place, "modules.json") or []]
+    modules = [str(module["type"]).rpartition(".")[2] for module in json_beside(place, "modules.json") or []]
     if unknown := [name for name in modules if name not in {"Transformer", "Pooling", "Normalize"}]:
         raise InputError(
             f"The sentence encoder {place} has a module {unknown[0]}.",
             expected="a transformer, its pooling, and perhaps normalization",
             do="Choose another teacher.",
         )
-    prompts = (_json(place, "config_sentence_transformers.json") or {}).get("prompts") or {}
+    prompts = (json_beside(place, "config_sentence_transformers.json") or {}).get("prompts") or {}
     return SentencePooling(
         _mode(place),
         "Normalize" in modules if modules else True,
@@ -52,7 +51,7 @@ def read_pooling(place: str) -> SentencePooling:
 
 
 def _mode(place: str) -> Literal["mean", "cls"]:
-    config = _json(place, "1_Pooling/config.json")
+    config = json_beside(place, "1_Pooling/config.json")
     if config is None:
         return "mean"
     flags = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
@@ -65,18 +64,3 @@ def _mode(place: str) -> Literal["mean", "cls"]:
             raise InputError(
                 f"The sentence encoder {place} pools by {other}.", expected="mean or cls", do="Choose another teacher."
             )
-
-
-def _json(place: str, name: str) -> Any:
-    """Return what a file beside the model holds, None when it is not there."""
-    from transformers.utils.hub import cached_file
-
-    found = cached_file(
-        place, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
-    )
-    if found is None:
-        return None
-    try:
-        return json.loads(Path(found).read_bytes())
-    except ValueError as error:
-        raise InputError(f"{found} is not JSON ({error}).", do="Fetch the model again.") from error
