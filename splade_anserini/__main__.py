@@ -15,6 +15,7 @@ STAGES = {
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "mine": "run and qrels → training examples with hard negatives",
+    "score": "training examples → the same with teachers' scores",
 }
 
 

@@ -75,30 +75,35 @@ def write_mined(mined: Iterable[list["Draw"]], output: Path, wanted: int, texts:
 
     The file appears whole. Raises `InputError` when there is no example, or an id has no text.
     """
-    from splade_anserini.formats._writing import open_whole
+    from splade_anserini.formats.example_writing import write_examples
 
     counts = Mined()
-    with open_whole(output) as file:
-        for draws in mined:
-            counts.queries += 1
-            for each in draws:
-                counts.false_negatives += each.dropped
-                counts.short += 0 < len(each.negatives) < wanted
-                if not each.negatives:
-                    counts.left_out += 1
-                    continue
-                record = _record(each, texts)
-                counts.unscored += record.scores is None
-                counts.examples += 1
-                counts.negatives += len(each.negatives)
-                file.write(record.json_line() + b"\n")
-        if not counts.examples:
-            raise InputError(
-                "No example came out: "
-                + (f"{counts.left_out} have no negatives." if counts.queries else "no query of the run is judged."),
-                expected="a run and qrels of the same topics, with more in the run than what is judged relevant",
-            )
+    write_examples(output, _records(mined, counts, wanted, texts))
     return counts
+
+
+def _records(
+    mined: Iterable[list["Draw"]], counts: Mined, wanted: int, texts: "Texts | None"
+) -> Iterator["ExampleRecord"]:
+    for draws in mined:
+        counts.queries += 1
+        for each in draws:
+            counts.false_negatives += each.dropped
+            counts.short += 0 < len(each.negatives) < wanted
+            if not each.negatives:
+                counts.left_out += 1
+                continue
+            record = _record(each, texts)
+            counts.unscored += record.scores is None
+            counts.examples += 1
+            counts.negatives += len(each.negatives)
+            yield record
+    if not counts.examples:
+        raise InputError(
+            "No example came out: "
+            + (f"{counts.left_out} have no negatives." if counts.queries else "no query of the run is judged."),
+            expected="a run and qrels of the same topics, with more in the run than what is judged relevant",
+        )
 
 
 def _record(found: "Draw", texts: "Texts | None") -> "ExampleRecord":

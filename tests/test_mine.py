@@ -165,7 +165,7 @@ class TestStage:
         assert sorted(turned, key=str) == sorted(first, key=str)
 
     def test_what_is_missing_is_counted(self, place: Path, caplog) -> None:
-        done, found = self.mine(place, "--depth", 2, "--skip", 0, "--negatives", 2)
+        _, found = self.mine(place, "--depth", 2, "--skip", 0, "--negatives", 2)
         assert [one["negative_ids"] for one in found if one["query_id"] == "q1"] == [["d0"]]
         assert "Examples with fewer than 2 negatives: 1 of 3" in caplog.text
         _, found = self.mine(place, "--depth", 2, "--skip", 1, "--negatives", 2)

@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from splade_anserini.errors import InputError
+from splade_anserini.training.cross_encoder import CrossEncoderTeacher
+from splade_anserini.training.opening import open_teacher
+from splade_anserini.training.splade_teacher import SpladeTeacher
 from splade_anserini.training.teacher_inputs import TeacherOptions
 from splade_anserini.training.teachers import DenseTeacher
-from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer
+from tests.tiny import SENTENCES, tiny_bert, tiny_checkpoint, tiny_distilbert, tiny_tokenizer, tiny_vocabulary
 
 PAIRS = [(query, document) for query in SENTENCES[:2] for document in SENTENCES]
 
@@ -33,6 +36,22 @@ def hidden(model: Any, text: str) -> torch.Tensor:
     with torch.no_grad():
         states: torch.Tensor = model(**inputs).last_hidden_state[0]
     return states
+
+
+def tiny_cross_encoder(outputs: int, *, seed: int = 0) -> Any:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tiny_vocabulary()),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        num_labels=outputs,
+        initializer_range=0.3,
+    )
+    return BertForSequenceClassification(config).eval()
 
 
 class TestDense:
@@ -109,3 +128,70 @@ class TestDense:
         for wrong in ({"max_length": 2}, {"batch_size": 0}, {"dense_scale": 0.0}):
             with pytest.raises(InputError, match="positive numbers"):
                 TeacherOptions(**wrong)
+
+
+class TestCross:
+    @pytest.mark.parametrize("outputs", [1, 2])
+    def test_the_score_is_the_logit_or_the_difference_of_two_whatever_stands_beside(
+        self, tmp_path: Path, outputs: int
+    ) -> None:
+        model = tiny_cross_encoder(outputs)
+        teacher = CrossEncoderTeacher.load(save(tmp_path, model), TeacherOptions(batch_size=3))
+        scores = teacher.score(PAIRS)
+        assert len(set(scores)) == len(PAIRS)
+        for (query, document), score in zip(PAIRS, scores, strict=True):
+            with torch.no_grad():
+                logits = model(**tiny_tokenizer()(query, document, return_tensors="pt")).logits[0]
+            expected = logits[0] if outputs == 1 else logits[1] - logits[0]
+            assert score == pytest.approx(float(expected), abs=1e-5)
+            assert teacher.score([(query, document)]) == [pytest.approx(score, abs=1e-5)]
+        assert teacher.score([]) == []
+
+    def test_of_a_pair_that_is_too_long_the_longer_text_is_cut(self, tmp_path: Path) -> None:
+        teacher = CrossEncoderTeacher.load(save(tmp_path, tiny_cross_encoder(1)), TeacherOptions(max_length=8))
+        cut, short = teacher.score([("cat", "dog bird fish horse tree river"), ("cat", "dog bird fish horse")])
+        assert cut == pytest.approx(short, abs=1e-6)
+
+    def test_three_outputs_are_no_score(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="has 3 outputs"):
+            CrossEncoderTeacher.load(save(tmp_path, tiny_cross_encoder(3)))
+
+    def test_a_model_without_a_classifier_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"is no cross-encoder: .*missing, (.|\n)*dense:"):
+            CrossEncoderTeacher.load(save(tmp_path, tiny_bert().bert))
+
+
+class TestOpening:
+    def test_the_architecture_tells_the_kinds_apart(self, tmp_path: Path) -> None:
+        cross = save(tmp_path / "cross", tiny_cross_encoder(1), modules=("Transformer",))
+        dense = save(tmp_path / "dense", tiny_bert().bert)
+        masked = save(tmp_path / "masked", tiny_bert(), modules=("Transformer", "Pooling"))
+        assert isinstance(open_teacher(cross), CrossEncoderTeacher)
+        assert isinstance(open_teacher(dense), DenseTeacher)
+        assert isinstance(open_teacher(masked), DenseTeacher)
+        assert open_teacher(dense).name == dense
+
+    def test_a_prefix_overrules_it(self, tmp_path: Path) -> None:
+        cross = save(tmp_path / "cross", tiny_cross_encoder(1))
+        assert isinstance(open_teacher(f"cross:{cross}"), CrossEncoderTeacher)
+        assert isinstance(open_teacher(f"dense:{cross}"), DenseTeacher)
+
+    def test_what_is_neither_must_be_said(self, tmp_path: Path) -> None:
+        masked = str(tiny_checkpoint(tmp_path / "masked"))
+        with pytest.raises(InputError, match=r"architecture is BertForMaskedLM(.|\n)*splade:"):
+            open_teacher(masked)
+        with pytest.raises(InputError, match="nothing is there"):
+            open_teacher(str(tmp_path / "nothing"))
+
+    def test_a_splade_scores_by_the_dot_product_of_its_vectors(self, tmp_path: Path) -> None:
+        from splade_anserini.encoding import open_encoder
+
+        name = str(tiny_checkpoint(tmp_path / "splade"))
+        teacher = open_teacher(f"splade:{name}")
+        assert isinstance(teacher, SpladeTeacher)
+        encoder = open_encoder(name)
+        for pair, score in zip(PAIRS, teacher.score(PAIRS), strict=True):
+            query, document = encoder.encode(list(pair))
+            expected = sum(query[token] * document[token] for token in query.keys() & document.keys())
+            assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
+            assert score > 0

@@ -1,10 +1,13 @@
 """Teachers' scores of examples: of every positive and negative, and the mean of several teachers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import batched
 
+import orjson
+
 from splade_anserini.errors import InputError
+from splade_anserini.formats._random_lines import Lines
 from splade_anserini.formats.examples import Examples
 from splade_anserini.formats.texts import Texts
 from splade_anserini.progress import Progress, silent
@@ -48,3 +51,44 @@ def checked(scores: list[float], name: str) -> list[float]:
             do="Check its weights, and try it without reduced precision.",
         )
     return scores
+
+
+class ScoreTable:
+    """What a teacher says of a whole file of examples, on disk, with mean and standard deviation over all scores."""
+
+    def __init__(self, name: str, rows: Iterable[Sequence[float]]) -> None:
+        self._count, self._sum, self._squares = 0, 0.0, 0.0
+        self._rows = Lines.spooled(name, self._added(rows))
+        self.mean = self._sum / max(1, self._count)
+        self.deviation = math.sqrt(max(0.0, self._squares / max(1, self._count) - self.mean**2))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> list[float]:
+        row: list[float] = orjson.loads(self._rows[number])
+        return row
+
+    def standardized(self, number: int) -> list[float]:
+        """Return an example's scores less the mean, in standard deviations; 0 when all scores are the same."""
+        return [(score - self.mean) / (self.deviation or 1.0) for score in self[number]]
+
+    def _added(self, rows: Iterable[Sequence[float]]) -> Iterator[bytes]:
+        for row in rows:
+            self._count += len(row)
+            self._sum += sum(row)
+            self._squares += sum(score * score for score in row)
+            yield orjson.dumps(row)
+
+
+def mean_scores(tables: Sequence[ScoreTable], number: int) -> tuple[float, ...]:
+    """Return an example's mean scores over teachers of different scales, in the units of the first.
+
+    Each teacher's scores are standardized over the file; their mean gets the first one's deviation and mean. A single
+    teacher's scores stay as they are.
+    """
+    first, *others = tables
+    if not others:
+        return tuple(first[number])
+    rows = zip(*(table.standardized(number) for table in tables), strict=True)
+    return tuple(sum(row) / len(tables) * first.deviation + first.mean for row in rows)
