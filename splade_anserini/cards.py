@@ -7,7 +7,7 @@ from pathlib import Path
 import pydantic
 
 from splade_anserini.errors import InputError
-from splade_anserini.manifests import Model, Pooling, QuerySide
+from splade_anserini.manifests import DEFAULT_SCALE, Model, Pooling, QuerySide
 from splade_anserini.resources import encoders_home, indexes_home
 
 type RecipeValue = str | int | float | bool
@@ -24,7 +24,7 @@ class EncoderCard(Model):
     pooling: Pooling = "max"
     query_side: QuerySide | None = None
     """None: its manifest's, else `splade`."""
-    scale: float = pydantic.Field(default=100.0, gt=0)
+    scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
     max_length: int = pydantic.Field(default=256, gt=2)
     query_max_length: int = pydantic.Field(default=256, gt=2)
     recipe: dict[str, RecipeValue] = pydantic.Field(default_factory=dict)

@@ -49,14 +49,14 @@ def command(
     ] = "splade-mini",
     batch_size: Annotated[int, typer.Option(help="The most texts in a batch.")] = 64,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a text that are read. [default: the card's, or 256]")
+        int | None, typer.Option(help="Tokens of a text that are read. [default: the encoder's, or 256]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16; int8 where exported so.")] = "auto",
-    pooling: Annotated[str | None, typer.Option(help="max, sum or norm. [default: the card's, or max]")] = None,
+    pooling: Annotated[str | None, typer.Option(help="max, sum or norm. [default: the encoder's, or max]")] = None,
     scale: Annotated[
         str | None,
-        typer.Option(help="impact = round(weight × scale); 256/5 is SPLADE++'s. [default: the card's, or 100]"),
+        typer.Option(help="impact = round(weight × scale); 256/5 is SPLADE++'s. [default: the encoder's, or 100]"),
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="Keep the k greatest weights of a document. [default: all]")] = None,
     contents: Annotated[bool, typer.Option(help="Keep the text beside the vector.")] = True,

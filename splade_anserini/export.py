@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def export(checkpoint: "Checkpoint", output: Path, options: "ExportOptions", texts: Sequence[str]) -> "EncoderManifest":
     """Write `model.onnx`, `tokenizer.json` and the manifest into `output`, once the graph agrees with torch on `texts`.
 
-    Raises `IntegrityError` when it does not, to the bound of its precision; then nothing is written.
+    What the checkpoint has for its queries, weights or a model of their own, goes along. Raises `IntegrityError` when a
+    graph does not agree, to the bound of its precision; then nothing is written.
     """
     from splade_anserini.files import whole_directory
     from splade_anserini.modeling.exporting import write_encoder
@@ -31,13 +32,21 @@ def command(
         str, typer.Option(help="Hugging Face id or directory of a model with a masked-language-model head.")
     ],
     output: Annotated[Path, typer.Option(help="Directory of the new encoder.")],
-    pooling: Annotated[str, typer.Option(help="max (SPLADE v2), sum (v1) or norm (between them).")] = "max",
+    pooling: Annotated[
+        str | None,
+        typer.Option(help="max (SPLADE v2), sum (v1) or norm (between them). [default: the checkpoint's, or max]"),
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32, or int8: a quarter of the size, and twice as fast.")] = "fp32",
     anserini: Annotated[
         bool, typer.Option("--anserini", help="Write model.anserini.onnx too, as Anserini's Java encoder wants it.")
     ] = False,
     max_length: Annotated[int | None, typer.Option(help="The longest input, in tokens. [default: the model's]")] = None,
-    scale: Annotated[str, typer.Option(help="impact = round(weight × scale), as the encoder will be used.")] = "100",
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="impact = round(weight × scale), as the encoder will be used. [default: the checkpoint's, or 100]"
+        ),
+    ] = None,
     bound: Annotated[
         float | None, typer.Option(help="Greatest difference from torch. [default: 1e-4; int8: 0.25, in the mean]")
     ] = None,
@@ -67,7 +76,7 @@ def command(
         precision=precision,  # type: ignore[arg-type]
         anserini=anserini,
         max_length=max_length,
-        scale=parse_scale(scale),
+        scale=None if scale is None else parse_scale(scale),
         bound=bound,
     )
     documents = sample(open_corpus(str(cranfield()) if texts is None else texts), 24)

@@ -15,6 +15,9 @@ MANIFEST = "splade.manifest"
 type Pooling = Literal["max", "sum", "norm"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling.__value__)
 
+DEFAULT_SCALE = 100.0
+"""impact = round(weight × scale): the scale of the paper's reference."""
+
 type QuerySide = Literal["splade", "doc", "idf", "separate"]
 """What encodes queries: the documents' model; nothing, for a query is its own tokens, each with weight 1 (SPLADE v2,
 section 3.2) or with one that is known for it; or a model of their own."""
@@ -151,7 +154,7 @@ class CheckpointManifest(Model):
     max_length: int = pydantic.Field(gt=2)
     """Tokens of a document that were read in training."""
     query_max_length: int = pydantic.Field(gt=2)
-    scale: float = pydantic.Field(default=100.0, gt=0)
+    scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
     steps: int
     recipe: dict[str, pydantic.JsonValue]
     """The training table of its card, as it ran."""
@@ -170,7 +173,7 @@ class EncoderManifest(Model):
     default_max_length: int | None = None
     """Tokens of a document that are read unless options or a card say otherwise. None: 256."""
     default_query_max_length: int | None = None
-    scale: float = 100.0
+    scale: float = DEFAULT_SCALE
     query_side: QuerySide = "splade"
     query_weights: str | None = None
     """SHA-256 of query_weights.json, for the query side `idf`."""

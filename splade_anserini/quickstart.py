@@ -62,17 +62,17 @@ class Outcome:
 
 def quickstart(home: Path, encoder: str = "splade-mini") -> Outcome:
     """Encode, index, search and evaluate Cranfield in `home`; a second call encodes nothing again."""
-    from splade_anserini.encoding import default_scale, open_encoder
+    from splade_anserini.encoding import default_scale, open_encoder, open_query_encoder
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.formats.topics import read_topics
     from splade_anserini.resources import cranfield
 
     places = Places(home)
     corpus, queries = open_corpus(str(cranfield())), read_topics(str(cranfield()))
-    opened, scale = open_encoder(encoder), default_scale(encoder)
-    _encode(corpus, opened, scale, places)
+    scale = default_scale(encoder)
+    _encode(corpus, open_encoder(encoder), scale, places)
     _index(corpus, places)
-    vectors = _search(queries, opened, scale, places)
+    vectors = _search(queries, open_query_encoder(encoder), scale, places)
     with _step("evaluate both runs"):
         scores = {name: _measured(places.run(name)) for name in ("splade", "bm25")}
     query = next(query for query in queries if query.id == TOPIC)

@@ -52,7 +52,7 @@ def command(
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a query that are read. [default: the card's, or 256]")
+        int | None, typer.Option(help="Tokens of a query that are read. [default: the encoder's, or 256]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
     scale: Annotated[

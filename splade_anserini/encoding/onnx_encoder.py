@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from tokenizers import Tokenizer
 
 from splade_anserini.encoding.batches import Batch
 from splade_anserini.encoding.entries import NONE, active
+from splade_anserini.encoding.exported import check_file, exported_manifest, exported_tokenizer
 from splade_anserini.encoding.options import LONGEST, EncoderOptions
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.errors import InputError
-from splade_anserini.fingerprints import fingerprint_of_file
 from splade_anserini.machine import cores
-from splade_anserini.manifests import EncoderManifest, read_manifest
 from splade_anserini.modeling.vocabulary import vocabulary
 
 TOKENS = 512
@@ -37,13 +35,14 @@ class OnnxEncoder(TokenizedEncoder):
 
     def __init__(self, directory: Path, options: EncoderOptions | None = None, *, name: str | None = None) -> None:
         options = options or EncoderOptions()
-        manifest = _manifest(directory)
+        manifest = exported_manifest(directory)
+        check_file(directory / "model.onnx", manifest.identity.weights)
         identity = manifest.identity
+        tokenizer = exported_tokenizer(directory, identity.tokenizer)
         threads = options.threads or cores()
         self._side_by_side, each = (1, threads) if options.soonest else (threads, 1)
         self._session = _session(directory / "model.onnx", options.device, each)
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
-        tokenizer = _tokenizer(directory / "tokenizer.json")
         size = self._session.get_outputs()[0].shape[-1]
         super().__init__(
             identity.model_copy(update={"name": name or str(directory)}),
@@ -77,31 +76,6 @@ class OnnxEncoder(TokenizedEncoder):
         feed = {"input_ids": batch.ids, "attention_mask": batch.mask, "token_type_ids": np.zeros_like(batch.ids)}
         (weights,) = self._session.run(["weights"], {name: feed[name] for name in self._inputs})
         return active(np.asarray(weights, dtype=np.float32))
-
-
-def _manifest(directory: Path) -> EncoderManifest:
-    manifest = read_manifest(directory, EncoderManifest)
-    if manifest is None:
-        raise InputError(
-            f"{directory} holds a model.onnx but no manifest.", expected="a directory that splade-anserini export wrote"
-        )
-    for name, fingerprint in [
-        ("model.onnx", manifest.identity.weights),
-        ("tokenizer.json", manifest.identity.tokenizer),
-    ]:
-        path = directory / name
-        if not path.is_file() or fingerprint_of_file(path) != fingerprint:
-            raise InputError(
-                f"{path} is missing or not the file that the manifest describes.", do="Export the encoder again."
-            )
-    return manifest
-
-
-def _tokenizer(path: Path) -> Tokenizer:
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise InputError(f"{path} is no tokenizer: {error}.", do="Export the encoder again.") from error
 
 
 def _session(path: Path, device: str, threads: int) -> Any:

@@ -6,10 +6,9 @@ from pathlib import Path
 from splade_anserini.cards import EncoderSource, find_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
+from splade_anserini.encoding.usage import Usage, usage_of
 from splade_anserini.errors import InputError
-from splade_anserini.manifests import EncoderManifest, read_manifest
-
-DEFAULT_SCALE = 100.0
+from splade_anserini.manifests import QUERY_MODEL
 
 
 def open_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
@@ -18,28 +17,51 @@ def open_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
     Raises `InputError` when there is no such encoder, or it cannot run as asked.
     """
     source = find_encoder(name)
-    options = options or EncoderOptions()
-    if options.max_length is None and source.card:
-        options = replace(options, max_length=source.card.max_length)
-    return _open_onnx(source, options) if source.is_onnx else _open_torch(source, options)
+    usage = usage_of(source)
+    return _open(source, _completed(options, usage, usage.max_length))
 
 
 def open_query_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
-    """Open an encoder for queries: the same, but for the length that a card names for them."""
-    options = options or EncoderOptions()
-    card = find_encoder(name).card
-    if card and options.max_length is None:
-        options = replace(options, max_length=card.query_max_length)
-    return open_encoder(name, options)
+    """Open what encodes the queries of an encoder: the same model, its tokenizer alone, or a model of their own.
+
+    Queries have a length of their own. Raises `InputError` as `open_encoder` does.
+    """
+    source = find_encoder(name)
+    usage = usage_of(source)
+    if usage.query_side in {"doc", "idf"}:
+        from splade_anserini.encoding.bag import open_bag
+
+        options = _completed(options, usage, usage.query_max_length)
+        return open_bag(source, options, weighted=usage.query_side == "idf")
+    if usage.query_side == "separate":
+        source = _model_of_queries(source)
+        usage = replace(usage, pooling=usage_of(source, usage).pooling)
+    return _open(source, _completed(options, usage, usage.query_max_length))
 
 
 def default_scale(name: str) -> float:
     """Return the scale that an encoder's card or manifest names, else 100."""
-    source = find_encoder(name)
-    if source.card:
-        return source.card.scale
-    manifest = read_manifest(Path(source.location), EncoderManifest) if source.is_onnx else None
-    return manifest.scale if manifest else DEFAULT_SCALE
+    return usage_of(find_encoder(name)).scale
+
+
+def _completed(options: EncoderOptions | None, usage: Usage, max_length: int) -> EncoderOptions:
+    options = options or EncoderOptions()
+    return replace(options, max_length=options.max_length or max_length, pooling=options.pooling or usage.pooling)
+
+
+def _model_of_queries(source: EncoderSource) -> EncoderSource:
+    directory = Path(source.location) / QUERY_MODEL
+    found = EncoderSource(name=source.name, location=str(directory))
+    if not found.is_onnx and not (directory / "config.json").is_file():
+        raise InputError(
+            f"The queries of {source.name} have a model of their own, but there is none at {directory}.",
+            expected="a directory with model.onnx (as export writes it) or config.json (a Hugging Face checkpoint)",
+        )
+    return found
+
+
+def _open(source: EncoderSource, options: EncoderOptions) -> Encoder:
+    return _open_onnx(source, options) if source.is_onnx else _open_torch(source, options)
 
 
 def _open_onnx(source: EncoderSource, options: EncoderOptions) -> Encoder:
@@ -68,6 +90,4 @@ def _open_torch(source: EncoderSource, options: EncoderOptions) -> Encoder:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.pooling is None and source.card:
-        options = replace(options, pooling=source.card.pooling)
     return TorchEncoder(load_checkpoint(source.location), options, name=source.name)

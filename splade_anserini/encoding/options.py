@@ -13,7 +13,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """How to run an encoder. What is None comes from the encoder's card, else 256 tokens and max pooling."""
+    """How to run an encoder. What is None comes from its card or manifest, else 256 tokens and max pooling."""
 
     max_length: int | None = None
     pooling: Pooling | None = None

@@ -88,6 +88,18 @@ def load_tokenizer(name_or_dir: str) -> Any:
     return tokenizer
 
 
+def vocabulary_size(name_or_dir: str) -> int:
+    """Return the rows of a checkpoint's output layer, without loading the model. Raises `InputError` if it has none."""
+    from transformers import AutoConfig
+
+    require_model(name_or_dir)
+    with quiet():
+        try:
+            return int(AutoConfig.from_pretrained(name_or_dir).vocab_size)
+        except Exception as error:  # as above
+            raise unreadable(name_or_dir, "configuration", error) from error
+
+
 def require_model(name: str) -> None:
     """Raise `InputError` when `name` is a path, and no model can be there."""
     path = Path(name)

@@ -9,9 +9,21 @@ import numpy as np
 
 from splade_anserini.errors import InputError, IntegrityError
 from splade_anserini.fingerprints import fingerprint_of_file
-from splade_anserini.manifests import POOLINGS, EncoderIdentity, EncoderManifest, ParityReport, Pooling, write_manifest
+from splade_anserini.manifests import (
+    DEFAULT_SCALE,
+    POOLINGS,
+    QUERY_MODEL,
+    CheckpointManifest,
+    EncoderIdentity,
+    EncoderManifest,
+    ParityReport,
+    Pooling,
+    read_manifest,
+    write_manifest,
+)
 from splade_anserini.modeling.anserini_graph import for_anserini
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.exported_queries import copy_query_weights, load_query_checkpoint
 from splade_anserini.modeling.identity import vocabulary_fingerprint
 from splade_anserini.modeling.onnx_graph import OPSET, require_exporter, save_graph, splade_graph
 from splade_anserini.modeling.parity import (
@@ -35,17 +47,20 @@ BOUNDS: dict[str, float] = {"fp32": 1e-4, "int8": 0.25}
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """How to export. Raises `InputError` for what cannot be."""
+    """How to export. What is None comes from the checkpoint's manifest, else max pooling, 100, the model's length.
 
-    pooling: Pooling = "max"
+    Raises `InputError` for what cannot be.
+    """
+
+    pooling: Pooling | None = None
     precision: Precision = "fp32"
     anserini: bool = False
     max_length: int | None = None
-    scale: float = 100.0
+    scale: float | None = None
     bound: float | None = None
 
     def __post_init__(self) -> None:
-        if self.pooling not in POOLINGS:
+        if self.pooling is not None and self.pooling not in POOLINGS:
             raise InputError(f"There is no pooling {self.pooling!r}.", expected=f"one of {', '.join(POOLINGS)}")
         if self.precision not in BOUNDS:
             raise InputError(
@@ -53,19 +68,70 @@ class ExportOptions:
                 expected="fp32 or int8",
                 do="For bf16 and fp16, run the checkpoint itself, with torch.",
             )
-        if self.scale <= 0:
+        if self.scale is not None and self.scale <= 0:
             raise InputError(f"The scale is {self.scale:g}.", expected="a number above 0")
 
 
 def write_encoder(
     checkpoint: Checkpoint, directory: Path, name: str, options: ExportOptions, texts: Sequence[str]
 ) -> EncoderManifest:
-    """Fill `directory`; return the manifest. Raises `IntegrityError` when the graph strays from torch on `texts`."""
+    """Fill `directory`, for documents and queries; return the manifest.
+
+    Raises `IntegrityError` when a graph strays from torch on `texts`.
+    """
     require_exporter()
-    max_length = _max_length(checkpoint, options)
     if not texts:
         raise InputError("There is no text to compare the export with torch on.", expected="some real texts")
-    splade = Splade.of(checkpoint, options.pooling)
+    trained = read_manifest(Path(checkpoint.name), CheckpointManifest)
+    query_side = trained.query_side if trained else "splade"
+    query_weights = copy_query_weights(checkpoint, directory) if query_side == "idf" else None
+    if query_side == "separate":
+        queries, place = load_query_checkpoint(checkpoint), directory / QUERY_MODEL
+        place.mkdir()
+        trained_queries = read_manifest(Path(queries.name), CheckpointManifest) or trained
+        write_manifest(place, _write_model(queries, place, f"{name}/{QUERY_MODEL}", options, texts, trained_queries))
+    manifest = _write_model(checkpoint, directory, name, options, texts, trained).model_copy(
+        update={"query_side": query_side, "query_weights": query_weights}
+    )
+    write_manifest(directory, manifest)
+    return manifest
+
+
+def _write_model(
+    checkpoint: Checkpoint,
+    directory: Path,
+    name: str,
+    options: ExportOptions,
+    texts: Sequence[str],
+    trained: CheckpointManifest | None,
+) -> EncoderManifest:
+    """Write graphs and tokenizer; return a manifest of them, which takes from `trained` what the options leave open."""
+    max_length = _max_length(checkpoint, options)
+    splade = Splade.of(checkpoint, options.pooling or (trained.pooling if trained else "max"))
+    scale = options.scale or (trained.scale if trained else DEFAULT_SCALE)
+    _write_graphs(splade, checkpoint, directory, options)
+    (directory / "tokenizer.json").write_bytes(serialized(checkpoint.tokenizer))
+    tokens = Texts.of(texts, plain_tokenizer(checkpoint.tokenizer), max_length)
+    return EncoderManifest(
+        identity=EncoderIdentity(
+            name=name,
+            weights=fingerprint_of_file(directory / "model.onnx"),
+            tokenizer=fingerprint_of_file(directory / "tokenizer.json"),
+            vocabulary=vocabulary_fingerprint(checkpoint),
+            pooling=splade.pooling,
+            precision=options.precision,
+        ),
+        source=checkpoint.name,
+        max_length=max_length,
+        default_max_length=trained.max_length if trained else None,
+        default_query_max_length=trained.query_max_length if trained else None,
+        scale=scale,
+        opset=OPSET,
+        parity=_checked(splade, directory, options, scale, tokens),
+    )
+
+
+def _write_graphs(splade: Splade, checkpoint: Checkpoint, directory: Path, options: ExportOptions) -> None:
     graph = splade_graph(splade, token_types=checkpoint.takes_token_types)
     pool_early(graph)
     if options.precision == "int8":
@@ -74,25 +140,6 @@ def write_encoder(
     if options.anserini:
         for_anserini(graph)
         save_graph(graph, directory / "model.anserini.onnx")
-    (directory / "tokenizer.json").write_bytes(serialized(checkpoint.tokenizer))
-    tokens = Texts.of(texts, plain_tokenizer(checkpoint.tokenizer), max_length)
-    manifest = EncoderManifest(
-        identity=EncoderIdentity(
-            name=name,
-            weights=fingerprint_of_file(directory / "model.onnx"),
-            tokenizer=fingerprint_of_file(directory / "tokenizer.json"),
-            vocabulary=vocabulary_fingerprint(checkpoint),
-            pooling=options.pooling,
-            precision=options.precision,
-        ),
-        source=checkpoint.name,
-        max_length=max_length,
-        scale=options.scale,
-        opset=OPSET,
-        parity=_checked(splade, directory, options, tokens),
-    )
-    write_manifest(directory, manifest)
-    return manifest
 
 
 def _max_length(checkpoint: Checkpoint, options: ExportOptions) -> int:
@@ -102,7 +149,7 @@ def _max_length(checkpoint: Checkpoint, options: ExportOptions) -> int:
     return options.max_length or longest
 
 
-def _checked(splade: Splade, directory: Path, options: ExportOptions, tokens: Texts) -> ParityReport:
+def _checked(splade: Splade, directory: Path, options: ExportOptions, scale: float, tokens: Texts) -> ParityReport:
     """Compare torch, one text at a time, with the graph: one at a time, in padded batches, and Anserini's."""
     expected = weights_of_torch(splade, tokens)
     path = directory / "model.onnx"
@@ -114,7 +161,7 @@ def _checked(splade: Splade, directory: Path, options: ExportOptions, tokens: Te
         found.append(weights_of_anserini_graph(directory / "model.anserini.onnx", tokens, expected.shape[1]))
     bound = BOUNDS[options.precision] if options.bound is None else options.bound
     report = compare(
-        np.concatenate([expected] * len(found)), np.concatenate(found), scale=options.scale, bound=bound
+        np.concatenate([expected] * len(found)), np.concatenate(found), scale=scale, bound=bound
     ).model_copy(update={"texts": len(expected)})
     strayed = report.max_difference if options.precision == "fp32" else report.mean_difference
     if not strayed <= bound:

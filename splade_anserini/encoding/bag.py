@@ -1,0 +1,105 @@
+"""Queries as bags of their own tokens: what encodes them where the documents' model does not."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from splade_anserini.cards import EncoderSource
+from splade_anserini.encoding.batches import Batch
+from splade_anserini.encoding.exported import check_file, exported_manifest, exported_tokenizer
+from splade_anserini.encoding.options import LONGEST, EncoderOptions
+from splade_anserini.encoding.protocol import Entries
+from splade_anserini.encoding.tokenized import TokenizedEncoder
+from splade_anserini.fingerprints import fingerprint_of_bytes, fingerprint_of_file
+from splade_anserini.formats.query_weights import read_query_weights
+from splade_anserini.manifests import QUERY_WEIGHTS, EncoderIdentity
+from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
+
+ALL_ONE = fingerprint_of_bytes(b"every token of the query weighs 1")
+"""Stands for the weights of a bag without weights."""
+
+
+class BagEncoder(TokenizedEncoder):
+    """A query is its own tokens, each once, with weight 1 (SPLADE v2, section 3.2) or with one of its own.
+
+    No model runs. `weights` is token → weight; without an entry there, and if special or unknown, a token weighs 0.
+    """
+
+    def __init__(
+        self,
+        identity: EncoderIdentity,
+        tokenizer: Tokenizer,
+        vocabulary: Sequence[str],
+        weights: Mapping[str, float] | None = None,
+        options: EncoderOptions | None = None,
+    ) -> None:
+        options = options or EncoderOptions()
+        super().__init__(
+            identity,
+            tokenizer,
+            vocabulary,
+            max_length=options.max_length or LONGEST,
+            batch_size=options.batch_size,
+        )
+        known = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]
+        self._weights: npt.NDArray[np.float32] = np.array(known, dtype=np.float32)
+        self._weights[_nameless(tokenizer)] = 0.0
+
+    def _entries(self, batch: Batch) -> list[Entries]:
+        present = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
+        active = (ids[self._weights[ids] > 0] for ids in present)
+        return [Entries(ids, self._weights[ids]) for ids in active]
+
+
+def _nameless(tokenizer: Tokenizer) -> list[int]:
+    """Return the ids that name no word: special tokens, and the one that stands for unknown words."""
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
+    return sorted(special if unknown is None else {*special, unknown})
+
+
+def open_bag(source: EncoderSource, options: EncoderOptions, *, weighted: bool) -> BagEncoder:
+    """Open the tokenizer of an encoder as an encoder of queries; `weighted`, with the query weights beside it.
+
+    An exported encoder needs no torch for it, a checkpoint the tokenizer that transformers makes of its files.
+    Raises `InputError` when something is missing, or not what the manifest describes.
+    """
+    identity, tokenizer, tokens = (_of_export if source.is_onnx else _of_checkpoint)(source)
+    weights = None
+    if weighted:
+        directory = Path(source.location)
+        weights = read_query_weights(directory, tokenizer.get_vocab())
+        identity = identity.model_copy(update={"weights": fingerprint_of_file(directory / QUERY_WEIGHTS)})
+    return BagEncoder(identity, tokenizer, tokens, weights, options)
+
+
+def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
+    directory = Path(source.location)
+    manifest = exported_manifest(directory)
+    if manifest.query_weights:
+        check_file(directory / QUERY_WEIGHTS, manifest.query_weights)
+    tokenizer = exported_tokenizer(directory, manifest.identity.tokenizer)
+    # The model may have more entries than the tokenizer has tokens; no query can name these.
+    tokens = vocabulary(tokenizer, max(tokenizer.get_vocab().values()) + 1)
+    return _identity(source.name, manifest.identity.tokenizer, manifest.identity.vocabulary), tokenizer, tokens
+
+
+def _of_checkpoint(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
+    from splade_anserini.fingerprints import fingerprint_of_vocabulary
+    from splade_anserini.modeling.checkpoint import load_tokenizer, vocabulary_size
+    from splade_anserini.modeling.identity import tokenizer_fingerprint
+
+    tokenizer = load_tokenizer(source.location)
+    tokens = vocabulary(tokenizer, vocabulary_size(source.location))
+    identity = _identity(source.name, tokenizer_fingerprint(tokenizer), fingerprint_of_vocabulary(tokens))
+    return identity, plain_tokenizer(tokenizer), tokens
+
+
+def _identity(name: str, tokenizer: str, vocabulary: str) -> EncoderIdentity:
+    # A repeated token counts once: that is the maximum.
+    return EncoderIdentity(
+        name=name, weights=ALL_ONE, tokenizer=tokenizer, vocabulary=vocabulary, pooling="max", precision="fp32"
+    )
