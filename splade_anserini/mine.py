@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from splade_anserini.formats.texts import Texts
     from splade_anserini.training.mining import Draw, MiningOptions, PairScores
 
-WINDOW = 64
+WINDOW = 256
 """Queries whose candidates are scored together."""
 
 _log = logging.getLogger(__name__)

@@ -195,3 +195,11 @@ class TestOpening:
             expected = sum(query[token] * document[token] for token in query.keys() & document.keys())
             assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
             assert score > 0
+
+
+@pytest.mark.parametrize("kind", ["cross", "dense"])
+def test_bfloat16_moves_scores_a_little(tmp_path: Path, kind: str) -> None:
+    name = save(tmp_path, tiny_cross_encoder(1) if kind == "cross" else tiny_bert().bert)
+    exact, short = (open_teacher(name, TeacherOptions(bf16=bf16)).score(PAIRS) for bf16 in (False, True))
+    assert short != exact
+    assert short == pytest.approx(exact, rel=0.05, abs=0.2)

@@ -1,7 +1,8 @@
 """Texts that are looked up by id and stay on disk: a corpus's documents, a file's queries."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -97,24 +98,29 @@ class SpooledTexts:
         unsorted = np.array(hashes, dtype=np.uint64)
         self._numbers = np.argsort(unsorted, kind="stable")
         self._hashes = unsorted[self._numbers]
+        # Single numbers are found in it without making numpy's scalars.
+        self._sorted: Sequence[int] = memoryview(self._hashes)
         self._refuse_duplicates()
 
     def missing(self, id_: str) -> str:
         """Say so when no id has this one's hash."""
-        start, end = self._range(id_)
-        return "" if start < end else f"the {self._what} {id_!r} is not in {self._source}"
+        known = any(True for _ in self._places(id_))
+        return "" if known else f"the {self._what} {id_!r} is not in {self._source}"
 
     def __getitem__(self, id_: str) -> str:
-        for at in range(*self._range(id_)):
+        for at in self._places(id_):
             found, text = self._read(at)
             if found == id_:
                 return text
         raise InputError(f"The {self._what} {id_!r} is not in {self._source}.", do="Correct the id, or add the text.")
 
-    def _range(self, id_: str) -> tuple[int, int]:
-        """Return where the ids of this hash stand: one or none, but for collisions."""
-        hash_ = np.uint64(_hash(id_))
-        return int(self._hashes.searchsorted(hash_)), int(self._hashes.searchsorted(hash_, "right"))
+    def _places(self, id_: str) -> Iterator[int]:
+        """Yield where the ids of this hash stand: one or none, but for collisions."""
+        hash_ = _hash(id_)
+        at = bisect_left(self._sorted, hash_)
+        while at < len(self._sorted) and self._sorted[at] == hash_:
+            yield at
+            at += 1
 
     def _read(self, at: int) -> tuple[str, str]:
         id_, text = orjson.loads(self._lines[int(self._numbers[at])])
