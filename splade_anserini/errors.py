@@ -6,6 +6,7 @@
     │   └── MismatchError     two things that do not belong together: settings, vocabularies, scales
     ├── OutputError           what was made cannot be written: full disk, no permission, in use
     ├── IntegrityError        what came out is not what went in: documents or postings are missing
+    ├── TrainingError         a training run that is lost: vectors dead or full, a loss that is no number
     ├── JavaError             no Java, one that is too old, or one that ran out of memory
     └── DependencyError       an optional part is not installed
 
@@ -56,6 +57,10 @@ class OutputError(SpladeAnseriniError):
 
 class IntegrityError(SpladeAnseriniError):
     """Raised when what came out is not what went in."""
+
+
+class TrainingError(SpladeAnseriniError):
+    """Raised when training cannot come to anything, so that hours are not spent on it."""
 
 
 class JavaError(SpladeAnseriniError):

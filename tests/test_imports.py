@@ -24,6 +24,7 @@ FLOOR = [
     "progress",
     "_version",
     "ahead",
+    "recipes",
 ]
 TIERS = dict.fromkeys(FLOOR, 0) | {"formats": 1, "modeling": 2, "encoding": 3, "lucene": 3, "training": 4}
 STAGE_TIER = 5

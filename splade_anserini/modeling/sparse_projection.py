@@ -1,0 +1,122 @@
+"""The output layer and the pooling in one, for training: the logits of all tokens at once are never there.
+
+A piece of the vocabulary is projected at a time. With max pooling a weight depends on one token: forward keeps the
+entries that are active and the rows of their tokens, and backward touches these alone. With other poolings each piece
+is projected again in backward.
+
+Shapes: hidden states [batch, length, width], mask [batch, length] with 0 at padding, table [vocabulary, width], bias
+[vocabulary], weights [batch, vocabulary].
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from splade_anserini.manifests import Pooling
+from splade_anserini.modeling.pooling import pool
+from splade_anserini.modeling.projection import filled
+
+PIECE = 1024
+"""Entries of the vocabulary that are projected at a time: of a few thousand tokens, their logits stay in cache."""
+
+
+def sparse_projection(
+    hidden: torch.Tensor, mask: torch.Tensor, layer: torch.nn.Linear, pooling: Pooling, dtype: torch.dtype
+) -> torch.Tensor:
+    """Return float32 (of float64 hidden states, float64) weights of the logits `layer(hidden)`, pooled over the text.
+
+    Products are computed in `dtype`; the weights of active entries, and gradients, in the precision of `hidden`. Every
+    text must have a token that is none of padding.
+    """
+    bias = torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias
+    with torch.autocast(hidden.device.type, enabled=False):
+        if pooling == "max":
+            weights: torch.Tensor = _MaxPooled.apply(filled(hidden, mask), layer.weight, bias, dtype)
+            return weights
+        pieces = zip(torch.split(layer.weight, PIECE), torch.split(bias, PIECE), strict=True)
+        return torch.cat(
+            [checkpoint(_pooled, hidden, mask, rows, added, pooling, use_reentrant=False) for rows, added in pieces],
+            dim=1,
+        )
+
+
+def _pooled(
+    hidden: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor, pooling: Pooling
+) -> torch.Tensor:
+    return pool(hidden @ rows.T + bias, mask, pooling)
+
+
+class _Active(NamedTuple):
+    """The active entries of a batch: for each its text, its entry, and the row of the token that it comes from."""
+
+    texts: torch.Tensor
+    entries: torch.Tensor
+    rows: torch.Tensor
+
+
+class _MaxPooled(torch.autograd.Function):
+    """w_j = log(1 + ReLU(max_i h_i · E_j + b_j)) (SPLADE v2, section 3.1), with a sparse gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype
+    ) -> torch.Tensor:
+        active = _active(hidden, table, bias, dtype)
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        logits = torch.cat(
+            [
+                torch.linalg.vecdot(rows[some_rows], table[some_entries])
+                for some_rows, some_entries in zip(
+                    torch.split(active.rows, _MANY), torch.split(active.entries, _MANY), strict=True
+                )
+            ]
+        )
+        # In a low precision a logit may have been above 0 and not be so in truth.
+        logits = (logits + bias[active.entries]).relu()
+        ctx.save_for_backward(hidden, table, logits, *active)
+        weights = hidden.new_zeros(len(hidden), len(table))
+        weights[active.texts, active.entries] = logits.log1p()
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden, table, logits, texts, entries, rows = ctx.saved_tensors
+        # d log(1 + x) / dx, and 0 where the entry is not active after all.
+        slopes = torch.where(logits > 0, gradients[0][texts, entries] / (1 + logits), 0.0)
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        of_hidden = _weighted_sums(table, entries, slopes, rows, len(flat)).view_as(hidden)
+        of_table = _weighted_sums(flat, rows, slopes, entries, len(table))
+        of_bias = torch.zeros_like(table[:, 0]).index_add_(0, entries, slopes)
+        return of_hidden, of_table, of_bias, None
+
+
+_MANY = 16384
+"""Active entries whose vectors are gathered at a time."""
+
+
+def _active(hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype) -> _Active:
+    batch, length, width = hidden.shape
+    tokens = hidden.to(dtype).reshape(-1, width)
+    along = torch.arange(length, device=hidden.device)
+    found: list[_Active] = []
+    for start in range(0, len(table), PIECE):
+        products = (tokens @ table[start : start + PIECE].to(dtype).T).view(batch, length, -1)
+        maxima = products.amax(dim=1).to(bias.dtype) + bias[start : start + PIECE]
+        texts, entries = (maxima > 0).nonzero(as_tuple=True)
+        # Only of active entries is it asked which token they come from; `take` reads a column many times as fast as [].
+        columns = texts * products[0].numel() + entries
+        places = products.take(columns.unsqueeze(1) + along * products.shape[2]).argmax(dim=1)
+        found.append(_Active(texts, entries + start, texts * length + places))
+    return _Active(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _weighted_sums(
+    vectors: torch.Tensor, sources: torch.Tensor, factors: torch.Tensor, targets: torch.Tensor, size: int
+) -> torch.Tensor:
+    """Return Σ factor · vectors[source] for each target, [size, width]; no product of a vector alone is stored."""
+    order = targets.argsort()
+    offsets = torch.searchsorted(targets[order], torch.arange(size, device=targets.device))
+    return torch.nn.functional.embedding_bag(
+        sources[order], vectors, offsets, mode="sum", per_sample_weights=factors[order]
+    )

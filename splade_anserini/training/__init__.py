@@ -1,0 +1,1 @@
+"""Training: data, teachers, the loop. What is learned from, and how."""

@@ -1,0 +1,56 @@
+"""A teacher beside the student: the scores of every query of a batch with every document of it."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+
+from splade_anserini.recipes import Teacher
+from splade_anserini.training.batch import Batch
+from splade_anserini.training.lexical import Lexicon
+from splade_anserini.training.teachers import DenseTeacher
+from splade_anserini.training.together import gathered
+
+KEPT = 100_000
+"""Embeddings that are kept, the last used: texts come again in the next epoch."""
+
+
+class Embeddings:
+    """Embeddings of texts by a sentence encoder, each text computed once as long as it is kept."""
+
+    def __init__(self, teacher: DenseTeacher, max_length: int, *, bf16: bool = False, kept: int = KEPT) -> None:
+        self._teacher = teacher
+        self._max_length = max_length
+        self._bf16 = bf16
+        self._kept = kept
+        self._known: OrderedDict[str, torch.Tensor] = OrderedDict()
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return embeddings [texts, width], float32, of length 1."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            for text, embedding in zip(new, self._teacher.embed(new, self._max_length, bf16=self._bf16), strict=True):
+                self._known[text] = embedding.half()
+        for text in texts:
+            self._known.move_to_end(text)
+        result = torch.stack([self._known[text] for text in texts]).float()
+        while len(self._known) > self._kept:
+            self._known.popitem(last=False)
+        return result
+
+
+class Instruction:
+    """The scores of a recipe's teacher for all queries and documents of all devices' batches."""
+
+    def __init__(self, teacher: Teacher, embeddings: Embeddings, lexicon: Lexicon) -> None:
+        self._teacher = teacher
+        self._embeddings = embeddings
+        self._lexicon = lexicon
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Return scores [queries, documents]."""
+        queries, documents = (gathered(self._embeddings(texts)) for texts in (batch.query_texts, batch.document_texts))
+        scores = self._teacher.cosine * (queries @ documents.T)
+        if self._teacher.bm25:
+            scores += self._teacher.bm25 * self._lexicon.bm25(batch.queries, batch.documents)
+        return scores
