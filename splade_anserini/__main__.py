@@ -14,6 +14,7 @@ STAGES = {
     "evaluate": "run and qrels → measures",
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
+    "train": "a card and training examples → a SPLADE checkpoint",
     "mine": "run and qrels → training examples with hard negatives",
     "score": "training examples → the same with teachers' scores",
 }

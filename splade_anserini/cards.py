@@ -1,13 +1,16 @@
 """Cards: TOML files that describe an encoder or an index, and how a name on the command line finds one."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import pydantic
 
 from splade_anserini.errors import InputError
 from splade_anserini.manifests import DEFAULT_SCALE, Model, Pooling, QuerySide
+from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.resources import encoders_home, indexes_home
 
 type RecipeValue = str | int | float | bool
@@ -29,6 +32,15 @@ class EncoderCard(Model):
     query_max_length: int = pydantic.Field(default=256, gt=2)
     recipe: dict[str, RecipeValue] = pydantic.Field(default_factory=dict)
     """How it was made, in words and numbers, for those who make it again."""
+    training: TrainingRecipe | None = None
+    """How `train` makes it."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_query_side(self) -> Self:
+        trained = self.training.query_side if self.training else None
+        if trained and self.query_side and trained != self.query_side:
+            raise ValueError(f'query_side is "{self.query_side}" for the encoder and "{trained}" in [training]')
+        return self
 
 
 class IndexCard(Model):
@@ -61,10 +73,16 @@ class EncoderSource:
         return (Path(self.location) / "model.onnx").is_file()
 
 
-def read_card[C: Model](path: Path, kind: type[C]) -> C:
-    """Parse a card. Raises `InputError` when it is missing, no TOML, or lacks a field."""
+def read_card[C: Model](path: Path, kind: type[C], changes: Sequence[str] = ()) -> C:
+    """Parse a card, with `changes` made to it: lines of TOML such as "training.seed = 1".
+
+    Raises `InputError` when it is missing, no TOML, or lacks a field.
+    """
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _merge(content, _line(change))
+        return kind.model_validate(content)
     except FileNotFoundError as error:
         raise InputError(f"There is no card at {path}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -75,6 +93,36 @@ def read_card[C: Model](path: Path, kind: type[C]) -> C:
         raise InputError(
             f"{path}: {where}: {first['msg']}.", expected=f"the fields of an {kind.__name__}, see docs/cards.md"
         ) from error
+
+
+def encoder_card(name: str, changes: Sequence[str] = ()) -> EncoderCard:
+    """Return the card at a path, or of a name, with `changes` made to it. Raises `InputError` when there is none."""
+    paths = [Path(name)] if name.endswith(".toml") else [home / f"{name}.toml" for home in _homes(encoders_home())]
+    for path in paths:
+        if path.is_file():
+            return read_card(path, EncoderCard, changes)
+    raise InputError(
+        f"There is no encoder card {name}.",
+        expected="the path of a .toml file, or the name of a card",
+        do=f"Cards at hand: {', '.join(known_encoders())}.",
+    )
+
+
+def _line(change: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(change)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(
+            f"{change!r} is no line of TOML: {error}.", expected="for example training.seed=1 or 'pooling=\"sum\"'"
+        ) from error
+
+
+def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            _merge(content[key], value)
+        else:
+            content[key] = value
 
 
 def find_encoder(name: str) -> EncoderSource:
@@ -139,4 +187,9 @@ def _homes(package_home: Path) -> list[Path]:
 def _from_card(name: str, path: Path) -> EncoderSource:
     card = read_card(path, EncoderCard)
     beside = path.parent / card.source
+    if card.training and "/" not in card.source and not beside.is_dir():
+        raise InputError(
+            f"The encoder {card.name} is described by {path} but has not been trained yet.",
+            do=f"Run: splade-anserini train --card {path} --data … --output {beside}",
+        )
     return EncoderSource(name=name, location=str(beside) if beside.is_dir() else card.source, card=card)

@@ -42,7 +42,7 @@ class Embeddings:
 class Instruction:
     """The scores of a recipe's teacher for all queries and documents of all devices' batches."""
 
-    def __init__(self, teacher: Teacher, embeddings: Embeddings, lexicon: Lexicon) -> None:
+    def __init__(self, teacher: Teacher, embeddings: Embeddings, lexicon: Lexicon | None) -> None:
         self._teacher = teacher
         self._embeddings = embeddings
         self._lexicon = lexicon
@@ -51,6 +51,7 @@ class Instruction:
         """Return scores [queries, documents]."""
         queries, documents = (gathered(self._embeddings(texts)) for texts in (batch.query_texts, batch.document_texts))
         scores = self._teacher.cosine * (queries @ documents.T)
-        if self._teacher.bm25:
-            scores += self._teacher.bm25 * self._lexicon.bm25(batch.queries, batch.documents)
+        if self._lexicon is not None and self._teacher.bm25:
+            asked, answers = self._lexicon.queries(batch.queries), self._lexicon.documents(batch.documents)
+            scores += self._teacher.bm25 * (gathered(asked) @ gathered(answers).T)
         return scores

@@ -41,16 +41,20 @@ class Lexicon:
         """log(1 + (N − n + 1/2) / (n + 1/2)) of every token, [vocabulary] (Robertson and Zaragoza 2009; Lucene's)."""
         return torch.log1p((self._documents - self._counts + 0.5) / (self._counts + 0.5))
 
-    def bm25(self, queries: Sequence[Group], documents: Sequence[Group]) -> torch.Tensor:
-        """Return the scores [queries, documents] of texts in the order of their positions."""
-        asked = _in_order(queries, [_bags(group, len(self._counts)) for group in queries])
+    def queries(self, groups: Sequence[Group]) -> torch.Tensor:
+        """Return how often each token stands in each query, times its idf, [queries, vocabulary]."""
+        bags = _in_order(groups, [_bags(group, len(self._counts)) for group in groups])
+        return bags * self.idf.to(bags.device)
+
+    def documents(self, groups: Sequence[Group]) -> torch.Tensor:
+        """Return BM25's saturated frequencies, [documents, vocabulary]; the product with `queries` is BM25."""
         average = self._tokens / self._documents
         weights = []
-        for group in documents:
+        for group in groups:
             bags = _bags(group, len(self._counts))
             length = group.mask.sum(dim=1, keepdim=True)
             weights.append(bags * (K1 + 1) / (bags + K1 * (1 - B + B * length / average)))
-        return asked * self.idf.to(asked.device) @ _in_order(documents, weights).T
+        return _in_order(groups, weights)
 
 
 def _bags(group: Group, size: int) -> torch.Tensor:

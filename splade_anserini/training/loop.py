@@ -26,6 +26,9 @@ from splade_anserini.training.watch import Guard, numbers
 
 _log = logging.getLogger(__name__)
 
+LOG = "log.jsonl"
+"""A JSON line for the means over some steps, and for each validation."""
+
 _STEP = "step-"
 
 
@@ -66,7 +69,8 @@ class Loop:
     ) -> None:
         from accelerate import Accelerator
 
-        self._recipe, self._student, self._supply, self._options = recipe, student, supply, options
+        self.student = student
+        self._recipe, self._supply, self._options = recipe, supply, options
         self._instruction, self._validator = instruction, validator
         self._accelerator = Accelerator()
         self._objective = Objective(recipe)
@@ -80,6 +84,11 @@ class Loop:
         self._gradients = Gradients(
             self._module, self._accelerator.backward, lambda: self._accelerator.no_sync(self._module)
         )
+
+    @property
+    def step(self) -> int:
+        """How many steps have been taken for what the student holds."""
+        return self._course.best_step or self._course.step
 
     def run(self, progress: Progress = silent) -> list[dict[str, float]]:
         """Train to the last step, or until validation no longer gets better; return the log.
@@ -153,12 +162,15 @@ class Loop:
             self._save()
 
     def _validate(self) -> None:
+        from accelerate.utils import broadcast_object_list
+
         if self._validator is None:
             return
         self._mean.swap()
         self._module.eval()
-        with torch.no_grad():
-            measures = self._validator(self._student)
+        found = [self._validator(self.student) if self._accelerator.is_main_process else None]
+        broadcast_object_list(found)
+        measures = found[0] or {}
         value = next(iter(measures.values()))
         if value > self._course.best:
             self._course.best, self._course.best_step = value, self._course.step
@@ -173,18 +185,18 @@ class Loop:
     def _write_log(self) -> None:
         if not self._accelerator.is_main_process:
             return
-        with whole_file(self._options.work / "log.jsonl") as file:
+        with whole_file(self._options.work / LOG) as file:
             file.writelines(json.dumps(row).encode() + b"\n" for row in self._course.log)
 
     def _keep_best(self) -> None:
         if self._accelerator.is_main_process:
             with whole_file(self._options.work / "best.pt") as file:
-                torch.save(self._student.pair.state_dict(), file)
+                torch.save(self.student.pair.state_dict(), file)
 
     def _load_best(self) -> None:
         self._accelerator.wait_for_everyone()
         state = torch.load(self._options.work / "best.pt", map_location="cpu", weights_only=True)
-        self._student.pair.load_state_dict(state)
+        self.student.pair.load_state_dict(state)
 
     def _save(self) -> None:
         place = self._options.work / f"{_STEP}{self._course.step}"

@@ -2,62 +2,75 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from splade_anserini.manifests import CheckpointManifest, Pooling, write_manifest
+from splade_anserini.cards import EncoderCard
+from splade_anserini.formats.query_weights import write_query_weights
+from splade_anserini.manifests import QUERY_MODEL, CheckpointManifest, Pooling, write_manifest
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.quiet import quiet
+from splade_anserini.modeling.vocabulary import vocabulary
+from splade_anserini.recipes import TrainingRecipe
+from splade_anserini.training.start import Student
 
-QUERY = "query"
-"""The directory of the query model, beside that of the documents', for the query side `separate`."""
-
-
-def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
-    """Write model and tokenizer, ready to be loaded by transformers."""
-    tokenizer = checkpoint.tokenizer
-    with quiet():
-        checkpoint.model.save_pretrained(directory)
-        tokenizer.model_max_length = checkpoint.max_length
-        tokenizer.save_pretrained(directory)
+_THEIR_MODULES = "sentence_transformers.sparse_encoder.models"
 
 
-def save_for_sentence_transformers(directory: Path, pooling: Pooling, checkpoint: Checkpoint, max_length: int) -> None:
-    """Write what makes the directory a `SparseEncoder` too; of the poolings, it knows max and sum."""
-    if pooling not in {"max", "sum"}:
-        return
-    modules: list[dict[str, Any]] = [
-        {
-            "idx": 0,
-            "name": "0",
-            "path": "",
-            "type": "sentence_transformers.sparse_encoder.models.MLMTransformer",
-        },
-        {
-            "idx": 1,
-            "name": "1",
-            "path": "1_SpladePooling",
-            "type": "sentence_transformers.sparse_encoder.models.SpladePooling",
-        },
-    ]
-    pooled = {
-        "pooling_strategy": pooling,
-        "activation_function": "relu",
-        "word_embedding_dimension": checkpoint.vocabulary_size,
-    }
-    (directory / "1_SpladePooling").mkdir()
-    _write(directory / "modules.json", modules)
-    _write(directory / "1_SpladePooling" / "config.json", pooled)
-    _write(directory / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
-    _write(
-        directory / "config_sentence_transformers.json",
-        {"model_type": "SparseEncoder", "prompts": {}, "default_prompt_name": None, "similarity_fn_name": "dot"},
+def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, steps: int, directory: Path) -> None:
+    """Write into `directory` all that encodes documents and queries, and a manifest that says how."""
+    _save(student.documents, directory)
+    if student.queries is not None:
+        _save(student.queries, directory / QUERY_MODEL)
+    if recipe.query_side == "idf":
+        write_query_weights(directory, learned_weights(student))
+    if card.pooling in {"max", "sum"} and recipe.query_side == "splade":
+        _save_for_sentence_transformers(directory, card.pooling, student.documents.vocabulary_size, card.max_length)
+    manifest = CheckpointManifest(
+        pooling=card.pooling,
+        query_side=recipe.query_side,
+        max_length=card.max_length,
+        query_max_length=card.query_max_length,
+        scale=card.scale,
+        steps=steps,
+        recipe=recipe.model_dump(mode="json"),
     )
-
-
-def save_manifest(directory: Path, manifest: CheckpointManifest) -> None:
-    """Say how the checkpoint is used."""
     write_manifest(directory, manifest)
 
 
-def _write(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def learned_weights(student: Student) -> dict[str, float]:
+    """Return what the tokens of queries weigh, those above 0, of the query side `idf`."""
+    bag = student.pair.queries
+    if not isinstance(bag, BagOfTokens):
+        raise TypeError(f"queries are encoded by a {type(bag).__name__}")
+    tokens = vocabulary(student.documents.tokenizer, student.documents.vocabulary_size)
+    weights = (bag.weights.detach().relu() * bag.present).tolist()
+    return {token: weight for token, weight in zip(tokens, weights, strict=True) if weight > 0}
+
+
+def _save(checkpoint: Checkpoint, directory: Path) -> None:
+    with quiet():
+        checkpoint.model.save_pretrained(directory)
+        checkpoint.tokenizer.save_pretrained(directory)
+
+
+def _save_for_sentence_transformers(directory: Path, pooling: Pooling, size: int, max_length: int) -> None:
+    """Write what makes the directory a `SparseEncoder` too, which knows the poolings max and sum."""
+    kinds = {"": "MLMTransformer", "1_SpladePooling": "SpladePooling"}
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"{_THEIR_MODULES}.{kind}"}
+        for number, (path, kind) in enumerate(kinds.items())
+    ]
+    files = {
+        "modules.json": modules,
+        "sentence_bert_config.json": {"max_seq_length": max_length, "do_lower_case": False},
+        "config_sentence_transformers.json": {"model_type": "SparseEncoder", "similarity_fn_name": "dot"},
+        "1_SpladePooling/config.json": {
+            "pooling_strategy": pooling,
+            "activation_function": "relu",
+            "word_embedding_dimension": size,
+        },
+    }
+    for name, content in files.items():
+        path = directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,11 +1,11 @@
 """The models that a recipe starts from."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from splade_anserini.errors import InputError
+from splade_anserini.manifests import Pooling
 from splade_anserini.modeling.backbone import load_backbone
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.precision import DTYPES
@@ -26,19 +26,20 @@ class Student:
     """For the query side `separate`."""
 
 
-def student(recipe: TrainingRecipe, pooling: Any, query_weights: torch.Tensor | None = None) -> Student:
-    """Load what the recipe names. `query_weights` [vocabulary] start the query side `idf`.
+def student(
+    recipe: TrainingRecipe, pooling: Pooling, documents: Checkpoint, query_weights: torch.Tensor | None = None
+) -> Student:
+    """Put the documents' checkpoint to work, beside what the recipe has for queries.
 
-    Raises `InputError` when a backbone cannot be loaded, or the lengths are beyond it.
+    `query_weights` [vocabulary] are where the query side `idf` starts from; without them, at 1.
     """
     dtype = DTYPES[recipe.precision]
-    documents = _checkpoint(recipe, recipe.backbone)
     module = TrainableSplade(documents, pooling, dtype)
     queries = None
     if recipe.query_side == "splade":
         return Student(Pair(module), documents, None)
     if recipe.query_side == "separate":
-        queries = _checkpoint(recipe, recipe.query_backbone or recipe.backbone)
+        queries = checkpoint(recipe, recipe.query_backbone or recipe.backbone)
         return Student(Pair(module, TrainableSplade(queries, pooling, dtype)), documents, queries)
     size = documents.vocabulary_size
     weights = torch.ones(size) if query_weights is None else query_weights
@@ -46,21 +47,25 @@ def student(recipe: TrainingRecipe, pooling: Any, query_weights: torch.Tensor | 
     return Student(Pair(module, bag), documents, None)
 
 
-def _checkpoint(recipe: TrainingRecipe, name: str) -> Checkpoint:
+def checkpoint(recipe: TrainingRecipe, name: str) -> Checkpoint:
+    """Load a backbone, with the recipe's head if it brings none, and the recipe's dropout.
+
+    Raises `InputError` when it cannot be loaded, or the lengths are beyond it.
+    """
     if recipe.head is None:
-        checkpoint = load_checkpoint(name)
+        found = load_checkpoint(name)
     else:
         backbone = load_backbone(name)
         numbers = WarmStart(recipe.head.threshold, recipe.head.logit_scale, recipe.head.shift)
-        checkpoint = Checkpoint(warm_start(backbone.model, backbone.tokenizer, numbers), backbone.tokenizer, name)
+        found = Checkpoint(warm_start(backbone.model, backbone.tokenizer, numbers), backbone.tokenizer, name)
     longest = max(recipe.max_length, recipe.query_max_length)
-    if longest > checkpoint.max_length:
+    if longest > found.max_length:
         raise InputError(
-            f"The recipe reads texts of {longest} tokens; {name} can read {checkpoint.max_length}.",
+            f"The recipe reads texts of {longest} tokens; {name} can read {found.max_length}.",
             do="Lower max_length and query_max_length.",
         )
     if recipe.dropout is not None:
-        for module in checkpoint.model.modules():
+        for module in found.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = recipe.dropout
-    return checkpoint
+    return found
