@@ -26,8 +26,8 @@ def sparse_projection(
 ) -> torch.Tensor:
     """Return float32 (of float64 hidden states, float64) weights of the logits `layer(hidden)`, pooled over the text.
 
-    Products are computed in `dtype`; the weights of active entries, and gradients, in the precision of `hidden`. Every
-    text must have a token that is none of padding.
+    Products are computed in `dtype`; activation and sums in the precision of `hidden`, and with max pooling the weights
+    of active entries and their gradients too. Every text must have a token that is none of padding.
     """
     bias = torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias
     with torch.autocast(hidden.device.type, enabled=False):
@@ -36,15 +36,20 @@ def sparse_projection(
             return weights
         pieces = zip(torch.split(layer.weight, PIECE), torch.split(bias, PIECE), strict=True)
         return torch.cat(
-            [checkpoint(_pooled, hidden, mask, rows, added, pooling, use_reentrant=False) for rows, added in pieces],
-            dim=1,
+            [checkpoint(_pooled, hidden, mask, *part, pooling, dtype, use_reentrant=False) for part in pieces], dim=1
         )
 
 
 def _pooled(
-    hidden: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor, pooling: Pooling
+    hidden: torch.Tensor,
+    mask: torch.Tensor,
+    rows: torch.Tensor,
+    bias: torch.Tensor,
+    pooling: Pooling,
+    dtype: torch.dtype,
 ) -> torch.Tensor:
-    return pool(hidden @ rows.T + bias, mask, pooling)
+    products = (hidden.to(dtype) @ rows.to(dtype).T).to(hidden.dtype)
+    return pool(products + bias, mask, pooling)
 
 
 class _Active(NamedTuple):
