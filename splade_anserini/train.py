@@ -102,8 +102,8 @@ def command(
         log = train(chosen, sources, output, options, validation=judge, progress=progress)
     last = next(row for row in reversed(log) if "loss" in row)
     typer.echo(
-        f"{output}: {int(last['step']):,} steps, loss {last['loss']:.4f}, active entries {last['active q']:.0f} a query, "
-        f"{last['active d']:.0f} a document" + "".join(_best(log, judge is not None))
+        f"{output}: {int(last['step']):,} steps, loss {last['loss']:.4f}, active entries {last['active q']:.0f} a query"
+        f" and {last['active d']:.0f} a document" + "".join(_best(log, judge is not None))
     )
 
 
