@@ -1,0 +1,157 @@
+"""Compare encoders with BM25, and both together: measures, active entries, FLOPS and the size of the index.
+
+Each encoder encodes, indexes and searches each collection by the commands that users have.
+
+Run: python benchmarks/effectiveness.py --encoder splade-mini [--encoder NAME …] --collection BEIR_DIRECTORY[@SPLIT] …
+"""
+
+import argparse
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from splade_anserini.encoding import EncoderOptions, default_scale, open_query_encoder, quantize
+from splade_anserini.evaluate import evaluate, parse_measures
+from splade_anserini.formats.corpora import open_corpus
+from splade_anserini.formats.impacts import impact_files, read_impacts
+from splade_anserini.formats.qrels import read_qrels
+from splade_anserini.formats.runs import read_rankings, write_run
+from splade_anserini.formats.topics import read_topics
+from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
+from splade_anserini.records import Query
+
+RRF = 60
+"""The constant of reciprocal rank fusion (Cormack et al. 2009)."""
+
+COLUMNS = ("nDCG@10", "R@100", "entries a document", "entries a query", "FLOPS", "index, MB")
+
+
+class Collection:
+    """A BEIR directory and one of its splits."""
+
+    def __init__(self, name: str, work: Path) -> None:
+        directory, _, split = name.partition("@")
+        self.directory, self.split = Path(directory), split or "test"
+        self.qrels = read_qrels(str(self._file(f"qrels/{self.split}.tsv")))
+        judged = {qrel.query_id for qrel in self.qrels}
+        self.queries = [query for query in read_topics(str(self._file("queries.jsonl"))) if query.id in judged]
+        self.work = work / self.directory.name
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.topics = self.work / f"topics.{self.split}.jsonl"
+        self.topics.write_bytes(b"".join(orjson.dumps({"_id": q.id, "text": q.text}) + b"\n" for q in self.queries))
+
+    def _file(self, name: str) -> Path:
+        return next(path for path in (self.directory / name, self.directory / f"{name}.gz") if path.exists())
+
+    def row(self, title: str, run: Path, more: Sequence[str] = ("", "", "", "")) -> str:
+        """Return the row of a run."""
+        hits = (doc for _, ranking in read_rankings(run) for doc in ranking)
+        values = evaluate(hits, self.qrels, parse_measures(COLUMNS[:2])).aggregate
+        return " | ".join([f"| {title}", *(f"{value:.4f}" for value in values.values()), *more]) + " |"
+
+
+def stage(*arguments: object) -> None:
+    """Run a stage in a process of its own."""
+    command = [sys.executable, "-m", "splade_anserini", *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def made(path: Path, make: Callable[[], None]) -> Path:
+    """Return `path`, made unless it is there."""
+    if not path.exists():
+        make()
+    return path
+
+
+def searched(collection: Collection, encoder: str, precision: str) -> tuple[Path, list[str]]:
+    """Encode, index and search; return the run, and what there is to say of vectors and index."""
+    name = f"{Path(encoder).name}.{precision}"
+    impacts, index = collection.work / f"{name}.impacts", collection.work / f"{name}.index"
+    run = collection.work / f"{name}.{collection.split}.txt"
+    encode = ["--corpus", collection.directory, "--encoder", encoder, "--precision", precision, "--output", impacts]
+    made(impacts, lambda: stage("encode", *encode))
+    made(index, lambda: stage("index", "--input", impacts, "--index", index))
+    made(run, lambda: stage("search", "--index", index, "--topics", collection.topics, "--output", run))
+    documents: Counter[str] = Counter()
+    number = 0
+    for file in impact_files(impacts):
+        for document in read_impacts(file):
+            documents.update(document.vector)
+            number += 1
+    asked = entries_of(collection.queries, encoder)
+    shares = sum(count * documents[token] for token, count in asked.items()) / (number * len(collection.queries))
+    size = sum(path.stat().st_size for path in index.iterdir()) / 1e6
+    means = [documents.total() / number, asked.total() / len(collection.queries)]
+    return run, [*(f"{mean:.0f}" for mean in means), f"{shares:.2f}", f"{size:.1f}"]
+
+
+def entries_of(queries: Sequence[Query], encoder: str) -> Counter[str]:
+    """Return in how many queries each entry is active."""
+    scale = default_scale(encoder)
+    vectors = open_query_encoder(encoder, EncoderOptions()).encode([query.text for query in queries])
+    return Counter(token for vector in vectors for token in quantize(vector, scale))
+
+
+def bm25(collection: Collection) -> Path:
+    """Search with Anserini's BM25, its defaults; return the run."""
+    index, run = collection.work / "bm25.index", collection.work / f"bm25.{collection.split}.txt"
+
+    def build() -> None:
+        texts = collection.work / "bm25.texts"
+        texts.mkdir(exist_ok=True)
+        with (texts / "texts.jsonl").open("wb") as file:
+            for document in open_corpus(str(collection.directory)):
+                file.write(orjson.dumps({"id": document.id, "contents": document.contents}) + b"\n")
+        build_bm25_index(texts, index)
+
+    made(index, build)
+    made(run, lambda: write_run(run, search_bm25(index, collection.queries, 1000), "trec", "bm25"))
+    return run
+
+
+def fused(runs: Iterable[Path], output: Path) -> Path:
+    """Write the reciprocal rank fusion of runs: the sum of 1 / (60 + rank)."""
+    from ir_measures import ScoredDoc
+
+    scores: dict[str, Counter[str]] = {}
+    for run in runs:
+        for query_id, ranking in read_rankings(run):
+            for rank, doc in enumerate(ranking, 1):
+                scores.setdefault(query_id, Counter())[doc.doc_id] += 1 / (RRF + rank)  # type: ignore[assignment]
+    rankings = ((id_, [ScoredDoc(id_, *item) for item in _best(found)]) for id_, found in scores.items())
+    write_run(output, rankings, "trec", "rrf")
+    return output
+
+
+def _best(found: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:1000]
+
+
+def main() -> None:
+    """Print a table for each collection, in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", action="append", required=True, help="as encode takes it; several times")
+    parser.add_argument("--precision", default="auto", help="as encode takes it")
+    parser.add_argument("--collection", action="append", required=True, help="BEIR directory, DIR or DIR@SPLIT")
+    parser.add_argument("--work", type=Path, default=Path("build") / "bench" / "effectiveness")
+    arguments = parser.parse_args()
+    start_jvm()
+    for name in arguments.collection:
+        collection = Collection(name, arguments.work)
+        title = f"{collection.directory.name}, {collection.split}"
+        print(f"\n| {title} | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}", flush=True)
+        words = bm25(collection)
+        print(collection.row("BM25", words), flush=True)
+        for encoder in arguments.encoder:
+            run, more = searched(collection, encoder, arguments.precision)
+            print(collection.row(Path(encoder).name, run, more), flush=True)
+            both = collection.work / f"{Path(encoder).name}.hybrid.{collection.split}.txt"
+            print(collection.row(f"{Path(encoder).name} with BM25, RRF", fused([words, run], both)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
