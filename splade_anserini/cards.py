@@ -89,10 +89,10 @@ def read_card[C: Model](path: Path, kind: type[C], changes: Sequence[str] = ()) 
         raise InputError(f"{path} is not a TOML file: {error}.") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path}: {where}: {first['msg']}.", expected=f"the fields of an {kind.__name__}, see docs/cards.md"
-        ) from error
+        # What our own validators say stands in the context, without a prefix; what they say of the whole has no place.
+        what = str(first.get("ctx", {}).get("error", first["msg"]))
+        told = ": ".join(filter(None, [str(path), ".".join(map(str, first["loc"])), what]))
+        raise InputError(f"{told}.", expected=f"the fields of an {kind.__name__}, see docs/cards.md") from error
 
 
 def encoder_card(name: str, changes: Sequence[str] = ()) -> EncoderCard:
@@ -186,10 +186,17 @@ def _homes(package_home: Path) -> list[Path]:
 
 def _from_card(name: str, path: Path) -> EncoderSource:
     card = read_card(path, EncoderCard)
-    beside = path.parent / card.source
-    if card.training and "/" not in card.source and not beside.is_dir():
+    # What a card of the package describes is made in the working directory's encoders/.
+    beside = next((home / card.source for home in _places(path) if (home / card.source).is_dir()), None)
+    if card.training and "/" not in card.source and not beside:
         raise InputError(
             f"The encoder {card.name} is described by {path} but has not been trained yet.",
-            do=f"Run: splade-anserini train --card {path} --data … --output {beside}",
+            do=f"Run: splade-anserini train --card {name} --data … --output {_places(path)[-1] / card.source}",
         )
-    return EncoderSource(name=name, location=str(beside) if beside.is_dir() else card.source, card=card)
+    return EncoderSource(name=name, location=str(beside or card.source), card=card)
+
+
+def _places(card: Path) -> list[Path]:
+    """Return the directories where what a card describes may lie, the one to make it in last."""
+    own, packages = _homes(encoders_home())
+    return [packages, own] if card.parent.absolute() == packages.absolute() else [card.parent]

@@ -3,8 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.cards import EncoderCard, IndexCard, find_encoder, known_encoders, read_card, resolve_index
+from splade_anserini.cards import (
+    EncoderCard,
+    IndexCard,
+    encoder_card,
+    find_encoder,
+    known_encoders,
+    read_card,
+    resolve_index,
+)
 from splade_anserini.errors import InputError
+from splade_anserini.recipes import Loss, Regularizer
 from splade_anserini.resources import encoders_home, indexes_home
 
 CARD = """
@@ -30,6 +39,93 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_encoder_card_that_ships_is_valid_and_bears_its_files_name(path: Path) -> None:
     assert read_card(path, EncoderCard).name == path.stem
     assert path.stem in known_encoders()
+
+
+def test_the_cards_that_ship_are_known_and_their_licences_are_told() -> None:
+    licenses = {path.stem: read_card(path, EncoderCard).license for path in encoders_home().glob("*.toml")}
+    ours = {"splade-mini", "splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"}
+    theirs = {"splade-v3", "splade-pp-ed", "splade-pp-sd"}
+    assert licenses == dict.fromkeys(ours, "Apache-2.0") | dict.fromkeys(theirs, "CC-BY-NC-SA-4.0")
+
+
+# SPLADE v2, section 4. λ of v1's sum and of SPLADE-doc are ours.
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "side", "loss", "lambdas", "steps"),
+    [
+        ("splade-v1-sum", "sum", "splade", "rank-ibn", (3e-4, 1e-4), 150_000),
+        ("splade-v2-max", "max", "splade", "rank-ibn", (3e-4, 1e-4), 150_000),
+        ("splade-v2-doc", "max", "doc", "rank-ibn", (0, 1e-4), 50_000),
+        ("distilsplade-v2-max", "max", "splade", "margin-mse", (0.1, 0.08), 150_000),
+    ],
+)
+def test_the_papers_recipes_have_the_papers_numbers(
+    name: str, pooling: str, side: str, loss: str, lambdas: tuple[float, float], steps: int
+) -> None:
+    card = encoder_card(name)
+    recipe = card.training
+    assert recipe is not None
+    assert (card.pooling, recipe.query_side, recipe.steps) == (pooling, side, steps)
+    assert recipe.losses == (Loss(kind=loss),)  # type: ignore[arg-type]  # which it is, is what is tested
+    assert recipe.regularizer == Regularizer(
+        kind="flops", lambda_q=lambdas[0], lambda_d=lambdas[1], schedule="quadratic", until=50_000
+    )
+    assert (recipe.backbone, recipe.negatives, recipe.share_negatives) == ("distilbert-base-uncased", 1, False)
+    assert (recipe.learning_rate, recipe.warmup_steps, recipe.decay) == (2e-5, 6_000, "linear")
+    assert (recipe.batch_size, recipe.accumulation, recipe.weight_decay) == (124, 1, 0)
+    assert {card.max_length, card.query_max_length, recipe.max_length, recipe.query_max_length} == {256}
+    assert card.source == name
+
+
+# --set
+
+
+def test_lines_of_toml_change_a_card() -> None:
+    card = encoder_card("splade-v2-max", ["training.seed=1", 'pooling="sum"', "training.regularizer.lambda_q=5"])
+    assert card.training is not None
+    assert (card.training.seed, card.pooling, card.training.regularizer.lambda_q) == (1, "sum", 5)
+    assert card.training.regularizer.lambda_d == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("colour", "'colour' is no line of TOML"),
+        ("colour=1", "colour: Extra inputs are not permitted"),
+        ("training.colour=1", "training.colour: Extra inputs are not permitted"),
+        ("training.steps=0", "training.steps: Input should be greater than 0"),
+        ("training.losses=[]", "training.losses: Tuple should have at least 1 item"),
+        ('pooling="mean"', "pooling: Input should be 'max', 'sum' or 'norm'"),
+        ("training.topics=5", r"toml: training: topics needs a \[training.teacher\]"),
+        ('training.losses=[{kind="kl",over="batch"}]', "training: a loss over the batch needs a"),
+        ('training.query_side="idf"', 'training: with query_side = "idf" queries need no lambda_q'),
+        ('training.query_backbone="x"', "training: query_backbone is for query_side"),
+        ('query_side="idf"', r"toml: query_side is \"idf\" for the encoder and \"splade\" in"),
+    ],
+)
+def test_a_change_that_cannot_be_made_gets_a_sentence(change: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence) as caught:
+        encoder_card("splade-v2-max", [change])
+    assert "Value error" not in str(caught.value)
+
+
+def test_a_recipe_of_the_package_is_trained_into_the_working_directory_and_then_found(home: Path) -> None:
+    with pytest.raises(InputError, match="has not been trained yet") as caught:
+        find_encoder("splade-v2-max")
+    output = home / "encoders" / "splade-v2-max"
+    assert f"train --card splade-v2-max --data … --output {output}" in str(caught.value)
+    output.mkdir()
+    assert Path(find_encoder("splade-v2-max").location).samefile(output)
+
+
+def test_a_recipe_of_ones_own_is_trained_beside_its_card(home: Path) -> None:
+    card = home / "mine.toml"
+    card.write_text((encoders_home() / "splade-v2-max.toml").read_text())
+    with pytest.raises(InputError, match=rf"--output {home / 'splade-v2-max'}$"):
+        find_encoder(str(card))
+    (home / "splade-v2-max").mkdir()
+    assert Path(find_encoder(str(card)).location).samefile(home / "splade-v2-max")
 
 
 def test_every_index_card_that_ships_is_valid_and_bears_its_files_name() -> None:
