@@ -49,7 +49,9 @@ class TrainableSplade(torch.nn.Module):
         if dtype != torch.float32:
             keep_head_in_float32(body)
         # Without a plain output layer there is no short way: all logits, then pooling.
-        self._body = body if self._layer is not None else Splade(checkpoint.model, silenced, pooling)
+        self._body = body if self._layer is not None else Splade(body, silenced, pooling)
+        # Without a bias, nothing but this turns the special tokens off.
+        self._silenced = silenced if self._layer is not None and self._layer.bias is None else []
 
     @property
     def vocabulary_size(self) -> int:
@@ -74,7 +76,10 @@ class TrainableSplade(torch.nn.Module):
                 return weights.float()
             with _attention(group.ids.device):
                 hidden: Any = self._body(input_ids=group.ids, attention_mask=group.mask).logits
-        return sparse_projection(hidden.float(), group.mask, self._layer, self._pooling, self._dtype)
+        weights = sparse_projection(hidden.float(), group.mask, self._layer, self._pooling, self._dtype)
+        if self._silenced:
+            weights[:, self._silenced] = 0.0
+        return weights
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:

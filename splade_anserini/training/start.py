@@ -42,8 +42,9 @@ def student(
         queries = checkpoint(recipe, recipe.query_backbone or recipe.backbone)
         return Student(Pair(module, TrainableSplade(queries, pooling, dtype)), documents, queries)
     size = documents.vocabulary_size
-    weights = torch.ones(size) if query_weights is None else query_weights
-    bag = BagOfTokens(weights, silenced_ids(documents.tokenizer, size), learned=recipe.query_side == "idf")
+    learned = recipe.query_side == "idf"
+    weights = query_weights if learned and query_weights is not None else torch.ones(size)
+    bag = BagOfTokens(weights, silenced_ids(documents.tokenizer, size), learned=learned)
     return Student(Pair(module, bag), documents, None)
 
 
