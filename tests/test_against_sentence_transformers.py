@@ -1,0 +1,105 @@
+"""The loss and the gradients of a batch are those of sentence-transformers' SpladeLoss."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from splade_anserini.manifests import Pooling
+from splade_anserini.modeling.checkpoint import load_checkpoint
+from splade_anserini.modeling.trainable import Group, TrainableSplade
+from splade_anserini.recipes import Loss, Regularizer, TrainingRecipe
+from splade_anserini.training.batch import Facts
+from splade_anserini.training.objective import Objective, Vectors
+from tests.tiny import SENTENCES, tiny_checkpoint
+
+pytest.importorskip("sentence_transformers", reason="sentence-transformers, of the extra `bench`, is not installed")
+
+QUERIES, LAMBDA_Q, LAMBDA_D = 4, 3e-4, 2e-4
+SCALE = 0.02
+"""Of the scores, without which this model would be sure of everything, and gradients 0."""
+TEXTS = [*SENTENCES, "a cold is no fever", "the lung and the heart", "train, ship, plane", "good method, bad result"]
+"""Four queries, their positives, and a negative of each."""
+
+
+def features(model: Path, texts: list[str]) -> dict[str, torch.Tensor]:
+    inputs = load_checkpoint(str(model)).tokenizer(texts, padding=True, return_tensors="pt")
+    return {name: inputs[name] for name in ("input_ids", "attention_mask")}
+
+
+def group(inputs: dict[str, torch.Tensor]) -> Group:
+    return Group(torch.arange(len(inputs["input_ids"])), inputs["input_ids"], inputs["attention_mask"])
+
+
+def ours(model: Path, pooling: Pooling, columns: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the loss, and the gradient of each parameter by its name in the model."""
+    checkpoint = load_checkpoint(str(model))
+    module = TrainableSplade(checkpoint, pooling)
+    recipe = TrainingRecipe(
+        backbone=str(model),
+        losses=(Loss(kind="rank-ibn", score_scale=SCALE),),
+        regularizer=Regularizer(lambda_q=LAMBDA_Q, lambda_d=LAMBDA_D),
+        share_negatives=True,  # as theirs does
+        batch_size=QUERIES,
+        learning_rate=1e-5,
+        steps=1,
+    )
+    queries, documents = module([group(columns[0])]), torch.cat([module([group(each)]) for each in columns[1:]])
+    kinds = len(columns) - 1
+    facts = Facts(
+        torch.arange(QUERIES).repeat(kinds),
+        torch.arange(kinds).repeat_interleave(QUERIES) == 0,
+        torch.arange(QUERIES * kinds),
+        torch.full((QUERIES * kinds,), torch.nan),
+    )
+    loss = sum(Objective(recipe)(Vectors(queries, documents), facts, 0, None).values(), torch.zeros(()))
+    return with_gradients(loss, checkpoint.model)
+
+
+def theirs(model: Path, pooling: Pooling, columns: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    encoder = SparseEncoder(
+        modules=[Transformer(str(model), transformer_task="fill-mask"), SpladePooling(pooling)], device="cpu"
+    )
+    # Their pooling can be differentiated in training only; ours is compared without dropout.
+    for module in encoder.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    loss = SpladeLoss(
+        encoder,
+        SparseMultipleNegativesRankingLoss(encoder, scale=SCALE),
+        document_regularizer_weight=LAMBDA_D,
+        query_regularizer_weight=LAMBDA_Q,
+    )
+    parts = loss([dict(each) for each in columns])
+    body: Any = encoder[0]
+    return with_gradients(sum(parts.values(), torch.zeros(())), body.model)
+
+
+def with_gradients(loss: torch.Tensor, model: Any) -> dict[str, torch.Tensor]:
+    loss.backward()
+    found = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    return {"loss": loss.detach(), **found}
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+@pytest.mark.parametrize("kinds", [1, 2], ids=["in-batch negatives", "hard negatives too"])
+def test_loss_and_gradients_are_those_of_sentence_transformers(tmp_path: Path, pooling: Pooling, kinds: int) -> None:
+    model = tiny_checkpoint(tmp_path / "tiny")
+    texts = [TEXTS[start : start + QUERIES] for start in range(0, QUERIES * (1 + kinds), QUERIES)]
+    columns = [features(model, some) for some in texts]
+    expected, found = theirs(model, pooling, columns), ours(model, pooling, columns)
+    assert found.keys() == expected.keys()
+    assert len(found) > 20
+    greatest = max(float(gradient.abs().max()) for name, gradient in expected.items() if name != "loss")
+    assert greatest > 0.1
+    for name, gradient in expected.items():
+        # The gradients of keys' biases are 0 but for rounding: there the measure is what the others are like.
+        near = 1e-5 * max(float(gradient.abs().max()), greatest / 100)
+        torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=near, msg=partial("{}: {}".format, name))
