@@ -51,7 +51,7 @@ class TrainableSplade(torch.nn.Module):
         # Without a plain output layer there is no short way: all logits, then pooling.
         self._body = body if self._layer is not None else Splade(body, silenced, pooling)
         # Without a bias, nothing but this turns the special tokens off.
-        self._silenced = silenced if self._layer is not None and self._layer.bias is None else []
+        self._silenced: list[int] = silenced if self._layer is not None and self._layer.bias is None else []
 
     @property
     def vocabulary_size(self) -> int:

@@ -19,7 +19,7 @@ from splade_anserini.records import Example
 class Facts:
     """What is known of a batch's documents and queries besides their vectors.
 
-    All are int64 or bool tensors [documents] but for `own_texts` [queries] and scores.
+    All are int64 or bool tensors [documents] but for `asked` [queries] and scores.
     """
 
     owners: torch.Tensor
@@ -28,6 +28,8 @@ class Facts:
     """Whether the document is relevant to its owner."""
     texts: torch.Tensor
     """Equal for equal texts, on all devices."""
+    asked: torch.Tensor
+    """Likewise for the texts of queries."""
     scores: torch.Tensor
     """[documents] float32: the data's teacher score of owner and document, NaN where there is none."""
 
@@ -81,6 +83,7 @@ class Collator:
     def __call__(self, number: int, examples: Sequence[Example]) -> Batch:
         """Return the batch of this number."""
         dice = np.random.default_rng((self._seed, number))
+        queries = tuple(example.query for example in examples)
         documents: list[str] = []
         owners: list[int] = []
         positives: list[bool] = []
@@ -97,9 +100,9 @@ class Collator:
             torch.tensor(owners),
             torch.tensor(positives),
             torch.tensor([_number(text) for text in documents]),
+            torch.tensor([_number(text) for text in queries]),
             torch.tensor(scores, dtype=torch.float32),
         )
-        queries = tuple(example.query for example in examples)
         return Batch(self._queries(queries), self._documents(documents), facts, queries, tuple(documents))
 
 

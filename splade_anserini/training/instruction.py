@@ -8,6 +8,7 @@ import torch
 from splade_anserini.recipes import Teacher
 from splade_anserini.training.batch import Batch
 from splade_anserini.training.lexical import Lexicon
+from splade_anserini.training.sentence_pooling import SentencePooling
 from splade_anserini.training.teachers import DenseTeacher
 from splade_anserini.training.together import gathered
 
@@ -25,11 +26,19 @@ class Embeddings:
         self._kept = kept
         self._known: OrderedDict[str, torch.Tensor] = OrderedDict()
 
+    @property
+    def pooling(self) -> SentencePooling:
+        """What the teacher wants to stand before queries and documents, among other things."""
+        return self._teacher.pooling
+
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:
         """Return embeddings [texts, width], float32, of length 1."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
-            for text, embedding in zip(new, self._teacher.embed(new, self._max_length, bf16=self._bf16), strict=True):
+            found = self._teacher.embed(new, self._max_length, bf16=self._bf16)
+            if not self._teacher.pooling.normalize:
+                found = torch.nn.functional.normalize(found, dim=1)
+            for text, embedding in zip(new, found, strict=True):
                 self._known[text] = embedding.half()
         for text in texts:
             self._known.move_to_end(text)
@@ -49,7 +58,9 @@ class Instruction:
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Return scores [queries, documents]."""
-        queries, documents = (gathered(self._embeddings(texts)) for texts in (batch.query_texts, batch.document_texts))
+        prompts = self._embeddings.pooling
+        queries = gathered(self._embeddings([prompts.query_prompt + text for text in batch.query_texts]))
+        documents = gathered(self._embeddings([prompts.document_prompt + text for text in batch.document_texts]))
         scores = self._teacher.cosine * (queries @ documents.T)
         if self._lexicon is not None and self._teacher.bm25:
             asked, answers = self._lexicon.queries(batch.queries), self._lexicon.documents(batch.documents)

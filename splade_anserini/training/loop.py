@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 import torch
 
-from splade_anserini.files import whole_file
+from splade_anserini.files import whole_directory, whole_file
 from splade_anserini.progress import Progress, silent
 from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.training.batch import Batch
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.instruction import Instruction
-from splade_anserini.training.objective import Objective, Vectors
+from splade_anserini.training.objective import Objective, Vectors, needs_scores
 from splade_anserini.training.optimizer import RunningMean, optimizer, schedule
 from splade_anserini.training.start import Student
 from splade_anserini.training.supply import Supply
@@ -67,16 +67,19 @@ class Loop:
         instruction: Instruction | None = None,
         validator: Validator | None = None,
     ) -> None:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, DistributedDataParallelKwargs
 
         self.student = student
         self._recipe, self._supply, self._options = recipe, supply, options
         self._instruction, self._validator = instruction, validator
-        self._accelerator = Accelerator()
+        # Where gradients are added up group by group, a group of documents leaves the queries' own parameters unused.
+        unused = recipe.cached and student.pair.queries is not student.pair.documents
+        settings = DistributedDataParallelKwargs(find_unused_parameters=unused, broadcast_buffers=False)
+        self._accelerator = Accelerator(kwargs_handlers=[settings])
         self._objective = Objective(recipe)
-        self._mean = RunningMean(student.pair.parameters(), recipe.average)
         plain = optimizer(student.pair, recipe)
         self._module, self._optimizer = self._accelerator.prepare(student.pair, plain)
+        self._mean = RunningMean(student.pair.parameters(), recipe.average)
         self._schedule = schedule(plain, recipe)
         self._course = _Course()
         self._accelerator.register_for_checkpointing(self._schedule, self._mean, self._objective, self._course)
@@ -97,7 +100,8 @@ class Loop:
         """
         self._resume()
         progress(self._course.step)
-        batches = self._supply.batches(self._course.step * self._recipe.accumulation)
+        first = self._course.step * self._recipe.accumulation
+        batches = self._supply.batches(first, scored=needs_scores(self._recipe))
         try:
             while self._course.step < self._recipe.steps and not self._course.ended:
                 self._step(batches)
@@ -200,13 +204,18 @@ class Loop:
 
     def _save(self) -> None:
         place = self._options.work / f"{_STEP}{self._course.step}"
-        partial = place.with_name("saving")
-        self._accelerator.save_state(str(partial), safe_serialization=False)
+        parts = place.with_name("saving")
+        self._accelerator.save_state(str(parts), safe_serialization=False)
         self._accelerator.wait_for_everyone()
-        if self._accelerator.is_main_process:
-            for old in _checkpoints(self._options.work).values():
+        if not self._accelerator.is_main_process:
+            return
+        with whole_directory(place, replace=True) as directory:
+            for file in parts.iterdir():
+                file.replace(directory / file.name)
+        # Only now: at no moment is there none.
+        for step, old in _checkpoints(self._options.work).items():
+            if step != self._course.step:
                 shutil.rmtree(old)
-            partial.replace(place)
 
     def _resume(self) -> None:
         known = _checkpoints(self._options.work)

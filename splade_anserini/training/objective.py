@@ -1,5 +1,6 @@
 """What is minimized: the losses of a recipe, each counted once, and what keeps both sides sparse."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -35,8 +36,7 @@ class Objective:
         scores = dot_scores(vectors.queries, vectors.documents)
         parts: dict[str, torch.Tensor] = {}
         for loss in self._recipe.losses:
-            name = loss.kind if loss.kind not in parts else f"{loss.kind} ({loss.over})"
-            parts[name] = loss.weight * self._loss(loss, scores, facts, teacher)
+            parts[_new_name(loss, parts)] = loss.weight * self._loss(loss, scores, facts, teacher)
         return parts | self._regularizers(vectors, step)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -58,7 +58,7 @@ class Objective:
         )
         scores = scores * loss.score_scale
         if loss.kind == "rank-ibn":
-            return rank_ibn(scores, columns, mask)
+            return rank_ibn(scores, columns, mask & (own | ~_of_the_same_query(facts)))
         if loss.over == "batch" and loss.kind in {"kl", "margin-mse"}:
             given = _required(teacher) * loss.teacher_scale
         else:
@@ -102,6 +102,21 @@ def _margins(
     return margin_mse(positive, negative, given[queries, columns[queries]], given[queries, documents].unsqueeze(1))
 
 
+def needs_scores(recipe: TrainingRecipe) -> bool:
+    """Say whether a loss of the recipe needs the data's scores of each example."""
+    return any(loss.kind in {"kl", "margin-mse"} and loss.over == "list" for loss in recipe.losses)
+
+
+def _of_the_same_query(facts: Facts) -> torch.Tensor:
+    """Return which documents [queries, documents] are positives of the same text of a query, chosen for it or not."""
+    return (facts.asked.unsqueeze(1) == facts.asked[facts.owners]) & facts.positives
+
+
+def _new_name(loss: Loss, taken: Collection[str]) -> str:
+    names = [loss.kind, f"{loss.kind} ({loss.over})", *(f"{loss.kind} ({number})" for number in range(3, 99))]
+    return next(name for name in names if name not in taken)
+
+
 def _numbers(scores: torch.Tensor) -> torch.Tensor:
     return torch.arange(len(scores), device=scores.device)
 
@@ -121,5 +136,5 @@ class _RunningShares:
     def __call__(self, name: str, weights: torch.Tensor) -> torch.Tensor:
         now = (weights.detach() > 0).to(weights.dtype).mean(dim=0)
         before = self.means.get(name)
-        self.means[name] = now if before is None else before.lerp(now, 0.001)
+        self.means[name] = now if before is None else before.to(now.device).lerp(now, 0.001)
         return self.means[name]

@@ -17,7 +17,8 @@ def together(vectors: Vectors, facts: Facts) -> tuple[Vectors, Facts]:
     """
     if world_size() == 1:
         return vectors, facts
-    owners = facts.owners + len(vectors.queries) * dist.get_rank()
+    queries = gathered(torch.tensor([len(vectors.queries)], device=facts.owners.device))
+    owners = facts.owners + int(queries[: dist.get_rank()].sum())
     own = replace(facts, owners=owners)
     return (
         Vectors(gathered(vectors.queries), gathered(vectors.documents)),

@@ -30,7 +30,7 @@ def topics(
         numbers = range(start, min(start + _WINDOW, len(examples)))
         vectors.append(embed([examples[number].query for number in numbers]).half())
         progress(len(numbers))
-    return k_means(torch.cat(vectors), max(1, len(examples) // size), seed=seed).numpy()
+    return k_means(torch.cat(vectors), max(1, len(examples) // size), seed=seed).cpu().numpy()
 
 
 def k_means(vectors: torch.Tensor, clusters: int, *, seed: int) -> torch.Tensor:
