@@ -18,7 +18,7 @@ from pathlib import Path
 from alternate import Outcome, run, save
 from settings import MissingDataError, Settings
 
-BENCHMARKS = ("indexing", "searching", "cold_start", "encoding", "queries", "pipeline")
+BENCHMARKS = ("indexing", "searching", "cold_start", "encoding", "queries", "pipeline", "training")
 PACKAGES = ("splade-anserini", "pyserini", "torch", "transformers", "onnxruntime", "sentence-transformers", "numpy")
 
 

@@ -1,0 +1,296 @@
+"""Training on the CPU, one step after the other: ours and sentence-transformers'; and the projection alone.
+
+A step is forward, loss, backward and optimizer: rank-IBN and FLOPS, AdamW, no dropout, the same token ids.
+"""
+
+import ctypes
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from alternate import MEMORY, Contestant, Measure, Race
+from contestant import peak_rss
+from models import checkpoint, queries, texts, warm_started
+from settings import Settings, required
+
+RATE = Measure("tokens/s", digits=0)
+ABOVE = Measure("peak memory above what model, gradients and optimizer need, MB", more_is_better=False, digits=0)
+NEEDED = Measure("these, MB", digits=0, compared=False)
+LOSS = Measure("relative difference of the losses, 1e-6", digits=2, compared=False)
+GRADIENTS = Measure("of the gradients, 1e-6", digits=2, compared=False)
+
+LAMBDA_Q, LAMBDA_D, RATE_OF_LEARNING = 3e-4, 1e-4, 2e-5
+"""The paper's, for SPLADE-max."""
+QUERY_LENGTH = 32
+NEAR = 1e-5
+"""How far, relatively, the losses and gradients may be from each other in fp32."""
+
+
+def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int) -> Any:
+    """Return a batch as `train` has it: real texts, queries of 32 tokens, documents of `length`, no padding.
+
+    A text that is too short is followed by the next.
+    """
+    from splade_anserini.modeling.checkpoint import load_tokenizer
+    from splade_anserini.records import Example
+    from splade_anserini.training.batch import Collator, Tokens
+    from splade_anserini.training.run import CPU_TOKENS
+
+    paths, tokenizer = [Path(corpus) for corpus in corpora], load_tokenizer(model)
+    columns = (
+        [" ".join(islice(cycle(some), start, start + count)) for start in range(0, pairs * count, count)]
+        for some, count in ((queries(paths, 400), 8), (texts(paths, 400), 4))
+    )
+    examples = [Example(query, document) for query, document in zip(*columns, strict=True)]
+    sides = (Tokens(tokenizer, width, CPU_TOKENS) for width in (QUERY_LENGTH, length))
+    return Collator(*sides, negatives=0, seed=0)(0, examples)
+
+
+def our_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[], Any]]:
+    """Return the model, and what computes the loss as `train` does."""
+    import torch
+
+    from splade_anserini.modeling.checkpoint import load_checkpoint
+    from splade_anserini.modeling.precision import DTYPES
+    from splade_anserini.modeling.trainable import TrainableSplade
+    from splade_anserini.training.objective import Objective, Vectors
+
+    loaded = load_checkpoint(model)
+    _without_dropout(loaded.model)
+    module = TrainableSplade(loaded, "max", DTYPES[precision]).train()
+    objective = Objective(_recipe(model, len(batch.query_texts)))
+
+    def loss() -> Any:
+        vectors = Vectors(module(batch.queries), module(batch.documents))
+        return sum(objective(vectors, batch.facts, 0, None).values(), torch.zeros(()))
+
+    return loaded.model, loss
+
+
+def their_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[], Any]]:
+    """Return the model, and what computes sentence-transformers' loss, as its trainer does."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    body = Transformer(model, transformer_task="fill-mask", model_kwargs={"dtype": torch.float32})
+    encoder = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu").train()
+    _without_dropout(encoder)
+    criterion = SpladeLoss(
+        encoder,
+        SparseMultipleNegativesRankingLoss(encoder),
+        document_regularizer_weight=LAMBDA_D,
+        query_regularizer_weight=LAMBDA_Q,
+    )
+    sides = (batch.queries, batch.documents)
+
+    def loss() -> Any:
+        columns = [{"input_ids": _ids(side), "attention_mask": torch.ones_like(_ids(side))} for side in sides]
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return sum(criterion(columns).values(), torch.zeros(()))
+
+    return body.model, loss
+
+
+STEPS = {"ours": our_step, "theirs": their_step}
+
+
+def step(
+    whose: str, model: str, corpora: list[str], batch: list[int], precision: str, keep: bool = False, steps: int = 3
+) -> dict[str, Any]:
+    """Take a step to warm up, then some in a row. `batch`: pairs, and tokens of a document."""
+    import torch
+
+    from splade_anserini.training.memory import keep_freed_memory
+
+    if keep:
+        keep_freed_memory()
+    made = batch_of(model, corpora, *batch)
+    network, loss = STEPS[whose](model, made, precision)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE_OF_LEARNING, weight_decay=0.0, fused=True)
+    needed = _settled(list(network.parameters()), optimizer)
+
+    def one() -> None:
+        loss().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return {**_measured(one, batch[0] * (QUERY_LENGTH + batch[1]), steps, needed), NEEDED.name: needed}
+
+
+def agreement(model: str, corpora: list[str], batch: list[int]) -> dict[str, Any]:
+    """Compute both losses and all gradients in fp32; raise unless they are the same."""
+    import torch
+
+    made = batch_of(model, corpora, *batch)
+    found: dict[str, tuple[Any, Any]] = {}
+    for whose, make in STEPS.items():
+        network, loss = make(model, made, "fp32")
+        value = loss()
+        value.backward()
+        gradients = dict(network.named_parameters())
+        found[whose] = (
+            value.detach(),
+            torch.cat([gradients[name].grad.flatten() for name in sorted(gradients) if gradients[name].requires_grad]),
+        )
+    differences = [float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(*found.values(), strict=True)]
+    if not max(differences) < NEAR:
+        raise ValueError(f"losses and gradients differ by {differences}")
+    return {measure.name: 1e6 * value for measure, value in zip((LOSS, GRADIENTS), differences, strict=True)}
+
+
+def projection(
+    whose: str, model: str, corpora: list[str], batch: list[int], precision: str, keep: bool = False
+) -> dict[str, Any]:
+    """Take hidden states of real documents through the output layer, pooling and back."""
+    import torch
+
+    from splade_anserini.modeling.checkpoint import load_checkpoint
+    from splade_anserini.modeling.pooling import pool
+    from splade_anserini.modeling.precision import DTYPES
+    from splade_anserini.modeling.sparse_projection import sparse_projection
+    from splade_anserini.modeling.trunk import cut_output_layer
+    from splade_anserini.training.memory import keep_freed_memory
+
+    if keep:
+        keep_freed_memory()
+    ids, loaded = _ids(batch_of(model, corpora, *batch).documents), load_checkpoint(model)
+    layer, dtype, mask = cut_output_layer(loaded.model), DTYPES[precision], torch.ones_like(ids)
+    if layer is None:
+        raise ValueError(f"{model} has no plain output layer")
+    with torch.no_grad():
+        hidden = loaded.model(input_ids=ids, attention_mask=mask).logits.requires_grad_()
+    needed = _settled([hidden, *layer.parameters()])
+
+    def weights() -> Any:
+        if whose == "ours":
+            return sparse_projection(hidden, mask, layer, "max", dtype)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            logits = layer(hidden)
+        return pool(logits, mask, "max")
+
+    def one() -> None:
+        weights().float().mean(dim=0).square().sum().backward()
+        for parameter in (hidden, *layer.parameters()):
+            parameter.grad = None
+
+    return _measured(one, ids.numel(), 5, needed)
+
+
+def _ids(groups: Sequence[Any]) -> Any:
+    """Return the token ids of all texts, in order, [texts, length]."""
+    import torch
+
+    order = torch.cat([group.positions for group in groups]).argsort()
+    return torch.cat([group.ids for group in groups])[order]
+
+
+def _recipe(model: str, pairs: int) -> Any:
+    from splade_anserini.recipes import Loss, Regularizer, TrainingRecipe
+
+    return TrainingRecipe(
+        backbone=model,
+        losses=(Loss(kind="rank-ibn"),),
+        regularizer=Regularizer(lambda_q=LAMBDA_Q, lambda_d=LAMBDA_D),
+        batch_size=pairs,
+        learning_rate=RATE_OF_LEARNING,
+        steps=1,
+    )
+
+
+def _without_dropout(module: Any) -> None:
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+
+
+def _settled(parameters: Sequence[Any], optimizer: Any = None) -> float:
+    """Give each parameter a gradient of 0, take the optimizer's first step; return the resident set in MB.
+
+    What is free goes back to the system first, and the peak that Linux keeps begins anew: from here on it is the
+    steps'. Learning has not begun: moments are 0, and weights as they were.
+    """
+    import torch
+
+    for parameter in parameters:
+        parameter.grad = torch.full_like(parameter, 0.0)
+    if optimizer is not None:
+        optimizer.step()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    settled = peak_rss() or 0.0
+    for parameter in parameters:
+        parameter.grad = None
+    return settled
+
+
+def _measured(one: Callable[[], None], count: int, steps: int, needed: float) -> dict[str, Any]:
+    one()
+    begin = time.perf_counter()
+    for _ in range(steps):
+        one()
+    seconds = time.perf_counter() - begin
+    return {RATE.name: steps * count / seconds, ABOVE.name: (peak_rss() or 0.0) - needed}
+
+
+def races(settings: Settings) -> Iterator[Race]:
+    """Yield races of steps for each model and shape of batch, of the projection alone, and a check."""
+    required(*settings.corpora)
+    corpora = [str(corpus) for corpus in settings.corpora]
+    warm = str(warm_started(settings.work))
+    yield Race(
+        title="Training: the same loss and gradients",
+        contestants=[
+            Contestant(
+                "ours and sentence-transformers', fp32",
+                __name__,
+                "agreement",
+                {"model": warm, "corpora": corpora, "batch": [8, 128]},
+            )
+        ],
+        measures=[LOSS, GRADIENTS],
+        rounds=1,
+        note=f"8 pairs; norm of the difference, over the norm of theirs. More than {NEAR:g} fails.",
+    )
+    models = {"MiniLM": warm}
+    if settings.full:
+        models["bert-base"] = str(checkpoint("bert-base", settings.corpora, settings.work))
+    for size, model in models.items():
+        for batch in ([32, 128], [16, 256]) if settings.full else ([32, 128],):
+            same = {"model": model, "corpora": corpora, "batch": batch, "steps": 1 if size == "bert-base" else 3}
+            yield Race(
+                title=f"Train {size}, {batch[0]} pairs, documents of {batch[1]} tokens",
+                contestants=list(_sides("step", same, "sentence-transformers' SpladeLoss")),
+                measures=[RATE, ABOVE, NEEDED, MEMORY],
+                rounds=settings.times(1, 2),
+                note=f"Queries have {QUERY_LENGTH} tokens. bf16 is autocast, weights are fp32.",
+            )
+    same = {"model": warm, "corpora": corpora, "batch": [32, 128]}
+    yield Race(
+        title="Train: the projection alone, MiniLM, 32 documents of 128 tokens",
+        contestants=list(_sides("projection", same, "all logits, then pooling")),
+        measures=[RATE, ABOVE, MEMORY],
+        rounds=settings.times(1, 3),
+        note="Forward and backward, from hidden states to their gradients and the table's.",
+    )
+
+
+def _sides(function: str, same: dict[str, Any], other: str) -> Iterator[Contestant]:
+    """Yield ours as `train` runs it, ours without keeping freed memory, and the other, in both precisions."""
+    for precision in ("fp32", "bf16"):
+        ours = f"splade-anserini, {precision}"
+        for name, whose, keep in (
+            (ours, "ours", True),
+            (f"{ours}, freed memory given back", "ours", False),
+            (f"{other}, {precision}", "theirs", False),
+        ):
+            arguments = {**same, "whose": whose, "precision": precision, "keep": keep}
+            yield Contestant(name, __name__, function, arguments, against=ours)
