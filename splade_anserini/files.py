@@ -69,8 +69,8 @@ def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
     With `replace` a directory that stands there gives way; without it, one that is not empty is an `OutputError`.
     """
     with output_errors(path):
-        if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
-            raise OutputError(f"{path} exists already.", do="Choose another place, or remove it first.")
+        if not replace:
+            require_free(path)
         partial = path.with_name(path.name + PARTIAL)
         path.parent.mkdir(parents=True, exist_ok=True)
         with directory_lock(path.parent, name=f".{path.name}.lock"):
@@ -88,6 +88,12 @@ def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
+
+
+def require_free(path: Path) -> None:
+    """Raise `OutputError` when there is something at `path` that is no empty directory."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path} exists already.", do="Choose another place, or remove it first.")
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def train(
     """
     from splade_anserini.training.run import train as fit
 
-    return fit(card, sources, output, options, validator=validation, progress=progress)
+    return fit(card, sources, output, options, validation=validation, progress=progress)
 
 
 def command(
@@ -80,13 +80,23 @@ def command(
     """
     from splade_anserini.cards import encoder_card
     from splade_anserini.errors import InputError
+    from splade_anserini.evaluate import parse_measures
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.lookup import texts_of
-    from splade_anserini.training.loop import LoopOptions
+    from splade_anserini.training.ready import require_ready
 
     if min(validate_every, checkpoint_every, log_every) < 1 or patience < 0:
         raise InputError("A number of steps is out of its range.", expected="1 or more; --patience may be 0")
+    if validation is None and (patience or measures):
+        raise InputError(f"{'--patience' if patience else '--measures'} is given without --validation.")
     chosen = encoder_card(card, change or ())
+    steps = require_ready(chosen, output).steps
+    judged_by = parse_measures(measures or ["nDCG@10", "R@100"])
+    # Only now what takes long.
+    from splade_anserini.training.loop import LoopOptions
+    from splade_anserini.training.validation import open_validation
+
+    judge = open_validation(validation, judged_by, chosen) if validation else None
     texts = texts_of(corpus, topics)
     sources = [open_examples(name, texts) for name in data]
     options = LoopOptions(
@@ -96,45 +106,25 @@ def command(
         validate_every=validate_every if validation else 0,
         patience=patience,
     )
-    judge = _validation(validation, measures or ["nDCG@10", "R@100"], chosen) if validation else None
-    steps = chosen.training.steps if chosen.training else 0
     with progress_bar("train", steps, "steps") as progress:
         log = train(chosen, sources, output, options, validation=judge, progress=progress)
-    last = next(row for row in reversed(log) if "loss" in row)
-    typer.echo(
-        f"{output}: {int(last['step']):,} steps, loss {last['loss']:.4f}, active entries {last['active q']:.0f} a query"
-        f" and {last['active d']:.0f} a document" + "".join(_best(log, judge is not None))
+    if log:
+        typer.echo(f"{output}: {_summary(log)}")
+
+
+def _summary(log: Sequence[dict[str, float]]) -> str:
+    steps = [row for row in log if "loss" in row]
+    validated = [row for row in log if "loss" not in row]
+    last = steps[-1]
+    line = (
+        f"{int(last['step']):,} steps, loss {last['loss']:.4f}, active entries {last['active q']:.0f} a query and "
+        f"{last['active d']:.0f} a document"
     )
-
-
-def _validation(source: str, measures: Sequence[str], card: "EncoderCard") -> "Validation":
-    from splade_anserini.errors import InputError
-    from splade_anserini.evaluate import parse_measures
-    from splade_anserini.formats.corpora import open_corpus
-    from splade_anserini.formats.qrels import read_qrels
-    from splade_anserini.formats.topics import read_topics
-    from splade_anserini.training.validation import Validation
-
-    directory, _, split = source.rpartition("@") if "@" in source else (source, "", "dev")
-    files = [path for suffix in ("", ".gz") if (path := Path(directory) / "qrels" / f"{split}.tsv{suffix}").is_file()]
-    queries = [path for suffix in ("", ".gz") if (path := Path(directory) / f"queries.jsonl{suffix}").is_file()]
-    if not files or not queries:
-        raise InputError(
-            f"There is nothing to validate on in {source}.",
-            expected=f"a BEIR directory with queries.jsonl and qrels/{split}.tsv",
-        )
-    return Validation(
-        open_corpus(directory), read_topics(str(queries[0])), read_qrels(str(files[0])), parse_measures(measures), card
-    )
-
-
-def _best(log: Sequence[dict[str, float]], validated: bool) -> list[str]:
-    rows = [row for row in log if "loss" not in row]
-    if not validated or not rows:
-        return []
-    names = [name for name in rows[0] if name != "step"]
-    best = max(rows, key=lambda row: row[names[0]])
-    return [f"; best at step {int(best['step']):,}: ", ", ".join(f"{name} {best[name]:.4f}" for name in names)]
+    if not validated:
+        return line
+    names = [name for name in validated[0] if name != "step"]
+    best = max(validated, key=lambda row: row[names[0]])
+    return f"{line}; best at step {int(best['step']):,}: " + ", ".join(f"{name} {best[name]:.4f}" for name in names)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats._encoded_topics import are_encoded, read_encoded_topics, write_encoded_topics
-from splade_anserini.formats._topic_sources import placed_topics
+from splade_anserini.formats._topic_sources import placed_topics, topic_file
 from splade_anserini.formats.qrels import read_qrels, test_split
 from splade_anserini.records import Query
 
-__all__ = ["are_encoded", "read_encoded_topics", "read_topics", "write_encoded_topics"]
+__all__ = ["are_encoded", "read_encoded_topics", "read_topics", "topic_file", "write_encoded_topics"]
 
 _log = logging.getLogger(__name__)
 

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,11 @@ from typing import Any, Protocol
 
 import torch
 
-from splade_anserini.files import whole_directory, whole_file
+from splade_anserini.files import output_errors, whole_file
 from splade_anserini.progress import Progress, silent
 from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.training.batch import Batch
+from splade_anserini.training.checkpoints import checkpoints, save_checkpoint, writing
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.instruction import Instruction
 from splade_anserini.training.objective import Objective, Vectors, needs_scores
@@ -29,12 +28,12 @@ _log = logging.getLogger(__name__)
 LOG = "log.jsonl"
 """A JSON line for the means over some steps, and for each validation."""
 
-_STEP = "step-"
+_BEST = "best.pt"
 
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """What decides nothing about the result, but how it is come by."""
+    """What is not the recipe's: where a run stands by, and when it looks back."""
 
     work: Path
     """Where checkpoints and the log lie while the run lasts."""
@@ -157,13 +156,12 @@ class Loop:
         if course.step % options.log_every == 0 or last:
             names = course.window[0]
             means = {name: sum(each[name] for each in course.window) / len(course.window) for name in names}
-            course.log.append({"step": course.step, "learning rate": float(self._schedule.get_last_lr()[0])} | means)
+            self._tell({"step": course.step, "learning rate": float(self._schedule.get_last_lr()[0])} | means)
             course.window.clear()
-            self._write_log()
         if options.validate_every and (course.step % options.validate_every == 0 or last):
             self._validate()
         if course.step % options.checkpoint_every == 0 and not last:
-            self._save()
+            save_checkpoint(self._accelerator, options.work, course.step)
 
     def _validate(self) -> None:
         from accelerate.utils import broadcast_object_list
@@ -180,47 +178,36 @@ class Loop:
             self._course.best, self._course.best_step = value, self._course.step
             self._keep_best()
         self._mean.swap()
-        self._course.log.append({"step": self._course.step} | measures)
-        self._write_log()
+        self._tell({"step": self._course.step} | measures)
         _log.info("step %d: %s", self._course.step, measures)
         waited = (self._course.step - self._course.best_step) // self._options.validate_every
         self._course.ended = bool(self._options.patience) and waited >= self._options.patience
 
-    def _write_log(self) -> None:
-        if not self._accelerator.is_main_process:
-            return
-        with whole_file(self._options.work / LOG) as file:
-            file.writelines(json.dumps(row).encode() + b"\n" for row in self._course.log)
+    def _tell(self, row: dict[str, float]) -> None:
+        self._course.log.append(row)
+        if self._accelerator.is_main_process:
+            with output_errors(self._options.work / LOG), (self._options.work / LOG).open("ab") as file:
+                file.write(_line(row))
 
     def _keep_best(self) -> None:
         if self._accelerator.is_main_process:
-            with whole_file(self._options.work / "best.pt") as file:
+            best = self._options.work / _BEST
+            with writing(best), whole_file(best) as file:
                 torch.save(self.student.pair.state_dict(), file)
 
     def _load_best(self) -> None:
         self._accelerator.wait_for_everyone()
-        state = torch.load(self._options.work / "best.pt", map_location="cpu", weights_only=True)
+        state = torch.load(self._options.work / _BEST, map_location="cpu", weights_only=True)
         self.student.pair.load_state_dict(state)
 
-    def _save(self) -> None:
-        place = self._options.work / f"{_STEP}{self._course.step}"
-        parts = place.with_name("saving")
-        self._accelerator.save_state(str(parts), safe_serialization=False)
-        self._accelerator.wait_for_everyone()
-        if not self._accelerator.is_main_process:
-            return
-        with whole_directory(place, replace=True) as directory:
-            for file in parts.iterdir():
-                file.replace(directory / file.name)
-        # Only now: at no moment is there none.
-        for step, old in _checkpoints(self._options.work).items():
-            if step != self._course.step:
-                shutil.rmtree(old)
-
     def _resume(self) -> None:
-        known = _checkpoints(self._options.work)
+        known = checkpoints(self._options.work)
         if known:
             self._accelerator.load_state(str(known[max(known)]))
+        if self._accelerator.is_main_process:
+            # The file may be ahead of the checkpoint.
+            with whole_file(self._options.work / LOG) as file:
+                file.writelines(map(_line, self._course.log))
 
 
 class _Course:
@@ -241,7 +228,5 @@ class _Course:
         vars(self).update(state)
 
 
-def _checkpoints(work: Path) -> dict[int, Path]:
-    """Return the checkpoints in a run's directory, by their steps."""
-    found = (re.fullmatch(rf"{_STEP}(\d+)", path.name) for path in work.glob(f"{_STEP}*"))
-    return {int(match[1]): work / match[0] for match in found if match}
+def _line(row: Mapping[str, float]) -> bytes:
+    return json.dumps(row).encode() + b"\n"

@@ -1,8 +1,8 @@
 """A training run, from a recipe and examples to a checkpoint on disk."""
 
-import json
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,27 @@ import numpy.typing as npt
 import torch
 
 from splade_anserini.cards import EncoderCard
-from splade_anserini.errors import DependencyError, InputError, MismatchError, OutputError
 from splade_anserini.files import whole_directory, whole_file
 from splade_anserini.formats.examples import Examples
 from splade_anserini.progress import Progress, silent
 from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.training.batch import Collator, Tokens
+from splade_anserini.training.checkpoints import writing
+from splade_anserini.training.claim import TOPICS, claimed
 from splade_anserini.training.instruction import Embeddings, Instruction
 from splade_anserini.training.lexical import Lexicon, lexicon
-from splade_anserini.training.loop import LOG, Loop, LoopOptions, Validator
+from splade_anserini.training.loop import LOG, Loop, LoopOptions
 from splade_anserini.training.memory import keep_freed_memory
 from splade_anserini.training.plan import BatchPlan
 from splade_anserini.training.plot import plot
+from splade_anserini.training.ready import require_ready
 from splade_anserini.training.saving import save_student
 from splade_anserini.training.start import checkpoint, student
 from splade_anserini.training.supply import Share, Supply
 from splade_anserini.training.teacher_inputs import TeacherOptions
 from splade_anserini.training.teachers import DenseTeacher
 from splade_anserini.training.topics import topics
+from splade_anserini.training.validation import Validation
 
 CPU_TOKENS, GPU_TOKENS = 4096, 65536
 """Tokens that go through the model together, padding included."""
@@ -40,35 +43,36 @@ def train(
     output: Path,
     options: LoopOptions,
     *,
-    validator: Validator | None = None,
+    validation: Validation | None = None,
     progress: Progress = silent,
 ) -> list[dict[str, float]]:
-    """Train as the card's recipe says, write the checkpoint, its log and a plot of it; return the log.
+    """Do what the stage `train` says.
 
-    A run that was interrupted goes on from its last checkpoint. Raises `InputError` when the card has no recipe or the
-    data cannot serve it, `MismatchError` when other settings have begun at this output, `TrainingError` when it fails.
+    Of several devices' processes one writes, and returns the log; the others return nothing.
     """
-    recipe = card.training
-    if recipe is None:
-        raise InputError(f"The card {card.name} has no [training].", expected="a table that describes the run")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise OutputError(f"{output} exists already.", do="Choose another place, or remove it first.")
-    accelerator = _accelerator()
+    recipe = require_ready(card, output)
+    from accelerate import Accelerator
+
+    accelerator = Accelerator()
     keep_freed_memory()
-    work = options.work
-    if accelerator.is_main_process:
-        _claim(work, card, sources)
-    accelerator.wait_for_everyone()
-    torch.manual_seed(recipe.seed)
-    loop = _Preparation(card, recipe, sources, accelerator).loop(options, validator)
-    log = loop.run(progress)
-    if accelerator.is_main_process:
-        with whole_directory(output) as directory:
-            save_student(loop.student, card, recipe, loop.step, directory)
-            shutil.copy(work / LOG, directory)
-            plot(log, directory / "training.png", card.name)
-        shutil.rmtree(work)
-    return log
+    described = {
+        "card": card.model_dump(mode="json"),
+        "data": [[source.name, len(source)] for source in sources],
+        "validation": validation.description if validation else None,
+        "devices": accelerator.num_processes,
+    }
+    with claimed(options.work, described) if accelerator.is_main_process else nullcontext():
+        accelerator.wait_for_everyone()
+        torch.manual_seed(recipe.seed)
+        loop = _Preparation(card, recipe, sources, accelerator).loop(options, validation)
+        log = loop.run(progress)
+        if accelerator.is_main_process:
+            with writing(output), whole_directory(output) as directory:
+                save_student(loop.student, card, recipe, loop.step, directory)
+                shutil.copy(options.work / LOG, directory)
+                plot(log, directory / "training.png", card.name)
+            shutil.rmtree(options.work)
+    return log if accelerator.is_main_process else []
 
 
 class _Preparation:
@@ -85,7 +89,7 @@ class _Preparation:
         self._lexicon = self._counted(documents.vocabulary_size)
         self._student = student(recipe, card.pooling, documents, self._lexicon.idf if self._lexicon else None)
 
-    def loop(self, options: LoopOptions, validator: Validator | None) -> Loop:
+    def loop(self, options: LoopOptions, validation: Validation | None) -> Loop:
         """Return the loop, at its first step."""
         recipe, devices = self._recipe, self._accelerator.num_processes
         embeddings = self._embeddings()
@@ -100,9 +104,9 @@ class _Preparation:
         collator = Collator(self._query_tokens, self._tokens, negatives=recipe.negatives, seed=recipe.seed)
         supply = Supply(self._sources, plan, collator, Share(self._accelerator.process_index, devices))
         instruction = None
-        if embeddings and recipe.teacher:
+        if embeddings and recipe.teacher and any(loss.over == "batch" for loss in recipe.losses):
             instruction = Instruction(recipe.teacher, embeddings, self._lexicon)
-        return Loop(recipe, self._student, supply, options, instruction=instruction, validator=validator)
+        return Loop(recipe, self._student, supply, options, instruction=instruction, validator=validation)
 
     def _counted(self, vocabulary_size: int) -> Lexicon | None:
         teacher = self._recipe.teacher
@@ -119,7 +123,7 @@ class _Preparation:
 
     def _clusters(self, embeddings: Embeddings, work: Path) -> list[npt.NDArray[np.int64]]:
         """Return the cluster of each source's examples: from the first time on, as they were found then."""
-        place = work / "topics.npz"
+        place = work / TOPICS
         if not place.exists():
             found = [
                 topics(source, embeddings, self._recipe.topics, seed=self._recipe.seed) for source in self._sources
@@ -130,26 +134,3 @@ class _Preparation:
         self._accelerator.wait_for_everyone()
         with np.load(place) as known:
             return [known[name] for name in known.files]
-
-
-def _claim(work: Path, card: EncoderCard, sources: Sequence[Examples]) -> None:
-    """Make `work` this run's, or see that it is. Raises `MismatchError` when a run with other settings began there."""
-    ours = {"card": card.model_dump(mode="json"), "data": [[source.name, len(source)] for source in sources]}
-    place = work / "run.json"
-    if not place.exists():
-        with whole_file(place) as file:
-            file.write(json.dumps(ours, indent=1).encode())
-    elif json.loads(place.read_bytes()) != ours:
-        raise MismatchError(
-            f"In {work} a run of another card or other data has begun.",
-            expected="the same card and data, to go on with it",
-            do="Name another output, or remove that directory to begin anew.",
-        )
-
-
-def _accelerator() -> Any:
-    try:
-        from accelerate import Accelerator
-    except ImportError as error:
-        raise DependencyError.missing("accelerate", "train") from error
-    return Accelerator()

@@ -1,15 +1,21 @@
 """How good a student is: a collection is encoded, searched and evaluated, as it would be in earnest."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.cards import EncoderCard
-from splade_anserini.encoding.bag import ALL_ONE, BagEncoder
+from splade_anserini.encoding.bag import BagEncoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.quantization import quantize
 from splade_anserini.encoding.torch_encoder import TorchEncoder
+from splade_anserini.errors import InputError
+from splade_anserini.formats.corpora import open_corpus
+from splade_anserini.formats.qrels import named_splits, read_qrels
+from splade_anserini.formats.topics import read_topics, topic_file
 from splade_anserini.lucene.searcher import BruteForceSearcher
+from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 from splade_anserini.records import Document, ImpactDocument, ImpactVector, Query
 from splade_anserini.training.saving import learned_weights
@@ -36,16 +42,23 @@ class Validation:
         self._documents = list(documents)
         self._topics = [topic for topic in topics if topic.id in judged]
         self._qrels, self._measures, self._card = list(qrels), list(measures), card
+        if not self._topics:
+            raise InputError("None of the queries to validate with is judged.", expected="qrels of the same queries")
+
+    @property
+    def description(self) -> list[str | int]:
+        """What is measured, and on how much: two validations that differ here cannot be compared."""
+        return [*map(str, self._measures), len(self._documents), len(self._topics), len(self._qrels)]
 
     def __call__(self, student: Student) -> dict[str, float]:
         """Return each measure's mean over the judged topics, by name."""
         import ir_measures
 
-        documents = document_encoder(student, self._card)
-        vectors = self._impacts(documents, [document.contents for document in self._documents])
+        of_documents, of_queries = encoders(student, self._card)
+        vectors = self._impacts(of_documents, [document.contents for document in self._documents])
         ids = (document.id for document in self._documents)
         searcher = BruteForceSearcher(ImpactDocument(id_, vector) for id_, vector in zip(ids, vectors, strict=True))
-        queries = self._impacts(query_encoder(student, self._card), [topic.text for topic in self._topics])
+        queries = self._impacts(of_queries, [topic.text for topic in self._topics])
         asked = {topic.id: vector for topic, vector in zip(self._topics, queries, strict=True)}
         run = [doc for _, hits in searcher.search(asked, HITS) for doc in hits]
         values = ir_measures.calc_aggregate(self._measures, self._qrels, run)
@@ -55,19 +68,32 @@ class Validation:
         return [quantize(vector, self._card.scale) for vector in encoder.encode(texts)]
 
 
-def document_encoder(student: Student, card: EncoderCard) -> Encoder:
-    """Return the student's documents' side as an encoder: a copy as it is now."""
-    return TorchEncoder(student.documents, EncoderOptions(max_length=card.max_length, pooling=card.pooling))
-
-
-def query_encoder(student: Student, card: EncoderCard) -> Encoder:
-    """Return the student's queries' side as an encoder: a copy as it is now."""
+def encoders(student: Student, card: EncoderCard) -> tuple[Encoder, Encoder]:
+    """Return what encodes documents and what encodes queries: copies of the student as it is now."""
+    documents = TorchEncoder(student.documents, EncoderOptions(max_length=card.max_length, pooling=card.pooling))
     options = EncoderOptions(max_length=card.query_max_length, pooling=card.pooling)
-    side = card.training.query_side if card.training else "splade"
-    if side in {"doc", "idf"}:
-        checkpoint = student.documents
-        identity = document_encoder(student, card).identity.model_copy(update={"weights": ALL_ONE})
-        tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
-        weights = learned_weights(student) if side == "idf" else None
-        return BagEncoder(identity, plain_tokenizer(checkpoint.tokenizer), tokens, weights, options)
-    return TorchEncoder(student.queries or student.documents, options)
+    if not isinstance(student.pair.queries, BagOfTokens):
+        return documents, TorchEncoder(student.queries or student.documents, options)
+    tokenizer = student.documents.tokenizer
+    tokens = vocabulary(tokenizer, student.documents.vocabulary_size)
+    return documents, BagEncoder(
+        documents.identity, plain_tokenizer(tokenizer), tokens, learned_weights(student), options
+    )
+
+
+def open_validation(source: str, measures: Sequence["Measure"], card: EncoderCard) -> Validation:
+    """Read a BEIR directory into memory: DIR for its split dev, or DIR@SPLIT.
+
+    Raises `InputError` when there is no such directory or split.
+    """
+    named = named_splits(f"{source}@dev" if Path(source).is_dir() else source)
+    if named is None:
+        raise InputError(f"There is nothing to validate on at {source}.", expected="a BEIR directory: DIR or DIR@SPLIT")
+    directory, files = named
+    return Validation(
+        open_corpus(str(directory)),
+        read_topics(str(topic_file(str(directory)))),
+        [qrel for file in files for qrel in read_qrels(str(file))],
+        measures,
+        card,
+    )
