@@ -1,0 +1,147 @@
+"""Train one small model after the other, each with a line or two of card.toml changed, and judge them.
+
+Run: python benchmarks/experiments --data DIR [--output DIR] [--only NAME …] [--plot FILE]
+
+DIR holds msmarco-sample/, nfcorpus/ and cranfield/. Each run adds a line to OUTPUT/results.jsonl; a run that is there
+is not run again, one that was interrupted goes on. The tables are printed at the end, in Markdown.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from judge import Encoded, Judged, check, rankings
+from prepare import TRAINED, ZERO_SHOT, bm25_index, collections, stage, training_data
+from report import draw, tables
+from runs import RUNS, Run
+
+from splade_anserini.cards import EncoderCard, read_card
+from splade_anserini.lucene import search_bm25
+from splade_anserini.machine import cores
+
+CARD = Path(__file__).with_name("card.toml")
+BM25, WARM = "BM25", "warm start, untrained"
+
+type Row = dict[str, Any]
+
+
+class Results:
+    """Lines of JSON, one for each run that is done with these very settings."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: dict[str, Row] = {}
+        for line in path.read_text().splitlines() if path.exists() else []:
+            row = json.loads(line)
+            self.rows[row["name"]] = row
+
+    def has(self, name: str, settings: Mapping[str, Any]) -> bool:
+        """Say whether the run is done; what was done with other settings does not count."""
+        return name in self.rows and self.rows[name]["settings"] == settings
+
+    def add(self, row: Row) -> None:
+        """Keep a row, on disk at once."""
+        self.rows[row["name"]] = row
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row["name"], json.dumps(row["measures"]), file=sys.stderr, flush=True)
+
+
+class Bench:
+    """What all runs share."""
+
+    def __init__(self, data: Path, output: Path, changes: Sequence[str]) -> None:
+        self._output, self._changes = output, tuple(changes)
+        output.mkdir(parents=True, exist_ok=True)
+        self._places = collections(data, output)
+        self._judged = {name: Judged.read(place) for name, place in self._places.items()}
+        card = read_card(CARD, EncoderCard, self._changes)
+        if card.training is None:
+            raise ValueError(f"{CARD} has no [training]")
+        self._card, self._recipe = card, card.training
+        self._examples = training_data(data, output, self._recipe.steps * self._recipe.batch_size)
+        self.results = Results(output / "results.jsonl")
+
+    def settings(self, run: Run | None = None) -> Row:
+        """Return what decides about a row."""
+        changes = [*self._changes, *(run.changes if run else ())]
+        card = read_card(CARD, EncoderCard, changes).model_dump(mode="json", exclude_none=True)
+        return {"card": card, "data": run.data if run else ""}
+
+    def bm25(self) -> None:
+        """Judge BM25, which reads whole documents."""
+        settings = self.settings()
+        if self.results.has(BM25, settings):
+            return
+        row: Row = {"name": BM25, "settings": settings, "measures": {}, "sparsity": {}}
+        for name, collection in self._judged.items():
+            hits = search_bm25(bm25_index(self._places[name], self._output), collection.queries, 100, cores())
+            row["measures"][name] = collection.measures(hits)
+        self.results.add(row)
+
+    def warm_start(self) -> None:
+        """Judge the model that all start from, and compare the search with Lucene's."""
+        settings = self.settings()
+        if self.results.has(WARM, settings):
+            return
+        place, head = self._output / "warm-start", self._recipe.head
+        if not place.exists() and head:
+            numbers = ("--threshold", head.threshold, "--logit-scale", head.logit_scale)
+            stage("warm-start", "--backbone", self._recipe.backbone, *numbers, "--output", place)
+        self.results.add({"name": WARM, "settings": settings, **self._judge(place, compare=True)})
+
+    def train(self, run: Run) -> None:
+        """Train, judge, and keep the row."""
+        settings = self.settings(run)
+        if self.results.has(run.name, settings):
+            return
+        digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=4).hexdigest()
+        place = self._output / "checkpoints" / f"{run.name.replace(',', '').replace(' ', '-')}-{digest}"
+        begin = time.perf_counter()
+        if not place.exists():
+            changes = [word for change in (*self._changes, *run.changes) for word in ("--set", change)]
+            stage("train", "--card", CARD, "--data", self._examples[run.data], *changes, "--output", place)
+        minutes = (time.perf_counter() - begin) / 60
+        found = {"name": run.name, "settings": settings, "steps": self._recipe.steps, **self._judge(place)}
+        self.results.add({**found, "minutes": {"train": minutes, **found["minutes"]}})
+
+    def _judge(self, place: Path, *, compare: bool = False) -> Row:
+        begin = time.perf_counter()
+        row: Row = {"measures": {}, "sparsity": {}}
+        for name, collection in self._judged.items():
+            encoded = Encoded.of(str(place), collection, self._card.max_length)
+            if compare:
+                check(collection, encoded, self._output / "lucene")
+            row["measures"][name] = collection.measures(rankings(collection, encoded))
+            row["sparsity"][name] = encoded.sparsity()
+        return {**row, "minutes": {"judge": (time.perf_counter() - begin) / 60}}
+
+
+def main() -> None:
+    """Print tables on stdout, all else on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help=f"holds {TRAINED}, {', '.join(ZERO_SHOT)}")
+    parser.add_argument("--output", type=Path, default=Path("build") / "experiments", help="for all that is made")
+    parser.add_argument("--only", action="append", choices=[run.name for run in RUNS], help="several times")
+    parser.add_argument("--set", action="append", default=[], help="change a line of card.toml for all runs")
+    parser.add_argument("--plot", type=Path, help="effectiveness against FLOPS, as PNG")
+    arguments = parser.parse_args()
+    bench = Bench(arguments.data, arguments.output, arguments.set)
+    bench.bm25()
+    bench.warm_start()
+    for run in RUNS:
+        if not arguments.only or run.name in arguments.only:
+            bench.train(run)
+    rows = bench.results.rows
+    print(tables(rows))
+    if arguments.plot:
+        draw(rows, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()

