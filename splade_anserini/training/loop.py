@@ -72,7 +72,8 @@ class Loop:
         self._recipe, self._supply, self._options = recipe, supply, options
         self._instruction, self._validator = instruction, validator
         # Where gradients are added up group by group, a group of documents leaves the queries' own parameters unused.
-        unused = recipe.cached and student.pair.queries is not student.pair.documents
+        apart = student.pair.queries is not student.pair.documents
+        unused = recipe.cached and apart and any(each.requires_grad for each in student.pair.queries.parameters())
         settings = DistributedDataParallelKwargs(find_unused_parameters=unused, broadcast_buffers=False)
         self._accelerator = Accelerator(kwargs_handlers=[settings])
         self._objective = Objective(recipe)
