@@ -159,3 +159,14 @@ def test_max_pooling_keeps_of_active_entries_alone() -> None:
     active = int(weights.count_nonzero())
     assert 0 < active < 512
     assert sorted(kept) == sorted([hidden.numel(), layer.weight.numel(), *[active] * 4])
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_no_number_does_not_look_like_an_empty_vector(pooling: Pooling, dtype: torch.dtype) -> None:
+    hidden, layer = parts(torch.float32)
+    broken = hidden.detach().clone()
+    broken[1, 0, 2] = torch.nan
+    weights = sparse_projection(broken, MASK, layer, pooling, dtype)
+    assert bool(weights[1].isnan().all())
+    assert bool(weights[[0, 2]].isfinite().all())

@@ -108,7 +108,8 @@ def _active(hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, dtype
     for start in range(0, len(table), PIECE):
         products = (tokens @ table[start : start + PIECE].to(dtype).T).view(batch, length, -1)
         maxima = products.amax(dim=1).to(bias.dtype) + bias[start : start + PIECE]
-        texts, entries = (maxima > 0).nonzero(as_tuple=True)
+        # What is no number is active: a model that is lost must not look like one with empty vectors.
+        texts, entries = (~(maxima <= 0)).nonzero(as_tuple=True)
         # Only of active entries is it asked which token they come from; `take` reads a column many times as fast as [].
         columns = texts * products[0].numel() + entries
         places = products.take(columns.unsqueeze(1) + along * products.shape[2]).argmax(dim=1)
