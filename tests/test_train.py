@@ -1,6 +1,7 @@
 """Training through its stage: what it leaves behind, how it goes on, when it stops, and what it refuses."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -302,6 +303,52 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     assert known == ["step-2" if what == "step-4" else "step-4"]
     assert train(home, tmp_path / "out", *RUN).code == 0
     assert_same(straight, tmp_path / "out")
+
+
+# Several devices.
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_all_of_the_batch(home: Path, tmp_path: Path) -> None:
+    if not torch_distributed_has_gloo():
+        pytest.skip("torch has no gloo here: two processes cannot train together on CPUs")
+    # Both negatives of each example, for devices draw by themselves; no dropout, likewise.
+    options = [
+        "--set",
+        "training.negatives=2",
+        "--set",
+        "training.dropout=0",
+        "--log-every",
+        1,
+        "--checkpoint-every",
+        4,
+        "--validation",
+        home,
+    ]
+    options += ["--set", f'training.teacher={{model="{home / "backbone"}"}}', "--set", "training.topics=4"]
+    assert train(home, tmp_path / "one", *options).code == 0
+    arguments = ["--card", card(home, "two"), *triples(home), "--output", tmp_path / "two", *options]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "splade_anserini.train"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *map(str, arguments), "--set", "training.batch_size=2"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert done.stdout.count("two: 6 steps, loss") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
+        assert two == pytest.approx(one, rel=1e-3)
+    assert near(open_encoder(str(tmp_path / "one")), open_encoder(str(tmp_path / "two")))
+
+
+def torch_distributed_has_gloo() -> bool:
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_gloo_available()
 
 
 # Validation, and when it ends.

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from splade_anserini.files import output_errors, whole_file
+from splade_anserini.modeling.quiet import quiet
 from splade_anserini.progress import Progress, silent
 from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.training.batch import Batch
@@ -78,7 +79,8 @@ class Loop:
         self._accelerator = Accelerator(kwargs_handlers=[settings])
         self._objective = Objective(recipe)
         plain = optimizer(student.pair, recipe)
-        self._module, self._optimizer = self._accelerator.prepare(student.pair, plain)
+        with quiet():
+            self._module, self._optimizer = self._accelerator.prepare(student.pair, plain)
         self._mean = RunningMean(student.pair.parameters(), recipe.average)
         self._schedule = schedule(plain, recipe)
         self._course = _Course()

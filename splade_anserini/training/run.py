@@ -1,5 +1,6 @@
 """A training run, from a recipe and examples to a checkpoint on disk."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -53,7 +54,8 @@ def train(
     recipe = require_ready(card, output)
     from accelerate import Accelerator
 
-    accelerator = Accelerator()
+    # Without GPUs, Accelerate takes processes that were started side by side for so many of one, unless it is told.
+    accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
     keep_freed_memory()
     described = {
         "card": card.model_dump(mode="json"),
