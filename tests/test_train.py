@@ -1,5 +1,6 @@
 """Training through its stage: what it leaves behind, how it goes on, when it stops, and what it refuses."""
 
+import io
 import json
 import os
 import resource
@@ -151,6 +152,23 @@ def test_idf_weights_are_learned_from_those_of_the_data(trained: Callable[..., P
 def test_a_model_of_their_own_learns_for_queries(trained: Callable[..., Path]) -> None:
     encoder = trained(query_side="separate")
     assert not near(open_query_encoder(str(encoder)), open_encoder(str(encoder)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("validated", [False, True])
+def test_the_plot_shows_every_number_of_the_log(validated: bool) -> None:
+    from splade_anserini.training.plot import figure_of
+
+    row = {"loss": 3.0, "kl": 2.0, "flops d": 1.0, "gradient": 4.0, "FLOPS": 0.0}
+    row |= {"active q": 5.0, "active d": 50.0, "empty q": 0.1, "empty d": 0.2}
+    log = [{"step": step, "learning rate": 0.1} | row for step in (10.0, 20.0)]
+    if validated:
+        log.insert(1, {"step": 10.0, "RR@10": 0.3, "R@100": 0.7})
+    drawn = [line for axis in figure_of(log, "name").axes for line in axis.get_lines()]
+    figure_of(log, "name").savefig(io.BytesIO())
+    values = sorted(float(line.get_ydata()[0]) for line in drawn)  # type: ignore[arg-type, index]
+    assert values == sorted([*row.values(), *([0.3, 0.7] if validated else [])])
+    assert {tuple(line.get_xdata()) for line in drawn} == {(10.0, 20.0), *([(10.0,)] if validated else [])}  # type: ignore[arg-type]
 
 
 # Going on.

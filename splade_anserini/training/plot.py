@@ -1,49 +1,68 @@
 """The course of a training run as a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splade_anserini.errors import DependencyError
 
-_SIDES = {"q": "queries", "d": "documents"}
-_TOLD = {"step", "learning rate", "loss", "gradient", "FLOPS"}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+type Rows = Sequence[Mapping[str, float]]
 
 
-def plot(log: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
-    """Draw the parts of the loss, active entries, FLOPS, empty vectors and validation by step, as PNG."""
+class _Panel(NamedTuple):
+    title: str
+    rows: Rows
+    lines: Mapping[str, str]
+    """Name in the log → label."""
+    scale: str = "linear"
+
+
+_PLAIN = {"step", "learning rate", "gradient", "FLOPS", "active q", "active d", "empty q", "empty d"}
+"""What a row of the log holds besides the loss and its parts."""
+
+
+def plot(log: Rows, path: Path, title: str) -> None:
+    """Draw the log as PNG."""
+    figure_of(log, title).savefig(path, dpi=110)
+
+
+def figure_of(log: Rows, title: str) -> "Figure":
+    """Draw the parts of the loss, active entries, FLOPS, empty vectors, gradients, and validation if there is any."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise DependencyError.missing("matplotlib", "train") from error
-    steps = [row for row in log if "loss" in row]
-    measured = [row for row in log if "loss" not in row]
     figure = Figure(figsize=(11, 7), layout="constrained")
-    axes = figure.subplots(2, 3).flat
-    parts = [name for name in (steps[0] if steps else {}) if name not in _TOLD and name.split()[0] not in _GROUPS]
-    _draw(next(axes), "parts of the loss", steps, {name: name for name in ("loss", *parts)})
-    _draw(next(axes), "active entries", steps, {f"active {side}": name for side, name in _SIDES.items()}, log=True)
-    _draw(next(axes), "FLOPS, Σ p_q p_d", steps, {"FLOPS": "in a batch"}, log=True)
-    _draw(next(axes), "share of empty vectors", steps, {f"empty {side}": name for side, name in _SIDES.items()})
-    _draw(next(axes), "norm of the gradient", steps, {"gradient": "before clipping"}, log=True)
-    names = [name for name in (measured[0] if measured else {}) if name != "step"]
-    _draw(next(axes), "validation", measured, {name: name for name in names})
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    for axis, panel in zip(figure.subplots(2, 3).flat, _panels(log), strict=True):
+        _draw(axis, panel)
+    return figure
 
 
-_GROUPS = {"active", "empty"}
+def _panels(log: Rows) -> Iterator[_Panel]:
+    steps = [row for row in log if "loss" in row]
+    validated = [row for row in log if "loss" not in row]
+    parts = [name for row in steps[:1] for name in row if name not in _PLAIN]
+    measures = [name for row in validated[:1] for name in row if name != "step"]
+    yield _Panel("parts of the loss", steps, {name: name for name in parts})
+    yield _Panel("active entries", steps, {"active q": "queries", "active d": "documents"}, "log")
+    yield _Panel("FLOPS, Σ p_q p_d", steps, {"FLOPS": "in a batch"}, "log")
+    yield _Panel("share of empty vectors", steps, {"empty q": "queries", "empty d": "documents"})
+    yield _Panel("norm of the gradient", steps, {"gradient": "before clipping"}, "log")
+    yield _Panel("validation", validated, {name: name for name in measures})
 
 
-def _draw(
-    axis: Any, title: str, rows: Sequence[Mapping[str, float]], names: Mapping[str, str], *, log: bool = False
-) -> None:
-    for name, label in names.items():
-        known = [row for row in rows if name in row]
-        axis.plot([row["step"] for row in known], [row[name] for row in known], label=label, linewidth=1)
-    axis.set_title(title)
-    axis.set_xlabel("step")
-    if log and rows:
-        axis.set_yscale("log")
-    if names:
-        axis.legend()
+def _draw(axis: Any, panel: _Panel) -> None:
+    if not panel.rows:
+        axis.set_axis_off()
+        return
+    for name, label in panel.lines.items():
+        known = [row for row in panel.rows if name in row]
+        marker = "." if len(known) < 20 else ""
+        axis.plot([row["step"] for row in known], [row[name] for row in known], marker, ls="-", lw=1, label=label)
+    positive = any(row.get(name, 0.0) > 0 for row in panel.rows for name in panel.lines)
+    axis.set(title=panel.title, xlabel="step", yscale=panel.scale if positive else "linear")
+    axis.legend()
