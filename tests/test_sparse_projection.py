@@ -128,7 +128,9 @@ def test_with_maxima_found_in_bfloat16_the_weights_are_exact_logits_of_some_toke
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_nothing_as_great_as_all_logits_is_kept_for_backward(pooling: Pooling, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_is_kept_for_backward_is_less_than_all_logits(
+    pooling: Pooling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Text by token by entry there are 3 · 5 · 512 logits; weights, table and hidden states are far smaller."""
     monkeypatch.setattr(module, "PIECE", 64)
     kept: list[int] = []
@@ -141,7 +143,7 @@ def test_nothing_as_great_as_all_logits_is_kept_for_backward(pooling: Pooling, m
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         sparse_projection(hidden, MASK, layer, pooling, torch.float64)
         assert kept
-        assert max(kept) <= 512 * WIDTH
+        assert sum(kept) < BATCH * LENGTH * 512
         pool(layer(hidden), MASK, pooling)
         assert max(kept) >= BATCH * LENGTH * 512
 
