@@ -262,6 +262,7 @@ def begun(home: Path, tmp_path: Path) -> Path:
     [
         (["--set", "training.seed=7"], "card"),
         (["--data", "more.jsonl"], "data"),
+        (["--topics", "other.jsonl"], "data"),
         (["--validation", "."], "validation"),
     ],
 )
@@ -270,6 +271,7 @@ def test_another_run_at_the_same_output_is_refused(
 ) -> None:
     monkeypatch.chdir(home)
     (home / "more.jsonl").write_bytes((home / "triples.jsonl").read_bytes())
+    (home / "other.jsonl").write_text((home / "queries.jsonl").read_text().replace("cure", "remedy"))
     done = train(home, begun, *RUN, *options)
     assert (done.code, f"begun{WORK}: {what}." in done.err) == (2, True), done.err
     assert not begun.exists()
@@ -278,13 +280,15 @@ def test_another_run_at_the_same_output_is_refused(
 
 
 def test_a_run_that_got_nowhere_gives_way_to_another(home: Path, tmp_path: Path) -> None:
+    told: list[Path] = []
     with pytest.raises(Stopped):
         run_until(home, tmp_path / "out", stopping(1, stop))
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / f"out{WORK}").mkdir()
-    (tmp_path / f"out{WORK}" / "run.json").write_text("{}")
-    (tmp_path / f"out{WORK}" / "step-2.partial").mkdir()
-    assert train(home, tmp_path / "out").code == 0
+    work = tmp_path / f"out{WORK}"
+    (work / "step-2.partial").mkdir(parents=True)
+    (work / "run.json").write_text("{}")
+    run_until(home, tmp_path / "out", stopping(1, lambda: told.extend([*work.glob("*.json"), *work.glob("*.partial")])))
+    assert told == [work / "run.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -13,6 +13,7 @@ import torch
 
 from splade_anserini.cards import EncoderCard
 from splade_anserini.files import whole_directory, whole_file
+from splade_anserini.fingerprints import fingerprint_of_bytes
 from splade_anserini.formats.examples import Examples
 from splade_anserini.progress import Progress, silent
 from splade_anserini.recipes import TrainingRecipe
@@ -59,13 +60,14 @@ def train(
     keep_freed_memory()
     described = {
         "card": card.model_dump(mode="json"),
-        "data": [[source.name, len(source)] for source in sources],
+        "data": [_described(source) for source in sources],
         "validation": validation.description if validation else None,
         "devices": accelerator.num_processes,
     }
     with claimed(options.work, described) if accelerator.is_main_process else nullcontext():
         accelerator.wait_for_everyone()
-        torch.manual_seed(recipe.seed)
+        # Each device has its own dropout; all begin with the first one's parameters.
+        torch.manual_seed(recipe.seed + accelerator.process_index)
         loop = _Preparation(card, recipe, sources, accelerator).loop(options, validation)
         log = loop.run(progress)
         if accelerator.is_main_process:
@@ -75,6 +77,13 @@ def train(
                 plot(log, directory / "training.png", card.name)
             shutil.rmtree(options.work)
     return log if accelerator.is_main_process else []
+
+
+def _described(source: Examples) -> list[str | int]:
+    """Tell a source from others: by its name, its size, and what stands at its beginning, middle and end."""
+    size = len(source)
+    some = (repr(source[number]).encode() for number in (0, size // 2, size - 1))
+    return [source.name, size, fingerprint_of_bytes(*some)]
 
 
 class _Preparation:
@@ -120,7 +129,7 @@ class _Preparation:
         teacher = self._recipe.teacher
         if teacher is None:
             return None
-        dense = DenseTeacher.load(teacher.model, TeacherOptions(device=self._accelerator.device.type))
+        dense = DenseTeacher.load(teacher.model, TeacherOptions(device=str(self._accelerator.device)))
         return Embeddings(dense, teacher.max_length, bf16=self._recipe.precision == "bf16")
 
     def _clusters(self, embeddings: Embeddings, work: Path) -> list[npt.NDArray[np.int64]]:
