@@ -96,7 +96,7 @@ def exported(directory: Path, precision: str) -> Path:
 
 
 def warm_started(work: Path) -> Path:
-    """Return the checkpoint that splade-mini was exported from; makes it unless it is there."""
+    """Return the checkpoint that splade-mini started from, untrained; makes it unless it is there."""
     import subprocess
     import sys
 
@@ -105,10 +105,12 @@ def warm_started(work: Path) -> Path:
 
     output = work / "checkpoint-warm"
     if not output.exists():
-        recipe = read_card(encoders_home() / "splade-mini.toml", EncoderCard).recipe
+        training = read_card(encoders_home() / "splade-mini.toml", EncoderCard).training
+        assert training is not None
+        assert training.head is not None
         options = [
-            *("--backbone", str(recipe["backbone"]), "--threshold", str(recipe["threshold"])),
-            *("--logit-scale", str(recipe["logit_scale"]), "--output", str(output)),
+            *("--backbone", training.backbone, "--threshold", str(training.head.threshold)),
+            *("--logit-scale", str(training.head.logit_scale), "--output", str(output)),
         ]
         subprocess.run([sys.executable, "-m", "splade_anserini", "warm-start", *options], check=True)
     return output

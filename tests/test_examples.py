@@ -127,6 +127,18 @@ class TestDocuments:
         examples = open_examples(f"titles:{beir}")
         assert list(examples) == [Example("Cats", "the cat sat")]
 
+    def test_of_a_split_only_relevant_documents_are_asked_for(self, tmp_path: Path) -> None:
+        write(
+            tmp_path / "corpus.jsonl", "\n".join(f'{{"_id": "d{n}", "title": "T{n}", "text": "t"}}' for n in range(4))
+        )
+        write(tmp_path / "qrels" / "train.tsv", "query-id\tcorpus-id\tscore\nq\td1\t1\nq\td2\t0\n")
+        write(tmp_path / "qrels" / "dev.tsv", "query-id\tcorpus-id\tscore\nq\td3\t2\n")
+        for split, titles in {"": "T0 T1 T2 T3", "@train": "T1", "@train+dev": "T1 T3"}.items():
+            examples = open_examples(f"titles:{tmp_path}{split}")
+            assert [example.query for example in examples] == titles.split()
+        with pytest.raises(InputError, match=r"has no qrels/test\.tsv"):
+            open_examples(f"titles:{tmp_path}@test")
+
     def test_a_sentence_asks_for_the_rest(self, tmp_path: Path) -> None:
         four, other = "this sentence has five words.", "Short one!"
         rows = [f"d{number}\tTitle\t{four} {other} {other}" for number in range(3)]

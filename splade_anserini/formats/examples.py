@@ -1,6 +1,6 @@
 """Training examples with random access: from judgements, triples, a corpus's own texts, or ir_datasets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,11 @@ from splade_anserini.formats._example_sources import irds_ids, judged_pairs, sen
 from splade_anserini.formats._irds import PREFIX
 from splade_anserini.formats._lines import Place
 from splade_anserini.formats._random_lines import Lines
-from splade_anserini.formats.corpora import open_corpus
+from splade_anserini.formats.corpora import Corpus, open_corpus
 from splade_anserini.formats.example_records import ExampleRecord, parse_columns, parse_json
-from splade_anserini.formats.qrels import named_splits
+from splade_anserini.formats.qrels import named_splits, training_qrels
 from splade_anserini.formats.texts import NO_TEXTS, Texts, open_texts
-from splade_anserini.records import Example
+from splade_anserini.records import Document, Example
 
 _ACCEPTED = (
     "a BEIR directory (DIR or DIR@SPLIT), a .tsv or .jsonl file (each also .gz), "
@@ -84,7 +84,7 @@ def open_examples(source: str, texts: Texts | None = None) -> LineExamples:
 def _open(source: str, texts: Texts | None) -> LineExamples:
     for prefix, lines_of in _CORPUS_SOURCES.items():
         if source.startswith(prefix):
-            lines = Lines.spooled(source, lines_of(open_corpus(source.removeprefix(prefix))))
+            lines = Lines.spooled(source, lines_of(_documents(source.removeprefix(prefix))))
             return LineExamples(source, lines, parse_json, NO_TEXTS)
     if source.startswith(PREFIX):
         return LineExamples(source, Lines.spooled(source, irds_ids(source)), _IDS, open_texts(source, source))
@@ -93,6 +93,27 @@ def _open(source: str, texts: Texts | None) -> LineExamples:
         texts = open_texts(directory, directory)
         return LineExamples(source, Lines.spooled(source, judged_pairs(source, texts)), _IDS, texts)
     return _file(Path(source), texts)
+
+
+def _documents(source: str) -> Corpus:
+    """Return a corpus, or of `DIR@SPLIT`, a BEIR directory, the documents that are relevant in these splits."""
+    named = None if Path(source).exists() else named_splits(source)
+    if named is None:
+        return open_corpus(source)
+    relevant = frozenset(qrel.doc_id for _, qrel in training_qrels(source) if qrel.relevance > 0)
+    return _Relevant(source, open_corpus(str(named[0])), relevant)
+
+
+@dataclass(frozen=True)
+class _Relevant:
+    """The documents of a corpus that have certain ids."""
+
+    name: str
+    corpus: Corpus
+    ids: frozenset[str]
+
+    def __iter__(self) -> Iterator[Document]:
+        return (document for document in self.corpus if document.id in self.ids)
 
 
 def _file(path: Path, texts: Texts | None) -> LineExamples:
