@@ -8,6 +8,7 @@ is not run again, one that was interrupted goes on. The tables are printed at th
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,11 @@ class Bench:
         card = read_card(CARD, EncoderCard, changes).model_dump(mode="json", exclude_none=True)
         return {"card": card, "data": run.data if run else ""}
 
+    def rows(self) -> dict[str, Row]:
+        """Return the rows of all runs that are done with the present settings."""
+        wanted = {BM25: self.settings(), WARM: self.settings(), **{run.name: self.settings(run) for run in RUNS}}
+        return {name: self.results.rows[name] for name, settings in wanted.items() if self.results.has(name, settings)}
+
     def bm25(self) -> None:
         """Judge BM25, which reads whole documents."""
         settings = self.settings()
@@ -134,13 +140,19 @@ def main() -> None:
     bench = Bench(arguments.data, arguments.output, arguments.set)
     bench.bm25()
     bench.warm_start()
+    failed = []
     for run in RUNS:
-        if not arguments.only or run.name in arguments.only:
-            bench.train(run)
-    rows = bench.results.rows
+        try:
+            if not arguments.only or run.name in arguments.only:
+                bench.train(run)
+        except subprocess.CalledProcessError:  # the stage has said why; the other runs do not depend on this one
+            failed.append(run.name)
+    rows = bench.rows()
     print(tables(rows))
     if arguments.plot:
         draw(rows, arguments.plot)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

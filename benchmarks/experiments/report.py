@@ -1,6 +1,7 @@
 """The experiments' results as tables in Markdown, and as a picture."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,16 @@ def draw(rows: Rows, path: Path) -> None:
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     shown = [(TRAINED, "RR@10"), *((name, "nDCG@10") for name in ZERO_SHOT)]
-    for axis, (where, measure) in zip(figure.subplots(1, len(shown)), shown, strict=True):
+    axes = figure.subplots(1, len(shown))
+    for axis, (where, measure) in zip(axes, shown, strict=True):
         _panel(axis, rows, where, measure)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=110)
 
 
 def _panel(axis: Any, rows: Rows, where: str, measure: str) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     def point(name: str) -> tuple[float, float]:
         return rows[name]["sparsity"][where]["FLOPS"], rows[name]["measures"][where][measure]
 
@@ -81,16 +86,18 @@ def _panel(axis: Any, rows: Rows, where: str, measure: str) -> None:
     }
     for kind, names in regularized.items():
         points = sorted(point(name) for name in names if name in rows)
-        axis.plot(*zip(*points, strict=True), marker="o", label=f"regularizer {kind}") if points else None
+        if points:
+            axis.plot(*zip(*points, strict=True), marker="o", label=f"regularizer {kind}")
+    markers = cycle("x+*^vsPD<>")
     for name, row in rows.items():
-        if row["sparsity"] and name not in {*regularized["FLOPS"], *regularized["L1"]}:
-            x, y = point(name)
-            axis.plot(x, y, marker="x", color="grey", linestyle="none")
-            axis.annotate(name, (x, y), fontsize=7, xytext=(3, 3), textcoords="offset points")
-        elif not row["sparsity"]:
+        if not row["sparsity"]:
             axis.axhline(row["measures"][where][measure], color="black", linestyle=":", linewidth=1, label=name)
+        elif name not in {*regularized["FLOPS"], *regularized["L1"]}:
+            axis.plot(*point(name), marker=next(markers), color="grey", linestyle="none", label=name)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("FLOPS, Σ p_q p_d")
     axis.set_ylabel(measure)
     axis.set_title(where)
-    axis.legend(fontsize=8)

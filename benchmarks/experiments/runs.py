@@ -54,9 +54,9 @@ RUNS = (
     ),
     Run("KL, dense teacher", TEACHERS, KL),
     Run("KL, dense teacher and BM25", TEACHERS, (*KL, "training.teacher.bm25=0.3")),
-    Run("FLOPS, weak", REGULARIZERS, regularized("flops", 0.002, 0.001)),
-    Run("FLOPS, strong", REGULARIZERS, regularized("flops", 0.032, 0.016)),
-    Run("L1, weak", REGULARIZERS, regularized("l1", 0.00015, 0.000075)),
+    Run("FLOPS, weak", REGULARIZERS, regularized("flops", 0.001, 0.0005)),
+    Run("FLOPS, strong", REGULARIZERS, regularized("flops", 0.064, 0.032)),
+    Run("L1, weak", REGULARIZERS, regularized("l1", 0.000075, 0.0000375)),
     Run("L1, medium", REGULARIZERS, regularized("l1", 0.0006, 0.0003)),
-    Run("L1, strong", REGULARIZERS, regularized("l1", 0.0024, 0.0012)),
+    Run("L1, strong", REGULARIZERS, regularized("l1", 0.0048, 0.0024)),
 )
