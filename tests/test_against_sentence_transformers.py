@@ -9,9 +9,10 @@ import torch
 
 from splade_anserini.manifests import Pooling
 from splade_anserini.modeling.checkpoint import load_checkpoint
-from splade_anserini.modeling.trainable import Group, TrainableSplade
+from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.recipes import Loss, Regularizer, TrainingRecipe
-from splade_anserini.training.batch import Facts
+from splade_anserini.records import Example
+from splade_anserini.training.batch import Collator, Tokens
 from splade_anserini.training.objective import Objective, Vectors
 from tests.tiny import SENTENCES, tiny_checkpoint
 
@@ -20,20 +21,19 @@ pytest.importorskip("sentence_transformers", reason="sentence-transformers, of t
 QUERIES, LAMBDA_Q, LAMBDA_D = 4, 3e-4, 2e-4
 SCALE = 0.02
 """Of the scores, without which this model would be sure of everything, and gradients 0."""
+BUDGET = 120
+"""Tokens of a group: long and short texts do not stand in the same one."""
 TEXTS = [*SENTENCES, "a cold is no fever", "the lung and the heart", "train, ship, plane", "good method, bad result"]
 """Four queries, their positives, and a negative of each."""
 
 
-def features(model: Path, texts: list[str]) -> dict[str, torch.Tensor]:
-    inputs = load_checkpoint(str(model)).tokenizer(texts, padding=True, return_tensors="pt")
-    return {name: inputs[name] for name in ("input_ids", "attention_mask")}
+def examples(kinds: int) -> list[Example]:
+    """Return texts as training has them: a query, its positive, and with two kinds of documents a negative."""
+    rows = zip(*(TEXTS[start : start + QUERIES] for start in range(0, QUERIES * (1 + kinds), QUERIES)), strict=True)
+    return [Example(query, positive, tuple(negatives)) for query, positive, *negatives in rows]
 
 
-def group(inputs: dict[str, torch.Tensor]) -> Group:
-    return Group(torch.arange(len(inputs["input_ids"])), inputs["input_ids"], inputs["attention_mask"])
-
-
-def ours(model: Path, pooling: Pooling, columns: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def ours(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torch.Tensor]:
     """Return the loss, and the gradient of each parameter by its name in the model."""
     checkpoint = load_checkpoint(str(model))
     module = TrainableSplade(checkpoint, pooling)
@@ -46,19 +46,15 @@ def ours(model: Path, pooling: Pooling, columns: list[dict[str, torch.Tensor]]) 
         learning_rate=1e-5,
         steps=1,
     )
-    queries, documents = module([group(columns[0])]), torch.cat([module([group(each)]) for each in columns[1:]])
-    kinds = len(columns) - 1
-    facts = Facts(
-        torch.arange(QUERIES).repeat(kinds),
-        torch.arange(kinds).repeat_interleave(QUERIES) == 0,
-        torch.arange(QUERIES * kinds),
-        torch.full((QUERIES * kinds,), torch.nan),
-    )
-    loss = sum(Objective(recipe)(Vectors(queries, documents), facts, 0, None).values(), torch.zeros(()))
+    tokens = Tokens(checkpoint.tokenizer, checkpoint.max_length, BUDGET)
+    batch = Collator(tokens, tokens, negatives=1, seed=0)(0, data)
+    assert len(batch.documents) > 1
+    vectors = Vectors(module(batch.queries), module(batch.documents))
+    loss = sum(Objective(recipe)(vectors, batch.facts, 0, None).values(), torch.zeros(()))
     return with_gradients(loss, checkpoint.model)
 
 
-def theirs(model: Path, pooling: Pooling, columns: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def theirs(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torch.Tensor]:
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
@@ -77,7 +73,8 @@ def theirs(model: Path, pooling: Pooling, columns: list[dict[str, torch.Tensor]]
         document_regularizer_weight=LAMBDA_D,
         query_regularizer_weight=LAMBDA_Q,
     )
-    parts = loss([dict(each) for each in columns])
+    columns = zip(*((each.query, each.positive, *each.negatives) for each in data), strict=True)
+    parts = loss([encoder.tokenizer(list(texts), padding=True, return_tensors="pt") for texts in columns])
     body: Any = encoder[0]
     return with_gradients(sum(parts.values(), torch.zeros(())), body.model)
 
@@ -92,9 +89,7 @@ def with_gradients(loss: torch.Tensor, model: Any) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("kinds", [1, 2], ids=["in-batch negatives", "hard negatives too"])
 def test_loss_and_gradients_are_those_of_sentence_transformers(tmp_path: Path, pooling: Pooling, kinds: int) -> None:
     model = tiny_checkpoint(tmp_path / "tiny")
-    texts = [TEXTS[start : start + QUERIES] for start in range(0, QUERIES * (1 + kinds), QUERIES)]
-    columns = [features(model, some) for some in texts]
-    expected, found = theirs(model, pooling, columns), ours(model, pooling, columns)
+    expected, found = theirs(model, pooling, examples(kinds)), ours(model, pooling, examples(kinds))
     assert found.keys() == expected.keys()
     assert len(found) > 20
     greatest = max(float(gradient.abs().max()) for name, gradient in expected.items() if name != "loss")
