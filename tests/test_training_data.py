@@ -1,13 +1,9 @@
 """Facts of what training reads: which examples stand in which batch, what is drawn, and what teachers say of it."""
 
 import math
-import platform
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -392,35 +388,3 @@ class TestInstruction:
             chosen = Teacher(model="tiny", cosine=7.0, bm25=bm25)
             found = Instruction(chosen, Embeddings(teacher, 20), lexical)(batch)
             torch.testing.assert_close(found, 7.0 * cosines + bm25 * overlap, rtol=5e-3, atol=2e-2)
-
-
-KEEP = """
-import resource
-from splade_anserini.training.memory import keep_freed_memory
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(3):
-        bytearray(b"x") * (1 << 26)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-usual = faults()
-kept = keep_freed_memory()
-faults()
-print(kept, faults() * 4 < usual)
-"""
-
-
-def test_freed_memory_is_kept_where_it_says_so() -> None:
-    done = subprocess.run([sys.executable, "-c", KEEP], capture_output=True, text=True, check=True)
-    kept, fewer = done.stdout.split()
-    assert kept == str(platform.libc_ver()[0] == "glibc")
-    assert fewer == kept
-
-
-def test_elsewhere_memory_is_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from splade_anserini.training.memory import keep_freed_memory
-
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert keep_freed_memory() is False
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr("ctypes.CDLL", lambda _name: SimpleNamespace())
-    assert keep_freed_memory() is False
