@@ -7,6 +7,7 @@ import ctypes
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,10 @@ NEAR = 1e-5
 """How far, relatively, the losses and gradients may be from each other in fp32."""
 
 
-def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int) -> Any:
+def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int, *, together: int | None = None) -> Any:
     """Return a batch as `train` has it: real texts, queries of 32 tokens, documents of `length`, no padding.
 
-    A text that is too short is followed by the next.
+    A text that is too short is followed by the next. `together` tokens go through the model at once.
     """
     from splade_anserini.modeling.checkpoint import load_tokenizer
     from splade_anserini.records import Example
@@ -45,33 +46,41 @@ def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int) -> Any
         for some, count in ((queries(paths, 400), 8), (texts(paths, 400), 4))
     )
     examples = [Example(query, document) for query, document in zip(*columns, strict=True)]
-    sides = (Tokens(tokenizer, width, CPU_TOKENS) for width in (QUERY_LENGTH, length))
+    sides = (Tokens(tokenizer, width, together or CPU_TOKENS) for width in (QUERY_LENGTH, length))
     return Collator(*sides, negatives=0, seed=0)(0, examples)
 
 
-def our_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[], Any]]:
-    """Return the model, and what computes the loss as `train` does."""
+def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) -> tuple[Any, Callable[[], Any]]:
+    """Return the model, and what adds the gradients and returns the loss, as `train` does."""
     import torch
 
     from splade_anserini.modeling.checkpoint import load_checkpoint
     from splade_anserini.modeling.precision import DTYPES
+    from splade_anserini.modeling.query_sides import Pair
     from splade_anserini.modeling.trainable import TrainableSplade
+    from splade_anserini.training.gradients import Gradients
     from splade_anserini.training.objective import Objective, Vectors
 
     loaded = load_checkpoint(model)
     _without_dropout(loaded.model)
-    module = TrainableSplade(loaded, "max", DTYPES[precision]).train()
+    module = Pair(TrainableSplade(loaded, "max", DTYPES[precision])).train()
     objective = Objective(_recipe(model, len(batch.query_texts)))
+    gradients = Gradients(module, lambda loss: loss.backward())
+    found: list[Any] = []
+
+    def loss_of(vectors: Vectors) -> Any:
+        found[:] = [sum(objective(vectors, batch.facts, 0, None).values(), torch.zeros(()))]
+        return found[0]
 
     def loss() -> Any:
-        vectors = Vectors(module(batch.queries), module(batch.documents))
-        return sum(objective(vectors, batch.facts, 0, None).values(), torch.zeros(()))
+        (gradients.cached if cached else gradients.plain)(batch, loss_of)
+        return found[0].detach()
 
     return loaded.model, loss
 
 
 def their_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[], Any]]:
-    """Return the model, and what computes sentence-transformers' loss, as its trainer does."""
+    """Return the model, and what adds the gradients and returns sentence-transformers' loss, as its trainer does."""
     import torch
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Transformer
@@ -92,12 +101,20 @@ def their_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[]
     def loss() -> Any:
         columns = [{"input_ids": _ids(side), "attention_mask": torch.ones_like(_ids(side))} for side in sides]
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            return sum(criterion(columns).values(), torch.zeros(()))
+            found = sum(criterion(columns).values(), torch.zeros(()))
+        found.backward()
+        return found.detach()
 
     return body.model, loss
 
 
-STEPS = {"ours": our_step, "theirs": their_step}
+STEPS: dict[str, Callable[[str, Any, str], tuple[Any, Callable[[], Any]]]] = {
+    "ours": our_step,
+    "theirs": their_step,
+    "cached": partial(our_step, cached=True),
+}
+TOGETHER = {"cached": 512}
+"""Tokens that go through the model at once, where they are not as many as `train` takes on a CPU."""
 
 
 def step(
@@ -110,13 +127,13 @@ def step(
 
     if keep:
         keep_freed_memory()
-    made = batch_of(model, corpora, *batch)
+    made = batch_of(model, corpora, *batch, together=TOGETHER.get(whose))
     network, loss = STEPS[whose](model, made, precision)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE_OF_LEARNING, weight_decay=0.0, fused=True)
     needed = _settled(list(network.parameters()), optimizer)
 
     def one() -> None:
-        loss().backward()
+        loss()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -129,13 +146,12 @@ def agreement(model: str, corpora: list[str], batch: list[int]) -> dict[str, Any
 
     made = batch_of(model, corpora, *batch)
     found: dict[str, tuple[Any, Any]] = {}
-    for whose, make in STEPS.items():
-        network, loss = make(model, made, "fp32")
+    for whose in ("ours", "theirs"):
+        network, loss = STEPS[whose](model, made, "fp32")
         value = loss()
-        value.backward()
         gradients = dict(network.named_parameters())
         found[whose] = (
-            value.detach(),
+            value,
             torch.cat([gradients[name].grad.flatten() for name in sorted(gradients) if gradients[name].requires_grad]),
         )
     differences = [float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(*found.values(), strict=True)]
@@ -290,6 +306,7 @@ def _sides(function: str, same: dict[str, Any], other: str) -> Iterator[Contesta
         for name, whose, keep in (
             (ours, "ours", True),
             (f"{ours}, freed memory given back", "ours", False),
+            *([(f"{ours}, cached, 512 tokens at once", "cached", True)] if function == "step" else []),
             (f"{other}, {precision}", "theirs", False),
         ):
             arguments = {**same, "whose": whose, "precision": precision, "keep": keep}

@@ -58,7 +58,7 @@ class TestGuard:
     def test_a_healthy_run_goes_on(self) -> None:
         guard = Guard(SIZE)
         steps(guard, told(), 1000)
-        steps(guard, told(empty_q=0.85, empty_d=0.6, active_d=480.0), 1000, 1001)
+        steps(guard, told(empty_q=0.85, empty_d=0.6, active_d=880.0), 1000, 1001)
 
     def test_a_dense_beginning_is_no_explosion(self) -> None:
         guard = Guard(SIZE, window=10)
@@ -82,9 +82,9 @@ class TestGuard:
     @pytest.mark.parametrize(("side", "what"), [("q", "queries"), ("d", "documents")])
     def test_explosion_stops_it_with_advice(self, side: str, what: str) -> None:
         guard = Guard(SIZE, window=10)
-        steps(guard, told(**{f"active_{side}": 600.0}), 29)
-        with pytest.raises(TrainingError, match=rf"Explosion: .* step 30, 60% .* of the {what}") as caught:
-            guard(30, told(**{f"active_{side}": 600.0}))
+        steps(guard, told(**{f"active_{side}": 950.0}), 29)
+        with pytest.raises(TrainingError, match=rf"Explosion: .* step 30, 95% .* of the {what}") as caught:
+            guard(30, told(**{f"active_{side}": 950.0}))
         assert f"Raise lambda_{side}" in str(caught.value)
         assert "warm start" in str(caught.value)
 

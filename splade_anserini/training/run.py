@@ -93,7 +93,7 @@ class _Preparation:
         self, card: EncoderCard, recipe: TrainingRecipe, sources: Sequence[Examples], accelerator: Any
     ) -> None:
         self._recipe, self._sources, self._accelerator = recipe, sources, accelerator
-        budget = CPU_TOKENS if accelerator.device.type == "cpu" else GPU_TOKENS
+        budget = recipe.group_tokens or (CPU_TOKENS if accelerator.device.type == "cpu" else GPU_TOKENS)
         documents = checkpoint(recipe, recipe.backbone)
         self._tokens = Tokens(documents.tokenizer, recipe.max_length, budget)
         self._query_tokens = Tokens(documents.tokenizer, recipe.query_max_length, budget)

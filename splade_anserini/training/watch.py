@@ -13,7 +13,7 @@ WINDOW = 100
 """Steps over which the guard looks."""
 
 ZERO = 0.9
-FULL = 0.5
+FULL = 0.9
 """Collapse: so great a share of vectors without any entry. Explosion: so great a share of entries active."""
 
 
