@@ -30,6 +30,9 @@ SIDES = ["splade", "doc", "idf", "separate"]
 TEXTS = [*SENTENCES, *(text for _, text in DOCUMENTS.values()), *QUERIES.values()]
 
 
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return school(tmp_path_factory.mktemp("school"))
@@ -218,6 +221,17 @@ def run_until(home: Path, output: Path, progress: Callable[[int], None], *change
     train_stage(described, [open_examples(str(home / "triples.jsonl"), texts)], output, options, progress=progress)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums are rounded as the threads share them: what is compared bit for bit runs with the same number of them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def straight(home: Path) -> Path:
     """Trained without an interruption."""
@@ -241,7 +255,7 @@ def test_killed_and_run_again_is_never_killed_bit_for_bit(
         f"kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"run_until(Path({str(home)!r}), Path({str(tmp_path / 'out')!r}), stopping({step}, kill))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, env=ONE_THREAD, check=False)
     assert done.returncode == -signal.SIGKILL
     work = tmp_path / f"out{WORK}"
     assert [path.name for path in work.glob("step-*")] == ([] if step == 1 else ["step-4"])
@@ -363,7 +377,7 @@ def test_two_processes_train_as_one_with_all_of_the_batch(home: Path, tmp_path: 
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "splade_anserini.train"]
     done = subprocess.run(
         [sys.executable, *launcher, *map(str, arguments), "--set", "training.batch_size=2"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=ONE_THREAD,
         capture_output=True,
         text=True,
         check=False,

@@ -65,17 +65,19 @@ class TrainableSplade(torch.nn.Module):
 
     def forward(self, groups: Iterable[Group]) -> torch.Tensor:
         """Return the weights of all texts of all groups, in the order of their positions."""
-        parts = [(group.positions, self._group(group)) for group in groups]
+        groups = list(groups)
+        # One context for all groups: weights are then converted once, and not for each of them.
+        with torch.autocast(groups[0].ids.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            parts = [(group.positions, self._group(group)) for group in groups]
         order = torch.cat([positions for positions, _ in parts]).argsort()
         return torch.cat([weights for _, weights in parts])[order]
 
     def _group(self, group: Group) -> torch.Tensor:
-        with torch.autocast(group.ids.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            if self._layer is None:
-                weights: torch.Tensor = self._body(group.ids, group.mask)
-                return weights.float()
-            with _attention(group.ids.device):
-                hidden: Any = self._body(input_ids=group.ids, attention_mask=group.mask).logits
+        if self._layer is None:
+            weights: torch.Tensor = self._body(group.ids, group.mask)
+            return weights.float()
+        with _attention(group.ids.device):
+            hidden: Any = self._body(input_ids=group.ids, attention_mask=group.mask).logits
         weights = sparse_projection(hidden.float(), group.mask, self._layer, self._pooling, self._dtype)
         if self._silenced:
             weights[:, self._silenced] = 0.0
