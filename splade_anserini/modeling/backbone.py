@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from splade_anserini.errors import DependencyError, InputError
-from splade_anserini.modeling.checkpoint import load_tokenizer, require_model, unreadable
-from splade_anserini.modeling.quiet import no_conversion, quiet
+from splade_anserini.modeling.checkpoint import load_tokenizer, pretrained
 
 PACKAGE = "package:"
 """Before the name of an installed module that carries a model in its directory `model`."""
@@ -29,13 +28,8 @@ def load_backbone(name: str) -> Backbone:
     from transformers import AutoModel
 
     place = place_of(name)
-    require_model(place)
-    with quiet(), no_conversion():
-        try:
-            # A head or pooler that the checkpoint has besides is not looked at.
-            model, report = AutoModel.from_pretrained(place, output_loading_info=True)
-        except Exception as error:  # transformers, its hub client and the file formats share no base
-            raise unreadable(place, "model", error) from error
+    # A head or pooler that the checkpoint has besides is not looked at.
+    model, report = pretrained(AutoModel, place)
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise InputError(f"{name} lacks {len(missing)} weights of a {type(model).__name__}, {missing[0]} among them.")

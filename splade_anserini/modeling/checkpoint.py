@@ -52,16 +52,25 @@ def load_checkpoint(name_or_dir: str) -> Checkpoint:
     """
     from transformers import AutoModelForMaskedLM
 
-    require_model(name_or_dir)
-    with quiet(), no_conversion():
-        try:
-            model, report = AutoModelForMaskedLM.from_pretrained(name_or_dir, output_loading_info=True)
-        except Exception as error:  # transformers, its hub client and the file formats share no base
-            raise unreadable(name_or_dir, "model", error) from error
+    model, report = pretrained(AutoModelForMaskedLM, name_or_dir)
     _require_head(name_or_dir, model, report)
     checkpoint = Checkpoint(model.float().eval(), load_tokenizer(name_or_dir), name_or_dir)
     _require_match(checkpoint)
     return checkpoint
+
+
+def pretrained(kind: Any, name_or_dir: str) -> tuple[Any, dict[str, Any]]:
+    """Load a model by one of transformers' Auto classes; return it, and what transformers reports of its weights.
+
+    Raises `InputError` when it cannot be found or read.
+    """
+    require_model(name_or_dir)
+    with quiet(), no_conversion():
+        try:
+            model, report = kind.from_pretrained(name_or_dir, output_loading_info=True)
+        except Exception as error:  # transformers, its hub client and the file formats share no base
+            raise unreadable(name_or_dir, "model", error) from error
+    return model, report
 
 
 def load_tokenizer(name_or_dir: str) -> Any:

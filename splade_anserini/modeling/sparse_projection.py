@@ -15,10 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from splade_anserini.manifests import Pooling
 from splade_anserini.modeling.pooling import pool
-from splade_anserini.modeling.projection import filled
-
-PIECE = 1024
-"""Entries of the vocabulary that are projected at a time: of a few thousand tokens, their logits stay in cache."""
+from splade_anserini.modeling.projection import PIECE, filled
 
 
 def sparse_projection(

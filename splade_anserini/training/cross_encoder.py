@@ -6,8 +6,7 @@ import torch
 
 from splade_anserini.encoding.torch_encoder import torch_device
 from splade_anserini.errors import InputError
-from splade_anserini.modeling.checkpoint import Checkpoint, load_tokenizer, require_model, unreadable
-from splade_anserini.modeling.quiet import no_conversion, quiet
+from splade_anserini.modeling.checkpoint import Checkpoint, load_tokenizer, pretrained
 from splade_anserini.training.teacher_inputs import ModelInputs, Pair, TeacherOptions
 
 
@@ -37,12 +36,7 @@ class CrossEncoderTeacher:
         """Load a Hugging Face id or directory. Raises `InputError` when it cannot be read, or is no classifier."""
         from transformers import AutoModelForSequenceClassification
 
-        require_model(name)
-        with quiet(), no_conversion():
-            try:
-                model, report = AutoModelForSequenceClassification.from_pretrained(name, output_loading_info=True)
-            except Exception as error:  # transformers, its hub client and the file formats share no base
-                raise unreadable(name, "model", error) from error
+        model, report = pretrained(AutoModelForSequenceClassification, name)
         if missing := sorted(report["missing_keys"]):
             raise InputError(
                 f"{name} is no cross-encoder: {len(missing)} of the weights of a {type(model).__name__} are missing, "
