@@ -15,7 +15,8 @@ from pathlib import Path
 import orjson
 
 from splade_anserini.encoding import EncoderOptions, default_scale, open_query_encoder, quantize
-from splade_anserini.evaluate import evaluate, parse_measures
+from splade_anserini.evaluation.evaluation import evaluate
+from splade_anserini.evaluation.measures import parse_measures
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.impacts import impact_files, read_impacts
 from splade_anserini.formats.qrels import read_qrels

@@ -137,7 +137,8 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
 
 
 def _measured(path: Path) -> dict[str, float]:
-    from splade_anserini.evaluate import evaluate, parse_measures
+    from splade_anserini.evaluation.evaluation import evaluate
+    from splade_anserini.evaluation.measures import parse_measures
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
     from splade_anserini.resources import cranfield

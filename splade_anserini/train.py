@@ -80,7 +80,7 @@ def command(
     """
     from splade_anserini.cards import encoder_card
     from splade_anserini.errors import InputError
-    from splade_anserini.evaluate import parse_measures
+    from splade_anserini.evaluation.measures import parse_measures
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.lookup import texts_of
     from splade_anserini.training.ready import require_ready

@@ -9,7 +9,8 @@ from typer.testing import CliRunner, Result
 
 from splade_anserini.console import stage
 from splade_anserini.errors import InputError
-from splade_anserini.evaluate import command, evaluate, parse_measures
+from splade_anserini.evaluate import command, evaluate
+from splade_anserini.evaluation.measures import PRESETS, Preset, chosen_measures, parse_measures
 from splade_anserini.formats.tables import aligned
 
 QRELS = [Qrel("q0", "a", 1), Qrel("q0", "b", 2), Qrel("q0", "c", 0), Qrel("q1", "a", 1), Qrel("q2", "d", 0)]
@@ -85,6 +86,78 @@ def test_an_unknown_measure_is_refused_with_those_that_exist(name: str) -> None:
 def test_no_measure_at_all_is_refused() -> None:
     with pytest.raises(InputError, match="No measure"):
         parse_measures([" , "])
+
+
+@pytest.mark.parametrize("preset", Preset)
+def test_a_preset_names_measures_by_their_canonical_names(preset: Preset) -> None:
+    assert [str(measure) for measure in chosen_measures(preset, None)] == list(PRESETS[preset])
+
+
+def test_measures_are_added_to_a_preset_each_once() -> None:
+    assert [str(measure) for measure in chosen_measures(Preset.BEIR, ["RR@10 R@100", "P@5"])] == [
+        *("nDCG@10", "R@100", "RR@10", "P@5")
+    ]
+
+
+def test_trec_counts_grades_from_two_on() -> None:
+    values = evaluate(RUN, QRELS[:3], chosen_measures(Preset.TREC_DL, None)).aggregate
+    assert values == pytest.approx({"nDCG@10": NDCG, "RR(rel=2)@10": 0, "AP(rel=2)@1000": 0, "R(rel=2)@1000": 0})
+    better = [*RUN, ScoredDoc("q0", "b", 2.5)]
+    values = evaluate(better, QRELS[:3], chosen_measures(Preset.TREC_DL, None)).aggregate
+    assert [*values.values()][1:] == [0.5, 0.5, 1]
+
+
+def test_judged_is_the_share_of_judged_documents() -> None:
+    evaluation = evaluate(RUN, QRELS, parse_measures(["Judged@10 Judged@2"]))
+    assert evaluation.per_query["q0"] == pytest.approx({"Judged@10": 2 / 3, "Judged@2": 1})
+    assert evaluation.per_query["q1"] == {"Judged@10": 0, "Judged@2": 0}
+
+
+def test_the_depth_is_that_of_the_longest_ranking_of_a_judged_query() -> None:
+    more = [ScoredDoc("q9", str(n), float(n)) for n in range(9)]
+    assert evaluate([*RUN[:3], *more], QRELS, [nDCG @ 10]).depth == 3
+
+
+# Run and judgements of different collections.
+
+
+def rankings(depth: int, queries: int, answered: int) -> list[ScoredDoc]:
+    """So many rankings of so many documents, of which the first few have the judged one last."""
+    return [
+        ScoredDoc(f"q{query}", "a" if rank == depth and query < answered else f"doc{rank}", -float(rank))
+        for query in range(queries)
+        for rank in range(1, depth + 1)
+    ]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture, run: list[ScoredDoc], label: str = "") -> list[str]:
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        evaluate(run, [Qrel(f"q{query}", id_, 1) for query in range(10) for id_ in "ab"], [R @ 10], label=label)
+    return caplog.messages
+
+
+def test_a_run_without_a_judged_document_is_a_warning_with_examples(caplog: pytest.LogCaptureFixture) -> None:
+    assert warnings_of(caplog, rankings(3, 10, 0), "mine") == [
+        (
+            "mine: No document of the run is judged (judged queries that it answers: 10): "
+            "another collection, or ids of another form? For query q0 the run has doc1, doc2, the qrels have a, b."
+        )
+    ]
+
+
+def test_most_of_deep_rankings_without_a_judged_document_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert warnings_of(caplog, rankings(100, 10, 4)) == [
+        (
+            "In 6 of 10 rankings of 100 documents and more, no document is judged: "
+            "another collection, or ids of another form? For query q4 the run has doc1, doc2, the qrels have a, b."
+        )
+    ]
+    assert warnings_of(caplog, rankings(100, 10, 5)) == []
+
+
+def test_shallow_rankings_without_a_judged_document_are_nothing_strange(caplog: pytest.LogCaptureFixture) -> None:
+    assert warnings_of(caplog, rankings(99, 10, 1)) == []
 
 
 def test_columns_are_aligned() -> None:

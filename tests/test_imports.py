@@ -26,7 +26,14 @@ FLOOR = [
     "ahead",
     "recipes",
 ]
-TIERS = dict.fromkeys(FLOOR, 0) | {"formats": 1, "modeling": 2, "encoding": 3, "lucene": 3, "training": 4}
+TIERS = dict.fromkeys(FLOOR, 0) | {
+    "formats": 1,
+    "evaluation": 2,
+    "modeling": 2,
+    "encoding": 3,
+    "lucene": 3,
+    "training": 4,
+}
 STAGE_TIER = 5
 HEAVY = {
     "torch": {"modeling", "encoding", "training"},
@@ -35,6 +42,8 @@ HEAVY = {
     "onnxruntime": {"encoding", "modeling"},
     "jnius": {"lucene"},
     "pyserini": {"lucene", "formats"},
+    "matplotlib": {"evaluation", "training"},
+    "scipy": {"evaluation"},
 }
 
 

@@ -420,7 +420,8 @@ def test_the_best_checkpoint_is_kept(home: Path, tmp_path: Path) -> None:
 def rr_of(encoder: Path, home: Path, place: Path) -> float:
     """What the other stages measure of a checkpoint."""
     from splade_anserini.encoding import SpladeDocumentEncoder, quantize
-    from splade_anserini.evaluate import evaluate, parse_measures
+    from splade_anserini.evaluation.evaluation import evaluate
+    from splade_anserini.evaluation.measures import parse_measures
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.lucene import BruteForceSearcher

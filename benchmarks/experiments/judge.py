@@ -14,7 +14,8 @@ from ir_measures import Qrel, ScoredDoc
 from scipy.sparse import csr_array
 
 from splade_anserini.encoding import EncoderOptions, open_encoder, open_query_encoder, quantize
-from splade_anserini.evaluate import evaluate, parse_measures
+from splade_anserini.evaluation.evaluation import evaluate
+from splade_anserini.evaluation.measures import parse_measures
 from splade_anserini.files import whole_directory
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.impacts import ImpactWriter
