@@ -84,6 +84,24 @@ def encode_queries(
     return vectors
 
 
+def prune_queries(
+    vectors: "Mapping[str, ImpactVector]", top_k: int | None = None, min_impact: int = 1
+) -> "dict[str, ImpactVector]":
+    """Keep the `top_k` strongest tokens of each query, of impacts from `min_impact` up; logs how many become empty."""
+    from splade_anserini.pruning import keep_from, keep_strongest
+
+    pruned = {query_id: keep_from(keep_strongest(vector, top_k), min_impact) for query_id, vector in vectors.items()}
+    emptied = [query_id for query_id, vector in pruned.items() if vectors[query_id] and not vector]
+    if emptied:
+        _logger.warning(
+            "%d queries have no token of an impact of %d or more and find nothing, the first is %s",
+            len(emptied),
+            min_impact,
+            emptied[0],
+        )
+    return pruned
+
+
 def read_vectors(topics: str, encoder: str | None = None) -> "dict[str, ImpactVector]":
     """Read pre-encoded topics. Raises `InputError` when an encoder is named as well."""
     from splade_anserini.formats.topics import read_encoded_topics

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
     from splade_anserini.lucene import Searcher
-    from splade_anserini.records import ImpactVector
+    from splade_anserini.records import ImpactVector, Query
 
 
 def search(
@@ -49,6 +49,10 @@ def command(
         ),
     ] = None,
     hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
+    query_top_k: Annotated[
+        int | None, typer.Option(min=1, help="Keep the k strongest tokens of a query. [default: all]")
+    ] = None,
+    query_min_impact: Annotated[int, typer.Option(min=1, help="Keep tokens of a query from this impact up.")] = 1,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
     max_length: Annotated[
@@ -67,6 +71,10 @@ def command(
     remove_query: Annotated[
         bool, typer.Option("--remove-query", help="Drop the document whose id is the query's.")
     ] = False,
+    hybrid: Annotated[
+        str | None,
+        typer.Option(help="bm25:DIRECTORY, a text index of the same collection: what BM25 finds there is fused in."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Search even if vocabulary or scale are not the index's.")
     ] = False,
@@ -81,16 +89,21 @@ def command(
     from splade_anserini.encoding import EncoderOptions
     from splade_anserini.formats.runs import write_run
     from splade_anserini.formats.topics import are_encoded, read_topics
+    from splade_anserini.hybrid import bm25_index, texts_needed, with_bm25
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.machine import cores
-    from splade_anserini.queries import encode_queries, open_for_index, read_vectors
+    from splade_anserini.queries import encode_queries, open_for_index, prune_queries, read_vectors
 
     directory = resolve_index(index)
     check_index_directory(directory)
     # Topics that go by a name of Pyserini come from Java.
     start_jvm()
+    text_index = None if hybrid is None else bm25_index(hybrid, directory)
+    queries: list[Query] = []
     if are_encoded(topics) if pre_encoded is None else pre_encoded:
+        if text_index:
+            raise texts_needed(topics)
         vectors = read_vectors(topics, encoder)
     else:
         options = EncoderOptions(max_length=max_length, device=device, batch_size=batch_size, threads=threads)
@@ -98,11 +111,16 @@ def command(
         queries = read_topics(topics)
         with progress_bar("Encoding", len(queries), "queries") as progress:
             vectors = encode_queries(queries, query_encoder, batch_size, progress)
+    pruned = prune_queries(vectors, query_top_k, query_min_impact)
     with (
         progress_bar("Searching", len(vectors), "queries") as progress,
         (PyseriniImpactSearcher if searcher == "pyserini" else ImpactSearcher)(directory, threads or cores()) as opened,
     ):
-        rankings = search(vectors, opened, hits, remove_query=remove_query, progress=progress)
+        rankings = search(pruned, opened, hits, remove_query=remove_query, progress=progress)
+        if text_index:
+            rankings = with_bm25(
+                rankings, queries, text_index, hits, threads=threads or cores(), remove_query=remove_query
+            )
         write_run(output, rankings, output_format, tag)
     typer.echo(f"{output}: {len(vectors):,} queries, at most {hits:,} hits each")
 

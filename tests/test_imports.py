@@ -25,6 +25,7 @@ FLOOR = [
     "_version",
     "ahead",
     "recipes",
+    "pruning",
 ]
 TIERS = dict.fromkeys(FLOOR, 0) | {
     "formats": 1,

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from splade_anserini import Document, InMemoryCorpus, SpladeDocumentEncoder
 from splade_anserini.ahead import ahead
 from splade_anserini.encode import encode
-from splade_anserini.encoding import DictionaryEncoder, EncoderOptions
+from splade_anserini.encoding import DictionaryEncoder, EncoderOptions, keep_strongest, quantize
 from splade_anserini.encoding.batches import positions_by_length
 from splade_anserini.encoding.protocol import StagedEncoder
-from splade_anserini.encoding.quantization import keep_strongest, quantize
 from splade_anserini.encoding.shards import EncodeOptions
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.encoding.torch_encoder import TorchEncoder

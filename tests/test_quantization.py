@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_anserini.encoding import impact, keep_strongest, parse_scale, quantize
+from splade_anserini.encoding import impact, parse_scale, quantize
 from splade_anserini.encoding.quantization import impacts
 from splade_anserini.errors import InputError
 
@@ -45,19 +45,6 @@ def test_no_impact_is_further_than_half_a_step_from_its_weight(vector: dict[str,
     for token, weight in vector.items():
         assert abs(impacts.get(token, 0) - weight * scale) <= 0.5
     assert all(value >= 1 for value in impacts.values())
-
-
-@given(vectors, st.integers(1, 15))
-def test_pruning_keeps_the_greatest_weights(vector: dict[str, float], top_k: int) -> None:
-    kept = keep_strongest(vector, top_k)
-    assert len(kept) == min(top_k, len(vector))
-    assert all(vector[token] == weight for token, weight in kept.items())
-    gone = [weight for token, weight in vector.items() if token not in kept]
-    assert not gone or max(gone) <= min(kept.values())
-
-
-def test_equal_weights_are_pruned_by_token_so_that_the_result_is_always_the_same() -> None:
-    assert set(keep_strongest({"b": 1.0, "a": 1.0, "c": 2.0}, 2)) == {"c", "a"}
 
 
 @pytest.mark.parametrize(("text", "scale"), [("100", 100.0), ("51.2", 51.2), ("256/5", 51.2), (" 256 / 5 ", 51.2)])

@@ -11,7 +11,7 @@ from splade_anserini.errors import MismatchError
 from splade_anserini.formats.runs import read_run
 from splade_anserini.index import index
 from splade_anserini.lucene import BruteForceSearcher
-from splade_anserini.queries import check_match, encode_queries
+from splade_anserini.queries import check_match, encode_queries, prune_queries
 from splade_anserini.records import Query
 from splade_anserini.search import search
 from tests.pseudo import ANIMALS, documents, write_documents, write_encoded
@@ -131,6 +131,31 @@ def test_the_options_do_what_they_say(animals: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run.txt").read_text().splitlines()[0] == "d1 Q0 d1 1 6.0 mine"
 
 
+def test_pruned_queries_that_become_empty_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    queries = {"a": {"cat": 3, "dog": 2, "ant": 2}, "b": {"cat": 1}, "c": {}}
+    assert prune_queries(queries, 2) == {"a": {"cat": 3, "ant": 2}, "b": {"cat": 1}, "c": {}}
+    assert caplog.text == ""
+    assert prune_queries(queries, min_impact=3) == {"a": {"cat": 3}, "b": {}, "c": {}}
+    assert "1 queries have no token of an impact of 3 or more and find nothing, the first is b" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("encoders")
+def test_queries_are_pruned_whether_they_were_encoded_before_or_not(animals: Path, tmp_path: Path) -> None:
+    texts = lines(tmp_path / "texts.tsv", "q\tdog pet")
+    encoded = lines(tmp_path / "encoded.tsv", "q\tcat dog fish fish fish")
+    for topics, more in [(texts, ()), (encoded, ("--pre-encoded",))]:
+        for pruning, found in [
+            (("--query-top-k", 9), {"q": ["d4", "d2", "d1", "d3"]}),
+            (("--query-top-k", 2), {"q": ["d4", "d1", "d3"]}),
+            (("--query-top-k", 1), {"q": ["d4"]}),
+            (("--query-min-impact", 2), {"q": ["d4"]}),
+            (("--query-min-impact", 4), {}),
+        ]:
+            outcome, run = searched(animals, topics, *more, *pruning)
+            assert (outcome.code, ids(run)) == (0, found)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("encoders")
 def test_a_mismatch_is_refused_and_forced(animals: Path, topics: Path) -> None:
@@ -180,6 +205,8 @@ def test_every_bad_input_has_its_sentence_and_exit_code_2(animals: Path, topics:
         ((animals, topics, "--scale", "much"), "is not a number"),
         ((animals, topics, "--encoder", "./typo"), "typo"),
         ((animals, topics, "--hits", "0"), "--hits"),
+        ((animals, topics, "--query-top-k", "0"), "--query-top-k"),
+        ((animals, topics, "--query-min-impact", "0"), "--query-min-impact"),
         ((animals, topics, "--output-format", "xml"), "--output-format"),
     ]:
         outcome, run = searched(*arguments)

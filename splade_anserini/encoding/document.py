@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from splade_anserini.ahead import ahead
 from splade_anserini.encoding.opening import open_encoder
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
-from splade_anserini.encoding.quantization import impacts, keep_strongest, quantize
+from splade_anserini.encoding.quantization import impacts, quantize
 from splade_anserini.manifests import DEFAULT_SCALE
+from splade_anserini.pruning import keep_strongest
 from splade_anserini.records import Document, ImpactDocument, ImpactVector, SparseVector
 
 _WINDOW = 256

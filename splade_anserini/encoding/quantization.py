@@ -31,14 +31,6 @@ def quantize(vector: SparseVector, scale: float) -> ImpactVector:
     return {token: value for token, value in zip(vector, values, strict=True) if value > 0}
 
 
-def keep_strongest(vector: SparseVector, top_k: int | None) -> SparseVector:
-    """Keep the `top_k` greatest weights (None: all); of equal weights, those whose token sorts first."""
-    if top_k is None or len(vector) <= top_k:
-        return vector
-    strongest = sorted(vector.items(), key=lambda entry: (-entry[1], entry[0]))
-    return dict(strongest[:top_k])
-
-
 def parse_scale(text: str) -> float:
     """Read a scale as people write it: "100", "51.2", "256/5". Raises `InputError` unless it is a number above 0."""
     try:

@@ -1,0 +1,106 @@
+"""What is left of a vector when weak entries go: laws."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splade_anserini.errors import InputError
+from splade_anserini.pruning import keep_from, keep_mass, keep_strongest
+from splade_anserini.records import ImpactVector
+
+vectors = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 9), max_size=12)
+counts = st.integers(1, 14)
+shares = st.floats(0.001, 1.0) | st.integers(1, 100).map(lambda percent: percent / 100)
+prunings = st.one_of(
+    counts.map(lambda k: lambda vector: keep_strongest(vector, k)),
+    counts.map(lambda least: lambda vector: keep_from(vector, least)),
+    shares.map(lambda share: lambda vector: keep_mass(vector, share)),
+)
+
+type Pruning = Callable[[ImpactVector], ImpactVector]
+
+
+@given(vectors, prunings)
+def test_what_is_kept_is_a_part_and_nothing_that_goes_is_stronger(vector: dict[str, int], prune: Pruning) -> None:
+    kept = prune(vector)
+    assert kept.items() <= vector.items()
+    order = sorted(vector, key=lambda token: (-vector[token], token))
+    assert set(order[: len(kept)]) == set(kept)
+
+
+@given(vectors, prunings)
+def test_the_order_of_the_entries_changes_nothing(vector: dict[str, int], prune: Pruning) -> None:
+    kept = prune(vector)
+    for entries in (sorted(vector.items()), sorted(vector.items(), reverse=True)):
+        assert prune(dict(entries)) == kept
+
+
+@given(vectors, counts, counts)
+def test_counts_and_least_impacts_change_nothing_twice_and_in_any_order(
+    vector: dict[str, int], top_k: int, least: int
+) -> None:
+    strongest, above = keep_strongest(vector, top_k), keep_from(vector, least)
+    assert keep_strongest(strongest, top_k) == strongest
+    assert keep_from(above, least) == above
+    assert keep_from(strongest, least) == keep_strongest(above, top_k)
+
+
+@given(vectors, counts)
+def test_as_many_are_kept_as_there_may_be(vector: dict[str, int], top_k: int) -> None:
+    assert len(keep_strongest(vector, top_k)) == min(top_k, len(vector))
+    assert keep_strongest(vector, None) == vector
+
+
+@given(vectors, counts, counts, shares, shares)
+def test_who_asks_for_more_gets_more(vector: dict[str, int], k: int, more_k: int, share: float, more: float) -> None:
+    k, more_k = sorted((k, more_k))
+    share, more = sorted((share, more))
+    assert keep_strongest(vector, k).items() <= keep_strongest(vector, more_k).items()
+    assert keep_from(vector, more_k).items() <= keep_from(vector, k).items()
+    assert keep_mass(vector, share).items() <= keep_mass(vector, more).items()
+
+
+@given(vectors.filter(bool), counts, shares)
+def test_a_vector_becomes_empty_only_where_no_impact_is_great_enough(
+    vector: dict[str, int], number: int, share: float
+) -> None:
+    assert keep_strongest(vector, number)
+    assert keep_mass(vector, share)
+    assert bool(keep_from(vector, number)) == (max(vector.values()) >= number)
+
+
+@given(vectors.filter(bool), st.integers(1, 100))
+def test_the_share_is_reached_and_not_without_the_weakest_that_is_kept(vector: dict[str, int], percent: int) -> None:
+    kept = keep_mass(vector, percent / 100)
+    wanted = Fraction(percent, 100) * sum(vector.values())
+    assert sum(kept.values()) >= wanted
+    assert sum(kept.values()) - min(kept.values()) < wanted
+
+
+@given(vectors)
+def test_the_whole_share_is_everything(vector: dict[str, int]) -> None:
+    assert keep_mass(vector, 1) == vector
+    assert keep_from(vector, 1) == vector
+
+
+def test_seven_of_a_hundred_are_seven_hundredths() -> None:
+    assert keep_mass({"a": 7, **{f"b{number}": 1 for number in range(93)}}, 0.07) == {"a": 7}
+
+
+def test_equal_entries_go_by_token_so_that_the_result_is_always_the_same() -> None:
+    assert keep_strongest({"b": 1.0, "a": 1.0, "c": 2.0}, 2) == {"c": 2.0, "a": 1.0}
+    assert keep_mass({"b": 1, "a": 1, "c": 2}, 0.75) == {"c": 2, "a": 1}
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.01, float("nan")])
+def test_a_share_is_above_nothing_and_at_most_all(share: float) -> None:
+    with pytest.raises(InputError, match="share"):
+        keep_mass({"a": 1}, share)
+
+
+def test_no_entries_cannot_be_asked_for() -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        keep_strongest({"a": 1}, 0)
