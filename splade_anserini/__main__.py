@@ -11,6 +11,7 @@ STAGES = {
     "encode": "documents → impact pseudo-documents",
     "index": "impact pseudo-documents → a Lucene impact index",
     "search": "topics → a TREC run",
+    "fuse": "runs → one run; passages → documents",
     "evaluate": "run and qrels → measures",
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
