@@ -9,6 +9,7 @@ from splade_anserini.console import errors_as_sentences, stage
 STAGES = {
     "quickstart": "the whole path on the Cranfield collection, beside BM25",
     "encode": "documents → impact pseudo-documents",
+    "convert": "impact vectors → SciPy, Parquet, CIFF, Seismic, BMP, and back",
     "index": "impact pseudo-documents → a Lucene impact index",
     "search": "topics → a TREC run",
     "fuse": "runs → one run; passages → documents",

@@ -39,10 +39,12 @@ class InputError(SpladeAnseriniError):
 class RecordError(InputError):
     """Raised when one line or record of a file cannot be used."""
 
-    def __init__(self, path: Path | str, line: int, found: str, *, expected: str = "", do: str = "") -> None:
+    def __init__(
+        self, path: Path | str, line: int, found: str, *, expected: str = "", do: str = "", unit: str = "line"
+    ) -> None:
         self.path = path
         self.line = line
-        super().__init__(f"{path}, line {line}: {found}.", expected=expected, do=do)
+        super().__init__(f"{path}, {unit} {line}: {found}.", expected=expected, do=do)
 
 
 class MismatchError(InputError):

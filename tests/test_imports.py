@@ -30,6 +30,7 @@ FLOOR = [
 TIERS = dict.fromkeys(FLOOR, 0) | {
     "formats": 1,
     "evaluation": 2,
+    "exchange": 2,
     "modeling": 2,
     "encoding": 3,
     "lucene": 3,
@@ -43,6 +44,7 @@ HEAVY = {
     "onnxruntime": {"encoding", "modeling"},
     "jnius": {"lucene"},
     "pyserini": {"lucene", "formats"},
+    "pyarrow": {"exchange"},
     "matplotlib": {"evaluation", "training"},
     "scipy": {"evaluation"},
 }

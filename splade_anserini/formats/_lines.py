@@ -16,13 +16,15 @@ class Place(NamedTuple):
 
     path: Path | str
     line: int
+    unit: str = "line"
+    """What is counted: files that are no text have rows, or documents."""
 
     def __str__(self) -> str:
-        return f"{self.path}, line {self.line}"
+        return f"{self.path}, {self.unit} {self.line}"
 
     def error(self, found: str, *, expected: str = "", do: str = "") -> RecordError:
         """Return the error to raise about the record that stands here; `found` is no full sentence."""
-        return RecordError(self.path, self.line, found, expected=expected, do=do)
+        return RecordError(self.path, self.line, found, expected=expected, do=do, unit=self.unit)
 
 
 @contextmanager
