@@ -14,6 +14,7 @@ STAGES = {
     "search": "topics → a TREC run",
     "fuse": "runs → one run; passages → documents",
     "evaluate": "run and qrels → measures",
+    "reproduce": "an index card → its index and scores, beside those it promises",
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",

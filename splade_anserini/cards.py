@@ -3,11 +3,13 @@
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
 
 import pydantic
 
+from splade_anserini.contracts import Encoding, Expectation, Indexing, Searching
 from splade_anserini.errors import InputError
 from splade_anserini.manifests import DEFAULT_SCALE, Model, Pooling, QuerySide
 from splade_anserini.recipes import TrainingRecipe
@@ -44,17 +46,40 @@ class EncoderCard(Model):
 
 
 class IndexCard(Model):
-    """Describes an index: what it is built from, and the scores to expect of it."""
+    """Describes an index: what it is built from, how, and the scores to expect of it.
+
+    Paths are relative to the card; `{data}` in them stands for a directory that the user names, `{package}` for the
+    collections that ship.
+    """
 
     name: str
     description: str
-    corpus: str
-    encoder: str
-    topics: str
-    qrels: str
-    hits: int = 1000
-    expected: dict[str, float] = pydantic.Field(default_factory=dict)
-    """Measure → value."""
+    corpus: str = ""
+    impacts: str = ""
+    """Instead of encoding the corpus: a file or directory of impact pseudo-documents."""
+    encoder: str = ""
+    """As on the command line. Not needed where documents and topics are encoded already."""
+    data: str = ""
+    """Where to get what is not named irds:, for those who lack it."""
+    words: float | None = pydantic.Field(default=None, gt=0)
+    """Words of an average document, for estimates."""
+    encode: Encoding = Encoding()
+    index: Indexing = Indexing()
+    search: Searching = Searching()
+    evaluation: tuple[Expectation, ...] = pydantic.Field(min_length=1)
+
+    @pydantic.model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.corpus and not self.impacts:
+            raise ValueError("it names neither a corpus nor impacts")
+        needs = [f'the evaluation "{one.name}"' for one in self.evaluation if not one.encoded]
+        needs += [] if self.impacts else ["the corpus"]
+        if needs and not self.encoder:
+            raise ValueError(f"{needs[0]} needs an encoder")
+        names = [one.name for one in self.evaluation]
+        if again := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f'two evaluations are called "{again}"')
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,27 +181,56 @@ def known_encoders() -> list[str]:
 
 
 def resolve_index(name: str) -> Path:
-    """Return the directory of an index: a directory as it is, or the one beside the card of that name."""
+    """Return the directory of an index: a directory as it is, or the one that the card of that name describes."""
     if Path(name).is_dir():
         return Path(name)
-    path = Path(name)
-    cards = [path] if path.suffix == ".toml" else [home / f"{name}.toml" for home in _homes(indexes_home())]
-    for card in cards:
+    for card in [Path(name)] if name.endswith(".toml") else _index_cards(name):
         if card.is_file():
             found = read_card(card, IndexCard)
-            built = card.parent / found.name
-            if built.is_dir():
+            places = [home / found.name for home in index_places(card)]
+            if built := next((place for place in places if place.is_dir()), None):
                 return built
             raise InputError(
                 f"The index {found.name} is described by {card} but has not been built.",
-                do=f"Encode {found.corpus} with {found.encoder}, and index it with --index {built}.",
+                do=f"Run: splade-anserini reproduce {name}",
             )
-    names = sorted({card.stem for home in _homes(indexes_home()) for card in home.glob("*.toml")})
     raise InputError(
         f"There is no index at {name}.",
         expected="a directory that `splade-anserini index` wrote, or the name of an index card",
-        do=f"Cards at hand: {', '.join(names) or 'none'}.",
+        do=f"Cards at hand: {', '.join(known_indexes()) or 'none'}.",
     )
+
+
+def find_index_cards(name: str) -> list[Path]:
+    """Return the card at a path or of a name, or all cards whose names fit a pattern such as `beir.*`, in order.
+
+    Raises `InputError` when there is none.
+    """
+    if name.endswith(".toml") and Path(name).is_file():
+        return [Path(name)]
+    names = [name] if name in known_indexes() else [known for known in known_indexes() if fnmatchcase(known, name)]
+    if not names:
+        what = "index card fits the pattern" if set(name) & set("*?[") else "index card"
+        raise InputError(
+            f"There is no {what} {name}." if what == "index card" else f"No {what} {name}.",
+            expected="the path of a .toml file, the name of an index card, or a pattern such as 'beir.*'",
+            do=f"Cards at hand: {', '.join(known_indexes()) or 'none'}.",
+        )
+    return [next(card for card in _index_cards(found) if card.is_file()) for found in names]
+
+
+def known_indexes() -> list[str]:
+    """Names of the index cards within reach."""
+    return sorted({card.stem for home in _homes(indexes_home()) for card in home.glob("*.toml")})
+
+
+def index_places(card: Path) -> list[Path]:
+    """Return the directories where the index of a card may lie, under its name, the one to build it in last."""
+    return _places(card, indexes_home())
+
+
+def _index_cards(name: str) -> list[Path]:
+    return [home / f"{name}.toml" for home in _homes(indexes_home())]
 
 
 def _homes(package_home: Path) -> list[Path]:
@@ -187,16 +241,17 @@ def _homes(package_home: Path) -> list[Path]:
 def _from_card(name: str, path: Path) -> EncoderSource:
     card = read_card(path, EncoderCard)
     # What a card of the package describes is made in the working directory's encoders/.
-    beside = next((home / card.source for home in _places(path) if (home / card.source).is_dir()), None)
+    places = [home / card.source for home in _places(path, encoders_home())]
+    beside = next((place for place in places if place.is_dir()), None)
     if card.training and "/" not in card.source and not beside:
         raise InputError(
             f"The encoder {card.name} is described by {path} but has not been trained yet.",
-            do=f"Run: splade-anserini train --card {name} --data … --output {_places(path)[-1] / card.source}",
+            do=f"Run: splade-anserini train --card {name} --data … --output {places[-1]}",
         )
     return EncoderSource(name=name, location=str(beside or card.source), card=card)
 
 
-def _places(card: Path) -> list[Path]:
+def _places(card: Path, package_home: Path) -> list[Path]:
     """Return the directories where what a card describes may lie, the one to make it in last."""
-    own, packages = _homes(encoders_home())
+    own, packages = _homes(package_home)
     return [packages, own] if card.parent.absolute() == packages.absolute() else [card.parent]

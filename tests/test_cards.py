@@ -191,9 +191,10 @@ def test_a_name_that_leads_nowhere_gets_a_sentence(home: Path, name: str, senten
 
 def test_an_index_is_a_directory_or_the_card_of_one_that_was_built(home: Path) -> None:
     (home / "indexes" / "small.toml").write_text(
-        'name = "small"\ndescription = "."\ncorpus = "c"\nencoder = "e"\ntopics = "t"\nqrels = "q"\n'
+        'name = "small"\ndescription = "."\ncorpus = "c"\nencoder = "e"\n'
+        '[[evaluation]]\nname = "test"\ntopics = "t"\nqrels = "q"\nmeasures = ["nDCG@10"]\n'
     )
-    with pytest.raises(InputError, match="has not been built"):
+    with pytest.raises(InputError, match=r"has not been built\.\nRun: splade-anserini reproduce small"):
         resolve_index("small")
     (home / "indexes" / "small").mkdir()
     assert resolve_index("small").samefile(resolve_index("indexes/small"))

@@ -16,6 +16,7 @@ FLOOR = [
     "records",
     "errors",
     "cards",
+    "contracts",
     "manifests",
     "files",
     "fingerprints",

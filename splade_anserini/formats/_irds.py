@@ -18,17 +18,17 @@ def irds_items(source: str, kind: Kind) -> Iterator[Any]:
     Raises `InputError` when the name is unknown, or has nothing of this kind; on iteration, when it cannot be had.
     """
     name = source.removeprefix(PREFIX)
-    dataset = _dataset(name)
-    if not _has(dataset, kind):
+    found = dataset(name)
+    if not _has(found, kind):
         raise InputError(
             f"The dataset {name!r} of ir_datasets has no {kind}.", do="Name another of its parts, for example a split."
         )
-    return _downloaded(name, getattr(dataset, f"{kind}_iter"))
+    return _downloaded(name, getattr(found, f"{kind}_iter"))
 
 
 def irds_has(source: str, kind: Kind) -> bool:
     """Say whether `irds:<name>` holds anything of this kind. Raises `InputError` when the name is unknown."""
-    return _has(_dataset(source.removeprefix(PREFIX)), kind)
+    return _has(dataset(source.removeprefix(PREFIX)), kind)
 
 
 def irds_document(item: Any) -> Document:
@@ -53,7 +53,7 @@ class IrdsStore:
         try:
             if self._process != os.getpid():
                 # Files that are open at a fork share their position.
-                self._store, self._process = _dataset(self._name).docs_store(), os.getpid()
+                self._store, self._process = dataset(self._name).docs_store(), os.getpid()
             return irds_document(self._store.get(id_))
         except KeyError as error:
             raise InputError(f"The document {id_!r} is not in {PREFIX}{self._name}.") from error
@@ -61,7 +61,8 @@ class IrdsStore:
             raise _unavailable(self._name, error) from error
 
 
-def _dataset(name: str) -> Any:
+def dataset(name: str) -> Any:
+    """Return what ir_datasets has under this name; nothing is downloaded. Raises `InputError` when it is unknown."""
     import ir_datasets
 
     try:
@@ -74,8 +75,8 @@ def _dataset(name: str) -> Any:
         raise _unavailable(name, error) from error
 
 
-def _has(dataset: Any, kind: Kind) -> bool:
-    return bool(getattr(dataset, f"has_{kind}")())
+def _has(found: Any, kind: Kind) -> bool:
+    return bool(getattr(found, f"has_{kind}")())
 
 
 def _downloaded(name: str, items: Any) -> Iterator[Any]:
