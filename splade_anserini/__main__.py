@@ -15,6 +15,7 @@ STAGES = {
     "fuse": "runs → one run; passages → documents",
     "evaluate": "run and qrels → measures",
     "reproduce": "an index card → its index and scores, beside those it promises",
+    "profile": "index and topics → FLOPS, entries, bytes and milliseconds",
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",

@@ -36,6 +36,7 @@ TIERS = dict.fromkeys(FLOOR, 0) | {
     "encoding": 3,
     "lucene": 3,
     "training": 4,
+    "efficiency": 4,
 }
 STAGE_TIER = 5
 HEAVY = {
@@ -46,7 +47,7 @@ HEAVY = {
     "jnius": {"lucene"},
     "pyserini": {"lucene", "formats"},
     "pyarrow": {"exchange"},
-    "matplotlib": {"evaluation", "training"},
+    "matplotlib": {"efficiency", "evaluation", "training"},
     "scipy": {"evaluation"},
 }
 

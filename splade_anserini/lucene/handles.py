@@ -71,6 +71,12 @@ def also_taking(handle: Any, position: int, kind: str) -> Any:
     return _handles().dropArguments(handle, position, java_class(kind))
 
 
+def without(handle: Any, position: int, kind: str) -> Any:
+    """Return the handle with null for its argument at `position`, an object of `kind`."""
+    nothing = _handles().constant(java_class(kind), None)
+    return _handles().collectArguments(handle, position, nothing)
+
+
 def on_argument(handle: Any, position: int, change: Any) -> Any:
     """Return a handle whose argument at `position` goes through `change` first."""
     return _handles().filterArguments(handle, position, change)
@@ -90,6 +96,23 @@ def while_next(body: Any, *, with_argument: str | None = None) -> Any:
     if with_argument:
         more = also_taking(more, 0, with_argument)
     return _handles().whileLoop(None, more, body)
+
+
+def while_true(more: Any, body: Any) -> Any:
+    """Return a loop that calls `body` as long as `more` says so; both take the same object, `body` returns nothing."""
+    return _handles().whileLoop(None, more, body)
+
+
+def not_equal(value: int) -> Any:
+    """Return a handle that says whether an int, none above `value`, is another, (int) → boolean."""
+    compare = bound_int(static("java.lang.Integer", "compare", "int", "int", "int"), 1, value)
+    # -1 or 0, of which Java takes the last bit for the truth.
+    return _handles().explicitCastArguments(compare, _type("boolean", "int"))
+
+
+def twice(handle: Any, returns: str, kind: str) -> Any:
+    """Return a handle that gives one argument to both places of `handle`, (kind, kind) → returns."""
+    return _handles().permuteArguments(handle, _type(returns, kind), 0, 0)
 
 
 def task(handle: Any) -> Any:

@@ -31,6 +31,14 @@ def start_jvm() -> None:
         _running_jvm()
 
 
+def java_version() -> str:
+    """Return the version of the Java that runs, "21.0.8", starting it where none does."""
+    start_jvm()
+    from jnius import autoclass
+
+    return str(autoclass("java.lang.System").getProperty("java.version"))
+
+
 @cache
 def _running_jvm() -> Any:
     import jnius_config

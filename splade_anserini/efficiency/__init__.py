@@ -1,0 +1,1 @@
+"""What a search costs: multiplications, entries, bytes and time."""

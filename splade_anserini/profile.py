@@ -1,0 +1,190 @@
+"""Stage: index and topics → what a search costs: FLOPS, entries, bytes, milliseconds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from splade_anserini.console import progress_bar, run
+from splade_anserini.errors import InputError
+from splade_anserini.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from splade_anserini.efficiency.profiling import Profile
+    from splade_anserini.efficiency.times import Plan
+    from splade_anserini.encoding import ImpactQueryEncoder
+    from splade_anserini.records import ImpactVector, Query
+
+HITS = (10, 100, 1000)
+
+
+class Asked:
+    """Topics, with what encodes them if they are texts."""
+
+    def __init__(
+        self,
+        name: str,
+        vectors: "Mapping[str, ImpactVector]",
+        texts: Sequence[str] = (),
+        encoders: "Mapping[int, Callable[[str], object]] | None" = None,
+    ) -> None:
+        self.name, self.vectors, self.texts = name, vectors, texts
+        self.encoders = encoders or {}
+        """By threads; none for topics that are encoded already."""
+
+
+def profile(directory: Path, asked: Asked, plan: "Plan", tokens: int = 20, progress: Progress = silent) -> "Profile":
+    """Count what the index and the topics cost, and time them; `tokens` of the costliest are named.
+
+    Warns when topics and index share no token. Raises `InputError` when `directory` is no Lucene index.
+    """
+    from splade_anserini.efficiency.costs import costs
+    from splade_anserini.efficiency.profiling import Profile
+    from splade_anserini.efficiency.surroundings import surroundings
+    from splade_anserini.efficiency.times import encoding_times, search_times
+
+    counted = costs(directory, asked.vectors, tokens)
+    _check_overlap(directory, asked, counted.flops)
+    encoding = encoding_times(asked.encoders, asked.texts, plan, progress)
+    searching, cold = search_times(directory, asked.vectors, plan, progress)
+    return Profile(str(directory), asked.name, counted, encoding, searching, cold, plan, surroundings())
+
+
+def _check_overlap(directory: Path, asked: Asked, flops: float) -> None:
+    if not flops:
+        import logging
+
+        logging.getLogger(__name__).warning(
+            "No token of the topics %s is in the index %s: FLOPS is 0, and nothing is found. "
+            "Are they of the same encoder?",
+            asked.name,
+            directory,
+        )
+
+
+def encoded(
+    topics: str, queries: "Sequence[Query]", open_with: "Callable[[int], ImpactQueryEncoder]", threads: Sequence[int]
+) -> Asked:
+    """Encode topics, with an encoder that is opened for each number of threads."""
+    from splade_anserini.queries import encode_queries
+
+    encoders = {number: open_with(number) for number in threads}
+    with progress_bar("Encoding", len(queries), "queries") as progress:
+        vectors = encode_queries(queries, encoders[threads[-1]], progress=progress)
+    return Asked(
+        topics,
+        vectors,
+        [query.text for query in queries],
+        {number: encoder.encode for number, encoder in encoders.items()},
+    )
+
+
+def command(
+    index: Annotated[str, typer.Option(help="Directory of a Lucene impact index, or the name of an index card.")],
+    topics: Annotated[
+        str, typer.Option(help="TSV, JSONL or BEIR directory (.gz too), irds:<name>, or a Pyserini topics name.")
+    ],
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Card name, encoder directory, or Hugging Face id or directory. [default: the index's]"),
+    ] = None,
+    pre_encoded: Annotated[
+        bool | None,
+        typer.Option(
+            "--pre-encoded/--not-pre-encoded",
+            help="Whether the topics are impact vectors already. [default: see whether they repeat each token]",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Directory for profile.txt, profile.json and a picture. [default: none]")
+    ] = None,
+    format: Annotated[Literal["text", "json"], typer.Option(help="How to print.")] = "text",  # noqa: A002  # as evaluate
+    picture: Annotated[Literal["png", "svg", "none"], typer.Option(help="Kind of the picture in --output.")] = "png",
+    hits: Annotated[list[int] | None, typer.Option(min=1, help="Repeat for several. [default: 10, 100, 1000]")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="The most threads, beside 1, 2, 4 …. 0: one per core.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Timed queries of each setting.")] = 1000,
+    warm_up: Annotated[int, typer.Option(min=0, help="Queries before each setting, which are not timed.")] = 200,
+    cold: Annotated[bool, typer.Option(help="Time also with the index on disk alone.")] = True,
+    tokens: Annotated[int, typer.Option(min=0, help="How many of the costliest tokens are named.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the order of the queries.")] = 0,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of a query that are read. [default: the encoder's, or 256]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
+    scale: Annotated[
+        str | None, typer.Option(help="impact = round(weight × scale). [default: the index's, or the encoder's]")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on even if vocabulary or scale are not the index's.")
+    ] = False,
+) -> None:
+    """Say what searches of an index cost: FLOPS, active entries, bytes, and milliseconds, for given topics.
+
+    \b
+    Example:
+      splade-anserini profile --index indexes/mine --topics queries.tsv --output profiles/mine
+    """
+    from splade_anserini.cards import resolve_index
+    from splade_anserini.efficiency.times import Plan
+    from splade_anserini.encoding import EncoderOptions
+    from splade_anserini.formats.topics import are_encoded, read_topics
+    from splade_anserini.lucene import start_jvm
+    from splade_anserini.lucene.counting import check_index_directory
+    from splade_anserini.machine import cores
+    from splade_anserini.queries import open_for_index, read_vectors
+
+    directory = resolve_index(index)
+    check_index_directory(directory)
+    _check_output(output, picture)
+    start_jvm()
+    plan = Plan(tuple(sorted(set(hits or HITS))), threads or cores(), samples, warm_up, seed, cold)
+    if are_encoded(topics) if pre_encoded is None else pre_encoded:
+        asked = Asked(topics, read_vectors(topics, encoder))
+    else:
+
+        def options(number: int) -> EncoderOptions:
+            return EncoderOptions(max_length=max_length, device=device, threads=number, soonest=True)
+
+        asked = encoded(
+            topics,
+            read_topics(topics),
+            lambda number: open_for_index(directory, encoder, scale, options(number), force=force),
+            sorted({1, plan.threads}),
+        )
+    with progress_bar("Timing", None, "settings") as progress:
+        found = profile(directory, asked, plan, tokens, progress)
+    _deliver(found, output, format, picture)
+
+
+def _check_output(output: Path | None, picture: str) -> None:
+    if output is None:
+        return
+    if output.exists() and not output.is_dir():
+        raise InputError(f"The output {output} is a file.", expected="a directory", do="Choose another place.")
+    if picture != "none":
+        from splade_anserini.efficiency.plot import require_matplotlib
+
+        require_matplotlib()
+
+
+def _deliver(found: "Profile", output: Path | None, form: str, picture: str) -> None:
+    import orjson
+
+    from splade_anserini.efficiency.plot import plot
+    from splade_anserini.efficiency.profiling import content
+    from splade_anserini.efficiency.report import report
+    from splade_anserini.files import whole_file
+
+    text, json = report(found), orjson.dumps(content(found), option=orjson.OPT_APPEND_NEWLINE)
+    if output:
+        for name, data in [("profile.txt", text.encode()), ("profile.json", json)]:
+            with whole_file(output / name) as file:
+                file.write(data)
+        if picture != "none":
+            plot(found, output / f"profile.{picture}")
+    typer.echo(text if form == "text" else json.decode(), nl=False)
+
+
+if __name__ == "__main__":
+    run(command)
