@@ -13,6 +13,7 @@ STAGES = {
     "index": "impact pseudo-documents → a Lucene impact index",
     "search": "topics → a TREC run",
     "fuse": "runs → one run; passages → documents",
+    "rescore": "a run → the same documents with exact impact scores",
     "evaluate": "run and qrels → measures",
     "reproduce": "an index card → its index and scores, beside those it promises",
     "profile": "index and topics → FLOPS, entries, bytes and milliseconds",

@@ -1,7 +1,7 @@
 """From topics to the impact vectors that an index understands."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +100,20 @@ def prune_queries(
             emptied[0],
         )
     return pruned
+
+
+def topic_vectors(
+    topics: str, opened: "Callable[[], ImpactQueryEncoder]", pre_encoded: bool | None = None, named: str | None = None
+) -> "Mapping[str, ImpactVector]":
+    """Read topics that are impact vectors already, or encode texts; `opened` is called only for these.
+
+    Whether they are is seen from the topics unless `pre_encoded` says it. `named` as in `read_vectors`.
+    """
+    from splade_anserini.formats.topics import are_encoded, read_topics
+
+    if are_encoded(topics) if pre_encoded is None else pre_encoded:
+        return read_vectors(topics, named)
+    return encode_queries(read_topics(topics), opened())
 
 
 def read_vectors(topics: str, encoder: str | None = None) -> "dict[str, ImpactVector]":

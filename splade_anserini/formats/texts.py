@@ -50,10 +50,14 @@ def open_texts(corpus: str, topics: str) -> Texts:
     Of a corpus `irds:<name>`, ir_datasets' own store is used. Raises `InputError` when an id occurs twice.
     """
     queries = SpooledTexts("query", topics, ((query.id, query.text) for _, query in placed_topics(topics)))
+    return Texts(open_documents(corpus), queries)
+
+
+def open_documents(corpus: str) -> Lookup:
+    """Read a corpus once, as `open_texts` does, to look up title and text of its documents."""
     if corpus.startswith(PREFIX):
-        return Texts(StoredTexts(IrdsStore(corpus)), queries)
-    documents = ((document.id, document.contents) for document in open_corpus(corpus))
-    return Texts(SpooledTexts("document", corpus, documents), queries)
+        return StoredTexts(IrdsStore(corpus))
+    return SpooledTexts("document", corpus, ((document.id, document.contents) for document in open_corpus(corpus)))
 
 
 class NoTexts:

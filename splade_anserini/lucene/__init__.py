@@ -11,7 +11,8 @@ from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.java import JavaRuntime, find_java
 from splade_anserini.lucene.jvm import start_jvm
 from splade_anserini.lucene.pyserini_searcher import PyseriniImpactSearcher
-from splade_anserini.lucene.searcher import BruteForceSearcher, Searcher
+from splade_anserini.lucene.searcher import BruteForceSearcher, Scorer, Searcher
+from splade_anserini.lucene.two_phase import TwoPhaseSearcher
 from splade_anserini.lucene.writer import write_impact_index, writer_version
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "JavaRuntime",
     "LuceneImpactSearcher",
     "PyseriniImpactSearcher",
+    "Scorer",
     "Searcher",
+    "TwoPhaseSearcher",
     "anserini_version",
     "build_bm25_index",
     "count_index",

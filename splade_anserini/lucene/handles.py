@@ -11,7 +11,7 @@ from typing import Any
 OBJECT, STRING, BYTES = "java.lang.Object", "java.lang.String", "[B"
 ITERATOR, LIST = "java.util.Iterator", "java.util.List"
 
-_BOXES = {"void": "Void", "boolean": "Boolean", "int": "Integer", "long": "Long", "float": "Float"}
+_BOXES = {"void": "Void", "boolean": "Boolean", "int": "Integer", "long": "Long", "float": "Float", "double": "Double"}
 
 
 def virtual(owner: str, name: str, returns: str, *takes: str) -> Any:
@@ -131,6 +131,18 @@ def number(value: int) -> Any:
 def bound_int(handle: Any, position: int, value: int) -> Any:
     """Return the handle with its int argument at `position` given once and for all."""
     return _handles().insertArguments(handle, position, number(value))
+
+
+def bound_number(handle: Any, position: int, kind: str, value: float) -> Any:
+    """Return the handle with its argument at `position`, of the primitive `kind`, given once and for all."""
+    return _handles().insertArguments(handle, position, _autoclass(f"java.lang.{_BOXES[kind]}")(value))
+
+
+def as_array(items: Any, kind: str) -> Any:
+    """Return a handle that copies a Java List of objects of the class `kind`, () → kind[]."""
+    array, objects = f"[L{kind};", f"[L{OBJECT};"
+    empty = bound_int(_handles().arrayConstructor(java_class(array)), 0, 0)
+    return chain(empty, typed(bound(virtual(LIST, "toArray", objects, objects), items), array, array))
 
 
 @cache

@@ -1,7 +1,7 @@
 """Searches an impact index through Lucene's IndexSearcher, and hands the hits over whole."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
@@ -12,8 +12,8 @@ from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.java_threads import TURN, JavaThreads
 from splade_anserini.lucene.lane import Lane
-from splade_anserini.lucene.ranking import Ranking, asked_for, rank
-from splade_anserini.lucene.searcher import Closed
+from splade_anserini.lucene.ranking import Ranking, asked_for, rank, sorted_ranking
+from splade_anserini.lucene.searcher import Closed, refuse_missing
 from splade_anserini.records import ImpactVector
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class ImpactSearcher(Closed):
 
     def __init__(self, index: Path, threads: int = 1) -> None:
         self._index = index
-        self._threads = threads
+        self.threads = threads
+        """Java's, that search at the same time."""
         with TURN:
             self._reader = open_reader(index)
             self._searcher = _index_searcher(self._reader)
@@ -54,7 +55,7 @@ class ImpactSearcher(Closed):
         """Search, on as many threads of Java as the searcher has."""
         from ir_measures import ScoredDoc
 
-        for query_id, ranking in self.rankings(queries.items(), hits, self._threads):
+        for query_id, ranking in self.rankings(queries.items(), hits, self.threads):
             rows = zip(repeat(query_id), ranking.ids, ranking.scores)
             # A named tuple's own constructor would take as long as the search of a small index.
             yield query_id, list(map(tuple.__new__, repeat(ScoredDoc), rows))
@@ -84,6 +85,30 @@ class ImpactSearcher(Closed):
             while searches:
                 yield self._next(searches, hits)
 
+    def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
+        """Return the score of each document, as a search gives it; 0 for one that shares no token with the query.
+
+        Of an id that the index holds several times, the best. Raises `InputError` when it does not hold one of `ids`.
+        """
+        if not ids:
+            return []
+        with self._turn(), self._lane() as lane:
+            docs = lane.find(list(dict.fromkeys(ids)))
+            found = Ranking(self._ids.of(docs, lane), [0.0] * len(docs), docs.tolist())
+            scored = _scored(lane, query, found)
+        best: dict[str, float] = {}
+        for id_, score in zip(scored.ids, scored.scores, strict=True):
+            best.setdefault(id_, score)
+        refuse_missing([id_ for id_ in ids if id_ not in best], len(ids), f"the index {self._index}")
+        return [best[id_] for id_ in ids]
+
+    def rescored(self, query: ImpactVector, ranking: Ranking) -> Ranking:
+        """Rank the documents of a ranking by their scores for `query`, all of them."""
+        if not ranking.docs:
+            return ranking
+        with self._turn(), self._lane() as lane:
+            return _scored(lane, query, ranking)
+
     def close(self) -> None:
         """Close the index."""
         with TURN:
@@ -93,6 +118,14 @@ class ImpactSearcher(Closed):
     def _turn(self) -> Iterator[None]:
         with TURN, java_errors(f"searching {self._index}"):
             yield
+
+    @contextmanager
+    def _lane(self) -> Iterator[Lane]:
+        """Lend a lane that nobody uses."""
+        lane = self._idle.pop() if self._idle else Lane(self._reader, self._searcher)
+        yield lane
+        # One that failed is not used again.
+        self._idle.append(lane)
 
     def _next(self, searches: "deque[_Search]", hits: int) -> tuple[str, Ranking]:
         search = searches.popleft()
@@ -124,6 +157,17 @@ class _Search(NamedTuple):
     query: ImpactVector
     lane: Lane | None
     future: Any
+
+
+def _scored(lane: Lane, query: ImpactVector, ranking: Ranking) -> Ranking:
+    """Give the documents of a ranking their scores for `query`, and order them by these."""
+    if not query or not ranking.docs:
+        return sorted_ranking(ranking.ids, [0.0] * len(ranking.ids), ranking.docs)
+    lane.ask_about(query, ranking.docs).call()
+    docs, scores = lane.answer()
+    ids = dict(zip(ranking.docs, ranking.ids, strict=True))
+    numbers = docs.tolist()
+    return sorted_ranking([ids[number] for number in numbers], scores.tolist(), numbers)
 
 
 def _index_searcher(reader: Any) -> Any:

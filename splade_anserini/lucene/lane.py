@@ -9,6 +9,7 @@ import orjson
 
 from splade_anserini.lucene import handles as h
 from splade_anserini.lucene.json_request import BUFFER, JsonRequest
+from splade_anserini.lucene.known_docs import DocFinder, DocScorer
 from splade_anserini.lucene.schema import CONTENTS, ID
 from splade_anserini.records import ImpactVector
 
@@ -45,6 +46,8 @@ class Lane:
         self._ids: Any = autoclass(_ARRAY_LIST)()
         self._lookup = h.task(self._lookup_handle())
         self._searches: dict[int, Any] = {}
+        self._scorer: DocScorer | None = None
+        self._finder: DocFinder | None = None
 
     def ask(self, query: ImpactVector, hits: int) -> Any:
         """Return a task for Java that searches for the best `hits` documents; `answer` has them when it is done."""
@@ -52,6 +55,28 @@ class Lane:
         if search is None:
             search = self._searches[hits] = h.task(self._search_handle(hits))
         return self._prepared(search, orjson.dumps(query))
+
+    def ask_about(self, query: ImpactVector, docs: Sequence[int]) -> Any:
+        """Return a task for Java that scores documents, given by Lucene's numbers.
+
+        `answer` has all of them when it is done, best first; those that share no token with `query` at the end, with 0.
+        """
+        if self._scorer is None:
+            self._scorer = DocScorer(self._searcher, self._query_handle(), self._write_handle())
+        return self._prepared(self._scorer.load(docs), orjson.dumps(query))
+
+    def find(self, ids: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Return Lucene's numbers of the documents that have one of these ids, in no order: those that there are."""
+        if self._finder is None:
+            self._finder = DocFinder(self._searcher, self._request, self._write_handle())
+        # A collection may hold an id twice, so what is full may not be all.
+        hits = 1 << len(ids).bit_length()
+        while True:
+            self._prepared(self._finder.task(hits), orjson.dumps(list(ids))).call()
+            docs = self.answer().docs
+            if len(docs) < hits:
+                return docs
+            hits *= 4
 
     def answer(self) -> Hits:
         """Return what was found, as Lucene ranks it."""
@@ -72,10 +97,19 @@ class Lane:
         return task
 
     def _search_handle(self, hits: int) -> Any:
-        """Compose: parse the query, build it as Anserini does, search, and write number and score of each hit."""
+        """Compose: build the query, search, and write the hits."""
+        search = h.virtual("org.apache.lucene.search.IndexSearcher", "search", _TOP, _QUERY, "int")
+        search = h.bound_int(h.bound(search, self._searcher), 1, hits)
+        return h.chain(self._query_handle(), search, self._write_handle())
+
+    def _query_handle(self) -> Any:
+        """Compose: parse the query and build it as Anserini does, () → Query."""
         query = self._request.parsed(self._request.mapper.readerForMapOf(h.java_class("java.lang.Float")), _MAP)
         build = h.virtual(_GENERATOR, "buildQuery", _QUERY, h.STRING, _MAP)
-        search = h.virtual("org.apache.lucene.search.IndexSearcher", "search", _TOP, _QUERY, "int")
+        return h.chain(query, h.bound(build, self._generator, _java_string(CONTENTS)))
+
+    def _write_handle(self) -> Any:
+        """Compose: write number and score of each hit, (TopDocs) → void."""
         array = f"[L{_HITS};"
         as_list = h.static("java.util.Arrays", "asList", h.LIST, "[Ljava.lang.Object;").asFixedArity()
         write = h.in_turn(
@@ -83,9 +117,6 @@ class Lane:
             h.chain(h.field(_HITS, "score", "float"), self._writing("writeFloat", "float")),
         )
         return h.chain(
-            query,
-            h.bound(build, self._generator, _java_string(CONTENTS)),
-            h.bound_int(h.bound(search, self._searcher), 1, hits),
             h.field(_TOP, "scoreDocs", array),
             h.typed(as_list, h.LIST, array),
             h.virtual(h.LIST, "iterator", h.ITERATOR),

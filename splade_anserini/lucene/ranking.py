@@ -50,6 +50,12 @@ def rank(lane: Lane, query: ImpactVector, hits: int, known: ExternalIds) -> Rank
     return Ranking(ids[:wanted], scores[:wanted].tolist(), numbers[:wanted])
 
 
+def sorted_ranking(ids: list[str], scores: list[float], docs: list[int]) -> Ranking:
+    """Rank documents in any order: by score, equal ones by id."""
+    order = sorted(range(len(ids)), key=lambda place: (-scores[place], ids[place]))
+    return Ranking(*([column[place] for place in order] for column in (ids, scores, docs)))
+
+
 def _sort(ids: list[str], numbers: list[int], start: int, stop: int) -> None:
     """Put a tie into the order of ids, in place. Most are of two, and there are dozens in a ranking."""
     if stop - start > 2:

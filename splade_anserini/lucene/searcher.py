@@ -3,9 +3,10 @@
 import heapq
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
+from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 if TYPE_CHECKING:
@@ -43,12 +44,27 @@ class Searcher(Protocol):
         ...
 
 
+@runtime_checkable
+class Scorer(Protocol):
+    """Impact vectors of queries and ids of documents → scores."""
+
+    def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
+        """Return the score of each document, as a search gives it; 0 for one that shares no token with the query.
+
+        Raises `InputError` when there is no document of one of the ids.
+        """
+        ...
+
+
 class BruteForceSearcher:
     """A searcher in memory: exact, without Java, and slow."""
 
     def __init__(self, documents: Iterable[ImpactDocument]) -> None:
         self._postings: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        self._ids: set[str] = set()
         for document in documents:
+            if document.vector:
+                self._ids.add(document.id)
             for token, impact in document.vector.items():
                 self._postings[token].append((document.id, impact))
 
@@ -57,19 +73,39 @@ class BruteForceSearcher:
         from ir_measures import ScoredDoc
 
         for query_id, query in queries.items():
-            sums: dict[str, int] = defaultdict(int)
-            for token, weight in query.items():
-                for document_id, impact in self._postings.get(token, ()):
-                    sums[document_id] += weight * impact
-            ranked = heapq.nsmallest(hits, ((-_float32(score), document_id) for document_id, score in sums.items()))
+            sums = self._sums(query).items()
+            ranked = heapq.nsmallest(hits, ((-float32(score), document_id) for document_id, score in sums))
             yield query_id, [ScoredDoc(query_id, document_id, -score) for score, document_id in ranked]
+
+    def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
+        """Add up the same products; documents with an empty vector are as unknown as to Lucene."""
+        refuse_missing([id_ for id_ in ids if id_ not in self._ids], len(ids), "the collection")
+        sums = self._sums(query)
+        return [float32(sums.get(id_, 0)) for id_ in ids]
 
     def close(self) -> None:
         """Forget the documents."""
         self._postings.clear()
+        self._ids.clear()
+
+    def _sums(self, query: ImpactVector) -> dict[str, int]:
+        sums: dict[str, int] = defaultdict(int)
+        for token, weight in query.items():
+            for document_id, impact in self._postings.get(token, ()):
+                sums[document_id] += weight * impact
+        return sums
 
 
-def _float32(number: float) -> float:
+def refuse_missing(missing: Sequence[str], of: int, source: str) -> None:
+    """Raise `InputError` when documents that are to be scored are not in `source`."""
+    if missing:
+        raise InputError(
+            f"{len(missing):,} of {of:,} documents are not in {source}, the first is {missing[0]!r}.",
+            expected="ids of documents that were indexed; those with an empty vector are not",
+        )
+
+
+def float32(number: float) -> float:
     """Return the nearest number that Lucene's scores can be."""
     nearest: float = struct.unpack("f", struct.pack("f", number))[0]
     return nearest

@@ -1,0 +1,67 @@
+"""Documents that are encoded to be scored, without an index."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from splade_anserini.errors import InputError
+from splade_anserini.progress import Progress, silent
+from splade_anserini.records import Document, ImpactDocument, ImpactVector
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding import SpladeDocumentEncoder
+    from splade_anserini.formats.texts import Lookup
+
+
+class EncodedTexts:
+    """A `Scorer` of documents that are encoded once; their vectors lie in a temporary file without a name.
+
+    Raises `InputError` when one of `ids` has no text.
+    """
+
+    def __init__(
+        self,
+        ids: Iterable[str],
+        texts: "Lookup",
+        encoder: "SpladeDocumentEncoder",
+        progress: Progress = silent,
+    ) -> None:
+        import orjson
+
+        from splade_anserini.formats.texts import SpooledTexts
+
+        wanted = list(dict.fromkeys(ids))
+        _refuse_missing(wanted, texts)
+        encoded = encoder.encode(Document(id_, "", texts[id_]) for id_ in wanted)
+        vectors = ((document.id, orjson.dumps(document.vector).decode()) for document in _told(encoded, progress))
+        self._vectors = SpooledTexts("document", "the documents that were encoded", vectors)
+
+    def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
+        """Return the dot product of the impacts of the query and of each document, in float32."""
+        from splade_anserini.lucene.searcher import float32
+
+        return [float32(_product(query, self._vector(id_))) for id_ in ids]
+
+    def _vector(self, id_: str) -> ImpactVector:
+        import orjson
+
+        vector: dict[str, int] = orjson.loads(self._vectors[id_])
+        return vector
+
+
+def _product(query: ImpactVector, document: ImpactVector) -> int:
+    return sum(impact * document.get(token, 0) for token, impact in query.items())
+
+
+def _told(documents: Iterable[ImpactDocument], progress: Progress) -> Iterable[ImpactDocument]:
+    for document in documents:
+        progress(1)
+        yield document
+
+
+def _refuse_missing(ids: Sequence[str], texts: "Lookup") -> None:
+    missing = [wrong for id_ in ids if (wrong := texts.missing(id_))]
+    if missing:
+        raise InputError(
+            f"{len(missing):,} of {len(ids):,} documents have no text: {missing[0]}.",
+            expected="a corpus that holds all of them",
+        )

@@ -1,0 +1,55 @@
+"""Search in two phases: candidates by the strongest tokens of a query, ranked by all of them."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from splade_anserini.errors import InputError
+from splade_anserini.lucene.impact_searcher import ImpactSearcher
+from splade_anserini.lucene.ranking import Ranking
+from splade_anserini.lucene.searcher import Closed
+from splade_anserini.pruning import keep_strongest
+from splade_anserini.records import ImpactVector
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+_LEAST = 1000
+
+
+def default_candidates(hits: int) -> int:
+    """Return how many candidates are looked at for `hits` documents: twice as many, and at least 1,000."""
+    return max(2 * hits, _LEAST)
+
+
+class TwoPhaseSearcher(Closed):
+    """A `Searcher` that looks only at the documents which the strongest tokens of a query find.
+
+    Those are the best `candidates` of an exact search for the `terms` strongest tokens. They get their exact scores
+    for the whole query, so a document can be missing, but none has a wrong score. With as many terms as the query has
+    tokens nothing is missing. Closing it closes `searcher`.
+    """
+
+    def __init__(self, searcher: ImpactSearcher, terms: int, candidates: int | None = None) -> None:
+        if terms < 1:
+            raise InputError(f"The first phase has {terms} tokens.", expected="at least 1")
+        self._searcher = searcher
+        self._terms = terms
+        self._candidates = candidates
+
+    def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+        """Search for candidates, at least as many as hits, on all threads of the searcher; rescore them meanwhile."""
+        from ir_measures import ScoredDoc
+
+        candidates = default_candidates(hits) if self._candidates is None else self._candidates
+        strongest = ((query_id, keep_strongest(vector, self._terms)) for query_id, vector in queries.items())
+        for query_id, found in self._searcher.rankings(strongest, max(candidates, hits), self._searcher.threads):
+            ranking = self._whole(queries[query_id], found)
+            rows = zip(ranking.ids[:hits], ranking.scores[:hits], strict=True)
+            yield query_id, [ScoredDoc(query_id, id_, score) for id_, score in rows]
+
+    def close(self) -> None:
+        """Close the index."""
+        self._searcher.close()
+
+    def _whole(self, query: ImpactVector, found: Ranking) -> Ranking:
+        return found if len(query) <= self._terms else self._searcher.rescored(query, found)
