@@ -1,8 +1,8 @@
 """CIFF: an inverted index that Lucene (through Anserini), PISA, BMP and other engines exchange.
 
 Term frequencies are impacts, and a document is as long as the sum of its impacts: 0 when its vector is empty.
-Lists stand in the order of their tokens' code points. The description in the header ends in how the
-documents were encoded.
+Lists stand in the order of their tokens' code points. The description in the header ends in how the documents were
+encoded.
 """
 
 from collections.abc import Iterable, Iterator

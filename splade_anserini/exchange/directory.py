@@ -21,7 +21,7 @@ def write_directory(
     directory: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None, docs_per_shard: int
 ) -> None:
     """Write files of so many documents into a new directory, and a manifest when it is known how they were encoded."""
-    remaining, shards = iter(documents), []
+    remaining, shards = iter(documents), list[Shard]()
     while (first := next(remaining, None)) is not None:
         path = directory / f"shard-{len(shards):05d}.jsonl.gz"
         shards.append(_write_shard(path, chain([first], islice(remaining, docs_per_shard - 1))))

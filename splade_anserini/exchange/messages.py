@@ -1,9 +1,8 @@
 """The messages of CIFF, the Common Index File Format (Lin et al. 2020, arXiv 2003.08276).
 
 Encoded as Protocol Buffers. A file is one Header, then as many PostingsLists and then as many DocRecords as it
-says, each behind its length. In a
-PostingsList documents are numbered by their distance from the one before. Fields come in the order of their numbers, as
-all writers leave them, and those that are 0 may be missing.
+says, each behind its length. In a PostingsList documents are numbered by their distance from the one before. Fields
+come in the order of their numbers, as all writers leave them, and those that are 0 may be missing.
 """
 
 import struct
