@@ -1,0 +1,323 @@
+"""Several runs side by side: labels, differences, tables, pictures."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ir_measures import R
+
+from splade_anserini.errors import InputError
+from splade_anserini.evaluation.comparison import Comparison, compare
+from splade_anserini.evaluation.evaluation import Evaluation
+from splade_anserini.evaluation.labels import baseline_label, named_runs
+from splade_anserini.evaluation.measures import DEPTHS
+from splade_anserini.evaluation.plots import figure_of
+from splade_anserini.evaluation.sampling import Sampling
+from tests.running import Outcome, run_stage
+
+QUERIES = [f"q{number}" for number in range(6)]
+
+
+def evaluation(values: Mapping[str, float]) -> Evaluation:
+    return Evaluation(
+        {"AP": sum(values.values()) / len(values)}, {query_id: {"AP": v} for query_id, v in values.items()}, (), 10
+    )
+
+
+runs = st.lists(
+    st.lists(st.sampled_from([0, 0.25, 0.5, 1]), min_size=6, max_size=6).map(
+        lambda v: dict(zip(QUERIES, v, strict=True))
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+@settings(deadline=None)
+@given(runs)
+def test_every_run_is_compared_with_the_baseline_query_by_query(values: list[dict[str, float]]) -> None:
+    comparison = compare({f"r{n}": evaluation(v) for n, v in enumerate(values)}, ["AP"], "r0", Sampling(50))
+    assert list(comparison.differences) == [f"r{n}" for n in range(1, len(values))]
+    for number, run in enumerate(values[1:], 1):
+        found = comparison.differences[f"r{number}"]["AP"]
+        assert found.per_query == {query_id: run[query_id] - values[0][query_id] for query_id in QUERIES}
+        assert found.aggregate == pytest.approx(sum(found.per_query.values()) / len(QUERIES))
+        assert found.wins + found.ties + found.losses == len(QUERIES)
+        assert found.wins == sum(run[query_id] > values[0][query_id] for query_id in QUERIES)
+        assert found.losses == sum(run[query_id] < values[0][query_id] for query_id in QUERIES)
+        for p_value in (found.t_test, found.randomization):
+            assert p_value.raw <= p_value.holm <= min(1.0, p_value.raw * (len(values) - 1))
+
+
+def test_differences_by_rounding_are_ties() -> None:
+    one, other = evaluation(dict.fromkeys(QUERIES, 0.3)), evaluation(dict.fromkeys(QUERIES, 0.1 + 0.2))
+    found = compare({"a": one, "b": other}, ["AP"], "a").differences["b"]["AP"]
+    assert (found.wins, found.ties, found.losses) == (0, 6, 0)
+    assert found.t_test.holm == found.randomization.holm == 1
+
+
+def test_without_a_baseline_nothing_is_tested() -> None:
+    assert compare({"a": evaluation({"q": 1}), "b": evaluation({"q": 0})}, ["AP"]).differences == {}
+
+
+# Labels.
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_is_called_by_its_label_or_its_file_and_as_much_as_tells_it_from_others(here: Path) -> None:
+    assert named_runs(["x/run.txt", "y/run.txt", "y/bm25.txt", "mine=z/run.txt"]) == {
+        "x/run.txt": Path("x/run.txt"),
+        "y/run.txt": Path("y/run.txt"),
+        "bm25.txt": Path("y/bm25.txt"),
+        "mine": Path("z/run.txt"),
+    }
+
+
+def test_a_path_with_an_equals_sign_is_a_path(here: Path) -> None:
+    Path("k=3.txt").touch()
+    assert named_runs(["k=3.txt", "three=k=3.txt", "a=1/b.txt", "dir/k=4.txt", "k=5.txt"]) == {
+        "k=3.txt": Path("k=3.txt"),
+        "three": Path("k=3.txt"),
+        "a": Path("1/b.txt"),
+        "k=4.txt": Path("dir/k=4.txt"),
+        "k": Path("5.txt"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a=x", "a=y"], "Two runs are labelled a"),
+        (["x", "x=y"], "Two runs are labelled x"),
+        (["x", "./x"], "The run x is named twice"),
+        (["=x"], "has no label"),
+        ([" =x"], "has no label"),
+        (["a="], "has no path"),
+        (["a\nb=x"], "cannot be printed"),
+    ],
+)
+def test_a_label_that_is_none_is_refused(here: Path, texts: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        named_runs(texts)
+
+
+def test_a_baseline_is_one_of_several_runs_by_label_or_path() -> None:
+    named = named_runs(["a=x/1", "y/2"])
+    assert [baseline_label(name, named) for name in ("a", "x/1", "2", "y/2")] == ["a", "a", "2", "2"]
+    with pytest.raises(InputError, match=r"none of the runs.\nExpected one of: a, 2"):
+        baseline_label("b", named)
+    with pytest.raises(InputError, match="no run to compare"):
+        baseline_label("a", named_runs(["a=x"]))
+
+
+# The command.
+
+
+@pytest.fixture
+def collection(here: Path) -> Path:
+    """Twenty queries with one relevant document each: `good` ranks it first, `poor` third, `same` as poor does."""
+    queries = [f"q{number:02}" for number in range(20)]
+    Path("qrels").write_text("".join(f"{query_id} 0 d{query_id} 1\n" for query_id in queries))
+    for name, order in {"good": "d{} x y", "poor": "x y d{}", "same": "x y d{}"}.items():
+        lines = [
+            f"{query_id} Q0 {doc.format(query_id)} 1 {3 - rank}.0 t\n"
+            for query_id in queries
+            for rank, doc in enumerate(order.split())
+        ]
+        Path(name).write_text("".join(lines))
+    return here
+
+
+def evaluate(*options: object) -> Outcome:
+    return run_stage("evaluate", "--qrels", "qrels", "--measures", "RR@10 R@2", *options)
+
+
+RUNS = ["--run", "poor", "--run", "good", "--run", "again=same"]
+
+
+def test_the_table_has_a_row_a_run(collection: Path) -> None:
+    assert evaluate(*RUNS).out == (
+        "run     RR@10     R@2\n"
+        "poor   0.3333  0.0000\n"
+        "good   1.0000  1.0000\n"
+        "again  0.3333  0.0000\n"
+    )  # fmt: skip
+
+
+def test_the_table_shows_differences_p_values_and_what_they_mean(collection: Path) -> None:
+    assert evaluate(*RUNS, "--baseline", "poor", "--permutations", 999, "--seed", 3).out == (
+        "run     RR@10        Δ      R@2        Δ\n"
+        "poor   0.3333            0.0000\n"
+        "good   1.0000  +0.6667*  1.0000  +1.0000*\n"
+        "again  0.3333  +0.0000   0.0000  +0.0000\n"
+        "\n"
+        "run    measure        Δ  wins  ties  losses  p, t-test  p, randomization\n"
+        "good     RR@10  +0.6667    20     0       0    <0.0001            0.0020\n"
+        "good       R@2  +1.0000    20     0       0    <0.0001            0.0020\n"
+        "again    RR@10  +0.0000     0    20       0     1.0000            1.0000\n"
+        "again      R@2  +0.0000     0    20       0     1.0000            1.0000\n"
+        "Δ is the difference from poor, over 20 judged queries.\n"
+        "* says that both p-values are below 0.05. They are of paired, two-sided tests,\n"
+        "corrected after Holm for 2 runs compared in each measure.\n"
+        "Randomization tries all signs where at most 16 queries differ, else 999 permutations, seed 3.\n"
+    )
+
+
+def test_the_table_shows_each_query_and_its_difference_on_request(collection: Path) -> None:
+    assert evaluate(*RUNS, "--baseline", "poor", "--per-query").out.startswith(
+        "query  measure    poor    good   Δ good   again  Δ again\n"
+        "q00      RR@10  0.3333  1.0000  +0.6667  0.3333  +0.0000\n"
+        "q00        R@2  0.0000  1.0000  +1.0000  0.0000  +0.0000\n"
+        "q01      RR@10  "
+    )
+    assert evaluate(*RUNS, "--per-query").out.splitlines()[1] == "q00      RR@10  0.3333  1.0000  0.3333"
+
+
+def test_json_carries_everything(collection: Path) -> None:
+    done = evaluate(*RUNS, "--baseline", "poor", "--format", "json", "--per-query", "--permutations", 999)
+    printed = json.loads(done.out)
+    assert printed["queries"] == 20
+    assert printed["baseline"] == "poor"
+    assert printed["tests"] == {"correction": "holm", "comparisons": 2, "permutations": 999, "seed": 42}
+    assert list(printed["runs"]) == ["poor", "good", "again"]
+    assert printed["runs"]["poor"].keys() == {"missing", "measures", "per_query"}
+    good = printed["runs"]["good"]
+    assert good["measures"] == {"RR@10": 1, "R@2": 1}
+    assert good["per_query"]["q00"] == {"RR@10": 1, "R@2": 1}
+    assert good["per_query_differences"]["q00"] == {"RR@10": 1 - 1 / 3, "R@2": 1}
+    assert good["differences"]["R@2"] == {
+        "difference": 1,
+        "wins": 20,
+        "ties": 0,
+        "losses": 0,
+        "t_test": {"p": 0, "p_holm": 0},
+        "randomization_test": {"p": 0.001, "p_holm": 0.002},
+    }
+
+
+def test_csv_carries_everything_in_rows(collection: Path) -> None:
+    done = evaluate(*RUNS, "--baseline", "poor", "--format", "csv", "--per-query", "--permutations", 999)
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert len(rows) == 3 * 2 * 21
+    (row,) = [row for row in rows if (row["run"], row["query"], row["measure"]) == ("good", "all", "R@2")]
+    assert [*row.values()][3:] == ["1.0", "1.0", "20", "0", "0", "0.0", "0.0", "0.001", "0.002"]
+    (row,) = [row for row in rows if (row["run"], row["query"], row["measure"]) == ("good", "q03", "R@2")]
+    assert [*row.values()][3:] == ["1.0", "1.0", *[""] * 7]
+    plain = evaluate(*RUNS, "--format", "csv").out
+    assert [plain.splitlines()[line] for line in (0, 2)] == ["run,query,measure,value", "poor,all,R@2,0.0"]
+
+
+def test_all_runs_are_measured_over_the_same_queries_and_warnings_say_of_which_run(
+    collection: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = Path("good").read_text().splitlines(keepends=True)
+    Path("half").write_text("".join(lines[:30]))
+    done = evaluate("--run", "good", "--run", "half")
+    assert done.out.splitlines()[2] == "half  0.5000  0.5000"
+    assert caplog.messages == ["half: Judged queries that are not in the run, which count as 0: 10 (q10, q11, q12, …)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run", "good", "--baseline", "good"], "no run to compare"),
+        ([*RUNS, "--baseline", "best"], "Expected one of: poor, good, again"),
+        ([*RUNS, "--seed", 1], "--seed is given without --baseline"),
+        ([*RUNS, "--permutations", 1], "--permutations is given without --baseline"),
+        ([*RUNS, "--baseline", "poor", "--permutations", 0], "cannot be 0 permutations"),
+        ([*RUNS, "--baseline", "poor", "--seed", -1], "with the seed -1"),
+        (["--run", "good", "--run", "good"], "named twice"),
+        (["--run", "good", "--run", "nowhere"], "nowhere does not exist"),
+        (["--run", "good", "--run", "qrels"], "qrels, line 1: 4 columns"),
+        (["--run", "good", "--plot", "picture.jpg"], "Expected .png or .svg"),
+        (["--run", "good", "--plot", "picture"], "has the suffix ''"),
+        (["--run", "good", "--plot", "good/picture.svg"], "cannot be written"),
+        (["--run", "good", "--output", "one.png", "--plot", "./one.png"], "both"),
+    ],
+)
+def test_what_cannot_be_is_refused(collection: Path, options: list[object], message: str) -> None:
+    before = sorted(path.name for path in collection.iterdir())
+    done = evaluate(*options)
+    assert (done.code, message in done.err) == (2, True), done.err
+    assert sorted(path.name for path in collection.iterdir()) == before
+
+
+# The picture.
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_a_picture_is_written_whole_and_the_same_again(collection: Path, suffix: str) -> None:
+    beginning = {".png": b"\x89PNG", ".svg": b"<?xml"}[suffix]
+    written = []
+    for name in ("one", "two"):
+        done = evaluate(*RUNS, "--run", "_$a=poor", "--baseline", "poor", "--plot", f"{name}{suffix}")
+        assert (done.code, done.err) == (0, "")
+        assert "+0.6667*" in done.out
+        written.append(Path(f"{name}{suffix}").read_bytes())
+    assert written[0].startswith(beginning)
+    assert written[0] == written[1]
+    assert not list(collection.glob("*.partial"))
+
+
+def comparison_of(depth: int, baseline: str | None) -> Comparison:
+    values = {"good": [1.0, 0.5, 0.75, 0.25], "poor": [0.0, 1.0, 0.5, 0.25]}
+    evaluations = {
+        label: Evaluation(
+            {"AP": sum(of_run) / 4} | {f"R@{d}": d / 1000 for d in DEPTHS},
+            {f"q{n}": {"AP": value} for n, value in enumerate(of_run)},
+            (),
+            depth,
+        )
+        for label, of_run in values.items()
+    }
+    return compare(evaluations, ["AP"], baseline)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_picture_shows_each_difference_and_recall_to_the_depth_of_the_run() -> None:
+    figure = figure_of(comparison_of(100, "poor"), [R @ depth for depth in DEPTHS])
+    differences, recall = figure.axes
+    drawn = [patch.get_data().values for patch in differences.patches]  # type: ignore[attr-defined]
+    assert [float(gain + loss) for gain, loss in zip(*drawn, strict=True)] == [1.0, 0.25, 0.0, -0.5]
+    assert differences.get_xlabel() == "queries: 2 better, 1 equal, 1 worse"
+    for line in recall.get_lines():
+        assert list(line.get_xdata()) == [1, 2, 5, 10, 20, 50, 100]  # type: ignore[arg-type]
+        assert list(line.get_ydata()) == [depth / 1000 for depth in (1, 2, 5, 10, 20, 50, 100)]  # type: ignore[arg-type]
+    legend = recall.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["good", "poor"]
+
+
+def test_without_a_baseline_the_picture_is_of_recall_alone() -> None:
+    (axis,) = figure_of(comparison_of(5, None), [R @ depth for depth in DEPTHS]).axes
+    assert axis.get_title() == "recall at depth"
+
+
+def test_recall_in_the_picture_counts_as_relevant_what_the_measures_do(collection: Path) -> None:
+    options = ["--qrels", "qrels", "--run", "good", "--measures", "R(rel=2)@10"]
+    plain, drawn = run_stage("evaluate", *options), run_stage("evaluate", *options, "--plot", "one.svg")
+    assert drawn == plain
+    assert "<!-- R(rel=2) -->" in Path("one.svg").read_text()
+
+
+def test_without_matplotlib_the_extra_is_named(collection: Path) -> None:
+    options = ["evaluate", "--run", "good", "--qrels", "qrels", "--plot", "one.png"]
+    code = (
+        f"import sys; sys.modules['matplotlib'] = None; sys.argv[1:] = {options!r}\n"
+        "from splade_anserini.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: matplotlib is not installed.\nRun: pip install 'splade-anserini[plot]'\n"
