@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from splade_anserini.console import progress_bar, run
+from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-    from splade_anserini.lucene import Searcher
+    from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, Searcher
     from splade_anserini.records import ImpactVector, Query
 
 
@@ -53,6 +54,16 @@ def command(
         int | None, typer.Option(min=1, help="Keep the k strongest tokens of a query. [default: all]")
     ] = None,
     query_min_impact: Annotated[int, typer.Option(min=1, help="Keep tokens of a query from this impact up.")] = 1,
+    two_phase: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="TERMS", help="Find candidates by this many tokens of a query, rank them by all."),
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="With --two-phase: how many. [default: 2 × hits, at least 1,000]")
+    ] = None,
+    check_exact: Annotated[
+        bool, typer.Option("--check-exact", help="Search exactly as well, and say how much of that was found.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
     max_length: Annotated[
@@ -90,11 +101,13 @@ def command(
     from splade_anserini.formats.runs import write_run
     from splade_anserini.formats.topics import are_encoded, read_topics
     from splade_anserini.hybrid import bm25_index, texts_needed, with_bm25
-    from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, start_jvm
+    from splade_anserini.loss import Loss
+    from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.machine import cores
     from splade_anserini.queries import encode_queries, open_for_index, prune_queries, read_vectors
 
+    _check(hits, two_phase, candidates, searcher)
     directory = resolve_index(index)
     check_index_directory(directory)
     # Topics that go by a name of Pyserini come from Java.
@@ -114,15 +127,44 @@ def command(
     pruned = prune_queries(vectors, query_top_k, query_min_impact)
     with (
         progress_bar("Searching", len(vectors), "queries") as progress,
-        (PyseriniImpactSearcher if searcher == "pyserini" else ImpactSearcher)(directory, threads or cores()) as opened,
+        _opened(searcher, directory, threads or cores()) as opened,
     ):
-        rankings = search(pruned, opened, hits, remove_query=remove_query, progress=progress)
+        loss = Loss((10, hits))
+        chosen = _chosen(opened, two_phase, candidates)
+        rankings = search(pruned, chosen, hits, remove_query=remove_query, progress=progress)
+        if check_exact:
+            rankings = loss.watch(rankings, search(vectors, opened, hits, remove_query=remove_query))
         if text_index:
             rankings = with_bm25(
                 rankings, queries, text_index, hits, threads=threads or cores(), remove_query=remove_query
             )
         write_run(output, rankings, output_format, tag)
-    typer.echo(f"{output}: {len(vectors):,} queries, at most {hits:,} hits each")
+    typer.echo(f"{output}: {len(vectors):,} queries, at most {hits:,} hits each{f'; {loss}' if check_exact else ''}")
+
+
+def _check(hits: int, two_phase: int | None, candidates: int | None, searcher: str) -> None:
+    if two_phase is not None and searcher == "pyserini":
+        raise InputError("--two-phase is given with --searcher pyserini.", expected="--searcher lucene")
+    if candidates is not None and two_phase is None:
+        raise InputError("--candidates is given without --two-phase.", expected="both, or neither")
+    if candidates is not None and candidates < hits:
+        raise InputError(f"There are to be {candidates:,} candidates for {hits:,} hits.", expected="at least as many")
+
+
+def _opened(searcher: str, index: Path, threads: int) -> "ImpactSearcher | PyseriniImpactSearcher":
+    from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher
+
+    return PyseriniImpactSearcher(index, threads) if searcher == "pyserini" else ImpactSearcher(index, threads)
+
+
+def _chosen(
+    searcher: "ImpactSearcher | PyseriniImpactSearcher", two_phase: int | None, candidates: int | None
+) -> "Searcher":
+    from splade_anserini.lucene import PyseriniImpactSearcher, TwoPhaseSearcher
+
+    if two_phase is None or isinstance(searcher, PyseriniImpactSearcher):
+        return searcher
+    return TwoPhaseSearcher(searcher, two_phase, candidates)
 
 
 if __name__ == "__main__":

@@ -207,6 +207,10 @@ def test_every_bad_input_has_its_sentence_and_exit_code_2(animals: Path, topics:
         ((animals, topics, "--hits", "0"), "--hits"),
         ((animals, topics, "--query-top-k", "0"), "--query-top-k"),
         ((animals, topics, "--query-min-impact", "0"), "--query-min-impact"),
+        ((animals, topics, "--two-phase", "0"), "--two-phase"),
+        ((animals, topics, "--candidates", "2000"), "without --two-phase"),
+        ((animals, topics, "--two-phase", "2", "--candidates", "9"), "9 candidates for 1,000 hits"),
+        ((animals, topics, "--two-phase", "2", "--searcher", "pyserini"), "--searcher pyserini"),
         ((animals, topics, "--output-format", "xml"), "--output-format"),
     ]:
         outcome, run = searched(*arguments)
