@@ -81,7 +81,7 @@ def searched(collection: Collection, encoder: str, precision: str) -> tuple[Path
     number = 0
     for file in impact_files(impacts):
         for document in read_impacts(file):
-            documents.update(document.vector)
+            documents.update(document.vector.keys())
             number += 1
     asked = entries_of(collection.queries, encoder)
     shares = sum(count * documents[token] for token, count in asked.items()) / (number * len(collection.queries))
