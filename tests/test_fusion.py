@@ -375,16 +375,14 @@ def test_pyserini_fuses_to_the_same(tmp_path: Path) -> None:
         write_run(path, some)
     theirs = [TrecRun(str(path)) for path in paths]
     unit = [run.clone().rescore(RescoreMethod.NORMALIZE) for run in theirs]
+    mean = ("--method", "interpolation", "--weight", "0.3,0.7")
     for arguments, run in [
-        ((), reciprocal_rank_fusion(theirs, depth=40, k=30)),
-        (("--method", "interpolation", "--weight", "0.3,0.7"), interpolation(unit, 0.3, depth=40, k=30)),
-        (
-            ("--method", "interpolation", "--weight", "0.3,0.7", "--normalize", "none"),
-            interpolation(theirs, 0.3, depth=40, k=30),
-        ),
+        (("--depth", 40), reciprocal_rank_fusion(theirs, depth=40, k=30)),
+        # Theirs cuts what is normalized, ours normalizes what is cut.
+        (mean, interpolation(unit, 0.3, k=30)),
+        ((*mean, "--normalize", "none", "--depth", 40), interpolation(theirs, 0.3, depth=40, k=30)),
     ]:
-        options = [*arguments, "--hits", 30, "--depth", 40]
-        _, found = fuse(tmp_path / "ours.txt", "--run", paths[0], "--run", paths[1], *options)
+        _, found = fuse(tmp_path / "ours.txt", "--run", paths[0], "--run", paths[1], "--hits", 30, *arguments)
         for query_id, ours in found.items():
             expected = run.get_docs_by_topic(query_id)
             assert list(ours) == list(expected["docid"]), arguments
