@@ -18,8 +18,18 @@ from pathlib import Path
 from alternate import Outcome, run, save
 from settings import MissingDataError, Settings
 
-BENCHMARKS = ("indexing", "searching", "cold_start", "encoding", "queries", "pipeline", "training")
-PACKAGES = ("splade-anserini", "pyserini", "torch", "transformers", "onnxruntime", "sentence-transformers", "numpy")
+BENCHMARKS = ("indexing", "searching", "cold_start", "encoding", "queries", "pipeline", "training", "engines")
+PACKAGES = (
+    "splade-anserini",
+    "pyserini",
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "sentence-transformers",
+    "numpy",
+    "bmp",
+    "pyseismic-lsr",
+)
 
 
 def machine() -> str:
