@@ -53,7 +53,7 @@ def rank(lane: Lane, query: ImpactVector, hits: int, known: ExternalIds) -> Rank
 def sorted_ranking(ids: list[str], scores: list[float], docs: list[int]) -> Ranking:
     """Rank documents in any order: by score, equal ones by id."""
     order = sorted(range(len(ids)), key=lambda place: (-scores[place], ids[place]))
-    return Ranking(*([column[place] for place in order] for column in (ids, scores, docs)))
+    return Ranking([ids[n] for n in order], [scores[n] for n in order], [docs[n] for n in order])
 
 
 def _sort(ids: list[str], numbers: list[int], start: int, stop: int) -> None:
