@@ -1,6 +1,7 @@
 """Trained checkpoints of every kind, and their exports: what encodes their queries, and how it fits their documents."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -387,12 +388,15 @@ def test_two_models_over_two_vocabularies_are_not_exported(home: Path, tmp_path:
     assert (done.code, "has another vocabulary than" in done.err) == (2, True), done.err
 
 
-def test_an_encoder_from_before_there_were_query_sides_is_opened_as_ever() -> None:
+def test_an_encoder_from_before_there_were_query_sides_is_opened_as_ever(tmp_path: Path) -> None:
     from splade_anserini.resources import encoders_home
 
-    home = encoders_home() / "splade-mini"
-    assert b"query_side" not in (home / "splade.manifest").read_bytes()
-    manifest = read_manifest(home, EncoderManifest)
+    old = shutil.copytree(encoders_home() / "splade-mini", tmp_path / "old")
+    said = json.loads((old / "splade.manifest").read_text())
+    for name in ["query_side", "query_weights", "default_max_length", "default_query_max_length"]:
+        del said[name]
+    (old / "splade.manifest").write_text(json.dumps(said))
+    manifest = read_manifest(old, EncoderManifest)
     assert manifest is not None
     assert manifest.query_side == "splade"
-    assert open_query_encoder("splade-mini").identity.weights == manifest.identity.weights
+    assert open_query_encoder(str(old)).identity.weights == manifest.identity.weights

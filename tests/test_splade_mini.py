@@ -15,27 +15,33 @@ from splade_anserini.resources import encoders_home
 HOME = encoders_home() / "splade-mini"
 
 EXPANSIONS = {
-    "headache": ["headache", "##raine", "mig", "forehead"],
-    "pain": ["pain", "agony", "painful", "hurt"],
-    "causes": ["causes", "causing", "caused", "cause"],
-    "supersonic flow over a wing": ["wing", "wings", "flow", "##sonic", "aircraft"],
+    "headache": ["headache", "mig", "##raine", "forehead"],
+    "pain": ["pain", "agony", "hurt", "painful"],
+    "causes": ["causes", "cause", "caused", "reason"],
+    "supersonic flow over a wing": ["flow", "wing", "##sonic", "wings"],
 }
 
-HEADACHE = {
-    "headache": 198,
-    "##raine": 82,
-    "occasion": 71,
-    "ears": 61,
-    "forehead": 54,
-    "mig": 51,
-    "facing": 50,
-    "briefing": 31,
-    "issues": 12,
-    "concussion": 10,
-    "complaints": 6,
-    "faces": 5,
+PAIN = {
+    "pain": 219,
+    "sting": 137,
+    "agony": 134,
+    "mission": 84,
+    "hurt": 77,
+    "painful": 70,
+    "pains": 65,
+    "club": 57,
+    "string": 47,
+    "message": 41,
+    "venom": 40,
+    "thorn": 34,
+    "##cic": 34,
+    "silva": 20,
+    "hound": 17,
+    "barton": 14,
+    "##phine": 14,
+    "##gia": 7,
 }
-"""All impacts of "headache" at scale 100."""
+"""All impacts of "pain" at scale 100."""
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +111,10 @@ def test_a_text_activates_itself_and_its_near_neighbours(
     assert expected[0] in sorted(vector, key=lambda token: -vector[token])[:3]
 
 
-def test_the_impacts_of_headache_are_these(session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> None:
-    vector = impacts(session, tokenizer, "headache")
-    assert set(vector) == set(HEADACHE)
-    assert max(abs(vector[token] - HEADACHE[token]) for token in HEADACHE) <= 1
+def test_the_impacts_of_pain_are_these(session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> None:
+    vector = impacts(session, tokenizer, "pain")
+    assert set(vector) == set(PAIN)
+    assert max(abs(vector[token] - PAIN[token]) for token in PAIN) <= 1
 
 
 def test_special_and_unused_entries_are_off_whatever_is_read(
