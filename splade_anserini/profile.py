@@ -104,7 +104,7 @@ def command(
     hits: Annotated[list[int] | None, typer.Option(min=1, help="Repeat for several. [default: 10, 100, 1000]")] = None,
     threads: Annotated[int, typer.Option(min=0, help="The most threads, beside 1, 2, 4 …. 0: one per core.")] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Timed queries of each setting.")] = 1000,
-    warm_up: Annotated[int, typer.Option(min=0, help="Queries before each setting, which are not timed.")] = 200,
+    warm_up: Annotated[int, typer.Option(min=0, help="Queries of each setting before any is timed.")] = 200,
     cold: Annotated[bool, typer.Option(help="Time also with the index on disk alone.")] = True,
     tokens: Annotated[int, typer.Option(min=0, help="How many of the costliest tokens are named.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the order of the queries.")] = 0,

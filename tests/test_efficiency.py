@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from splade_anserini.efficiency import page_cache
 from splade_anserini.efficiency.flops import costliest, flops, occurrences, postings_of
-from splade_anserini.efficiency.latency import drawn, time_each, time_search
+from splade_anserini.efficiency.latency import Timing, drawn, joined, time_each, time_search
 from splade_anserini.efficiency.page_cache import evict, resident_share
 from splade_anserini.efficiency.percentiles import PERCENTILES, distribution, percentile
 from splade_anserini.efficiency.times import Plan
@@ -121,6 +121,13 @@ def test_a_query_is_timed_from_when_it_is_taken_until_its_ranking_is_there() -> 
     assert (timing.nanoseconds[:2] >= 20_000_000).all()
     assert timing.whole >= 30_000_000
     assert time_search(Slow(), [], 10).per_second == 0
+
+
+def test_what_was_measured_at_several_times_counts_as_one() -> None:
+    parts = [Timing(np.array([3, 1]), 10), Timing(np.array([2]), 30)]
+    whole = joined(parts)
+    assert (whole.nanoseconds.tolist(), whole.whole) == ([3, 1, 2], 40)
+    assert whole.per_second == pytest.approx(3 / 40e-9)
 
 
 def test_threads_are_doubled_up_to_the_most() -> None:

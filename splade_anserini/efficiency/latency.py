@@ -37,6 +37,11 @@ class Timing:
         return len(self.nanoseconds) / (self.whole * 1e-9) if self.whole else 0.0
 
 
+def joined(timings: Sequence[Timing]) -> Timing:
+    """Return what was measured of one setting at several times, as one."""
+    return Timing(np.concatenate([timing.nanoseconds for timing in timings]), sum(timing.whole for timing in timings))
+
+
 def drawn[T](items: Sequence[T], number: int, seed: int) -> list[T]:
     """Return `number` items in random order; none comes again before all others have come as often."""
     chance = random.Random(seed)  # noqa: S311  # an order, no secret

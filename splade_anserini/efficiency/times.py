@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from splade_anserini.efficiency.latency import Timing, drawn, time_each, time_search
+from splade_anserini.efficiency.latency import Timing, drawn, joined, time_each, time_search
 from splade_anserini.efficiency.page_cache import evict, resident_share
 from splade_anserini.lucene import ImpactSearcher
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactVector
 
 type Cache = Literal["warm", "cold"]
+
+_ROUNDS = 5
+"""In each, all settings are timed, one after the other: a machine that is slower for a while is so for all of them."""
 
 _NOWHERE: ImpactVector = {"no token": 1}
 """Found nowhere, for tokens hold no space."""
@@ -27,7 +30,7 @@ class Plan:
     samples: int = 1000
     """Timed queries of each setting. Topics that are fewer come again."""
     warm_up: int = 200
-    """Queries before each setting, which are not timed."""
+    """Queries of each setting before any is timed."""
     seed: int = 0
     """Of the order of the queries."""
     cold: bool = True
@@ -75,14 +78,17 @@ def search_times(
 ) -> tuple[list[Measured], ColdStart]:
     """Time all settings with the index in memory, then one thread with the index on disk."""
     vectors = list(queries.values())
-    rows = []
+    settings = [(threads, hits) for threads in plan.ladder() for hits in plan.hits]
+    parts: dict[tuple[int, int], list[Timing]] = {setting: [] for setting in settings}
     with ImpactSearcher(index) as searcher:
-        for threads in plan.ladder():
-            for hits in plan.hits:
-                time_search(searcher, drawn(vectors, plan.warm_up, plan.seed + 1), hits, threads)
-                timing = time_search(searcher, drawn(vectors, plan.samples, plan.seed), hits, threads)
-                rows.append(Measured(threads, timing, hits))
-                progress(1)
+        # All settings run the same code in Java: what the first would compile and read, the others would find done.
+        for threads, hits in settings:
+            time_search(searcher, drawn(vectors, plan.warm_up, plan.seed + 1), hits, threads)
+        for part in _rounds(drawn(vectors, plan.samples, plan.seed)):
+            for threads, hits in settings:
+                parts[threads, hits].append(time_search(searcher, part, hits, threads))
+    rows = [Measured(threads, joined(parts[threads, hits]), hits) for threads, hits in settings]
+    progress(len(settings))
     if not plan.cold:
         return rows, ColdStart("it was not asked for")
     shares: list[float | None] = []
@@ -94,6 +100,13 @@ def search_times(
         progress(1)
     known = [share for share in shares if share is not None]
     return rows, ColdStart(None, max(known, default=None))
+
+
+def _rounds(queries: Sequence[ImpactVector]) -> Iterator[Sequence[ImpactVector]]:
+    """Yield the queries in parts of about the same number, none empty."""
+    parts = min(_ROUNDS, len(queries))
+    for number in range(parts):
+        yield queries[number * len(queries) // parts : (number + 1) * len(queries) // parts]
 
 
 def _cold(index: Path, vectors: Sequence[ImpactVector], plan: Plan) -> Iterator[tuple[Measured | str, float | None]]:

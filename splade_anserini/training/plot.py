@@ -62,7 +62,7 @@ def _draw(axis: Any, panel: _Panel) -> None:
     for name, label in panel.lines.items():
         known = [row for row in panel.rows if name in row]
         marker = "." if len(known) < 20 else ""
-        axis.plot([row["step"] for row in known], [row[name] for row in known], marker, ls="-", lw=1, label=label)
+        axis.plot([row["step"] for row in known], [row[name] for row in known], marker=marker, lw=1, label=label)
     positive = any(row.get(name, 0.0) > 0 for row in panel.rows for name in panel.lines)
     axis.set(title=panel.title, xlabel="step", yscale=panel.scale if positive else "linear")
     axis.legend()
