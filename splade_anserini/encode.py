@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import progress_bar, run
 from splade_anserini.progress import Progress, silent
 
@@ -51,7 +52,7 @@ def command(
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a text that are read. [default: the encoder's, or 256]")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
+    device: stage_options.Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16; int8 where exported so.")] = "auto",
     pooling: Annotated[str | None, typer.Option(help="max, sum or norm. [default: the encoder's, or max]")] = None,
     scale: Annotated[

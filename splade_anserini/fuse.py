@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import progress_bar
 from splade_anserini.console import run as run_command
 from splade_anserini.errors import InputError
@@ -165,8 +166,8 @@ def command(
     ] = None,
     depth: Annotated[int, typer.Option(min=1, help="The last rank of each run to look at.")] = 1000,
     hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
-    output_format: Annotated[Literal["trec", "msmarco"], typer.Option(help="Format of the run.")] = "trec",
-    tag: Annotated[str, typer.Option(help="Name of the run, in its last column.")] = "splade-anserini",
+    output_format: stage_options.RunFormat = "trec",
+    tag: stage_options.RunTag = "splade-anserini",
 ) -> None:
     """Fuse runs into one; with --max-passage, from runs of passages, and one run will do.
 

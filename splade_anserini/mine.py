@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import progress_bar
 from splade_anserini.console import run as run_command
 from splade_anserini.errors import InputError
@@ -165,7 +166,7 @@ def command(
     ] = False,
     batch_size: Annotated[int, typer.Option(help="Pairs that the teacher reads at once.")] = 64,
     max_length: Annotated[int, typer.Option(help="Tokens that the teacher reads.")] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
+    device: stage_options.Device = "auto",
 ) -> None:
     """Draw hard negatives from a run: one example for each query and relevant document.
 

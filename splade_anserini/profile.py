@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import progress_bar, run
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
@@ -81,21 +82,10 @@ def encoded(
 
 
 def command(
-    index: Annotated[str, typer.Option(help="Directory of a Lucene impact index, or the name of an index card.")],
-    topics: Annotated[
-        str, typer.Option(help="TSV, JSONL or BEIR directory (.gz too), irds:<name>, or a Pyserini topics name.")
-    ],
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Card name, encoder directory, or Hugging Face id or directory. [default: the index's]"),
-    ] = None,
-    pre_encoded: Annotated[
-        bool | None,
-        typer.Option(
-            "--pre-encoded/--not-pre-encoded",
-            help="Whether the topics are impact vectors already. [default: see whether they repeat each token]",
-        ),
-    ] = None,
+    index: stage_options.Index,
+    topics: stage_options.Topics,
+    encoder: stage_options.QueryEncoder = None,
+    pre_encoded: stage_options.PreEncoded = None,
     output: Annotated[
         Path | None, typer.Option(help="Directory for profile.txt, profile.json and a picture. [default: none]")
     ] = None,
@@ -108,13 +98,9 @@ def command(
     cold: Annotated[bool, typer.Option(help="Time also with the index on disk alone.")] = True,
     tokens: Annotated[int, typer.Option(min=0, help="How many of the costliest tokens are named.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the order of the queries.")] = 0,
-    max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a query that are read. [default: the encoder's, or 256]")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
-    scale: Annotated[
-        str | None, typer.Option(help="impact = round(weight × scale). [default: the index's, or the encoder's]")
-    ] = None,
+    max_length: stage_options.QueryLength = None,
+    device: stage_options.Device = "auto",
+    scale: stage_options.QueryScale = None,
     force: Annotated[
         bool, typer.Option("--force", help="Go on even if vocabulary or scale are not the index's.")
     ] = False,

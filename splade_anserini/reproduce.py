@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import run
 from splade_anserini.errors import SpladeAnseriniError
 
@@ -30,7 +31,7 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Do again what was done with other settings than the card's.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
+    device: stage_options.Device = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="The most texts in a batch.")] = 64,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
 ) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import progress_bar
 from splade_anserini.console import run as run_command
 from splade_anserini.errors import InputError
@@ -67,9 +68,7 @@ def read_candidates(run: Path | None, qrels: str | None) -> Iterator[tuple[str, 
 
 
 def command(
-    topics: Annotated[
-        str, typer.Option(help="TSV, JSONL or BEIR directory (.gz too), irds:<name>, or a Pyserini topics name.")
-    ],
+    topics: stage_options.Topics,
     output: Annotated[Path, typer.Option(help="The run to write; gzipped when its name ends in .gz.")],
     run: Annotated[Path | None, typer.Option(help="What to score: the pairs of a run, TREC or MS MARCO.")] = None,
     qrels: Annotated[str | None, typer.Option(help="What to score: the pairs of judgements, of any relevance.")] = None,
@@ -79,28 +78,17 @@ def command(
     corpus: Annotated[
         str | None, typer.Option(help="Instead of --index: where the texts are, which --encoder encodes.")
     ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Card name, encoder directory, or Hugging Face id or directory. [default: the index's]"),
-    ] = None,
-    pre_encoded: Annotated[
-        bool | None,
-        typer.Option(
-            "--pre-encoded/--not-pre-encoded",
-            help="Whether the topics are impact vectors already. [default: see whether they repeat each token]",
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None, typer.Option(help="impact = round(weight × scale). [default: the index's, or the encoder's]")
-    ] = None,
+    encoder: stage_options.QueryEncoder = None,
+    pre_encoded: stage_options.PreEncoded = None,
+    scale: stage_options.QueryScale = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="With --corpus: keep the k greatest weights of a document. [default: all]")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts that are encoded at once.")] = 32,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
+    device: stage_options.Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Threads of the encoder. 0: one per core.")] = 0,
-    output_format: Annotated[Literal["trec", "msmarco"], typer.Option(help="Format of the run.")] = "trec",
-    tag: Annotated[str, typer.Option(help="Name of the run, in its last column.")] = "splade-anserini",
+    output_format: stage_options.RunFormat = "trec",
+    tag: stage_options.RunTag = "splade-anserini",
     force: Annotated[
         bool, typer.Option("--force", help="Score even if vocabulary or scale are not the index's.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import progress_bar, run
 from splade_anserini.progress import Progress, silent
 
@@ -51,7 +52,7 @@ def command(
         typer.Option(help="Factor of a sentence encoder's dot products. [default: 20 if normalized, else 1]"),
     ] = None,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="What teachers compute in.")] = "fp32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
+    device: stage_options.Device = "auto",
     output_format: Annotated[
         Literal["jsonl", "margin-tsv"],
         typer.Option(

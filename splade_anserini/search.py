@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import progress_bar, run
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
@@ -33,22 +34,11 @@ def search(
 
 
 def command(
-    index: Annotated[str, typer.Option(help="Directory of a Lucene impact index, or the name of an index card.")],
-    topics: Annotated[
-        str, typer.Option(help="TSV, JSONL or BEIR directory (.gz too), irds:<name>, or a Pyserini topics name.")
-    ],
+    index: stage_options.Index,
+    topics: stage_options.Topics,
     output: Annotated[Path, typer.Option(help="The run to write; gzipped when its name ends in .gz.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Card name, encoder directory, or Hugging Face id or directory. [default: the index's]"),
-    ] = None,
-    pre_encoded: Annotated[
-        bool | None,
-        typer.Option(
-            "--pre-encoded/--not-pre-encoded",
-            help="Whether the topics are impact vectors already. [default: see whether they repeat each token]",
-        ),
-    ] = None,
+    encoder: stage_options.QueryEncoder = None,
+    pre_encoded: stage_options.PreEncoded = None,
     hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
     query_top_k: Annotated[
         int | None, typer.Option(min=1, help="Keep the k strongest tokens of a query. [default: all]")
@@ -66,19 +56,15 @@ def command(
     ] = False,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
-    max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a query that are read. [default: the encoder's, or 256]")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")] = "auto",
-    scale: Annotated[
-        str | None, typer.Option(help="impact = round(weight × scale). [default: the index's, or the encoder's]")
-    ] = None,
+    max_length: stage_options.QueryLength = None,
+    device: stage_options.Device = "auto",
+    scale: stage_options.QueryScale = None,
     searcher: Annotated[
         Literal["lucene", "pyserini"],
         typer.Option(help="Lucene's IndexSearcher, or Pyserini's LuceneImpactSearcher: the same run, slower."),
     ] = "lucene",
-    output_format: Annotated[Literal["trec", "msmarco"], typer.Option(help="Format of the run.")] = "trec",
-    tag: Annotated[str, typer.Option(help="Name of the run, in its last column.")] = "splade-anserini",
+    output_format: stage_options.RunFormat = "trec",
+    tag: stage_options.RunTag = "splade-anserini",
     remove_query: Annotated[
         bool, typer.Option("--remove-query", help="Drop the document whose id is the query's.")
     ] = False,
