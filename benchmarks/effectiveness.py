@@ -8,12 +8,12 @@ Run: python benchmarks/effectiveness.py --encoder splade-mini [--encoder NAME â€
 import argparse
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
 
+from splade_anserini.efficiency.flops import flops, occurrences
 from splade_anserini.encoding import EncoderOptions, default_scale, open_query_encoder, quantize
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import parse_measures
@@ -21,12 +21,11 @@ from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.impacts import impact_files, read_impacts
 from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import read_rankings, write_run
+from splade_anserini.formats.side_by_side import side_by_side
 from splade_anserini.formats.topics import read_topics
+from splade_anserini.fusion import FusionOptions, fused
 from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
-from splade_anserini.records import Query
-
-RRF = 60
-"""The constant of reciprocal rank fusion (Cormack et al. 2009)."""
+from splade_anserini.records import ImpactVector, Query
 
 COLUMNS = ("nDCG@10", "R@100", "entries a document", "entries a query", "FLOPS", "index, MB")
 
@@ -77,24 +76,18 @@ def searched(collection: Collection, encoder: str, precision: str) -> tuple[Path
     made(impacts, lambda: stage("encode", *encode))
     made(index, lambda: stage("index", "--input", impacts, "--index", index))
     made(run, lambda: stage("search", "--index", index, "--topics", collection.topics, "--output", run))
-    documents: Counter[str] = Counter()
-    number = 0
-    for file in impact_files(impacts):
-        for document in read_impacts(file):
-            documents.update(document.vector.keys())
-            number += 1
-    asked = entries_of(collection.queries, encoder)
-    shares = sum(count * documents[token] for token, count in asked.items()) / (number * len(collection.queries))
+    documents = occurrences(doc.vector for file in impact_files(impacts) for doc in read_impacts(file))
+    asked = occurrences(vectors_of(collection.queries, encoder))
     size = sum(path.stat().st_size for path in index.iterdir()) / 1e6
-    means = [documents.total() / number, asked.total() / len(collection.queries)]
-    return run, [*(f"{mean:.0f}" for mean in means), f"{shares:.2f}", f"{size:.1f}"]
+    means = [sum(of.counts.values()) / of.texts for of in (documents, asked)]
+    return run, [*(f"{mean:.0f}" for mean in means), f"{flops(asked, documents):.2f}", f"{size:.1f}"]
 
 
-def entries_of(queries: Sequence[Query], encoder: str) -> Counter[str]:
-    """Return in how many queries each entry is active."""
+def vectors_of(queries: Sequence[Query], encoder: str) -> Iterator[ImpactVector]:
+    """Yield the impacts of each query."""
     scale = default_scale(encoder)
     vectors = open_query_encoder(encoder, EncoderOptions()).encode([query.text for query in queries])
-    return Counter(token for vector in vectors for token in quantize(vector, scale))
+    return (quantize(vector, scale) for vector in vectors)
 
 
 def bm25(collection: Collection) -> Path:
@@ -114,22 +107,12 @@ def bm25(collection: Collection) -> Path:
     return run
 
 
-def fused(runs: Iterable[Path], output: Path) -> Path:
-    """Write the reciprocal rank fusion of runs: the sum of 1 / (60 + rank)."""
-    from ir_measures import ScoredDoc
-
-    scores: dict[str, Counter[str]] = {}
-    for run in runs:
-        for query_id, ranking in read_rankings(run):
-            for rank, doc in enumerate(ranking, 1):
-                scores.setdefault(query_id, Counter())[doc.doc_id] += 1 / (RRF + rank)  # type: ignore[assignment]
-    rankings = ((id_, [ScoredDoc(id_, *item) for item in _best(found)]) for id_, found in scores.items())
-    write_run(output, rankings, "trec", "rrf")
+def hybrid(runs: Sequence[Path], output: Path) -> Path:
+    """Write the reciprocal rank fusion of runs."""
+    together = side_by_side([read_rankings(run) for run in runs])
+    options = FusionOptions()
+    write_run(output, ((id_, fused(id_, rankings, options)) for id_, rankings in together), "trec", "rrf")
     return output
-
-
-def _best(found: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:1000]
 
 
 def main() -> None:
@@ -151,7 +134,7 @@ def main() -> None:
             run, more = searched(collection, encoder, arguments.precision)
             print(collection.row(Path(encoder).name, run, more), flush=True)
             both = collection.work / f"{Path(encoder).name}.hybrid.{collection.split}.txt"
-            print(collection.row(f"{Path(encoder).name} with BM25, RRF", fused([words, run], both)), flush=True)
+            print(collection.row(f"{Path(encoder).name} with BM25, RRF", hybrid([words, run], both)), flush=True)
 
 
 if __name__ == "__main__":
