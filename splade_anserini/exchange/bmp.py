@@ -3,8 +3,6 @@
 BMP holds an impact in 8 bits, and cuts greater ones without a word. Weights of a query above 32 it scales down itself.
 """
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -13,14 +11,12 @@ from splade_anserini.exchange.ciff import ciff_settings, read_ciff, write_ciff
 from splade_anserini.exchange.format import Format
 from splade_anserini.formats._fields import checked_id
 from splade_anserini.formats._lines import Place, text_lines
-from splade_anserini.formats.tokens import JAVA_WHITESPACE, VectorCheck
+from splade_anserini.formats.tokens import VectorCheck, counted, repeated
 from splade_anserini.manifests import EncodeSettings
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 GREATEST_IMPACT = 255
 GREATEST_QUERY_WEIGHT = 32
-
-_GAPS = re.compile(f"[{''.join(sorted(JAVA_WHITESPACE))}]+")
 
 
 def write_bmp(file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:
@@ -47,8 +43,7 @@ def write_bmp_queries(file: IO[bytes], topics: Mapping[str, ImpactVector]) -> No
         place = Place("the queries", number, "query")
         if ":" in checked_id(id_, place):
             raise place.error(f"the id {id_!r} holds a colon", expected="none, for BMP ends an id there")
-        entries = sorted(check(dict(vector), place).items(), key=lambda entry: (-entry[1], entry[0]))
-        file.write(f"{id_}: {' '.join(' '.join([token] * weight) for token, weight in entries)}\n".encode())
+        file.write(f"{id_}: {repeated(check(dict(vector), place))}\n".encode())
 
 
 def read_bmp_queries(path: Path) -> Iterator[tuple[Place, str, ImpactVector]]:
@@ -58,9 +53,7 @@ def read_bmp_queries(path: Path) -> Iterator[tuple[Place, str, ImpactVector]]:
         id_, colon, text = line.partition(":")
         if not colon:
             raise place.error("no colon", expected="id: token token …")
-        tokens = Counter(_GAPS.split(text))
-        del tokens[""]
-        yield place, checked_id(id_, place), check(dict(tokens), place)
+        yield place, checked_id(id_, place), check(counted(text), place)
 
 
 BMP = Format("bmp", (".bmp.ciff",), read_ciff, write_bmp, ciff_settings, greatest_impact=GREATEST_IMPACT)

@@ -1,7 +1,5 @@
 """Topics that are encoded already: `qid<TAB>token token …`, each token as often as its impact says, or JSON vectors."""
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby, islice
 from pathlib import Path
@@ -14,13 +12,11 @@ from splade_anserini.formats._lines import Place
 from splade_anserini.formats._topic_sources import is_json, placed_topics, topic_file
 from splade_anserini.formats._writing import open_whole
 from splade_anserini.formats.duplicates import duplicate
-from splade_anserini.formats.tokens import JAVA_WHITESPACE, VectorCheck
+from splade_anserini.formats.tokens import VectorCheck, counted, repeated
 from splade_anserini.records import ImpactVector
 
 _SAMPLE = 100
 _REPEATED = 3
-
-_GAPS = re.compile(f"[{''.join(sorted(JAVA_WHITESPACE))}]+")
 
 
 def read_encoded_topics(source: str) -> dict[str, ImpactVector]:
@@ -68,9 +64,7 @@ def write_encoded_topics(path: Path, topics: Mapping[str, ImpactVector]) -> None
         for number, (id_, vector) in enumerate(topics.items(), 1):
             place = Place(path, number)
             checked = _filled(checked_id(id_, place), check(dict(vector), place), place)
-            strongest_first = sorted(checked.items(), key=lambda entry: (-entry[1], entry[0]))
-            text = " ".join(" ".join([token] * impact) for token, impact in strongest_first)
-            file.write(f"{id_}\t{text}\n".encode())
+            file.write(f"{id_}\t{repeated(checked)}\n".encode())
 
 
 def _vectors(path: Path) -> Iterator[tuple[Place, str, object]]:
@@ -82,9 +76,7 @@ def _vectors(path: Path) -> Iterator[tuple[Place, str, object]]:
 
 def _token_texts(source: str) -> Iterator[tuple[Place, str, object]]:
     for place, query in placed_topics(source):
-        tokens = Counter(_GAPS.split(query.text))
-        del tokens[""]
-        yield place, query.id, dict(tokens)
+        yield place, query.id, counted(query.text)
 
 
 def _filled(id_: str, vector: ImpactVector, place: Place) -> ImpactVector:

@@ -1,6 +1,8 @@
 """What Lucene can hold as a token with an impact, and what it would silently change."""
 
 import math
+import re
+from collections import Counter
 from typing import cast
 
 from splade_anserini.formats._json import kind
@@ -12,6 +14,8 @@ JAVA_WHITESPACE = frozenset(
     "\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u2028\u2029\u205f\u3000"
 )
 """Where Lucene's WhitespaceTokenizer cuts: `java.lang.Character.isWhitespace`. The no-break spaces are not in it."""
+
+_GAPS = re.compile(f"[{''.join(sorted(JAVA_WHITESPACE))}]+")
 
 LONGEST_TOKEN = 255
 """UTF-16 units; the WhitespaceTokenizer cuts longer ones to pieces."""
@@ -83,3 +87,16 @@ def _checked_impact(token: str, impact: object, place: Place) -> int:
             found, expected=expected, do="Choose a smaller scale: Anserini would write the token that often."
         )
     return int(impact)
+
+
+def repeated(vector: ImpactVector) -> str:
+    """Return each token as often as its impact says, the strongest first, equal ones by name."""
+    strongest_first = sorted(vector.items(), key=lambda entry: (-entry[1], entry[0]))
+    return " ".join(" ".join([token] * impact) for token, impact in strongest_first)
+
+
+def counted(text: str) -> dict[str, int]:
+    """Return how often each token stands in a text: what `repeated` writes, read."""
+    tokens = Counter(_GAPS.split(text))
+    del tokens[""]
+    return dict(tokens)
