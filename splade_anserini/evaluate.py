@@ -58,17 +58,18 @@ def command(
     from splade_anserini.evaluation.comparison import compare
     from splade_anserini.evaluation.labels import baseline_label, named_runs
     from splade_anserini.evaluation.measures import recall_at_depths
-    from splade_anserini.evaluation.plots import draw, require_plot
+    from splade_anserini.evaluation.plots import draw
     from splade_anserini.files import whole_file
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
+    from splade_anserini.pictures import require_picture
 
     runs = named_runs(run)
     base = None if baseline is None else baseline_label(baseline, runs)
     sampling = _sampling(permutations, seed, tested=base is not None)
     chosen = chosen_measures(preset, measures)
     if plot is not None:
-        require_plot(plot)
+        require_picture(plot)
         if output is not None and output.absolute() == plot.absolute():
             raise InputError(f"--output and --plot both name {plot}.", expected="a file for each")
     recall = recall_at_depths(chosen) if plot is not None else []

@@ -149,7 +149,7 @@ def _check_output(output: Path | None, picture: str) -> None:
     if output.exists() and not output.is_dir():
         raise InputError(f"The output {output} is a file.", expected="a directory", do="Choose another place.")
     if picture != "none":
-        from splade_anserini.efficiency.plot import require_matplotlib
+        from splade_anserini.pictures import require_matplotlib
 
         require_matplotlib()
 

@@ -6,6 +6,7 @@ from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splade_anserini.console import progress_bar
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.manifests import EncoderIdentity, IndexManifest, read_manifest
 from splade_anserini.progress import Progress, silent
@@ -113,7 +114,9 @@ def topic_vectors(
 
     if are_encoded(topics) if pre_encoded is None else pre_encoded:
         return read_vectors(topics, named)
-    return encode_queries(read_topics(topics), opened())
+    encoder, queries = opened(), read_topics(topics)
+    with progress_bar("Encoding", len(queries), "queries") as progress:
+        return encode_queries(queries, encoder, progress=progress)
 
 
 def read_vectors(topics: str, encoder: str | None = None) -> "dict[str, ImpactVector]":

@@ -27,6 +27,7 @@ FLOOR = [
     "ahead",
     "recipes",
     "pruning",
+    "pictures",
 ]
 TIERS = dict.fromkeys(FLOOR, 0) | {
     "formats": 1,
@@ -47,7 +48,7 @@ HEAVY = {
     "jnius": {"lucene"},
     "pyserini": {"lucene", "formats"},
     "pyarrow": {"exchange"},
-    "matplotlib": {"efficiency", "evaluation", "training"},
+    "matplotlib": {"efficiency", "evaluation", "pictures", "training"},
     "scipy": {"evaluation"},
 }
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from splade_anserini.records import ImpactVector
 
+_ROUNDS = 5
+
 
 class Ranks(Protocol):
     """What is timed: `ImpactSearcher`, and whatever answers as it does."""
@@ -49,6 +51,16 @@ def drawn[T](items: Sequence[T], number: int, seed: int) -> list[T]:
     while len(result) < number and items:
         result += chance.sample(items, len(items))
     return result[:number]
+
+
+def rounds[T](items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the items in parts of about the same number, none empty.
+
+    In each, all settings are timed, one after the other: a machine that is slower for a while is so for all of them.
+    """
+    parts = min(_ROUNDS, len(items))
+    for number in range(parts):
+        yield items[number * len(items) // parts : (number + 1) * len(items) // parts]
 
 
 def time_each[T](items: Sequence[T], do: Callable[[T], object]) -> Timing:

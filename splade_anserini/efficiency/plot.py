@@ -6,33 +6,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splade_anserini.efficiency.profiling import Profile
-from splade_anserini.errors import DependencyError
-from splade_anserini.files import whole_file
+from splade_anserini.pictures import plain, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("png", "svg")
-
-
-def require_matplotlib() -> None:
-    """Raise `DependencyError` when nothing can be drawn, before anything is measured."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise DependencyError.missing("matplotlib", "plot") from error
-
 
 def plot(profile: Profile, path: Path) -> None:
     """Draw times, queries a second and what tokens cost, as PNG or SVG by the name's ending."""
-    figure = figure_of(profile)
-    with whole_file(path) as file:
-        figure.savefig(file, format=path.suffix.removeprefix("."), dpi=110)
+    save(figure_of(profile), path)
 
 
 def figure_of(profile: Profile) -> "Figure":
     """Draw how times are distributed, queries a second by threads, and the shares of the costliest tokens."""
-    require_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 5), layout="constrained")
@@ -66,8 +52,7 @@ def _draw_speed(axis: Any, profile: Profile) -> None:
 
 def _draw_tokens(axis: Any, profile: Profile) -> None:
     costs = profile.costs.costliest
-    # A dollar sign would begin a formula.
-    names = [cost.token.replace("$", r"\$") for cost in costs]
+    names = [plain(cost.token) for cost in costs]
     axis.barh(range(len(costs)), [cost.share for cost in costs])
     axis.set_yticks(range(len(costs)), names)
     axis.invert_yaxis()

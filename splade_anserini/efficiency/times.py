@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from splade_anserini.efficiency.latency import Timing, drawn, joined, time_each, time_search
+from splade_anserini.efficiency.latency import Timing, drawn, joined, rounds, time_each, time_search
 from splade_anserini.efficiency.page_cache import evict, resident_share
 from splade_anserini.lucene import ImpactSearcher
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactVector
 
 type Cache = Literal["warm", "cold"]
-
-_ROUNDS = 5
-"""In each, all settings are timed, one after the other: a machine that is slower for a while is so for all of them."""
 
 _NOWHERE: ImpactVector = {"no token": 1}
 """Found nowhere, for tokens hold no space."""
@@ -84,7 +81,7 @@ def search_times(
         # All settings run the same code in Java: what the first would compile and read, the others would find done.
         for threads, hits in settings:
             time_search(searcher, drawn(vectors, plan.warm_up, plan.seed + 1), hits, threads)
-        for part in _rounds(drawn(vectors, plan.samples, plan.seed)):
+        for part in rounds(drawn(vectors, plan.samples, plan.seed)):
             for threads, hits in settings:
                 parts[threads, hits].append(time_search(searcher, part, hits, threads))
     rows = [Measured(threads, joined(parts[threads, hits]), hits) for threads, hits in settings]
@@ -100,13 +97,6 @@ def search_times(
         progress(1)
     known = [share for share in shares if share is not None]
     return rows, ColdStart(None, max(known, default=None))
-
-
-def _rounds(queries: Sequence[ImpactVector]) -> Iterator[Sequence[ImpactVector]]:
-    """Yield the queries in parts of about the same number, none empty."""
-    parts = min(_ROUNDS, len(queries))
-    for number in range(parts):
-        yield queries[number * len(queries) // parts : (number + 1) * len(queries) // parts]
 
 
 def _cold(index: Path, vectors: Sequence[ImpactVector], plan: Plan) -> Iterator[tuple[Measured | str, float | None]]:

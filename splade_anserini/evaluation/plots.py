@@ -1,51 +1,30 @@
 """Runs as a picture: how each query changes against the baseline, and recall at depth."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splade_anserini.errors import DependencyError, InputError
 from splade_anserini.evaluation.comparison import Comparison
 from splade_anserini.evaluation.measures import DEPTHS
-from splade_anserini.files import whole_file
+from splade_anserini.pictures import plain, require_picture, save
 
 if TYPE_CHECKING:
     from ir_measures import Measure
     from matplotlib.figure import Figure
 
-_SUFFIXES = (".png", ".svg")
 _COLUMNS = 3
-
-
-def require_plot(path: Path) -> None:
-    """Raise `InputError` for a suffix that names no format, `DependencyError` without matplotlib."""
-    if path.suffix not in _SUFFIXES:
-        raise InputError(f"The picture {path} has the suffix {path.suffix!r}.", expected=" or ".join(_SUFFIXES))
-    try:
-        import matplotlib.figure  # noqa: F401  # only whether it is there
-    except ImportError as error:
-        raise DependencyError.missing("matplotlib", "plot") from error
 
 
 def draw(comparison: Comparison, recall: Sequence["Measure"], path: Path) -> None:
     """Draw the comparison as PNG or SVG, as the suffix says; the same numbers give the same bytes.
 
-    `recall` is R at each of `DEPTHS`, which the evaluations hold besides what is compared. Raises what `require_plot`
-    does, and `OutputError` when the file cannot be written.
+    `recall` is R at each of `DEPTHS`, which the evaluations hold besides what is compared. Raises what
+    `pictures.save` does.
     """
-    require_plot(path)
-    from matplotlib import rc_context
-
-    figure = figure_of(comparison, recall)
-    # Without these, an SVG holds the time, and ids that are drawn at random.
-    metadata = {"Date": None} if path.suffix == ".svg" else None
-    with whole_file(path) as file, rc_context({"svg.hashsalt": "splade-anserini"}), warnings.catch_warnings():
-        # A sign of a label that the font lacks is drawn as a box.
-        warnings.simplefilter("ignore")
-        figure.savefig(file, format=path.suffix[1:], dpi=110, metadata=metadata)
+    require_picture(path)
+    save(figure_of(comparison, recall), path)
 
 
 def figure_of(comparison: Comparison, recall: Sequence["Measure"]) -> "Figure":
@@ -74,7 +53,7 @@ def _draw_differences(axis: Any, comparison: Comparison, label: str, measure: st
     axis.stairs(values.clip(max=0), fill=True, color="C3")
     axis.axhline(0, color="black", lw=0.8)
     axis.set(
-        title=_plain(f"{label} − {comparison.baseline}: {difference.aggregate:+.4f}"),
+        title=plain(f"{label} − {comparison.baseline}: {difference.aggregate:+.4f}"),
         xlabel=f"queries: {difference.wins} better, {difference.ties} equal, {difference.losses} worse",
         ylabel=f"difference in {measure}",
         xlim=(0, len(values)),
@@ -86,15 +65,9 @@ def _draw_recall(axis: Any, comparison: Comparison, recall: Sequence["Measure"])
     for label, evaluation in comparison.evaluations.items():
         depths = [depth for depth in DEPTHS if depth <= evaluation.depth]
         values = [evaluation.aggregate[str(measure)] for _, measure in zip(depths, recall, strict=False)]
-        axis.plot(depths, values, ".-", label=_plain(label))
+        axis.plot(depths, values, ".-", label=plain(label))
     axis.set(title="recall at depth", xlabel="documents", ylabel=str(recall[-1]).rpartition("@")[0], xscale="log")
     axis.set(ylim=(0, 1.02), xticks=DEPTHS, xticklabels=DEPTHS)
     axis.minorticks_off()
     axis.grid(alpha=0.3)
     axis.legend()
-
-
-def _plain(text: str) -> str:
-    """Return the text so that matplotlib shows it as it is: without formulas, and in the legend."""
-    escaped = text.replace("$", r"\$")
-    return f" {escaped}" if escaped.startswith("_") else escaped

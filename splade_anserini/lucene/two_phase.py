@@ -35,6 +35,8 @@ class TwoPhaseSearcher(Closed):
         self._searcher = searcher
         self._terms = terms
         self._candidates = candidates
+        self.look_ups = 0
+        """Of a token of a query in a candidate: what the second phases cost so far."""
 
     def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
         """Search for candidates, at least as many as hits, on all threads of the searcher; rescore them meanwhile."""
@@ -52,4 +54,7 @@ class TwoPhaseSearcher(Closed):
         self._searcher.close()
 
     def _whole(self, query: ImpactVector, found: Ranking) -> Ranking:
-        return found if len(query) <= self._terms else self._searcher.rescored(query, found)
+        if len(query) <= self._terms:
+            return found
+        self.look_ups += len(query) * len(found.docs)
+        return self._searcher.rescored(query, found)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from splade_anserini.errors import DependencyError
+from splade_anserini.pictures import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,16 +25,14 @@ _PLAIN = {"step", "learning rate", "gradient", "FLOPS", "active q", "active d", 
 
 
 def plot(log: Rows, path: Path, title: str) -> None:
-    """Draw the log as PNG."""
-    figure_of(log, title).savefig(path, dpi=110)
+    """Draw the log as PNG or SVG."""
+    save(figure_of(log, title), path)
 
 
 def figure_of(log: Rows, title: str) -> "Figure":
     """Draw the parts of the loss, active entries, FLOPS, empty vectors, gradients, and validation if there is any."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DependencyError.missing("matplotlib", "train") from error
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 7), layout="constrained")
     figure.suptitle(title)
     for axis, panel in zip(figure.subplots(2, 3).flat, _panels(log), strict=True):
