@@ -12,8 +12,8 @@ from splade_anserini.errors import SpladeAnseriniError
 
 if TYPE_CHECKING:
     from splade_anserini.reproduction.contract import Contract
+    from splade_anserini.reproduction.means import Means
     from splade_anserini.reproduction.report import Report
-    from splade_anserini.reproduction.running import Means
 
 
 def command(
@@ -46,7 +46,7 @@ def command(
     """
     from splade_anserini.cards import find_index_cards
     from splade_anserini.reproduction.contract import open_contract
-    from splade_anserini.reproduction.running import Means
+    from splade_anserini.reproduction.means import Means
 
     paths = dict.fromkeys(path for name in cards for path in find_index_cards(name))
     # All before the first: a card that cannot be read is found out at once.
@@ -96,12 +96,13 @@ def _one(contract: "Contract", output: Path | None, means: "Means") -> "Report":
 
 
 def _print_plans(contracts: "list[Contract]", output: Path | None, means: "Means") -> None:
-    from splade_anserini.reproduction.estimates import estimated, told
+    from splade_anserini.reproduction.estimates import estimated
     from splade_anserini.reproduction.plan import Places
+    from splade_anserini.reproduction.telling import told
 
     for contract in contracts:
         places = Places(contract.home(output), contract.card.name)
-        typer.echo(told(contract, estimated(contract, places, means)), nl=False)
+        typer.echo(told(contract, estimated(contract, places, means), places), nl=False)
 
 
 if __name__ == "__main__":

@@ -275,14 +275,6 @@ def test_an_index_that_somebody_else_built_is_left_alone(small: Path, tmp_path: 
     assert (index / "segments_1").exists()
 
 
-def test_a_plan_of_what_is_not_at_hand_states_its_assumptions_and_downloads_nothing(tmp_path: Path) -> None:
-    outcome = run_stage("reproduce", "msmarco-v1-passage.splade-v3", "--plan", "--output", tmp_path)
-    assert (outcome.code, outcome.err) == (0, "")
-    for part in ["8,841,823 documents", "6,980 queries", "43 queries", "54 queries", "assumed: the encoder is not"]:
-        assert part in outcome.out
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "splade-v3.nfcorpus").is_dir(), reason=f"the vectors of NFCorpus are not at {DATA}")
 def test_real_vectors_of_nfcorpus_keep_their_promise(tmp_path: Path) -> None:

@@ -1,45 +1,15 @@
 """How long a reproduction will take on this machine, and how much disk, with where each number comes from."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from splade_anserini.cards import find_encoder
-from splade_anserini.formats.tables import aligned
+from splade_anserini.reproduction import made_up
 from splade_anserini.reproduction.contract import Contract
 from splade_anserini.reproduction.ledger import Ledger
+from splade_anserini.reproduction.means import Means
 from splade_anserini.reproduction.plan import Places, Step, plan
-from splade_anserini.reproduction.running import Means
-from splade_anserini.reproduction.sample import Sample, impacts_in, sample_of, topics_in
-
-ENTRIES = 150
-"""Entries of a document's vector, where no encoder is at hand to count them."""
-TOKEN_OPERATIONS = 2 * (86e6 + 24e6)
-"""Of BERT-base and its masked-language-model head: two for each weight, on each token."""
-TOKENS_PER_WORD = 1.35
-IMPACT_BYTES = 6.0
-"""Of an entry, as gzipped JSON."""
-INDEX_BYTES = 3.0
-"""Of a posting in Lucene."""
-INDEX_RATE = 500_000.0
-"""Postings a second and thread."""
-SEARCH_SECONDS = 5e-8
-"""For each query and document of the index."""
-HIT_BYTES = 15.0
-"""Of a line of a run, gzipped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What encoding a document takes."""
-
-    seconds: float
-    entries: float
-    bytes: float
-    basis: str
+from splade_anserini.reproduction.rates import DocumentRate, QueryRate, document_rate, query_rate
+from splade_anserini.reproduction.sample import ImpactSample, impact_sample, sample_of, topics_in
+from splade_anserini.reproduction.trial import DOCUMENTS, POSTINGS, QUERIES, Setting, Trial, try_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,146 +23,118 @@ class Estimate:
     basis: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What all estimates of a card rest on."""
+
+    total: int | None
+    """Documents."""
+    counted: str
+    """Where their number comes from."""
+    documents: DocumentRate
+    queries: QueryRate
+    trial: Trial | None
+    """None where no document has an entry."""
+    tried: str
+    """What was indexed and searched for it."""
+
+
 def estimated(contract: Contract, places: Places, means: Means) -> list[Estimate]:
     """Estimate each step. Reads what is at hand, downloads nothing, writes nothing that stays."""
     steps = plan(contract, places)
-    if contract.impacts:
-        total: int | None = impacts_in(contract.impacts)
-        rate = Rate(0.0, ENTRIES, 0.0, "counted; nothing is encoded")
-    else:
-        sample = sample_of(contract)
-        total, rate = sample.total, encoding_rate(contract, sample, means)
     done = Ledger(places.work, contract.card.name).steps
-    found = [_documents(steps[0], total, rate), _index(steps[1], total, rate)]
-    for step in steps[2:]:
-        topics = topics_in(contract.evaluations[step.evaluation])
-        if step.kind == "search":
-            found.append(_search(step, total, topics, rate, contract.card.search.hits))
+    known = _known(contract, means)
     return [
-        Estimate(one.step, one.size, 0.0, 0.0, "done before")
-        if one.step.name in done and one.step.output.exists()
-        else one
-        for one in found
+        Estimate(step, "", 0.0, 0.0, "done before")
+        # Who has the index may have thrown the pseudo-documents away.
+        if step.name in done and (step.output.exists() or (step.output == places.impacts and places.index.exists()))
+        else _estimate(step, contract, known)
+        for step in steps
     ]
 
 
-def encoding_rate(contract: Contract, sample: Sample, means: Means) -> Rate:
-    """Measure what a document takes where the encoder is at hand; reckon it from the size of BERT-base elsewhere."""
-    if Path(find_encoder(contract.encoder).location).exists():
-        return _measured(contract, sample, means)
-    words = sum(len(document.contents.split()) for document in sample.documents) / max(len(sample.documents), 1)
-    tokens = min(words * TOKENS_PER_WORD, contract.card.encode.max_length or 256)
-    speed = _operations_a_second()
-    return Rate(
-        tokens * TOKEN_OPERATIONS / speed,
-        ENTRIES,
-        ENTRIES * IMPACT_BYTES,
-        f"assumed: the encoder is not at hand; BERT-base, {tokens:.0f} tokens a document, on this machine's processor "
-        f"at {speed / 1e9:,.0f} billion operations a second (measured), {ENTRIES} entries a document. A GPU takes less",
+def _known(contract: Contract, means: Means) -> _Known:
+    queries = query_rate(contract, means)
+    if contract.impacts:
+        given = impact_sample(contract.impacts, POSTINGS)
+        entries = sum(len(one.vector) for one in given.documents) / max(len(given.documents), 1)
+        rate = DocumentRate(0.0, entries, 0.0, f"{given.counted}; nothing is encoded")
+        return _tried(contract, means, given, rate, queries)
+    sample = sample_of(contract)
+    rate = document_rate(contract, sample, means)
+    pool = made_up.Pool.of(rate.vectors) if any(rate.vectors) else made_up.Pool.assumed()
+    number = min(DOCUMENTS, max(1, round(POSTINGS / max(rate.entries, 1.0))), sample.total or DOCUMENTS)
+    shards = -(-(sample.total or 10**9) // contract.card.encode.docs_per_shard)
+    made = ImpactSample(tuple(made_up.documents(pool, number, rate.entries)), sample.total, sample.counted, shards)
+    return _tried(contract, means, made, rate, queries)
+
+
+def _tried(contract: Contract, means: Means, documents: ImpactSample, rate: DocumentRate, queries: QueryRate) -> _Known:
+    """Index and search what was read or made up."""
+    setting = Setting(
+        options=contract.card.index,
+        hits=contract.card.search.hits + contract.card.search.remove_query,
+        threads=means.workers,
+        files=documents.files,
+        checked=contract.impacts is not None,
     )
+    real = bool(contract.impacts or rate.vectors)
+    pool = made_up.Pool.of(one.vector for one in documents.documents) if rate.entries else made_up.Pool.assumed()
+    asked = queries.vectors if real and queries.vectors else made_up.queries(pool, QUERIES, queries.entries)
+    trial = try_out(documents.documents, asked, setting) if rate.entries else None
+    what = "of its documents" if contract.impacts else "made-up documents"
+    entries = f"{rate.entries:.0f} entries each"
+    tried = f"measured on {len(documents.documents):,} {what}, {entries}, in a temporary directory"
+    return _Known(documents.total, documents.counted, rate, queries, trial, tried)
 
 
-def _measured(contract: Contract, sample: Sample, means: Means) -> Rate:
-    from splade_anserini.encoding import EncoderOptions, SpladeDocumentEncoder, open_encoder
-    from splade_anserini.formats.impacts import ImpactWriter
-
-    said = contract.card.encode
-    options = EncoderOptions(
-        max_length=said.max_length, device=means.device, batch_size=means.batch_size, threads=means.threads
-    )
-    encoder = open_encoder(contract.encoder, options)
-    encoder.encode(["to warm up"])
-    with TemporaryDirectory() as name, _clock() as clock:
-        path = Path(name) / "sample.jsonl.gz"
-        entries = 0
-        with ImpactWriter(path) as writer:
-            documents = SpladeDocumentEncoder(encoder, top_k=said.top_k, contents=said.contents)
-            for document in documents.encode(sample.documents):
-                entries += len(document.vector)
-                writer.write(document)
-        size = path.stat().st_size
-    number = len(sample.documents)
-    return Rate(clock.seconds / number, entries / number, size / number, f"measured on {sample.told}")
+def _estimate(step: Step, contract: Contract, known: _Known) -> Estimate:
+    if step.kind in {"encode", "take"}:
+        return _documents(step, known)
+    if step.kind == "index":
+        return _index(step, contract, known)
+    topics = topics_in(contract.evaluations[step.evaluation])
+    hits = min(contract.card.search.hits, known.total or 0)
+    return _search(step, known, topics, hits) if step.kind == "search" else _evaluation(step, known, topics, hits)
 
 
-def _documents(step: Step, total: int | None, rate: Rate) -> Estimate:
-    seconds = None if total is None else total * rate.seconds
-    size = None if total is None else total * rate.bytes
-    return Estimate(step, _counted(total, "documents"), seconds, size, rate.basis)
+def _documents(step: Step, known: _Known) -> Estimate:
+    total, rate = known.total, known.documents
+    size = _counted(total, "documents")
+    basis = rate.basis if step.kind == "take" else f"documents {known.counted}; {rate.basis}"
+    if total is None:
+        return Estimate(step, size, None, None, basis)
+    return Estimate(step, size, total * rate.seconds, total * rate.bytes, basis)
 
 
-def _index(step: Step, total: int | None, rate: Rate) -> Estimate:
-    postings = None if total is None else total * rate.entries
-    seconds = None if postings is None else postings / INDEX_RATE
-    size = None if postings is None else postings * INDEX_BYTES
-    basis = f"assumed: {INDEX_RATE:,.0f} postings a second, {INDEX_BYTES:g} bytes each, {rate.entries:.0f} a document"
-    return Estimate(step, _counted(total, "documents"), seconds, size, basis)
+def _index(step: Step, contract: Contract, known: _Known) -> Estimate:
+    size, trial = _counted(known.total, "documents"), known.trial
+    if known.total is None or trial is None:
+        return Estimate(step, size, None, None, "not known")
+    postings = known.total * known.documents.entries
+    rate = f"{1 / trial.index_seconds:,.0f} postings a second, {trial.index_bytes:.1f} bytes each"
+    merged = "; up to as much again while it is merged" if contract.card.index.optimize else ""
+    basis = f"{known.tried}: {rate}{merged}"
+    return Estimate(step, size, postings * trial.index_seconds, postings * trial.index_bytes, basis)
 
 
-def _search(step: Step, total: int | None, topics: int | None, rate: Rate, hits: int) -> Estimate:
-    size = _counted(topics, "queries")
-    if topics is None or total is None:
-        return Estimate(step, size, None, None, "not known before it is downloaded")
-    seconds = topics * (rate.seconds + total * SEARCH_SECONDS)
-    basis = f"assumed: {total * SEARCH_SECONDS * 1000:,.1f} ms a query, and no longer to encode it than a document"
-    return Estimate(step, size, seconds, topics * min(hits, total) * HIT_BYTES, basis)
+def _search(step: Step, known: _Known, topics: int | None, hits: int) -> Estimate:
+    size, trial = _counted(topics, "queries"), known.trial
+    if topics is None or known.total is None or trial is None:
+        return Estimate(step, size, None, None, "not known")
+    each = trial.searched(known.total)
+    grown = ", taken to grow with the documents" if known.total > trial.documents else ""
+    basis = f"{known.queries.basis}; measured in the same small index: {1000 * each:,.1f} ms to search for one{grown}"
+    seconds = topics * (known.queries.seconds + each)
+    return Estimate(step, size, seconds, topics * hits * trial.hit_bytes, basis)
 
 
-def told(contract: Contract, estimates: list[Estimate]) -> str:
-    """Return the plan as text."""
-    rows = [("step", "size", "time", "disk")]
-    rows += [(one.step.name, one.size, _duration(one.seconds), _bytes(one.bytes)) for one in estimates]
-    whole = (
-        "altogether",
-        "",
-        _duration(sum(one.seconds or 0 for one in estimates)),
-        _bytes(sum(one.bytes or 0 for one in estimates)),
-    )
-    bases = [f"  {one.step.name}: {one.basis}.\n" for one in estimates]
-    places = [f"  {one.step.name}: {' + '.join(one.step.inputs)} → {one.step.output}\n" for one in estimates]
-    title = f"{contract.card.name}: {contract.card.description}\n\n"
-    parts = [title, aligned([*rows, whole]), "\nWhere the numbers come from\n", *bases, "\nFiles\n", *places, "\n"]
-    return "".join(parts)
+def _evaluation(step: Step, known: _Known, topics: int | None, hits: int) -> Estimate:
+    if topics is None or known.total is None or known.trial is None:
+        return Estimate(step, _counted(topics, "queries"), None, None, "not known")
+    lines = topics * hits
+    return Estimate(step, f"{lines:,} lines", lines * known.trial.evaluation_seconds, 0.0, "measured on a small run")
 
 
 def _counted(number: int | None, what: str) -> str:
     return f"? {what}" if number is None else f"{number:,} {what}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    for unit, length in [("days", 86400), ("hours", 3600), ("minutes", 60)]:
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _bytes(size: float | None) -> str:
-    if size is None:
-        return "?"
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
-
-
-@dataclass(slots=True)
-class _Clock:
-    seconds: float = 0.0
-
-
-@contextmanager
-def _clock() -> Iterator[_Clock]:
-    clock, start = _Clock(), time.perf_counter()
-    yield clock
-    clock.seconds = time.perf_counter() - start
-
-
-def _operations_a_second() -> float:
-    """Multiply matrices of the shapes of BERT-base for a moment, on all cores."""
-    import numpy as np
-
-    one, other = np.ones((512, 768), np.float32), np.ones((768, 3072), np.float32)
-    _ = one @ other
-    with _clock() as clock:
-        for _ in range(10):
-            _ = one @ other
-    return 10 * 2 * 512 * 768 * 3072 / clock.seconds

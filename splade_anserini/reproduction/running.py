@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from splade_anserini.files import directory_lock, output_errors
 from splade_anserini.reproduction.contract import Contract, Evaluation
 from splade_anserini.reproduction.expectations import Line, compared, wanted_measures
 from splade_anserini.reproduction.ledger import Ledger, Settings
+from splade_anserini.reproduction.means import Means
 from splade_anserini.reproduction.plan import Places, Step, plan
 from splade_anserini.reproduction.report import Report, StepTime, machine, versions
 from splade_anserini.reproduction.settings import settings_of_documents, settings_of_index, settings_of_search
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
 
 type Announce = Callable[[str, float | None], object]
 """Told what a step did and the seconds it took, or None when it had been done before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What it is done with, which decides no score."""
-
-    device: str = "auto"
-    batch_size: int = 64
-    threads: int = 0
-    force: bool = False
-    """Do again what was done with other settings."""
 
 
 def reproduce(contract: Contract, places: Places, means: Means, announce: Announce) -> Report:
