@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -45,21 +45,35 @@ def output_errors(path: Path) -> Iterator[None]:
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for binary writing; it appears, whole and on disk, when the block ends without an error.
 
-    Raises `OutputError` when the disk is full or the place cannot be written.
+    Raises `OutputError` when the disk is full, the place cannot be written, something other than a file stands there,
+    or another process is writing it.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    partial = _partial(path)
     with output_errors(path):
+        # A device or a pipe would be replaced as well.
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is {'a directory' if path.is_dir() else 'no file'}.", do="Name a file.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
+        with _locked(partial, f"Another process is writing {path}.") as file:
+            try:
+                if os.fstat(file.fileno()).st_size:
+                    # What a killed process left.
+                    file.truncate()
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
-            sync_directory(path.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+                partial.replace(path)
+                sync_directory(path.parent)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+
+
+def require_apart(output: Path, inputs: Iterable[Path | str | None]) -> None:
+    """Raise `OutputError` when the output is one of the inputs, under whatever name; those that are no files pass."""
+    for name in inputs:
+        if name is not None and Path(name).exists() and output.exists() and output.samefile(name):
+            raise OutputError(f"The output {output} and the input {name} are one file.", do="Choose another place.")
 
 
 @contextmanager
@@ -68,10 +82,10 @@ def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     With `replace` a directory that stands there gives way; without it, one that is not empty is an `OutputError`.
     """
+    partial = _partial(path)
     with output_errors(path):
         if not replace:
             require_free(path)
-        partial = path.with_name(path.name + PARTIAL)
         path.parent.mkdir(parents=True, exist_ok=True)
         with directory_lock(path.parent, name=f".{path.name}.lock"):
             shutil.rmtree(partial, ignore_errors=True)
@@ -103,7 +117,8 @@ def directory_lock(directory: Path, *, name: str = ".lock") -> Iterator[None]:
     Raises `OutputError` when another process holds it.
     """
     lock = directory / name
-    with output_errors(lock), _locked(lock):
+    held = _locked(lock, f"Another process is writing to {directory}.")
+    with output_errors(lock), held:
         try:
             yield
         finally:
@@ -111,19 +126,30 @@ def directory_lock(directory: Path, *, name: str = ".lock") -> Iterator[None]:
 
 
 @contextmanager
-def _locked(lock: Path) -> Iterator[None]:
+def _locked(path: Path, taken: str) -> Iterator[IO[bytes]]:
+    """Open a file for writing, with what stands in it, and hold it alone; `taken` says that another process does."""
     while True:
-        with lock.open("wb") as file:
+        with open(path, "wb", opener=_as_it_is) as file:  # Path.open takes no opener
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise OutputError(
-                    f"Another process is writing to {lock.parent}.", do="Wait for it, or choose another place."
-                ) from error
-            # The last holder removes its file: what was locked must still be what the name says.
-            if lock.exists() and lock.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                yield
+                raise OutputError(taken, do="Wait for it, or choose another place.") from error
+            # The last holder removes or renames its file: what was locked must still be what the name says.
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                yield file
                 return
+
+
+def _as_it_is(path: str, flags: int) -> int:
+    """Open without emptying: another process may be writing."""
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def _partial(path: Path) -> Path:
+    """Return where `path` stands while it is written."""
+    if path.name in {"", ".."}:
+        raise OutputError(f"{str(path)!r} cannot be written: it has no name of its own.", do="Name another place.")
+    return path.with_name(path.name + PARTIAL)
 
 
 def sync_directory(directory: Path) -> None:

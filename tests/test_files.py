@@ -1,12 +1,13 @@
 import errno
 import multiprocessing
+import os
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
 from splade_anserini.errors import OutputError
-from splade_anserini.files import directory_lock, output_errors, whole_directory, whole_file
+from splade_anserini.files import directory_lock, output_errors, require_apart, whole_directory, whole_file
 
 
 def names(directory: Path) -> list[str]:
@@ -113,3 +114,49 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 def test_an_error_about_another_file_is_not_blamed_on_the_output(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "out" / "a"):
         (tmp_path / "input").read_bytes()
+
+
+def test_a_file_has_one_writer_and_the_other_spoils_nothing(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"one")
+        with pytest.raises(OutputError, match="Another process is writing"), whole_file(tmp_path / "a") as other:
+            other.write(b"something longer")
+        file.write(b" and all")
+    assert (tmp_path / "a").read_bytes() == b"one and all"
+    assert names(tmp_path) == ["a"]
+
+
+def test_what_a_killed_writer_left_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "a.partial").write_text("much that was written before")
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"new")
+    assert (tmp_path / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/"])
+def test_a_place_without_a_name_of_its_own_cannot_be_written(name: str) -> None:
+    for whole in (whole_file, whole_directory):
+        with pytest.raises(OutputError, match="no name of its own"), whole(Path(name)):
+            pass
+
+
+def test_a_directory_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, said in (("directory", "is a directory"), ("pipe", "is no file")):
+        reached = False
+        with pytest.raises(OutputError, match=said), whole_file(tmp_path / name):
+            reached = True
+        assert not reached
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_an_output_is_none_of_the_inputs_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "b").touch()
+    (tmp_path / "link").symlink_to("a")
+    for name in ("a", "../" + tmp_path.name + "/a", "link"):
+        with pytest.raises(OutputError, match="are one file"):
+            require_apart(tmp_path / name, [str(tmp_path / "b"), tmp_path / "a"])
+    require_apart(tmp_path / "b", [tmp_path / "a", None, "irds:beir/nfcorpus/test", "a\0"])
+    require_apart(tmp_path / "new", [tmp_path / "a"])
