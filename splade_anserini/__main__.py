@@ -17,6 +17,7 @@ STAGES = {
     "evaluate": "run and qrels → measures",
     "reproduce": "an index card → its index and scores, beside those it promises",
     "profile": "index and topics → FLOPS, entries, bytes and milliseconds",
+    "sweep": "pseudo-documents, topics and qrels → what cheaper searches lose",
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",

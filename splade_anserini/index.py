@@ -11,6 +11,8 @@ from splade_anserini.errors import IntegrityError, OutputError
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from splade_anserini.lucene import IndexOptions
     from splade_anserini.lucene.sources import ImpactSource
     from splade_anserini.manifests import Counts, IndexManifest
@@ -36,9 +38,17 @@ def index(
 
 
 def index_source(
-    source: "ImpactSource", output: Path, options: "IndexOptions | None" = None, *, progress: Progress = silent
+    source: "ImpactSource",
+    output: Path,
+    options: "IndexOptions | None" = None,
+    *,
+    made: "Mapping[str, str] | None" = None,
+    progress: Progress = silent,
 ) -> "IndexManifest":
-    """Build the index of a directory that has been checked, in place of the one that may stand there."""
+    """Build the index of a directory that has been checked, in place of the one that may stand there.
+
+    `made` is what else the manifest shall say of how the documents were made, beside the options.
+    """
     from splade_anserini.files import whole_directory
     from splade_anserini.lucene import IndexOptions, count_index, write_impact_index, writer_version
     from splade_anserini.manifests import IndexManifest, write_manifest
@@ -55,7 +65,7 @@ def index_source(
             max_length=settings.max_length if settings else None,
             corpus=settings.corpus if settings else "",
             writer=writer_version(options),
-            options=asdict(options),
+            options={**asdict(options), **(made or {})},
             counts=counts,
         )
         write_manifest(partial, manifest)

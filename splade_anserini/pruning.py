@@ -1,6 +1,7 @@
-"""Leaving out weak entries of a vector. All three keep the strongest: of equal entries, those whose token sorts first.
+"""Making vectors smaller: weak entries are left out, impacts are scaled down.
 
-What is kept does not depend on the order in which a vector's entries stand.
+Whatever leaves out keeps the strongest: of equal entries, those whose token sorts first. What is kept does not depend
+on the order in which a vector's entries stand.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,6 +43,44 @@ def keep_mass(vector: ImpactVector, share: float) -> ImpactVector:
         if mass / total >= share:
             break
     return kept
+
+
+def impact_at_quantile(impacts: Mapping[int, int], share: float) -> int:
+    """Return the greatest impact such that at most `share` of all entries are below it; 1 when there are no entries.
+
+    `impacts` is how many entries have each impact, of a whole collection. To keep what is from there up is to leave
+    out the weakest entries of the collection, wherever they stand. Raises `InputError` unless 0 < share < 1.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"The share of entries to leave out is {share:g}.", expected="a number above 0, below 1")
+    total, below, least = sum(impacts.values()), 0, 1
+    for impact, entries in sorted(impacts.items()):
+        # As in keep_mass: 7 of 100 are 0.07.
+        if below / total > share:
+            break
+        least = impact
+        below += entries
+    return least
+
+
+def scaled(impact: int, most: int, greatest: int) -> int:
+    """Return impact × most / greatest, rounded, a half upwards: at most `most` for an impact up to `greatest`."""
+    return (2 * impact * most + greatest) // (2 * greatest)
+
+
+def to_bits(vector: ImpactVector, bits: int, greatest: int) -> ImpactVector:
+    """Scale impacts down such that `greatest` is the greatest number of so many bits; 0 is left out.
+
+    As an encoder with a smaller scale would write them. They stay as they are when `greatest` needs no more bits.
+    Raises `InputError` unless there is at least 1 bit.
+    """
+    if bits < 1:
+        raise InputError(f"Impacts are to have {bits} bits.", expected="at least 1")
+    most = 2**bits - 1
+    if greatest <= most:
+        return vector
+    lower = {token: scaled(impact, most, greatest) for token, impact in vector.items()}
+    return {token: impact for token, impact in lower.items() if impact}
 
 
 def _by_strength[Weight: float](entries: Iterable[tuple[str, Weight]]) -> list[tuple[str, Weight]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.console import progress_bar
 from splade_anserini.errors import InputError, MismatchError
-from splade_anserini.manifests import EncoderIdentity, IndexManifest, read_manifest
+from splade_anserini.manifests import EncoderIdentity, EncodeSettings, IndexManifest, read_manifest
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -21,51 +21,62 @@ _logger = logging.getLogger(__name__)
 def open_for_index(
     index: Path, name: str | None, scale: str | None, options: "EncoderOptions", *, force: bool = False
 ) -> "ImpactQueryEncoder":
-    """Open the encoder of that name for the queries of an index; by default the one that its manifest names.
+    """Open the encoder of that name for the queries of an index, as `open_for` does with its manifest."""
+    return open_for(read_manifest(index, IndexManifest), f"The index {index}", name, scale, options, force=force)
 
-    Raises `InputError` when there is no such encoder, `MismatchError` when it does not fit the index (see
-    `check_match`).
+
+def open_for(
+    documents: IndexManifest | EncodeSettings | None,
+    what: str,
+    name: str | None,
+    scale: str | None,
+    options: "EncoderOptions",
+    *,
+    force: bool = False,
+) -> "ImpactQueryEncoder":
+    """Open the encoder of that name for queries; by default the one that `what` says of its `documents`.
+
+    Raises `InputError` when there is no such encoder, `MismatchError` when it does not fit (see `check_match`).
     """
     from splade_anserini.encoding import ImpactQueryEncoder, default_scale, open_query_encoder, parse_scale
 
-    manifest = read_manifest(index, IndexManifest)
-    known = manifest.encoder.name if manifest and manifest.encoder else None
+    known = documents.encoder.name if documents and documents.encoder else None
     wanted = name or known
     if wanted is None:
-        raise InputError(
-            f"The index {index} does not say how its documents were encoded.", do="Name the encoder with --encoder."
-        )
+        raise InputError(f"{what} does not say how its documents were encoded.", do="Name the encoder with --encoder.")
     try:
         opened = open_query_encoder(wanted, options)
-        number = parse_scale(scale) if scale else (manifest and manifest.scale) or default_scale(wanted)
+        number = parse_scale(scale) if scale else (documents and documents.scale) or default_scale(wanted)
     except InputError as error:
         if name:
             raise
         raise InputError(
-            f"The index was made with the encoder {known}, which cannot be opened: {error}",
+            f"{what} was made with the encoder {known}, which cannot be opened: {error}",
             do="Name the encoder with --encoder.",
         ) from error
-    if manifest:
-        check_match(manifest, opened.identity, number, force=force)
+    if documents:
+        check_match(documents, opened.identity, number, force=force)
     return ImpactQueryEncoder(opened, scale=number)
 
 
-def check_match(manifest: IndexManifest, encoder: EncoderIdentity, scale: float, *, force: bool = False) -> None:
+def check_match(
+    documents: IndexManifest | EncodeSettings, encoder: EncoderIdentity, scale: float, *, force: bool = False
+) -> None:
     """Raise `MismatchError` unless queries encoded so fit the index; with `force` only log what differs."""
     problems = []
-    if manifest.encoder and manifest.encoder.vocabulary != encoder.vocabulary:
-        problems.append(f"The encoder {encoder.name} has another vocabulary than {manifest.encoder.name}")
-    if manifest.scale is not None and manifest.scale != scale:
-        problems.append(f"The scale of the queries is {scale:g}, that of the documents {manifest.scale:g}")
+    if documents.encoder and documents.encoder.vocabulary != encoder.vocabulary:
+        problems.append(f"The encoder {encoder.name} has another vocabulary than {documents.encoder.name}")
+    if documents.scale is not None and documents.scale != scale:
+        problems.append(f"The scale of the queries is {scale:g}, that of the documents {documents.scale:g}")
     if problems and not force:
         raise MismatchError(
-            f"The queries do not fit the index. {'. '.join(problems)}.",
+            f"The queries do not fit the documents. {'. '.join(problems)}.",
             expected="queries that are encoded as the documents were",
             do="Leave out --encoder and --scale to use the index's own, or add --force if you mean it.",
         )
     for problem in problems:
         _logger.warning("%s: searching all the same", problem)
-    if manifest.encoder and manifest.encoder.weights != encoder.weights:
+    if documents.encoder and documents.encoder.weights != encoder.weights:
         _logger.info("the queries' encoder %s has other weights than the documents'", encoder.name)
 
 

@@ -48,7 +48,7 @@ HEAVY = {
     "jnius": {"lucene"},
     "pyserini": {"lucene", "formats"},
     "pyarrow": {"exchange"},
-    "matplotlib": {"efficiency", "evaluation", "pictures", "training"},
+    "matplotlib": {"efficiency", "evaluation", "frontier", "pictures", "training"},
     "scipy": {"evaluation"},
 }
 

@@ -1,5 +1,6 @@
 """What is left of a vector when weak entries go: laws."""
 
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError
-from splade_anserini.pruning import keep_from, keep_mass, keep_strongest
+from splade_anserini.pruning import impact_at_quantile, keep_from, keep_mass, keep_strongest, to_bits
 from splade_anserini.records import ImpactVector
 
 vectors = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 9), max_size=12)
@@ -104,3 +105,52 @@ def test_a_share_is_above_nothing_and_at_most_all(share: float) -> None:
 def test_no_entries_cannot_be_asked_for() -> None:
     with pytest.raises(InputError, match="at least 1"):
         keep_strongest({"a": 1}, 0)
+
+
+@given(vectors, st.floats(0.01, 0.99))
+def test_below_the_impact_at_a_quantile_is_at_most_the_share_and_one_more_impact_would_be_more(
+    vector: dict[str, int], share: float
+) -> None:
+    impacts = Counter(vector.values())
+    least = impact_at_quantile(impacts, share)
+    below = sum(impact < least for impact in vector.values())
+    assert below <= share * len(vector)
+    greater = [impact for impact in impacts if impact > least]
+    if greater:
+        assert sum(impact < min(greater) for impact in vector.values()) > share * len(vector)
+    assert bool(vector) == bool(keep_from(vector, least))
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, 1.01, float("nan")])
+def test_a_quantile_leaves_something_out_and_something_in(share: float) -> None:
+    with pytest.raises(InputError, match="share"):
+        impact_at_quantile({1: 1}, share)
+
+
+def test_the_impact_at_a_quantile_of_no_entries_keeps_all() -> None:
+    assert impact_at_quantile({}, 0.5) == 1
+
+
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 700), min_size=1), st.integers(1, 12))
+def test_impacts_of_few_bits_are_the_nearest_numbers_in_the_same_order(vector: dict[str, int], bits: int) -> None:
+    greatest = max(vector.values())
+    lower = to_bits(vector, bits, greatest)
+    assert max(lower.values()) == min(greatest, 2**bits - 1)
+    assert min(lower.values()) >= 1
+    for token, impact in vector.items():
+        if greatest > 2**bits - 1:
+            assert abs(lower.get(token, 0) - Fraction(impact * (2**bits - 1), greatest)) <= Fraction(1, 2)
+        else:
+            assert lower[token] == impact
+    order = sorted(vector, key=lambda token: vector[token])
+    assert [lower.get(token, 0) for token in order] == sorted(lower.get(token, 0) for token in order)
+
+
+def test_canonical_impacts_of_two_bits() -> None:
+    # 3 of 60: steps of 20, a half upwards.
+    assert to_bits({"a": 60, "b": 50, "c": 49, "d": 10, "e": 9}, 2, 60) == {"a": 3, "b": 3, "c": 2, "d": 1}
+
+
+def test_no_bits_hold_no_impacts() -> None:
+    with pytest.raises(InputError, match="at least 1"):
+        to_bits({"a": 1}, 0, 1)

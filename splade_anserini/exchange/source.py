@@ -6,6 +6,7 @@ from pathlib import Path
 
 from splade_anserini.errors import InputError
 from splade_anserini.manifests import Counts, EncodeSettings
+from splade_anserini.pruning import scaled
 from splade_anserini.records import ImpactDocument
 
 
@@ -42,9 +43,7 @@ def scaled_down(source: Source, most: int, raised: Raised) -> Source:
     def read() -> Iterator[ImpactDocument]:
         raised.entries = 0
         for document in source.read():
-            vector = {
-                token: (2 * impact * most + greatest) // (2 * greatest) for token, impact in document.vector.items()
-            }
+            vector = {token: scaled(impact, most, greatest) for token, impact in document.vector.items()}
             for token, impact in vector.items():
                 if not impact:
                     vector[token] = 1

@@ -15,7 +15,7 @@ from splade_anserini.formats._writing import open_whole
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-__all__ = ["RankedDoc", "RunFormat", "read_rankings", "read_run", "strictly_decreasing", "write_run"]
+__all__ = ["RankedDoc", "RunFormat", "as_written", "read_rankings", "read_run", "strictly_decreasing", "write_run"]
 
 type RunFormat = Literal["trec", "msmarco"]
 
@@ -72,6 +72,19 @@ def _check(query_id: str, ids: list[str], path: Path, line: int) -> None:
         checked_id(query_id, Place(path, line + 1))
         for rank, id_ in enumerate(ids, 1):
             checked_id(id_, Place(path, line + rank))
+
+
+def as_written(rankings: Iterable[tuple[str, Sequence[RankedDoc]]]) -> Iterator["ScoredDoc"]:
+    """Yield what `read_run` would read of a TREC run with these rankings: equal scores no longer are.
+
+    A ranking that is measured as it comes from a searcher measures otherwise, for trec_eval orders ties in its own way.
+    """
+    from ir_measures import ScoredDoc
+
+    for query_id, ranking in rankings:
+        scores = strictly_decreasing([doc.score for doc in ranking])
+        for doc, score in zip(ranking, scores, strict=True):
+            yield ScoredDoc(query_id, doc.doc_id, score)
 
 
 def read_run(path: Path) -> Iterator["ScoredDoc"]:

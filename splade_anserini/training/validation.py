@@ -13,6 +13,7 @@ from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import InputError
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import named_splits, read_qrels
+from splade_anserini.formats.runs import as_written
 from splade_anserini.formats.topics import read_topics, topic_file
 from splade_anserini.lucene.searcher import BruteForceSearcher
 from splade_anserini.modeling.query_sides import BagOfTokens
@@ -60,7 +61,7 @@ class Validation:
         searcher = BruteForceSearcher(ImpactDocument(id_, vector) for id_, vector in zip(ids, vectors, strict=True))
         queries = self._impacts(of_queries, [topic.text for topic in self._topics])
         asked = {topic.id: vector for topic, vector in zip(self._topics, queries, strict=True)}
-        run = [doc for _, hits in searcher.search(asked, HITS) for doc in hits]
+        run = as_written(searcher.search(asked, HITS))
         values = ir_measures.calc_aggregate(self._measures, self._qrels, run)
         return {str(measure): float(values[measure]) for measure in self._measures}
 
