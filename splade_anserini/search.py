@@ -14,7 +14,7 @@ from splade_anserini.progress import Progress, silent
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-    from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, Searcher
+    from splade_anserini.lucene import Feedback, ImpactSearcher, PyseriniImpactSearcher, Searcher
     from splade_anserini.records import ImpactVector, Query
 
 
@@ -54,15 +54,35 @@ def command(
     check_exact: Annotated[
         bool, typer.Option("--check-exact", help="Search exactly as well, and say how much of that was found.")
     ] = False,
+    feedback: Annotated[
+        Literal["rocchio", "rm3"] | None,
+        typer.Option(help="Search again, with tokens of the best documents. Needs index --store-docvectors."),
+    ] = None,
+    feedback_docs: Annotated[
+        int | None, typer.Option(min=1, help="With --feedback: documents that give tokens. [default: 10]")
+    ] = None,
+    feedback_terms: Annotated[
+        int | None, typer.Option(min=1, help="With --feedback: tokens that they give. [default: 10]")
+    ] = None,
+    feedback_weight: Annotated[
+        float | None,
+        typer.Option(help="Of these: rocchio, where the query's is 1; rm3, a share of 1. [default: 0.75; 0.5]"),
+    ] = None,
+    feedback_words_only: Annotated[
+        bool, typer.Option("--feedback-words-only", help="With rm3: no word pieces, as in Pyserini's --rm3.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
     max_length: stage_options.QueryLength = None,
     device: stage_options.Device = "auto",
     scale: stage_options.QueryScale = None,
     searcher: Annotated[
-        Literal["lucene", "pyserini"],
-        typer.Option(help="Lucene's IndexSearcher, or Pyserini's LuceneImpactSearcher: the same run, slower."),
-    ] = "lucene",
+        Literal["lucene", "pyserini"] | None,
+        typer.Option(
+            help="Lucene's IndexSearcher, or Pyserini's LuceneImpactSearcher: the same run, slower. "
+            "[default: lucene; with --feedback pyserini]"
+        ),
+    ] = None,
     output_format: stage_options.RunFormat = "trec",
     tag: stage_options.RunTag = "splade-anserini",
     remove_query: Annotated[
@@ -90,14 +110,19 @@ def command(
     from splade_anserini.loss import Loss
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.counting import check_index_directory
+    from splade_anserini.lucene.feedback import check_document_vectors
     from splade_anserini.machine import cores
     from splade_anserini.queries import encode_queries, open_for_index, prune_queries, read_vectors
 
-    _check(hits, two_phase, candidates, searcher)
+    description = _feedback(feedback, feedback_docs, feedback_terms, feedback_weight, words_only=feedback_words_only)
+    _check(searcher, hits, two_phase, candidates)
+    _check_feedback(description, searcher, two_phase, check_exact=check_exact)
     directory = resolve_index(index)
     check_index_directory(directory)
     # Topics that go by a name of Pyserini come from Java.
     start_jvm()
+    if description:
+        check_document_vectors(directory)
     text_index = None if hybrid is None else bm25_index(hybrid, directory)
     queries: list[Query] = []
     if are_encoded(topics) if pre_encoded is None else pre_encoded:
@@ -113,7 +138,7 @@ def command(
     pruned = prune_queries(vectors, query_top_k, query_min_impact)
     with (
         progress_bar("Searching", len(vectors), "queries") as progress,
-        _opened(searcher, directory, threads or cores()) as opened,
+        _opened(searcher, directory, threads or cores(), description) as opened,
     ):
         loss = Loss((10, hits))
         chosen = _chosen(opened, two_phase, candidates)
@@ -128,7 +153,37 @@ def command(
     typer.echo(f"{output}: {len(vectors):,} queries, at most {hits:,} hits each{f'; {loss}' if check_exact else ''}")
 
 
-def _check(hits: int, two_phase: int | None, candidates: int | None, searcher: str) -> None:
+def _feedback(
+    method: Literal["rocchio", "rm3"] | None,
+    documents: int | None,
+    terms: int | None,
+    weight: float | None,
+    *,
+    words_only: bool,
+) -> "Feedback | None":
+    from splade_anserini.lucene import Feedback
+
+    if method is not None:
+        # Those that are not given have the same defaults as in Python.
+        given = {"documents": documents, "terms": terms}
+        return Feedback(
+            method,
+            weight=weight,
+            words_only=words_only,
+            **{name: number for name, number in given.items() if number is not None},
+        )
+    for value, option in (
+        (documents, "docs"),
+        (terms, "terms"),
+        (weight, "weight"),
+        (words_only or None, "words-only"),
+    ):
+        if value is not None:
+            raise InputError(f"--feedback-{option} is given without --feedback.", expected="--feedback rocchio or rm3")
+    return None
+
+
+def _check(searcher: str | None, hits: int, two_phase: int | None, candidates: int | None) -> None:
     if two_phase is not None and searcher == "pyserini":
         raise InputError("--two-phase is given with --searcher pyserini.", expected="--searcher lucene")
     if candidates is not None and two_phase is None:
@@ -137,10 +192,31 @@ def _check(hits: int, two_phase: int | None, candidates: int | None, searcher: s
         raise InputError(f"There are to be {candidates:,} candidates for {hits:,} hits.", expected="at least as many")
 
 
-def _opened(searcher: str, index: Path, threads: int) -> "ImpactSearcher | PyseriniImpactSearcher":
+def _check_feedback(
+    feedback: "Feedback | None", searcher: str | None, two_phase: int | None, *, check_exact: bool
+) -> None:
+    """Refuse what cannot go with feedback, which is Pyserini's."""
+    if feedback is None:
+        return
+    if searcher == "lucene":
+        raise InputError("--feedback is given with --searcher lucene.", expected="--searcher pyserini, or none")
+    if two_phase is not None:
+        raise InputError("--feedback is given with --two-phase.", expected="one of them")
+    if check_exact:
+        raise InputError(
+            "--check-exact is given with --feedback, which searches for something else than the query.",
+            expected="one of them",
+        )
+
+
+def _opened(
+    searcher: str | None, index: Path, threads: int, feedback: "Feedback | None"
+) -> "ImpactSearcher | PyseriniImpactSearcher":
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher
 
-    return PyseriniImpactSearcher(index, threads) if searcher == "pyserini" else ImpactSearcher(index, threads)
+    if searcher == "pyserini" or feedback:
+        return PyseriniImpactSearcher(index, threads, feedback)
+    return ImpactSearcher(index, threads)
 
 
 def _chosen(

@@ -6,6 +6,7 @@ from splade_anserini.lucene.anserini_writer import anserini_version, build_bm25_
 from splade_anserini.lucene.bm25 import search_bm25
 from splade_anserini.lucene.counting import count_index
 from splade_anserini.lucene.fast_searcher import FastLuceneImpactSearcher
+from splade_anserini.lucene.feedback import Feedback
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.java import JavaRuntime, find_java
@@ -18,6 +19,7 @@ from splade_anserini.lucene.writer import write_impact_index, writer_version
 __all__ = [
     "BruteForceSearcher",
     "FastLuceneImpactSearcher",
+    "Feedback",
     "ImpactSearcher",
     "IndexOptions",
     "JavaRuntime",

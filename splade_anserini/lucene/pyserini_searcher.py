@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from splade_anserini.lucene.chatter import captured_chatter
 from splade_anserini.lucene.counting import opened_index
 from splade_anserini.lucene.failures import java_errors
+from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.java_threads import TURN
 from splade_anserini.lucene.jvm import start_jvm
 from splade_anserini.lucene.searcher import Closed
@@ -32,16 +33,26 @@ def impact_searcher_class() -> Any:
 
 
 class PyseriniImpactSearcher(Closed):
-    """A `Searcher` over a Lucene impact index. Safe to share between threads; they take turns."""
+    """A `Searcher` over a Lucene impact index. Safe to share between threads; they take turns.
 
-    def __init__(self, index: Path, threads: int = 1) -> None:
+    With `feedback`, scores are dot products with extended queries whose weights are floats: Pyserini's own, which
+    Anserini rounds to four decimals. Equal ones are still in the order of ids. Raises `InputError` when the index has
+    no document vectors for it.
+    """
+
+    def __init__(self, index: Path, threads: int = 1, feedback: Feedback | None = None) -> None:
         with opened_index(index):
             self._index = index
+        if feedback:
+            check_document_vectors(index)
         self._threads = threads
+        self._feedback = feedback
         self._encoder = _LookUp()
         with java_errors(f"opening {index}"), captured_chatter():
             # min_idf: terms that all documents have, whose idf is 0, count like any other.
             self._searcher = impact_searcher_class()(str(index.absolute()), self._encoder, min_idf=-1)
+            if feedback:
+                feedback.set_on(self._searcher)
 
     def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
         """Search in batches, one query a thread. An empty query finds nothing, and Java is not asked."""
@@ -59,14 +70,20 @@ class PyseriniImpactSearcher(Closed):
         from ir_measures import ScoredDoc
 
         ids = list(vectors)
+        # Anserini feeds back what is among the hits: for fewer, too, the same documents are to be looked at.
+        depth = max(hits, self._feedback.documents) if self._feedback else hits
         with TURN, java_errors(f"searching {self._index}"):
             self._encoder.vectors = vectors
-            found = self._searcher.batch_search(ids, ids, k=hits, threads=self._threads)
-            # Anserini lowers tied scores by millionths, as far as float32 can tell: true scores are whole numbers.
+            found = self._searcher.batch_search(ids, ids, k=depth, threads=self._threads)
             return {
-                query_id: [ScoredDoc(query_id, hit.docid, float(round(hit.score))) for hit in ranked]
+                query_id: [ScoredDoc(query_id, hit.docid, self._score(hit)) for hit in ranked[:hits]]
                 for query_id, ranked in found.items()
             }
+
+    def _score(self, hit: Any) -> float:
+        # Anserini lowers tied scores by millionths, as far as float32 can tell. Without feedback, true scores are
+        # whole numbers.
+        return float(hit.score) if self._feedback else float(round(hit.score))
 
 
 class _LookUp:
