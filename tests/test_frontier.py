@@ -162,9 +162,9 @@ def test_the_picture_has_each_setting_in_each_panel_and_the_front() -> None:
         "index, MB",
         "ms a query, one thread",
     ]
-    lines = {line.get_label(): [*zip(*line.get_data(), strict=True)] for line in figure.axes[0].lines}
-    assert lines["Pareto front"] == [(1, 0.1), (2, 0.5)]
-    assert lines["exact"] == [(3, 0.5)]
-    assert lines["documents"] == [(2, 0.5)]
-    assert lines["bits"] == [(1, 0.1)]
+    lines = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}  # type: ignore[union-attr]
+    assert lines["Pareto front"] == [[1, 0.1], [2, 0.5]]
+    assert lines["exact"] == [[3, 0.5]]
+    assert lines["documents"] == [[2, 0.5]]
+    assert lines["bits"] == [[1, 0.1]]
     assert {text.get_text() for text in figure.axes[0].texts} == {"documents top-k=64", "bits 2"}

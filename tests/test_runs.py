@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ir_measures import ScoredDoc
 
 from splade_anserini.errors import InputError, RecordError
-from splade_anserini.formats.runs import read_run, strictly_decreasing, write_run
+from splade_anserini.formats.runs import as_written, read_run, strictly_decreasing, write_run
 
 floats = st.floats(-(2.0**100), 2.0**100, width=32) | st.integers(-3, 3).map(float)
 ranked = st.lists(floats, max_size=30).map(lambda scores: sorted(scores, reverse=True))
@@ -142,3 +142,13 @@ def test_a_line_that_is_no_line_of_a_run_is_named(
 def test_a_missing_run_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         list(read_run(tmp_path / "missing"))
+
+
+def test_what_is_measured_without_a_file_is_what_the_file_would_say(tmp_path: Path) -> None:
+    ties = [Hit(f"d{number}", score) for number, score in enumerate([70.0, 30.0, 30.0, 30.0, 29.0, 0.5, 0.5])]
+    rankings = [("q1", ties), ("q2", []), ("q3", ties[:2])]
+    write_run(tmp_path / "run", rankings)
+    read, direct = list(read_run(tmp_path / "run")), list(as_written(rankings))
+    assert [(doc.query_id, doc.doc_id) for doc in direct] == [(doc.query_id, doc.doc_id) for doc in read]
+    assert [np.float32(doc.score) for doc in direct] == [np.float32(doc.score) for doc in read]
+    assert len({doc.score for doc in direct[:7]}) == 7
