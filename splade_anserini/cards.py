@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import pydantic
 
-from splade_anserini.contracts import Encoding, Expectation, Indexing, Searching
+from splade_anserini.contracts import NAME, Contractual, Encoding, Expectation, Indexing, Searching
 from splade_anserini.errors import InputError
 from splade_anserini.manifests import DEFAULT_SCALE, Model, Pooling, QuerySide
 from splade_anserini.recipes import TrainingRecipe
@@ -45,14 +45,14 @@ class EncoderCard(Model):
         return self
 
 
-class IndexCard(Model):
+class IndexCard(Contractual):
     """Describes an index: what it is built from, how, and the scores to expect of it.
 
     Paths are relative to the card; `{data}` in them stands for a directory that the user names, `{package}` for the
     collections that ship.
     """
 
-    name: str
+    name: str = pydantic.Field(pattern=NAME)
     description: str
     corpus: str = ""
     impacts: str = ""
@@ -72,6 +72,8 @@ class IndexCard(Model):
     def _complete(self) -> Self:
         if not self.corpus and not self.impacts:
             raise ValueError("it names neither a corpus nor impacts")
+        if self.corpus and self.impacts:
+            raise ValueError("it names a corpus and impacts, which stand for it")
         needs = [f'the evaluation "{one.name}"' for one in self.evaluation if not one.encoded]
         needs += [] if self.impacts else ["the corpus"]
         if needs and not self.encoder:

@@ -1,13 +1,24 @@
 """What an index card says beyond its sources: how the index is built and searched, and the scores to expect of it."""
 
+from typing import Annotated
+
 import pydantic
 
 from splade_anserini.manifests import Model
 
 DEFAULT_TOLERANCE = 0.001
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Names become those of files."""
 
-class Encoding(Model):
+
+class Contractual(Model):
+    """Numbers are finite: TOML knows inf and nan, with which nothing can be built or compared."""
+
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
+
+
+class Encoding(Contractual):
     """The table `[encode]`: what decides the impacts, for documents and queries alike."""
 
     max_length: int | None = pydantic.Field(default=None, gt=2)
@@ -20,7 +31,7 @@ class Encoding(Model):
     docs_per_shard: int = pydantic.Field(default=10_000, gt=0)
 
 
-class Indexing(Model):
+class Indexing(Contractual):
     """The table `[index]`."""
 
     optimize: bool = True
@@ -28,7 +39,7 @@ class Indexing(Model):
     store_docvectors: bool = False
 
 
-class Searching(Model):
+class Searching(Contractual):
     """The table `[search]`."""
 
     hits: int = pydantic.Field(default=1000, gt=0)
@@ -36,16 +47,16 @@ class Searching(Model):
     """Where queries are documents of the corpus: never the one with the query's id."""
 
 
-class Expectation(Model):
+class Expectation(Contractual):
     """A table `[[evaluation]]`: topics, judgements, and what the measures should come to."""
 
-    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = pydantic.Field(pattern=NAME)
     """Short, for reports and for the run's file."""
     topics: str
     encoded: bool = False
     """Whether the topics are impact vectors already."""
     qrels: str
-    expected: dict[str, float] = pydantic.Field(default_factory=dict)
+    expected: dict[str, Annotated[float, pydantic.Field(ge=0)]] = pydantic.Field(default_factory=dict)
     """Measure → value."""
     measures: tuple[str, ...] = ()
     """What is measured besides, for which no value is known."""

@@ -96,6 +96,11 @@ def _encoder(name: str, found: Callable[[str], str]) -> str:
 
 def _check(contract: Contract) -> None:
     card = contract.card
+    if is_irds(card.impacts):
+        raise InputError(
+            f"{contract.path}: ir_datasets has no impacts, but the card names {card.impacts}.",
+            expected="a file or directory of impact pseudo-documents",
+        )
     if is_irds(contract.corpus):
         require_irds(contract.corpus, "docs")
     for one in contract.evaluations:
