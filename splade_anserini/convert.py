@@ -8,6 +8,7 @@ import typer
 
 from splade_anserini.console import progress_bar, run
 from splade_anserini.errors import InputError, OutputError
+from splade_anserini.files import require_apart
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def command(
     max_impact: Annotated[
         int | None, typer.Option(min=1, help="Scale all impacts down when one is greater; none becomes 0.")
     ] = None,
-    docs_per_shard: Annotated[int, typer.Option(min=1, help="Documents in a file of pseudo-documents.")] = 10_000,
+    docs_per_shard: Annotated[
+        int, typer.Option(min=1, max=2**31 - 1, help="Documents in a file of pseudo-documents.")
+    ] = 10_000,
 ) -> None:
     """Convert impact vectors: pseudo-documents, SciPy (.npz), Parquet, CIFF, Seismic (.jsonl), BMP (.bmp.ciff).
 
@@ -107,6 +110,7 @@ def command(
     if topics:
         if max_impact is not None:
             raise InputError("--max-impact is for documents.", do="Leave it out.")
+        require_apart(output, [input])
         typer.echo(f"{output}: {convert_topics(input, output, from_, to):,} topics")
         return
     from splade_anserini.exchange import file_format
@@ -128,7 +132,7 @@ def command(
 
 def check_place(input_: Path, output: Path) -> None:
     """Raise `OutputError` when the output would stand in its own input, or the other way round."""
-    one, other = input_.absolute(), output.absolute()
+    one, other = input_.resolve(), output.resolve()
     if one == other or other.is_relative_to(one) or one.is_relative_to(other):
         raise OutputError(f"The output {output} and the input {input_} are one place.", do="Choose another place.")
 

@@ -168,6 +168,10 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         ({"ids": np.array(["d 1", "d2", "d3", "d4"])}, "row 1: the id 'd 1' holds white space"),
         ({"ids": np.array(["d1", "d2", "d3", "d1"])}, "document 4: the document id 'd1' occurs again"),
         ({"data": np.array([object()] * 7)}, "array data of object"),
+        ({"format": np.array([], "S3")}, "is no matrix in CSR"),
+        ({"ids": np.array(["\ud800", "d2", "d3", "d4"])}, "array ids that is no text"),
+        ({"ids": np.full(4, 2**31 - 1, np.uint32).view("<U1")}, "array ids that is no text"),
+        ({"tokens": np.array(["\ud800", "b", "c", "d", "e"])}, "array tokens that is no text"),
     ],
 )
 def test_a_bad_matrix_is_refused(tmp_path: Path, changes: Mapping[str, np.ndarray | None], fragment: str) -> None:
@@ -200,6 +204,9 @@ def refused(directory: Path, file: str, fragment: str) -> None:
         ({"id": ["d1"], "tokens": [["a"]], "impacts": [[1.5]]}, "the impact of 'a' is 1.5"),
         ({"id": ["d1"], "tokens": [["a"]], "impacts": [[None]]}, "the impact of 'a' is null"),
         ({"id": ["d1"], "tokens": [["a"]], "impacts": [[1]], "contents": [7]}, "contents that are no string"),
+        ({"id": [b"d1"], "tokens": [["a"]], "impacts": [[1]]}, "row 1: no id"),
+        ({"id": [1.5], "tokens": [["a"]], "impacts": [[1]]}, "row 1: no id"),
+        ({"id": [["d1"]], "tokens": [["a"]], "impacts": [[1]]}, "row 1: no id"),
         ({"id": [], "tokens": [], "impacts": []}, "no documents"),
     ],
 )
@@ -213,6 +220,19 @@ def test_a_bad_table_is_refused(tmp_path: Path, columns: dict[str, list[object]]
         table = pa.table(columns)
     parquet.write_table(table, tmp_path / "a.parquet")
     refused(tmp_path, "a.parquet", fragment)
+
+
+def test_columns_of_one_name_and_strings_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    rest = [pa.array([["a"]]), pa.array([[1]])]
+    two = pa.table([pa.array(["d1"]), pa.array(["d2"]), *rest], names=["id", "id", "tokens", "impacts"])
+    parquet.write_table(two, tmp_path / "a.parquet")
+    refused(tmp_path, "a.parquet", "has two columns id")
+    bytes_ = [None, pa.py_buffer(np.array([0, 2], np.int32).tobytes()), pa.py_buffer(b"\xff\xfe")]
+    no_text = pa.Array.from_buffers(pa.string(), 1, bytes_)
+    parquet.write_table(pa.table([no_text, *rest], names=["id", "tokens", "impacts"]), tmp_path / "a.parquet")
+    refused(tmp_path, "a.parquet", "cannot be read as Parquet: 'utf-8' codec")
 
 
 @pytest.mark.parametrize("name", ["csr", "parquet", "ciff", "bmp"])
@@ -259,12 +279,15 @@ def test_a_name_that_says_nothing_needs_a_format(tmp_path: Path) -> None:
 
 def test_places_that_are_taken_missing_or_the_same_are_refused(tmp_path: Path) -> None:
     pseudo.write_encoded(tmp_path / "in")
+    (tmp_path / "link").symlink_to("in")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     assert run_stage("convert", "--input", tmp_path / "in", "--output", tmp_path / "a.npz").code == 0
     for source, output, fragment in [
         ("in", "in", "one place"),
         ("in", "in/a.npz", "one place"),
+        ("in", "link/b.npz", "one place"),
+        ("a.npz", "out/../a.npz", "one place"),
         ("a.npz", "out", "exists already"),
         ("nothing", "b.npz", "does not exist"),
         ("in", "out/mine.txt/b.npz", "mine.txt"),
@@ -359,6 +382,7 @@ def test_topics_come_back_as_they_were(tmp_path: Path, name: str) -> None:
         ("t.tsv", ["--to", "ciff"], "not defined for queries"),
         ("t.bmp.txt", [], "holds a colon"),
         ("t.npz", ["--max-impact", "255"], "--max-impact is for documents"),
+        ("in.tsv", [], "are one file"),
     ],
 )
 def test_topics_that_cannot_be_written_are_refused(tmp_path: Path, output: str, more: list[str], fragment: str) -> None:

@@ -89,6 +89,16 @@ class ArrayFile:
         except DAMAGED as error:
             raise self.error(f"holds a damaged array {name} ({error})") from error
 
+    def texts(self, name: str, stream: "ArrayStream", count: int) -> list[str]:
+        """Return the next `count` strings of an array."""
+        try:
+            texts: list[str] = self.pieces(name, stream, count).tolist()
+            "".join(texts).encode()
+        except (UnicodeEncodeError, ValueError, SystemError) as error:
+            # NumPy holds any number as a character.
+            raise self.error(f"holds an array {name} that is no text ({error})") from error
+        return texts
+
 
 class ArrayStream:
     """An array in a file, whose numbers are read one after the other."""

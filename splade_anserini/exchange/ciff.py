@@ -25,7 +25,7 @@ from splade_anserini.exchange.messages import (
     read_message,
     write_message,
 )
-from splade_anserini.exchange.spool import Spool
+from splade_anserini.exchange.spool import GREATEST_INT32, Spool
 from splade_anserini.formats._fields import checked_id
 from splade_anserini.formats._lines import Place
 from splade_anserini.formats.tokens import VectorCheck
@@ -34,8 +34,6 @@ from splade_anserini.records import ImpactDocument
 
 LEAST = 6
 """Bytes of a posting, at least: so a file's size says how many it may hold."""
-
-GREATEST_INT32 = 2**31 - 1
 
 _SETTINGS = "Impact vectors of splade-anserini, encoded with: "
 

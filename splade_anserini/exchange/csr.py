@@ -14,7 +14,7 @@ import numpy as np
 
 from splade_anserini.exchange.arrays import Array, ArrayFile, ArrayStream, write_array
 from splade_anserini.exchange.format import Format, settings_from
-from splade_anserini.exchange.spool import Spool
+from splade_anserini.exchange.spool import GREATEST_INT32, Spool
 from splade_anserini.formats._fields import checked_id
 from splade_anserini.formats._lines import Place
 from splade_anserini.formats.tokens import VectorCheck
@@ -23,8 +23,6 @@ from splade_anserini.records import ImpactDocument
 
 BATCH = 4096
 """Documents that are read at once."""
-
-GREATEST_INT32 = 2**31 - 1
 
 
 def write_csr(file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:
@@ -67,7 +65,7 @@ def read_csr(path: Path) -> Iterator[ImpactDocument]:
         check, number = VectorCheck(), 0
         for first in range(0, len(starts) - 1, BATCH):
             bounds = starts[first : first + BATCH + 1]
-            names = file.pieces("ids", ids, len(bounds) - 1).tolist()
+            names = file.texts("ids", ids, len(bounds) - 1)
             count = int(bounds[-1] - bounds[0])
             columns, impacts = file.pieces("indices", indices, count), file.pieces("data", data, count).tolist()
             if count and (columns.min() < 0 or columns.max() >= len(tokens)):
@@ -84,9 +82,10 @@ def read_csr(path: Path) -> Iterator[ImpactDocument]:
 
 def _frame(file: ArrayFile) -> tuple[Array, Array]:
     """Return where rows begin, and the names of the columns; make sure that they fit each other."""
-    if "format" not in file or file.take("format", "SU").reshape(-1)[0] not in {b"csr", "csr"}:
+    if "format" not in file or file.take("format", "SU").ravel().tolist() not in ([b"csr"], ["csr"]):
         raise file.error("is no matrix in CSR")
-    shape, starts, tokens = file.take("shape", "iu"), file.take("indptr", "iu"), file.take("tokens", "U")
+    shape, starts, names = file.take("shape", "iu"), file.take("indptr", "iu"), file.open("tokens", "U")
+    tokens = file.texts("tokens", names, names.size)
     rows, columns = (int(size) for size in shape) if len(shape) == 2 else (-1, -1)
     ids = file.open("ids", "U").size
     if rows != len(starts) - 1 or rows != ids or columns != len(tokens):
@@ -94,11 +93,11 @@ def _frame(file: ArrayFile) -> tuple[Array, Array]:
             f"has {rows:,} rows, {len(starts) - 1:,} beginnings of rows and {ids:,} ids; {columns:,} columns and "
             f"{len(tokens):,} tokens"
         )
-    if len(set(tokens.tolist())) != len(tokens):
+    if len(set(tokens)) != len(tokens):
         raise file.error("names two columns alike")
     if starts[0] or (np.diff(starts.astype(np.int64)) < 0).any():
         raise file.error("has rows that end before they begin")
-    return starts.astype(np.int64), tokens.astype(object)
+    return starts.astype(np.int64), np.array(tokens, dtype=object)
 
 
 def _compare(file: ArrayFile, starts: Array, arrays: dict[str, ArrayStream]) -> None:

@@ -64,31 +64,34 @@ def read_parquet(path: Path) -> Iterator[ImpactDocument]:
     """Yield the documents, `BATCH` rows at a time. `contents` may be missing; other columns are left unread."""
     pyarrow, _ = _pyarrow()
     with _open(path) as file:
-        names = [name for name in ("id", "contents", "tokens", "impacts") if name in file.schema_arrow.names]
-        _check_columns(path, file.schema_arrow, names)
         check, number = VectorCheck(), 0
         try:
+            names = _columns(path, file.schema_arrow)
             for batch in file.iter_batches(BATCH, columns=names):
                 for row in batch.to_pylist():
                     number += 1
                     yield _document(row, Place(path, number, "row"), check)
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _damaged(path, error) from error
 
 
-def _check_columns(path: Path, schema: "Schema", names: list[str]) -> None:
-    for missing in sorted({"id", "tokens", "impacts"} - set(names)):
-        raise InputError(
-            f"{path} has no column {missing}.",
-            expected="the columns id, tokens, impacts, and perhaps contents",
-            do=f"It has {', '.join(schema.names)}: rename them.",
-        )
+def _columns(path: Path, schema: "Schema") -> list[str]:
+    """Return the names of the columns to read; make sure that each is there once, but for `contents`."""
+    for name in ("id", "tokens", "impacts", "contents"):
+        count = schema.names.count(name)
+        if count > 1 or (count < 1 and name != "contents"):
+            raise InputError(
+                f"{path} has {'two columns' if count else 'no column'} {name}.",
+                expected="the columns id, tokens, impacts, and perhaps contents",
+                do=f"It has {', '.join(schema.names)}: rename them.",
+            )
+    return [name for name in ("id", "contents", "tokens", "impacts") if name in schema.names]
 
 
 def _document(row: dict[str, Any], place: Place, check: VectorCheck) -> ImpactDocument:
-    id_, tokens, impacts = str(row["id"]), row["tokens"], row["impacts"]
-    if row["id"] is None or not isinstance(tokens, list) or not isinstance(impacts, list):
-        raise place.error("no id, or tokens and impacts that are no lists", expected="an id and two lists")
+    id_, tokens, impacts = row["id"], row["tokens"], row["impacts"]
+    if type(id_) not in {str, int} or not isinstance(tokens, list) or not isinstance(impacts, list):
+        raise place.error("no id, or tokens and impacts that are no lists", expected="a string and two lists")
     if len(tokens) != len(impacts):
         raise place.error(f"{len(tokens)} tokens and {len(impacts)} impacts", expected="an impact for each token")
     vector = dict(zip(tokens, impacts, strict=True))
@@ -99,7 +102,7 @@ def _document(row: dict[str, Any], place: Place, check: VectorCheck) -> ImpactDo
     contents = row.get("contents")
     if contents is not None and not isinstance(contents, str):
         raise place.error("contents that are no string", expected="a string, or nothing")
-    return ImpactDocument(checked_id(id_, place), check(vector, place), contents or "")
+    return ImpactDocument(checked_id(str(id_), place), check(vector, place), contents or "")
 
 
 def parquet_settings(path: Path) -> EncodeSettings | None:
@@ -115,7 +118,7 @@ def _open(path: Path) -> Any:
         raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
     try:
         return parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
 
 

@@ -20,6 +20,8 @@ type Numbers = npt.NDArray[np.int32]
 BLOCK = 1 << 20
 """Postings that are worked on at once."""
 
+GREATEST_INT32 = 2**31 - 1
+
 
 class Block(NamedTuple):
     """The postings of some documents that follow each other, in the order of the documents and their tokens."""
