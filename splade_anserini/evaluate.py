@@ -59,7 +59,7 @@ def command(
     from splade_anserini.evaluation.labels import baseline_label, named_runs
     from splade_anserini.evaluation.measures import recall_at_depths
     from splade_anserini.evaluation.plots import draw
-    from splade_anserini.files import whole_file
+    from splade_anserini.files import require_apart, whole_file
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
     from splade_anserini.pictures import require_picture
@@ -68,6 +68,9 @@ def command(
     base = None if baseline is None else baseline_label(baseline, runs)
     sampling = _sampling(permutations, seed, tested=base is not None)
     chosen = chosen_measures(preset, measures)
+    for place in (output, plot):
+        if place is not None:
+            require_apart(place, [*runs.values(), qrels])
     if plot is not None:
         require_picture(plot)
         if output is not None and output.absolute() == plot.absolute():

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from splade_anserini.fusion import FusionOptions
 
-_GREATEST = 3.4028234663852886e38
-"""The greatest float32: trec_eval takes a score beyond it for infinite."""
+_GREATEST = 3.4e38
+"""Near the end of float32: trec_eval takes a score beyond it for infinite, and equal scores are written apart."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,9 @@ def fuse(
             lacking, first = lacking + 1, first or query_id
         yield query_id, fused(query_id, rankings, options)
         progress(1)
-    for number in sorted(alone):
+    if alone:
+        # One that is empty explains more than the one that it was compared with.
+        number = min(alone, key=lambda number: (queries[number] > 0, number))
         has = f"it has {queries[number]:,} queries" if queries[number] else "it has none"
         raise InputError(
             f"{runs[number].name} shares no query with the other runs: {has}.", expected="runs of the same topics"
@@ -71,10 +73,14 @@ def fuse(
 
 
 def cut(run: Run, options: "FusionOptions", progress: Progress = silent) -> "Iterator[tuple[str, Sequence[ScoredDoc]]]":
-    """Yield each query of a single run and its ranking, with its own scores."""
+    """Yield each query of a single run and its ranking, with its own scores. Raises `InputError` when there is none."""
+    empty = True
     for query_id, ranking in run.rankings:
+        empty = False
         yield query_id, ranking[: min(options.depth, options.hits)]
         progress(1)
+    if empty:
+        raise InputError(f"The run {run.name} is empty.", expected="at least one query")
 
 
 def opened(path: Path, separator: str | None = None, *, scores_count: bool = False) -> Run:
@@ -175,11 +181,13 @@ def command(
     Example:
       splade-anserini fuse --run splade.txt --run bm25.txt --output fused.txt
     """
+    from splade_anserini.files import require_apart
     from splade_anserini.formats.runs import write_run
     from splade_anserini.fusion import RRF_K, FusionOptions
 
     given = {"--rrf-k": rrf_k, "--normalize": normalize, "--weight": weight}
     _check_options(method, max_passage, len(run), given)
+    require_apart(output, run)
     options = FusionOptions(
         method,
         rrf_k=RRF_K if rrf_k is None else rrf_k,

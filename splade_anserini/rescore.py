@@ -48,7 +48,7 @@ def rescore(
 def read_candidates(run: Path | None, qrels: str | None) -> Iterator[tuple[str, list[str]]]:
     """Yield the id and the documents of each query of a run, or of judgements of any relevance: one of them is given.
 
-    Raises `InputError` when none or both are, `RecordError` where `read_rankings` and `read_qrels` do.
+    Raises `InputError` when none or both are, or it is empty, `RecordError` where `read_rankings` and `read_qrels` do.
     """
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_rankings
@@ -59,7 +59,12 @@ def read_candidates(run: Path | None, qrels: str | None) -> Iterator[tuple[str, 
             expected="one of them: what to score",
         )
     if run is not None:
-        yield from ((query_id, [doc.doc_id for doc in ranking]) for query_id, ranking in read_rankings(run))
+        empty = True
+        for query_id, ranking in read_rankings(run):
+            empty = False
+            yield query_id, [doc.doc_id for doc in ranking]
+        if empty:
+            raise InputError(f"The run {run} is empty.", expected="at least one query")
     elif qrels is not None:
         judged: dict[str, list[str]] = {}
         for qrel in read_qrels(qrels):
@@ -105,6 +110,7 @@ def command(
 
     from splade_anserini.cards import resolve_index
     from splade_anserini.encoding import EncoderOptions
+    from splade_anserini.files import require_apart
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
@@ -112,6 +118,7 @@ def command(
 
     options = EncoderOptions(device=device, batch_size=batch_size, threads=threads)
     _check(index, corpus, encoder, top_k)
+    require_apart(output, [run, qrels, topics, corpus])
     directory = resolve_index(index) if index else None
     if directory:
         check_index_directory(directory)

@@ -8,9 +8,10 @@ from ir_measures import Qrel, R, ScoredDoc, nDCG
 from typer.testing import CliRunner, Result
 
 from splade_anserini.console import stage
-from splade_anserini.errors import InputError
+from splade_anserini.errors import InputError, OutputError, RecordError
 from splade_anserini.evaluate import command, evaluate
 from splade_anserini.evaluation.measures import PRESETS, Preset, chosen_measures, parse_measures
+from splade_anserini.formats.runs import read_run
 from splade_anserini.formats.tables import aligned
 
 QRELS = [Qrel("q0", "a", 1), Qrel("q0", "b", 2), Qrel("q0", "c", 0), Qrel("q1", "a", 1), Qrel("q2", "d", 0)]
@@ -81,6 +82,34 @@ def test_an_unknown_measure_is_refused_with_those_that_exist(name: str) -> None:
         parse_measures([name])
     for known in ("nDCG", "RR", "AP", "with a cutoff"):
         assert known in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nDCG@0", "P@0", "Judged@0", "R(rel=0)@10", "R(rel=1000001)@10", "nDCG@2147483648"])
+def test_what_would_end_trec_eval_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"has the (cutoff|rel) \d+\.\nExpected 1 to"):
+        parse_measures([name])
+
+
+def test_a_measure_whose_program_fails_is_a_sentence() -> None:
+    # gdeval takes numbers alone as ids of queries, and Accuracy divides by what is not relevant.
+    with pytest.raises(InputError, match=r"mine: .*Accuracy.* cannot be computed"):
+        evaluate([ScoredDoc("q0", "a", 1.0)], QRELS, parse_measures(["Accuracy@1"]), label="mine")
+
+
+@pytest.mark.parametrize(
+    ("content", "fragment"),
+    [
+        ("q0 Q0 a\0 1 2 t\n", "line 1: a character NUL"),
+        (f"q0\ta\t{'9' * 400}\n", "line 1: the rank is 99"),
+        (f"q0\ta\t{'9' * 5000}\n", "line 1: the rank is 99"),
+        ("q0 Q0 a 1 2\n", "line 1: 5 columns\\."),
+        ("q0 Q0 a 1 2 t\nq0 b 3\n", "line 2: 3 columns instead of 6\\."),
+    ],
+)
+def test_a_run_that_trec_eval_would_take_for_another_is_refused(tmp_path: Path, content: str, fragment: str) -> None:
+    (tmp_path / "run").write_text(content)
+    with pytest.raises(RecordError, match=fragment):
+        list(read_run(tmp_path / "run"))
 
 
 def test_no_measure_at_all_is_refused() -> None:
@@ -206,6 +235,15 @@ class TestCommand:
     def test_the_result_may_go_to_a_file(self) -> None:
         assert self.evaluate("--output", "deep/result.txt", "--measures", "RR@10").stdout == ""
         assert Path("deep/result.txt").read_text() == "query   RR@10\nall    0.1667\n"
+
+    @pytest.mark.parametrize("option", ["--output", "--plot"])
+    def test_what_is_read_is_not_overwritten(self, option: str) -> None:
+        Path("link.png").symlink_to("run")
+        for place in ("run", "./qrels", "link.png"):
+            before = Path(place).read_bytes()
+            with pytest.raises(OutputError, match="are one file"):
+                self.evaluate(option, place)
+            assert Path(place).read_bytes() == before
 
     def test_bad_input_leaves_with_code_2(self) -> None:
         for options in (["--measures", "nope"], ["--run", "missing"], ["--qrels", "missing"]):

@@ -329,7 +329,8 @@ def test_every_bad_input_has_its_sentence_and_exit_code_2(first: Path, second: P
         (("--run", first, "--run", tmp_path / "nowhere.txt"), "nowhere.txt does not exist"),
         (("--run", first, "--run", other), "a.txt shares no query with the other runs: it has 2 queries"),
         ((*both, "--run", other), "other.txt shares no query"),
-        (("--run", first, "--run", empty), "it has 2 queries"),
+        (("--run", first, "--run", empty), "empty.txt shares no query with the other runs: it has none"),
+        (("--run", empty, "--max-passage", "#"), "empty.txt is empty"),
         ((*both, "--run", empty), "empty.txt shares no query with the other runs: it has none"),
         (("--run", first, "--run", split), "split.txt, line 3"),
         (("--run", first, "--run", huge), "huge.txt: the document 'a' of the query 'q1' has the score 1e+39"),
@@ -348,11 +349,20 @@ def test_every_bad_input_has_its_sentence_and_exit_code_2(first: Path, second: P
         ((*both, "--depth", 0), "--depth"),
         ((*both, "--rrf-k", -1), "--rrf-k"),
         ((*both, "--tag", "two words"), "The tag 'two words'"),
+        ((*both, "--tag", "\udcff"), "cannot stand in a run"),
     ]:
         outcome, _ = fuse(tmp_path / "out.txt", *arguments)
         assert (outcome.code, said in outcome.err) == (2, True), f"{arguments}: {outcome.err}"
         assert "Traceback" not in outcome.err
         assert not list(tmp_path.glob("out*"))
+
+
+def test_runs_that_are_fused_stay(first: Path, second: Path, tmp_path: Path) -> None:
+    before = first.read_bytes(), second.read_bytes()
+    for output in (first, second):
+        outcome = run_stage("fuse", "--run", first, "--run", second, "--output", output)
+        assert (outcome.code, "are one file" in outcome.err) == (2, True)
+    assert (first.read_bytes(), second.read_bytes()) == before
 
 
 @pytest.mark.slow

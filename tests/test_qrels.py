@@ -40,6 +40,9 @@ def test_a_beir_directory_has_a_test_split(tmp_path: Path) -> None:
         ("query-id\tcorpus-id\tscore\n1\td0\t1\nquery-id\tcorpus-id\tscore\n", 3, "the relevance is score"),
         ("1 0 d0 1\n2 0 d0 1\n1 0 d0 0\n", 3, "'d0' is judged again for the query '1'"),
         (b"1 0 \xff 1\n", 1, "no UTF-8"),
+        ("1 0 d\0 1\n", 1, "a character NUL"),
+        ("1 0 d0 1000000\n1 0 d1 1000001\n", 2, "the relevance is 1000001"),
+        (f"1 0 d0 {-(10**30)}\n", 1, "an integer up to 1,000,000"),
     ],
 )
 def test_a_line_that_is_no_judgement_is_named(tmp_path: Path, content: str | bytes, line: int, fragment: str) -> None:

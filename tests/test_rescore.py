@@ -160,6 +160,7 @@ def test_texts_without_an_entry_score_nothing(home: Path) -> None:
 def test_bad_input_has_its_sentence_and_leaves_no_run(home: Path) -> None:
     unknown: Any = home / "unknown.txt"
     unknown.write_text("q1 Q0 d1 1 5 x\nq1 Q0 d9 2 5 x\nq1 Q0 empty 3 4 x\n")
+    (home / "nothing.txt").touch()
     stranger = home / "stranger.txt"
     stranger.write_text("q9 Q0 d1 1 5 x\n")
     run = ("--run", home / "run.txt")
@@ -175,6 +176,7 @@ def test_bad_input_has_its_sentence_and_leaves_no_run(home: Path) -> None:
         ((*of_texts, "--run", unknown), "1 of 3 documents have no text: the document 'd9' is not in"),
         ((*of_index, "--run", stranger), "'q9', which is not among the topics"),
         ((*of_index, "--run", home / "nowhere.txt"), "nowhere.txt"),
+        ((*of_index, "--run", home / "nothing.txt"), "nothing.txt is empty"),
         (("--index", home / "nowhere", *run), "nowhere"),
         (("--corpus", home / "nowhere.tsv", "--encoder", "words", *run), "nowhere.tsv"),
     ]:

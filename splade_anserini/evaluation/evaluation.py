@@ -49,8 +49,15 @@ def evaluate(
         _log.warning("%s%s", title, doubt)
     per_query = {query_id: {str(measure): float(measure.DEFAULT) for measure in measures} for query_id in judgements}
     names = {measure: str(measure) for measure in measures}
-    for metric in ir_measures.iter_calc(measures, qrels, rankings):
-        per_query[metric.query_id][names[metric.measure]] = float(metric.value)
+    try:
+        for metric in ir_measures.iter_calc(measures, qrels, rankings):
+            per_query[metric.query_id][names[metric.measure]] = float(metric.value)
+    except Exception as error:
+        # What computes measures are programs of all kinds: gdeval, in Perl, takes numbers alone as ids of queries.
+        raise InputError(
+            f"{title}{', '.join(names.values())} cannot be computed: {error}",
+            do="Leave out those that you do not need, one after the other.",
+        ) from error
     return Evaluation(
         {names[measure]: _aggregate(measure, per_query.values()) for measure in measures},
         per_query,

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.qrels import MOST_RELEVANT
 
 if TYPE_CHECKING:
     from ir_measures import Measure
@@ -58,11 +59,16 @@ def _measure(name: str) -> "Measure":
         measure = ir_measures.parse_measure(name)
         measure.validate_params()  # type: ignore[no-untyped-call]
     except (NameError, ValueError, TypeError, AssertionError) as error:
-        known = sorted({known for known in ir_measures.measures.registry if known.isascii()}, key=str.lower)
+        known = sorted(sorted(name for name in ir_measures.measures.registry if name.isascii()), key=str.lower)
         raise InputError(
             f"There is no measure {name!r} ({error}).",
             expected=f"one or more of {', '.join(known)}, with a cutoff as in nDCG@10",
         ) from error
+    for parameter, most in (("cutoff", 2**31 - 1), ("rel", MOST_RELEVANT)):
+        value = measure.params.get(parameter, 1)
+        if not 1 <= value <= most:
+            # trec_eval ends the whole process for some of these.
+            raise InputError(f"The measure {name!r} has the {parameter} {value}.", expected=f"1 to {most:,}")
     if not ir_measures.DefaultPipeline.supports(measure):  # type: ignore[no-untyped-call]
         raise InputError(
             f"The measure {name!r} cannot be computed: no installed provider of ir_measures has it.",

@@ -1,7 +1,9 @@
-"""The fields of a record: its id, its text."""
+"""The fields of a record: its id, its text, its score."""
+
+import math
 
 from splade_anserini.formats._json import Record, kind
-from splade_anserini.formats._lines import Place
+from splade_anserini.formats._lines import Place, decoded
 
 ID_KEYS = ("id", "_id", "docid")
 
@@ -26,6 +28,18 @@ def checked_id(value: str, place: Place) -> str:
             do="Give it another id.",
         )
     return value
+
+
+def finite_score(column: str | bytes, place: Place) -> float:
+    """Return the score that a column holds. Raises `RecordError` when it is no finite number."""
+    try:
+        score = float(column)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        text = column if isinstance(column, str) else decoded(column, place)
+        raise place.error(f"the score is {text}", expected="a finite number")
+    return score
 
 
 def record_text(record: Record, place: Place, keys: tuple[str, ...]) -> str:

@@ -61,6 +61,13 @@ def text_lines(path: Path) -> Iterator[tuple[Place, str]]:
         yield place, decoded(line, place)
 
 
+def columns_of(line: bytes, place: Place) -> list[bytes]:
+    """Return what white space separates. Raises `RecordError` for a line with NUL, where trec_eval would cut an id."""
+    if b"\0" in line:
+        raise place.error("a character NUL", expected="text", do="Remove it, or convert the file.")
+    return line.split()
+
+
 def decoded(line: bytes, place: Place) -> str:
     """Return the line as text. Raises `RecordError` when it is not UTF-8."""
     try:

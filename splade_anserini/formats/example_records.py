@@ -1,12 +1,11 @@
 """Training examples as they stand in files: ids, texts or both, and a teacher's scores."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from splade_anserini.formats._fields import checked_id
+from splade_anserini.formats._fields import checked_id, finite_score
 from splade_anserini.formats._json import Record, json_record, kind
 from splade_anserini.formats._lines import Place, decoded
 from splade_anserini.formats.texts import Lookup, Texts
@@ -84,7 +83,7 @@ def parse_columns(line: bytes, place: Place, *, ids: bool) -> ExampleRecord:
         case [_, _] | [_, _, _] as columns:
             scores = None
         case [first, second, *columns] if len(columns) == 3:
-            scores = (_score(first, place), _score(second, place))
+            scores = (finite_score(first, place), finite_score(second, place))
         case columns:
             raise place.error(f"{len(columns)} column{'s' * (len(columns) > 1)}", expected=_COLUMNS)
     query, positive, *negatives = (
@@ -97,16 +96,6 @@ def _filled(text: str, place: Place, name: str = "column") -> str:
     if not text.strip():
         raise place.error(f"an empty {name}", expected="at least one word")
     return text
-
-
-def _score(column: str, place: Place) -> float:
-    try:
-        score = float(column)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise place.error(f"the score is {column}", expected="a finite number")
-    return score
 
 
 def _named(name: str, passage: Passage) -> Record:

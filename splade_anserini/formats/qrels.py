@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats._irds import PREFIX, irds_items
-from splade_anserini.formats._lines import Place, byte_lines, decoded
+from splade_anserini.formats._lines import Place, byte_lines, columns_of, decoded
 
 if TYPE_CHECKING:
     from ir_measures import Qrel
 
 _HEADER = b"query-id"
+MOST_RELEVANT = 1_000_000
+"""trec_eval has a counter for each relevance up to the greatest, and crashes when they take all memory."""
 _EXPECTED = "qid 0 docid relevance (TREC), or query-id<TAB>corpus-id<TAB>score under such a header (BEIR)"
 
 
@@ -106,7 +108,7 @@ def _file(path: Path) -> Iterator[tuple[Place, "Qrel"]]:
     from ir_measures import Qrel
 
     for place, line in byte_lines(path):
-        columns = line.split()
+        columns = columns_of(line, place)
         if place.line == 1 and columns[:1] == [_HEADER]:
             continue
         match columns:
@@ -121,8 +123,12 @@ def _file(path: Path) -> Iterator[tuple[Place, "Qrel"]]:
 
 def _relevance(column: bytes, place: Place) -> int:
     try:
-        return int(column)
-    except ValueError as error:
+        relevance = int(column)
+    except ValueError:
+        relevance = MOST_RELEVANT + 1
+    if abs(relevance) > MOST_RELEVANT:
         raise place.error(
-            f"the relevance is {decoded(column, place)}", expected="an integer as the last column"
-        ) from error
+            f"the relevance is {decoded(column, place)}",
+            expected=f"an integer up to {MOST_RELEVANT:,} as the last column",
+        )
+    return relevance

@@ -1,14 +1,13 @@
 """Runs: rankings per query, in the formats of TREC and of MS MARCO."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats._fields import checked_id
-from splade_anserini.formats._lines import Place, byte_lines, decoded
+from splade_anserini.formats._fields import checked_id, finite_score
+from splade_anserini.formats._lines import Place, byte_lines, columns_of, decoded
 from splade_anserini.formats._scores import decimals, strictly_decreasing
 from splade_anserini.formats._writing import open_whole
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
 __all__ = ["RankedDoc", "RunFormat", "as_written", "read_rankings", "read_run", "strictly_decreasing", "write_run"]
+
+_LONGEST_RANK = 15
+"""Digits: such numbers float64 holds as they are."""
 
 type RunFormat = Literal["trec", "msmarco"]
 
@@ -45,7 +47,7 @@ def write_run(
     TREC scores decrease strictly (see `strictly_decreasing`). Raises `InputError` for an unusable tag, `RecordError`
     for an id that a run cannot hold, `OutputError` when the file cannot be written.
     """
-    if tag.split() != [tag]:
+    if tag.split() != [tag] or not tag.isprintable():
         raise InputError(f"The tag {tag!r} cannot stand in a run.", expected="a word without white space")
     line = 0
     with open_whole(path) as file:
@@ -133,32 +135,21 @@ def _placed(path: Path) -> Iterator[tuple[Place, "ScoredDoc"]]:
 
     width = 0
     for place, line in byte_lines(path):
-        columns = line.split()
-        width = width or len(columns)
-        if len(columns) != width or width not in {3, 6}:
+        columns = columns_of(line, place)
+        if len(columns) not in ({width} if width else {3, 6}):
             raise place.error(
-                f"{len(columns)} columns{' instead of ' + str(width) * (width in {3, 6})}",
+                f"{len(columns)} columns{f' instead of {width}' if width else ''}",
                 expected="qid Q0 docid rank score tag (TREC), or qid<TAB>docid<TAB>rank (MS MARCO)",
                 do="Name a run.",
             )
-        query_id = decoded(columns[0], place)
+        width, query_id = len(columns), decoded(columns[0], place)
         if width == 6:
-            yield place, ScoredDoc(query_id, decoded(columns[2], place), _score(columns[4], place))
+            yield place, ScoredDoc(query_id, decoded(columns[2], place), finite_score(columns[4], place))
         else:
             yield place, ScoredDoc(query_id, decoded(columns[1], place), -_rank(columns[2], place))
 
 
-def _score(column: bytes, place: Place) -> float:
-    try:
-        score = float(column)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise place.error(f"the score is {decoded(column, place)}", expected="a finite number")
-    return score
-
-
 def _rank(column: bytes, place: Place) -> float:
-    if not column.isdigit() or int(column) < 1:
+    if not column.isdigit() or len(column) > _LONGEST_RANK or int(column) < 1:
         raise place.error(f"the rank is {decoded(column, place)}", expected="an integer from 1")
     return float(column)
