@@ -1,0 +1,81 @@
+"""What pseudo-relevance feedback does to effectiveness: Rocchio and RM3 beside the search without.
+
+`wins : losses` are queries that have a greater, or a lesser, nDCG@10 than without; p is a paired t-test's, corrected over
+the rows by Holm's method.
+
+Run: python benchmarks/feedback.py --impacts DIRECTORY --topics TOPICS --qrels FILE
+"""
+
+import argparse
+from pathlib import Path
+
+from splade_anserini.encoding import EncoderOptions
+from splade_anserini.evaluation.comparison import compare
+from splade_anserini.evaluation.evaluation import Evaluation, evaluate
+from splade_anserini.evaluation.measures import parse_measures
+from splade_anserini.formats.qrels import read_qrels
+from splade_anserini.formats.runs import read_run, write_run
+from splade_anserini.index import index
+from splade_anserini.lucene import Feedback, IndexOptions, PyseriniImpactSearcher, start_jvm
+from splade_anserini.queries import open_for_index, topic_vectors
+
+MEASURES = ("nDCG@10", "R@100", "R@1000")
+
+SETTINGS: dict[str, Feedback | None] = {
+    "no feedback": None,
+    "Rocchio": Feedback("rocchio"),
+    "Rocchio, 3 documents": Feedback("rocchio", documents=3),
+    "Rocchio, 3 documents, 20 tokens": Feedback("rocchio", documents=3, terms=20),
+    "Rocchio, 3 documents, weight 0.3": Feedback("rocchio", documents=3, weight=0.3),
+    "Rocchio, negative 0.15": Feedback("rocchio", negative=0.15),
+    "RM3": Feedback("rm3"),
+    "RM3, words only": Feedback("rm3", words_only=True),
+    "RM3, 3 documents": Feedback("rm3", documents=3),
+    "RM3, 3 documents, 20 tokens": Feedback("rm3", documents=3, terms=20),
+    "RM3, 3 documents, weight 0.2": Feedback("rm3", documents=3, weight=0.2),
+}
+"""Pyserini's defaults where nothing is said: 10 documents, 10 tokens, weights of 0.75 and 0.5."""
+
+
+def main() -> None:
+    """Print a table, in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--impacts", type=Path, required=True, help="directory of impact pseudo-documents")
+    parser.add_argument("--topics", required=True, help="as search takes them")
+    parser.add_argument("--qrels", required=True, help="as evaluate takes them")
+    parser.add_argument("--work", type=Path, default=Path("build") / "bench" / "feedback")
+    arguments = parser.parse_args()
+    start_jvm()
+    work = arguments.work / arguments.impacts.name
+    if not work.exists():
+        index(arguments.impacts, work, IndexOptions(store_docvectors=True))
+    qrels = read_qrels(arguments.qrels)
+    judged = {qrel.query_id for qrel in qrels}
+    vectors = topic_vectors(arguments.topics, lambda: open_for_index(work, None, None, EncoderOptions()))
+    queries = {query_id: vector for query_id, vector in vectors.items() if query_id in judged}
+    evaluations = {}
+    for title, feedback in SETTINGS.items():
+        run = arguments.work / "run.txt"
+        with PyseriniImpactSearcher(work, 1, feedback) as searcher:
+            write_run(run, searcher.search(queries, 1000))
+        evaluations[title] = evaluate(read_run(run), qrels, parse_measures(MEASURES))
+    report(evaluations)
+
+
+def report(evaluations: dict[str, Evaluation]) -> None:
+    """Print a row for each setting; the first is the baseline."""
+    first = next(iter(evaluations))
+    compared = compare(evaluations, MEASURES[:1], first)
+    print(f"| | {' | '.join(MEASURES)} | wins : losses | p |\n|---|{'---|' * (len(MEASURES) + 2)}")
+    for title, evaluation in evaluations.items():
+        cells = [f"{evaluation.aggregate[measure]:.4f}" for measure in MEASURES]
+        if title == first:
+            cells += ["", ""]
+        else:
+            difference = compared.differences[title][MEASURES[0]]
+            cells += [f"{difference.wins} : {difference.losses}", f"{difference.t_test.holm:.3f}"]
+        print(f"| {title} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
