@@ -1,7 +1,7 @@
 """What pseudo-relevance feedback does to effectiveness: Rocchio and RM3 beside the search without.
 
-`wins : losses` are queries that have a greater, or a lesser, nDCG@10 than without; p is a paired t-test's, corrected over
-the rows by Holm's method.
+`wins : losses` are queries that have a greater, or a lesser, nDCG@10 than without; p is a paired t-test's, corrected
+over the rows by Holm's method.
 
 Run: python benchmarks/feedback.py --impacts DIRECTORY --topics TOPICS --qrels FILE
 """
