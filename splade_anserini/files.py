@@ -87,7 +87,7 @@ def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
         if not replace:
             require_free(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with directory_lock(path.parent, name=f".{path.name}.lock"):
+        with directory_lock(path.parent, name=f".{path.name}.lock", of=path):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:
@@ -111,13 +111,13 @@ def require_free(path: Path) -> None:
 
 
 @contextmanager
-def directory_lock(directory: Path, *, name: str = ".lock") -> Iterator[None]:
-    """Hold `directory` alone; the lock goes with the process, also when it is killed.
+def directory_lock(directory: Path, *, name: str = ".lock", of: Path | None = None) -> Iterator[None]:
+    """Hold `directory` alone, or what is named; the lock goes with the process, also when it is killed.
 
     Raises `OutputError` when another process holds it.
     """
     lock = directory / name
-    held = _locked(lock, f"Another process is writing to {directory}.")
+    held = _locked(lock, f"Another process is writing to {of or directory}.")
     with output_errors(lock), held:
         try:
             yield

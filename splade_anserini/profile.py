@@ -9,6 +9,7 @@ import typer
 from splade_anserini import stage_options
 from splade_anserini.console import progress_bar, run
 from splade_anserini.errors import InputError
+from splade_anserini.files import output_errors
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -138,6 +139,10 @@ def command(
             lambda number: open_for_index(directory, encoder, scale, options(number), force=force),
             sorted({1, plan.threads}),
         )
+    if output is not None:
+        # What cannot be written is said before anything is timed.
+        with output_errors(output):
+            output.mkdir(parents=True, exist_ok=True)
     with progress_bar("Timing", None, "settings") as progress:
         found = profile(directory, asked, plan, tokens, progress)
     _deliver(found, output, format, picture)

@@ -2,7 +2,10 @@ import logging
 import shutil
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from splade_anserini.convert import open_source
-from splade_anserini.errors import InputError, IntegrityError
+from splade_anserini.errors import InputError, IntegrityError, OutputError
 from splade_anserini.exchange import FORMATS, IMPACTS, Source, write_converted
+from splade_anserini.exchange import buckets as sorting
 from splade_anserini.exchange import spool as spooling
 from splade_anserini.exchange.directory import read_directory
 from splade_anserini.formats.impacts import count_impacts, read_impacts
@@ -433,3 +437,16 @@ def test_the_archive_has_no_times(tmp_path: Path) -> None:
     write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), tmp_path / "a.npz", FORMATS["csr"])
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+
+
+@pytest.mark.parametrize("module", [spooling, sorting])
+def test_a_full_disk_of_temporary_files_is_not_blamed_on_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    # A device that is always full: the real error of a real write.
+    monkeypatch.setattr(module, "TemporaryFile", partial(Path("/dev/full").open, "wb+", 1 << 16))
+    with pytest.raises(OutputError, match=f"The disk is full: {gettempdir()} "):
+        write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), tmp_path / "a.ciff", FORMATS["ciff"])
+    assert not list(tmp_path.iterdir())

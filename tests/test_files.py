@@ -78,6 +78,11 @@ def test_a_directory_has_one_writer_and_is_free_again_when_that_one_is_killed(tm
     assert held.wait(20)
     with pytest.raises(OutputError, match="Another process is writing"), directory_lock(tmp_path):
         pass
+    with pytest.raises(OutputError, match=r"writing to .*/index\.\n"):
+        (tmp_path / ".index.lock").hardlink_to(tmp_path / ".lock")
+        with whole_directory(tmp_path / "index"):
+            pass
+    (tmp_path / ".index.lock").unlink()
     other.kill()
     other.join()
     with directory_lock(tmp_path):

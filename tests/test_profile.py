@@ -170,6 +170,16 @@ def test_empty_topics_and_an_output_that_is_a_file_are_refused(animals: Path, tm
     assert "is a file" in outcome.err
 
 
+@pytest.mark.slow
+def test_a_place_that_cannot_be_written_is_said_before_the_clock_starts(animals: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    asked = topics(tmp_path, "q1\tcat cat cat cat")
+    for many in (1, 10**9):  # as many samples would take weeks
+        options = ["--samples", many, "--threads", 1, "--output", tmp_path / "file" / "below"]
+        outcome = run_stage("profile", "--index", animals, "--topics", asked, *options)
+        assert (outcome.code, "a file or directory is in the way" in outcome.err) == (2, True)
+
+
 def test_the_standard_librarys_profilers_are_unharmed() -> None:
     code = "import splade_anserini.profile, profile, cProfile; print(profile.Profile, cProfile.Profile)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

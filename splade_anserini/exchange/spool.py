@@ -10,6 +10,7 @@ from typing import IO, NamedTuple, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from splade_anserini.exchange.buckets import temporary_errors
 from splade_anserini.formats._fields import checked_id
 from splade_anserini.formats._lines import Place
 from splade_anserini.formats.tokens import VectorCheck
@@ -62,10 +63,19 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        # Closing writes again what could not be written.
+        with temporary_errors():
+            self._stack.close()
 
     def fill(self, documents: Iterable[ImpactDocument]) -> None:
         """Take all documents. Raises `RecordError` for one that could not be read again as it is."""
+        with temporary_errors():
+            self._take(documents)
+        self.tokens = sorted(self._numbers)
+        self._ranks = np.empty(len(self.tokens), dtype=np.int32)
+        self._ranks[[self._numbers[token] for token in self.tokens]] = np.arange(len(self.tokens), dtype=np.int32)
+
+    def _take(self, documents: Iterable[ImpactDocument]) -> None:
         for number, document in enumerate(documents, 1):
             place = Place(self._name, number, "document")
             vector = self._check(dict(document.vector), place)
@@ -75,9 +85,8 @@ class Spool:
             self._impacts.write(array("i", vector.values()).tobytes())
             self.lengths.append(len(vector))
             self.sums.append(sum(vector.values()))
-        self.tokens = sorted(self._numbers)
-        self._ranks = np.empty(len(self.tokens), dtype=np.int32)
-        self._ranks[[self._numbers[token] for token in self.tokens]] = np.arange(len(self.tokens), dtype=np.int32)
+        for file in (self._ids, self._terms, self._impacts):
+            file.flush()
 
     @property
     def postings(self) -> int:
