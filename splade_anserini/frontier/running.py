@@ -64,10 +64,12 @@ def sweep(
 
 def inputs_of(collection: Collection, asked: Asked) -> dict[str, pydantic.JsonValue]:
     """Return all that decides what is counted and measured of a setting."""
-    counts = collection.source.counts
+    counts, settings = collection.source.counts, collection.source.settings
     queries = (f"{query_id}\t{sorted(vector.items())}".encode() for query_id, vector in asked.queries.items())
     judged = sorted(f"{qrel.query_id}\t{qrel.doc_id}\t{qrel.relevance}".encode() for qrel in asked.qrels)
     return {
+        "encoder": settings.encoder.weights if settings else None,
+        "scale": settings.scale if settings else None,
         "documents": counts.documents,
         "postings": counts.postings,
         "impacts": fingerprint_of_bytes(repr(sorted(collection.impacts.items())).encode()),
