@@ -145,7 +145,7 @@ def prepared(name: str, impacts: Path, topics: Path, queries: int, work: Path) -
     }
 
 
-def _real(settings: Settings) -> tuple[Path, Path]:
+def nfcorpus(settings: Settings) -> tuple[Path, Path]:
     """Return NFCorpus as pseudo-documents, and an index of it."""
     from splade_anserini.convert import convert, open_source
     from splade_anserini.index import index
@@ -165,7 +165,7 @@ def races(settings: Settings) -> Iterator[Race]:
     for package in ("seismic", "bmp"):
         if find_spec(package) is None:
             raise MissingDataError(f"needs {package}: pip install 'splade-anserini[bench]'")
-    directory, built = _real(settings)
+    directory, built = nfcorpus(settings)
     yield _race("NFCorpus, SPLADE-v3", "engines-nfcorpus", (directory, built, real, 323), settings)
     for documents in settings.documents():
         impacts = synthetic(settings.data, documents, settings.work)

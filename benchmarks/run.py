@@ -18,7 +18,18 @@ from pathlib import Path
 from alternate import Outcome, run, save
 from settings import MissingDataError, Settings
 
-BENCHMARKS = ("indexing", "searching", "cold_start", "encoding", "queries", "pipeline", "training", "engines")
+BENCHMARKS = (
+    "indexing",
+    "searching",
+    "cold_start",
+    "encoding",
+    "queries",
+    "pipeline",
+    "training",
+    "engines",
+    "two_phase",
+    "counting",
+)
 PACKAGES = (
     "splade-anserini",
     "pyserini",
