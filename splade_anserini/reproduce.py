@@ -45,12 +45,14 @@ def command(
       splade-anserini reproduce 'beir.*' --plan
     """
     from splade_anserini.cards import find_index_cards
-    from splade_anserini.reproduction.contract import open_contract
+    from splade_anserini.reproduction.contract import check_judgements, open_contract
     from splade_anserini.reproduction.means import Means
 
     paths = dict.fromkeys(path for name in cards for path in find_index_cards(name))
     # All before the first: a card that cannot be read is found out at once.
     contracts = [open_contract(path, data) for path in paths]
+    for contract in contracts:
+        check_judgements(contract)
     means = Means(device, batch_size, threads, force)
     if plan:
         _print_plans(contracts, output, means)

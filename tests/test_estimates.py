@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splade_anserini.cards import find_index_cards
-from splade_anserini.errors import RecordError
+from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.reproduction import sample
 from splade_anserini.reproduction.contract import open_contract
@@ -90,6 +90,12 @@ def test_what_a_manifest_counts_is_not_counted_again(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": "d1"}\n')
     with pytest.raises(RecordError, match=r"a\.jsonl, line 1: no vector"):
+        impact_sample(tmp_path, 100)
+
+
+def test_nothing_is_no_collection(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    with pytest.raises(InputError, match="holds no impact pseudo-documents"):
         impact_sample(tmp_path, 100)
 
 

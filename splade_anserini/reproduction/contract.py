@@ -95,6 +95,8 @@ def _encoder(name: str, found: Callable[[str], str]) -> str:
 
 
 def _check(contract: Contract) -> None:
+    from splade_anserini.formats.impacts import SUFFIXES
+
     card = contract.card
     if is_irds(card.impacts):
         raise InputError(
@@ -113,5 +115,34 @@ def _check(contract: Contract) -> None:
             f"Of what the card {card.name} names, this is missing: {', '.join(missing)}.",
             do=card.data or "Put it there, or correct the card.",
         )
+    if contract.impacts and contract.impacts.is_file() and not contract.impacts.name.endswith(SUFFIXES):
+        raise InputError(
+            f"{contract.path}: {contract.impacts} is no file of impact pseudo-documents.",
+            expected=f"a name that ends in {', '.join(SUFFIXES)}",
+        )
     if contract.encoder:
         find_encoder(contract.encoder)
+
+
+def check_judgements(contract: Contract) -> None:
+    """Read topics and judgements that are files: who finds a mistake after a day of encoding has lost a day.
+
+    Raises whatever reading them raises, and `InputError` when none of an evaluation's topics is judged.
+    """
+    for one in contract.evaluations:
+        _check_judged(contract, one)
+
+
+def _check_judged(contract: Contract, one: Evaluation) -> None:
+    from splade_anserini.formats.qrels import read_qrels
+    from splade_anserini.formats.topics import read_encoded_topics, read_topics
+
+    judged = {qrel.query_id for qrel in read_qrels(one.qrels)} if Path(one.qrels).is_absolute() else None
+    if not Path(one.topics).is_absolute():
+        return
+    read = read_encoded_topics(one.topics) if one.asked.encoded else [query.id for query in read_topics(one.topics)]
+    if judged is not None and judged.isdisjoint(read):
+        raise InputError(
+            f"{contract.path}, evaluation {one.asked.name}: no topic of {one.topics} is judged in {one.qrels}.",
+            expected="topics and qrels that belong together",
+        )

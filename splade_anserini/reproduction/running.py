@@ -62,26 +62,26 @@ class _Reproduction:
         encoded = self.ledger.fits(step.name, settings, force=self.force)
         of_index = settings_of_index(self.contract, settings)
         indexed = self._whole(index_step, of_index)
+        if not indexed and not self.force and not self.ledger.knows(index_step.name):
+            self.work.require_no_index()
         # Who has the index may have thrown the pseudo-documents away.
         if encoded and (indexed or self.work.documents_are_whole()):
             self._skip(step)
         elif given:
             self._do(step, settings, self.work.take)
         else:
-            if self.ledger.differs(step.name, settings):
+            if self.force and (self.ledger.differs(step.name, settings) or self.work.documents_of_elsewhere()):
                 self.work.forget_documents()
             self._do(step, settings, self.work.encode)
         if indexed:
             self._skip(index_step)
         else:
-            if not self.force and not self.ledger.knows(index_step.name):
-                self.work.require_no_index()
             self._do(index_step, of_index, self.work.index)
         return settings
 
     def _search(self, step: Step, one: Evaluation, documents: Settings) -> None:
         encoder = None if one.asked.encoded else self.work.query_encoder.encoder
-        settings = settings_of_search(self.contract, one, documents, _queries(one), encoder)
+        settings = settings_of_search(self.contract, documents, _queries(one), encoder)
         if self._whole(step, settings):
             self._skip(step)
         else:

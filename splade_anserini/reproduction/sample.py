@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+from splade_anserini.errors import InputError
 from splade_anserini.formats.irds import irds_count, is_irds
 from splade_anserini.records import Document, ImpactDocument
 from splade_anserini.reproduction.contract import Contract, Evaluation
@@ -56,6 +57,8 @@ def sample_of(contract: Contract) -> Sample:
             counted="read from ir_datasets' registry",
         )
     drawn, total = _drawn(open_corpus(contract.corpus))
+    if not drawn:
+        raise InputError(f"The corpus {contract.corpus} is empty.", expected="at least one document")
     return Sample(tuple(drawn), total, f"{len(drawn)} of its documents", "counted")
 
 
@@ -75,6 +78,8 @@ def impact_sample(path: Path, entries: int) -> ImpactSample:
     while missing > 0 and (document := next(stream, None)):
         first.append(document)
         missing -= len(document.vector)
+    if not first:
+        raise InputError(f"{path} holds no impact pseudo-documents.", expected="at least one record")
     if manifest := read_manifest(path, ImpactManifest):
         total, counted = manifest.counts.documents + manifest.empty, "read from the manifest"
     elif sum(file.stat().st_size for file in files) <= COUNTED:

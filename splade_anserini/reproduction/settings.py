@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.fingerprints import fingerprint_of_bytes, fingerprint_of_file
-from splade_anserini.reproduction.contract import Contract, Evaluation
+from splade_anserini.formats.irds import is_irds
+from splade_anserini.reproduction.contract import Contract
 from splade_anserini.reproduction.ledger import Settings
 
 if TYPE_CHECKING:
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 def settings_of_documents(contract: Contract, encoder: "Encoder | None", scale: float | None) -> Settings:
     """Of encoding a corpus, or of taking documents that are encoded already.
 
-    Files count by their contents, so that data may move; what ir_datasets has counts by its name.
+    Files count by their contents, wherever they are; what ir_datasets has counts by its name.
     """
     card = contract.card
     if encoder is None:
-        return {"impacts": card.impacts, "contents": _contents(str(contract.impacts), impacts=True)}
+        return {"contents": _contents(str(contract.impacts), impacts=True)}
     return {
-        "corpus": card.corpus,
+        **({"corpus": card.corpus} if is_irds(card.corpus) else {}),
         "contents": _contents(contract.corpus),
         **{f"encoder {name}": value for name, value in _identity(encoder).items()},
         "scale": scale,
@@ -40,7 +41,6 @@ def settings_of_index(contract: Contract, documents: Settings) -> Settings:
 
 def settings_of_search(
     contract: Contract,
-    one: Evaluation,
     documents: Settings,
     queries: "Sequence[Query] | Mapping[str, ImpactVector]",
     encoder: "Encoder | None",
@@ -49,7 +49,6 @@ def settings_of_search(
     search = contract.card.search
     return {
         "documents": _digest(documents),
-        "topics": one.asked.topics,
         "queries": fingerprint_of_bytes(repr(_plain(queries)).encode()),
         **({f"query encoder {name}": value for name, value in _identity(encoder).items()} if encoder else {}),
         "query_max_length": encoder.max_length if encoder else None,

@@ -60,6 +60,13 @@ class Work:
         manifest = read_manifest(self.places.impacts, ImpactManifest)
         return manifest is not None and manifest.complete and len(files) == len(manifest.shards)
 
+    def documents_of_elsewhere(self) -> bool:
+        """Say whether encoding began with a corpus of another name: `encode` does not go on with that."""
+        from splade_anserini.manifests import ImpactManifest, read_manifest
+
+        manifest = read_manifest(self.places.impacts, ImpactManifest)
+        return manifest is not None and manifest.settings.corpus != self.contract.corpus
+
     def forget_documents(self) -> None:
         """Remove the pseudo-documents, so that they are encoded anew."""
         _remove(self.places.impacts)
@@ -90,7 +97,7 @@ class Work:
         """Link what is encoded already into a directory of its own."""
         assert self.contract.impacts is not None  # noqa: S101  # or it would have been encoded
         given, place = self.contract.impacts, self.places.impacts
-        if place.resolve().is_relative_to(given.resolve()):
+        if place.parent.resolve().is_relative_to(given.resolve()):
             raise OutputError(f"{place.parent} lies inside {given}, which it is made of.", do="Name another --output.")
         with output_errors(place):
             _remove(place)
