@@ -1,6 +1,5 @@
 """Pseudo-relevance feedback: the best documents of a first search extend the query of a second, in Anserini."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,9 @@ type FeedbackMethod = Literal["rocchio", "rm3"]
 _WEIGHTS = {"rocchio": 0.75, "rm3": 0.5}
 """Pyserini's own: Rocchio's beta, where alpha is 1, and what RM3's weight of the original query leaves."""
 
-_GREATEST = 2**31 - 1
+_LEAST_WEIGHT = 0.001
+_GREATEST_WEIGHTS = {"rocchio": 1000, "rm3": 0.999}
+_GREATEST_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Feedback:
         if self.method not in _WEIGHTS:
             raise InputError(f"There is no feedback called {self.method!r}.", expected="rocchio or rm3")
         for number, of in ((self.documents, "documents"), (self.terms, "terms")):
-            if not 1 <= number <= _GREATEST:
+            if not 1 <= number <= _GREATEST_COUNT:
                 raise InputError(f"Feedback is to take {number:,} {of}.", expected="at least 1, and less than 2³¹")
         self._check_weights()
 
@@ -78,15 +79,17 @@ class Feedback:
             )
 
     def _check_weights(self) -> None:
-        if not (math.isfinite(self.share) and self.share > 0):
-            raise InputError(f"The weight of feedback is {self.share:g}.", expected="a number above 0")
-        if self.method == "rm3" and self.share >= 1:
-            # With nothing of the query, its documents would be hits of score 0.
+        # With nothing of the query, or of what is fed back, RM3's hits could have score 0.
+        greatest = _GREATEST_WEIGHTS[self.method]
+        if not _LEAST_WEIGHT <= self.share <= greatest:
             raise InputError(
-                f"RM3's weight of feedback is {self.share:g}.", expected="less than 1: the query has the rest"
+                f"The weight of {self.method}'s feedback is {self.share:g}.",
+                expected=f"a number from {_LEAST_WEIGHT} to {greatest}",
             )
-        if not (math.isfinite(self.negative) and self.negative >= 0):
-            raise InputError(f"The weight of negative feedback is {self.negative:g}.", expected="0 or more")
+        if not 0 <= self.negative <= greatest:
+            raise InputError(
+                f"The weight of negative feedback is {self.negative:g}.", expected=f"a number from 0 to {greatest}"
+            )
         if self.negative and self.method != "rocchio":
             raise InputError("RM3 has no negative feedback.", expected="rocchio")
         if self.words_only and self.method != "rm3":

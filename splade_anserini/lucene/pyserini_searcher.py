@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _BATCH = 16
 """Queries for each thread whose results are held at once."""
+_MOST = 2**31 - 1
+"""Hits that Java can count."""
 
 
 def impact_searcher_class() -> Any:
@@ -74,7 +76,7 @@ class PyseriniImpactSearcher(Closed):
         depth = max(hits, self._feedback.documents) if self._feedback else hits
         with TURN, java_errors(f"searching {self._index}"):
             self._encoder.vectors = vectors
-            found = self._searcher.batch_search(ids, ids, k=depth, threads=self._threads)
+            found = self._searcher.batch_search(ids, ids, k=min(depth, _MOST), threads=self._threads)
             return {
                 query_id: [ScoredDoc(query_id, hit.docid, self._score(hit)) for hit in ranked[:hits]]
                 for query_id, ranked in found.items()
