@@ -1,6 +1,7 @@
 """Real SPLADE-v3 vectors through the whole of index, search and evaluate: a number that is known from elsewhere."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,9 +14,10 @@ from splade_anserini.formats.runs import read_run
 from splade_anserini.formats.topics import read_encoded_topics
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions
-from tests.running import run_stage
+from tests.running import Outcome, run_stage
 
 DATA = Path(os.environ.get("SPLADE_ANSERINI_DATA", Path(__file__).parents[2] / "shared" / "data"))
+CARD = "nfcorpus.splade-v3"
 VECTORS = DATA / "splade-v3.nfcorpus"
 TOPICS = VECTORS / "topics.test.tsv.gz"
 QRELS = DATA / "nfcorpus" / "qrels" / "test.tsv"
@@ -35,18 +37,20 @@ runpy.run_module("pyserini.search.lucene", run_name="__main__")
 
 
 @pytest.fixture(scope="module")
-def nfcorpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("nfcorpus")
-    (home / "impacts").mkdir()
-    (home / "impacts" / "docs.jsonl.gz").symlink_to(VECTORS / "docs.jsonl.gz")
-    index(home / "impacts", home / "index", IndexOptions(threads=1))
-    return home
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run_stage("reproduce", CARD, "--data", DATA, "--output", tmp_path_factory.getbasetemp() / "nfcorpus")
+
+
+@pytest.fixture(scope="module")
+def nfcorpus(reproduced: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    assert (reproduced.code, reproduced.err) == (0, "")
+    return tmp_path_factory.getbasetemp() / "nfcorpus"
 
 
 @pytest.fixture(scope="module")
 def run(nfcorpus: Path) -> list[ScoredDoc]:
     outcome = run_stage(
-        "search", "--index", nfcorpus / "index", "--topics", TOPICS, "--pre-encoded", "--output", nfcorpus / "run.txt"
+        "search", "--index", nfcorpus / CARD, "--topics", TOPICS, "--pre-encoded", "--output", nfcorpus / "run.txt"
     )
     assert (outcome.code, outcome.err) == (0, "")
     return list(read_run(nfcorpus / "run.txt"))
@@ -60,6 +64,11 @@ def by_query(run: Iterable[ScoredDoc]) -> dict[str, dict[str, float]]:
     return found
 
 
+def test_the_card_keeps_its_promise(reproduced: Outcome) -> None:
+    assert (reproduced.code, reproduced.err) == (0, "")
+    assert re.search(r"nDCG@10 +0.3632 +0.3632 .* pass", reproduced.out)
+
+
 def test_ndcg_is_what_exact_search_gives(run: list[ScoredDoc]) -> None:
     qrels = [line.split() for line in QRELS.read_text().splitlines()[1:]]
     judged = [Qrel(query_id, doc_id, int(relevance)) for query_id, doc_id, relevance in qrels]
@@ -67,7 +76,7 @@ def test_ndcg_is_what_exact_search_gives(run: list[ScoredDoc]) -> None:
 
 
 def test_pyserinis_own_command_gives_the_same_scores_and_ranks(nfcorpus: Path, run: list[ScoredDoc]) -> None:
-    arguments = ["--index", nfcorpus / "index", "--topics", TOPICS, "--impact", "--min-idf", "-1", "--hits", "1000"]
+    arguments = ["--index", nfcorpus / CARD, "--topics", TOPICS, "--impact", "--min-idf", "-1", "--hits", "1000"]
     theirs_at = nfcorpus / "pyserini.txt"
     subprocess.run(
         [sys.executable, "-c", PYSERINI, *arguments, "--output", theirs_at, "--threads", "2", "--batch-size", "32"],
@@ -83,7 +92,11 @@ def test_pyserinis_own_command_gives_the_same_scores_and_ranks(nfcorpus: Path, r
 
 
 def test_anserinis_writer_and_pyserinis_searcher_give_the_same_file(nfcorpus: Path, run: list[ScoredDoc]) -> None:
-    index(nfcorpus / "impacts", nfcorpus / "anserinis", IndexOptions(threads=1, writer="anserini"))
+    index(
+        nfcorpus / f"{CARD}.reproduction" / "impacts",
+        nfcorpus / "anserinis",
+        IndexOptions(threads=1, writer="anserini"),
+    )
     arguments = ["--index", nfcorpus / "anserinis", "--topics", TOPICS, "--output", nfcorpus / "theirs.txt"]
     outcome = run_stage("search", *arguments, "--pre-encoded", "--searcher", "pyserini")
     assert (outcome.code, outcome.err) == (0, "")
@@ -92,7 +105,7 @@ def test_anserinis_writer_and_pyserinis_searcher_give_the_same_file(nfcorpus: Pa
 
 def test_searching_needs_no_pyserini(nfcorpus: Path) -> None:
     code = "import sys; from splade_anserini.__main__ import main; main(); assert 'pyserini' not in sys.modules"
-    arguments = ["search", "--index", nfcorpus / "index", "--topics", TOPICS, "--output", nfcorpus / "again.txt"]
+    arguments = ["search", "--index", nfcorpus / CARD, "--topics", TOPICS, "--output", nfcorpus / "again.txt"]
     subprocess.run([sys.executable, "-c", code, *arguments, "--pre-encoded"], check=True, capture_output=True)
     assert (nfcorpus / "again.txt").read_bytes() == (nfcorpus / "run.txt").read_bytes()
 

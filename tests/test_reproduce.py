@@ -1,7 +1,6 @@
 """An index card is a contract: read, planned, run, resumed, and found kept or broken."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from splade_anserini.resources import indexes_home
 from tests.running import run_stage
 from tests.tiny import tiny_checkpoint
 
-DATA = Path(os.environ.get("SPLADE_ANSERINI_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CARDS = sorted(indexes_home().glob("*.toml"))
 
 # SPLADE v2, Table 2: nDCG@10 of DistilSPLADE-max.
@@ -289,8 +287,26 @@ def test_an_index_that_somebody_else_built_is_left_alone(small: Path, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (DATA / "splade-v3.nfcorpus").is_dir(), reason=f"the vectors of NFCorpus are not at {DATA}")
-def test_real_vectors_of_nfcorpus_keep_their_promise(tmp_path: Path) -> None:
-    outcome = run_stage("reproduce", "nfcorpus.splade-v3", "--data", DATA, "--output", tmp_path)
+def test_a_card_of_ms_marco_has_three_evaluations_of_one_index(tmp_path: Path) -> None:
+    tiny_checkpoint(tmp_path / "tiny")
+    (shipped,) = find_index_cards("msmarco-v1-passage.splade-v3")
+    card = shipped.read_text(encoding="utf-8").replace('"splade-v3"', '"./tiny"')
+    (tmp_path / "collection.tsv").write_text("".join(f"{id_}\t{words}\n" for id_, words in DOCUMENTS.items()))
+    card = card.replace('corpus = "irds:msmarco-passage"', 'corpus = "collection.tsv"')
+    for number, name in enumerate(["dev/small", "trec-dl-2019/judged", "trec-dl-2020/judged"]):
+        (tmp_path / f"{number}.tsv").write_text("q1\theadache\nq2\tboundary layer\n")
+        (tmp_path / f"{number}.qrels").write_text(f"q1 0 d1 {number + 1}\nq2 0 d2 {number + 1}\n")
+        card = card.replace(f'topics = "irds:msmarco-passage/{name}"', f'topics = "{number}.tsv"')
+        card = card.replace(f'qrels = "irds:msmarco-passage/{name}"', f'qrels = "{number}.qrels"')
+    (tmp_path / shipped.name).write_text(card.replace("0.3999", "1.0").replace("0.9868", "1.0"))
+    assert "irds:" not in (tmp_path / shipped.name).read_text()
+    outcome = run_stage("reproduce", tmp_path / shipped.name)
     assert (outcome.code, outcome.err) == (0, "")
-    assert re.search(r"nDCG@10 +0.3632 +0.3632 .* pass", outcome.out)
+    assert re.search(r"dev +RR@10 +1.0000 +1.0000 .* pass", outcome.out)
+    assert re.search(r"dl19 +nDCG@10 +1.0000 .*no value known", outcome.out)
+    assert re.search(r"dl20 +R\(rel=2\)@1000 +1.0000 .*no value known", outcome.out)
+    # The index is found by the card's name, as `search --index` takes it.
+    found = run_stage(
+        "search", "--index", tmp_path / shipped.name, "--topics", tmp_path / "0.tsv", "--output", tmp_path / "run"
+    )
+    assert (found.code, found.err) == (0, "")
