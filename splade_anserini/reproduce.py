@@ -100,11 +100,15 @@ def _one(contract: "Contract", output: Path | None, means: "Means") -> "Report":
 def _print_plans(contracts: "list[Contract]", output: Path | None, means: "Means") -> None:
     from splade_anserini.reproduction.estimates import estimated
     from splade_anserini.reproduction.plan import Places
-    from splade_anserini.reproduction.telling import told
+    from splade_anserini.reproduction.telling import together, told
 
+    plans = []
     for contract in contracts:
         places = Places(contract.home(output), contract.card.name)
-        typer.echo(told(contract, estimated(contract, places, means), places), nl=False)
+        plans.append(estimated(contract, places, means))
+        typer.echo(told(contract, plans[-1], places), nl=False)
+    if len(plans) > 1:
+        typer.echo(together(plans), nl=False)
 
 
 if __name__ == "__main__":

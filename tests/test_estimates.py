@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,15 @@ def test_a_plan_of_what_is_not_at_hand_says_what_is_assumed_and_downloads_nothin
     ]:  # fmt: skip
         assert part in outcome.out
     assert not list(tmp_path.iterdir())
+
+
+def test_several_plans_have_a_sum(tmp_path: Path) -> None:
+    outcome = run_stage("reproduce", "beir.scifact.*", "beir.nfcorpus.*", "--plan", "--output", tmp_path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert re.search(r"^2 cards altogether: [\d.,]+ \w+, [\d.]+ MB$", outcome.out, re.MULTILINE)
+    disk = [float(size) for size in re.findall(r"^altogether .* ([\d.]+) MB$", outcome.out, re.MULTILINE)]
+    (whole,) = re.findall(r"^2 cards altogether: .* ([\d.]+) MB$", outcome.out, re.MULTILINE)
+    assert float(whole) == pytest.approx(sum(disk), abs=0.11)
 
 
 def near(card: Path, data: Path, output: Path) -> None:

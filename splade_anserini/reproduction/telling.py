@@ -32,6 +32,14 @@ def told(contract: Contract, estimates: list[Estimate], places: Places) -> str:
     )
 
 
+def together(plans: list[list[Estimate]]) -> str:
+    """Return the sum of several plans."""
+    estimates = [one for plan in plans for one in plan]
+    seconds, size = sum(one.seconds or 0 for one in estimates), sum(one.bytes or 0 for one in estimates)
+    unknown = " and what is not known" if any(one.seconds is None for one in estimates) else ""
+    return f"{len(plans)} cards altogether: {_duration(seconds)}, {_bytes(size)}{unknown}\n"
+
+
 def _free(home: Path, needed: float) -> str:
     """Say what is free where the files will lie."""
     place = next(parent for parent in [home.absolute(), *home.absolute().parents] if parent.exists())
