@@ -255,16 +255,37 @@ def test_what_is_cut_off_anywhere_or_is_something_else_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["csr", "parquet", "ciff"])
-def test_a_flipped_byte_is_an_error_or_changes_no_more_than_a_name(tmp_path: Path, name: str) -> None:
+def test_a_flipped_bit_is_an_error_or_changes_nothing_and_in_ciff_no_more_than_a_name(
+    tmp_path: Path, name: str
+) -> None:
     file = tmp_path / FILES[name]
-    write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), file, FORMATS[name])
+    write_converted(source_of(pseudo.documents(pseudo.random_vectors(3, 40))), file, FORMATS[name])
     whole = file.read_bytes()
-    for place in range(0, len(whole), max(1, len(whole) // 150)):
-        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x15]) + whole[place + 1 :])
+
+    def told(documents: list[ImpactDocument]) -> list[object]:
+        if name == "ciff":  # which has no checksums
+            return [sorted(each.vector.values()) for each in documents]
+        return [(each.id, each.vector) for each in documents]
+
+    right = told(documents_of(file))
+    for place in range(0, len(whole), max(1, len(whole) // 300)):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
         try:
-            documents_of(file)
+            found = documents_of(file)
         except InputError:
             continue
+        assert told(found) == right, place
+
+
+def test_lengths_that_lucene_has_rounded_are_taken_from_others_alone(tmp_path: Path) -> None:
+    file = tmp_path / "a.ciff"
+    write_converted(source_of(pseudo.documents({"d1": {"a": 3, "b": 4}})), file, FORMATS["ciff"])
+    rounded = file.read_bytes()[:-1] + b"\x08"
+    file.write_bytes(rounded)
+    with pytest.raises(InputError, match="the impacts of 'd1' do not sum up to its length, 8"):
+        documents_of(file)
+    file.write_bytes(rounded.replace(b"Impact vectors", b"By others: now"))
+    assert documents_of(file) == [ImpactDocument("d1", {"a": 3, "b": 4})]
 
 
 def test_a_name_that_says_nothing_needs_a_format(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from tokenize import TokenError
 from types import TracebackType
 from typing import IO, Any, Self
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
@@ -17,7 +18,7 @@ type Array = npt.NDArray[Any]
 
 COMPRESSION = 4
 
-DAMAGED = (BadZipFile, DeflateError, EOFError, OSError, ValueError, NotImplementedError)
+DAMAGED = (BadZipFile, DeflateError, EOFError, OSError, ValueError, RuntimeError, TokenError)
 """What reading a file raises that is cut off, or is something else."""
 
 

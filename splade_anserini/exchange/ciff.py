@@ -35,7 +35,8 @@ from splade_anserini.records import ImpactDocument
 LEAST = 6
 """Bytes of a posting, at least: so a file's size says how many it may hold."""
 
-_SETTINGS = "Impact vectors of splade-anserini, encoded with: "
+_OURS = "Impact vectors"
+_SETTINGS = f"{_OURS} of splade-anserini, encoded with: "
 
 
 def write_ciff(file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:
@@ -45,7 +46,7 @@ def write_ciff(file: IO[bytes], documents: Iterable[ImpactDocument], settings: E
         longest = max(spool.sums, default=0)
         if longest > GREATEST_INT32:
             raise InputError(f"The impacts of a document sum up to {longest:,}.", expected="at most 2,147,483,647")
-        description = _SETTINGS + settings.model_dump_json() if settings else "Impact vectors"
+        description = _SETTINGS + settings.model_dump_json() if settings else _OURS
         header = Header(len(spool.tokens), len(spool.lengths), sum(spool.sums), description)
         write_message(file, header.encoded())
         with Buckets(even_bounds(len(spool.tokens), spool.postings)) as buckets:
@@ -99,6 +100,9 @@ def _documents(path: Path, file: IO[bytes], size: int) -> Iterator[ImpactDocumen
                 raise ValueError(f"the records are not in order: {record.number} instead of {number}")
             place = Place(path, number + 1, "document")
             vector = dict(zip(words[rows[:, 1]].tolist(), rows[:, 2].tolist(), strict=True))
+            # Others may write lengths as Lucene rounds them.
+            if header.description.startswith(_OURS) and record.length != sum(vector.values()):
+                raise ValueError(f"the impacts of {record.id!r} do not sum up to its length, {record.length:,}")
             yield ImpactDocument(checked_id(record.id, place), check(vector, place))
     if file.read(1):
         raise ValueError("the file goes on behind its last record")

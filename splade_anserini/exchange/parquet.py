@@ -33,7 +33,7 @@ def write_parquet(file: IO[bytes], documents: Iterable[ImpactDocument], settings
     """Write row groups of `ROWS` documents; one is in memory at a time."""
     pyarrow, parquet = _pyarrow()
     schema = _schema(settings)
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         for batch in batched(_checked(documents), ROWS):
             columns = {
                 "id": [document.id for document in batch],
@@ -73,6 +73,9 @@ def read_parquet(path: Path) -> Iterator[ImpactDocument]:
                     yield _document(row, Place(path, number, "row"), check)
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _damaged(path, error) from error
+        # Where the pages of a column are not found, pyarrow reads no rows, and says nothing.
+        if number != file.metadata.num_rows:
+            raise _damaged(path, EOFError(f"{number:,} of {file.metadata.num_rows:,} rows are there."))
 
 
 def _columns(path: Path, schema: "Schema") -> list[str]:
@@ -117,7 +120,7 @@ def _open(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path, page_checksum_verification=True)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
 
