@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
     from splade_anserini.encoded_texts import EncodedTexts
-    from splade_anserini.encoding import EncoderOptions, ImpactQueryEncoder
+    from splade_anserini.encoding import EncoderOptions
     from splade_anserini.lucene import Scorer
     from splade_anserini.records import ImpactVector
 
@@ -114,7 +114,7 @@ def command(
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.queries import open_for_index, topic_vectors
+    from splade_anserini.queries import open_for, open_for_index, topic_vectors
 
     options = EncoderOptions(device=device, batch_size=batch_size, threads=threads)
     _check(index, corpus, encoder, top_k)
@@ -129,7 +129,9 @@ def command(
             topics, lambda: open_for_index(directory, encoder, scale, options, force=force), pre_encoded, encoder
         )
     else:
-        queries = topic_vectors(topics, lambda: _query_encoder(str(encoder), scale, options), pre_encoded)
+        queries = topic_vectors(
+            topics, lambda: open_for(None, f"The corpus {corpus}", encoder, scale, options), pre_encoded
+        )
     with (
         ImpactSearcher(directory)
         if directory
@@ -154,12 +156,6 @@ def _check(index: str | None, corpus: str | None, encoder: str | None, top_k: in
         raise InputError("--top-k is given with --index, whose vectors are what they are.", do="Leave it out.")
 
 
-def _query_encoder(name: str, scale: str | None, options: "EncoderOptions") -> "ImpactQueryEncoder":
-    from splade_anserini.encoding import ImpactQueryEncoder, open_query_encoder
-
-    return ImpactQueryEncoder(open_query_encoder(name, options), scale=_scale(name, scale))
-
-
 def _encoded(
     candidates: Iterable[tuple[str, Sequence[str]]],
     corpus: str,
@@ -170,19 +166,14 @@ def _encoded(
 ) -> "EncodedTexts":
     """Encode the documents of all candidates."""
     from splade_anserini.encoded_texts import EncodedTexts
-    from splade_anserini.encoding import SpladeDocumentEncoder, open_encoder
+    from splade_anserini.encoding import SpladeDocumentEncoder, default_scale, open_encoder, parse_scale
     from splade_anserini.formats.texts import open_documents
 
-    encoder = SpladeDocumentEncoder(open_encoder(name, options), scale=_scale(name, scale), top_k=top_k, contents=False)
+    number = parse_scale(scale) if scale else default_scale(name)
+    encoder = SpladeDocumentEncoder(open_encoder(name, options), scale=number, top_k=top_k, contents=False)
     ids = (id_ for _, some in candidates for id_ in some)
     with progress_bar("Encoding", None, "documents") as progress:
         return EncodedTexts(ids, open_documents(corpus), encoder, progress)
-
-
-def _scale(name: str, scale: str | None) -> float:
-    from splade_anserini.encoding import default_scale, parse_scale
-
-    return parse_scale(scale) if scale else default_scale(name)
 
 
 if __name__ == "__main__":
