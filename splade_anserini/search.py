@@ -104,6 +104,7 @@ def command(
     """
     from splade_anserini.cards import resolve_index
     from splade_anserini.encoding import EncoderOptions
+    from splade_anserini.files import require_apart
     from splade_anserini.formats.runs import write_run
     from splade_anserini.formats.topics import are_encoded, read_topics
     from splade_anserini.hybrid import bm25_index, texts_needed, with_bm25
@@ -116,6 +117,7 @@ def command(
 
     description = _feedback(feedback, feedback_docs, feedback_terms, feedback_weight, words_only=feedback_words_only)
     _check(searcher, hits, two_phase, candidates)
+    require_apart(output, [topics])
     _check_feedback(description, searcher, two_phase, check_exact=check_exact)
     directory = resolve_index(index)
     check_index_directory(directory)

@@ -188,6 +188,13 @@ def test_an_index_without_a_manifest_wants_an_encoder(tmp_path: Path, topics: Pa
     assert (outcome.code, len(run)) == (0, 5)
 
 
+def test_topics_are_not_overwritten(animals: Path, topics: Path) -> None:
+    before = topics.read_bytes()
+    outcome = run_stage("search", "--index", animals, "--topics", topics, "--output", topics)
+    assert (outcome.code, "are one file" in outcome.err) == (2, True)
+    assert topics.read_bytes() == before
+
+
 @pytest.mark.usefixtures("encoders")
 def test_every_bad_input_has_its_sentence_and_exit_code_2(animals: Path, topics: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
