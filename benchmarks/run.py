@@ -52,7 +52,6 @@ def _version(package: str) -> str:
 
 def benchmark(name: str, settings: Settings) -> list[Outcome]:
     """Run all races of one module and print their tables."""
-    named = arguments.only or (BENCHMARKS if arguments.full else SHORT)
     outcomes = []
     try:
         for race in import_module(name).races(settings):
@@ -69,9 +68,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory of the real data")
     parser.add_argument("--work", type=Path, default=Path("build") / "bench", help="directory for what is generated")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        "--short", action="store_true", help="the path beside other tools, ten minutes on two cores [default]"
-    )
+    form.add_argument("--short", action="store_true", help="beside other tools, in ten minutes [default]")
     form.add_argument("--full", action="store_true", help="everything, 1,000,000 documents too")
     parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be given several times")
     parser.add_argument("--rounds", type=int, help="turns of each contestant")
@@ -81,6 +78,7 @@ def main() -> None:
     settings.work.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     print(f"{machine()}\n", flush=True)
+    named = arguments.only or (BENCHMARKS if arguments.full else SHORT)
     named = arguments.only or (BENCHMARKS if arguments.full else SHORT)
     outcomes = [outcome for name in named for outcome in benchmark(name, settings)]
     save(outcomes, settings.work / "results.json")
