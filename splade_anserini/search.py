@@ -49,7 +49,8 @@ def command(
         typer.Option(min=1, metavar="TERMS", help="Find candidates by this many tokens of a query, rank them by all."),
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option(min=1, help="With --two-phase: how many. [default: 2 × hits, at least 1,000]")
+        int | None,
+        typer.Option(min=1, help="With --two-phase: how many. [default: 10 × hits up to 1,000, or 2 × hits]"),
     ] = None,
     check_exact: Annotated[
         bool, typer.Option("--check-exact", help="Search exactly as well, and say how much of that was found.")

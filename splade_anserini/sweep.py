@@ -31,7 +31,7 @@ def command(
         list[int] | None, typer.Option(min=1, metavar="TERMS", help="Tokens of a query in a first phase; repeat.")
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option(min=1, help="Of a first phase. [default: 2 × hits, at least 1,000]")
+        int | None, typer.Option(min=1, help="Of a first phase. [default: 10 × hits up to 1,000, or 2 × hits]")
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="All combinations. [default: each value alone]")] = False,
     encoder: Annotated[

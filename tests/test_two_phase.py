@@ -14,6 +14,7 @@ from splade_anserini.formats.topics import write_encoded_topics
 from splade_anserini.index import index
 from splade_anserini.loss import Loss, overlap
 from splade_anserini.lucene import BruteForceSearcher, ImpactSearcher, IndexOptions, Searcher, TwoPhaseSearcher
+from splade_anserini.lucene.two_phase import default_candidates
 from splade_anserini.pruning import keep_strongest
 from splade_anserini.records import ImpactVector
 from tests.pseudo import documents, random_vectors, write_encoded
@@ -135,3 +136,7 @@ def test_the_command_says_what_is_lost(
     assert "100.00% of the first 10 and 100.00% of the first 20" in searched("--two-phase", 9, "--check-exact")[0]
     assert "100.00% of the first 10" not in searched("--query-top-k", 1, "--check-exact")[0]
     assert "exact" not in searched("--two-phase", 1)[0]
+
+
+def test_there_are_more_candidates_than_hits_and_not_so_many_that_the_exact_search_is_quicker() -> None:
+    assert [default_candidates(hits) for hits in (1, 10, 100, 500, 501, 1000)] == [10, 100, 1000, 1000, 1002, 2000]

@@ -13,12 +13,15 @@ from splade_anserini.records import ImpactVector
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-_LEAST = 1000
+_MANY = 1000
 
 
 def default_candidates(hits: int) -> int:
-    """Return how many candidates are looked at for `hits` documents: twice as many, and at least 1,000."""
-    return max(2 * hits, _LEAST)
+    """Return how many candidates are looked at for `hits` documents: ten times as many up to 1,000, or twice as many.
+
+    Fewer hits with more candidates take longer than the exact search, which skips most of what it need not see.
+    """
+    return max(2 * hits, min(10 * hits, _MANY))
 
 
 class TwoPhaseSearcher(Closed):
