@@ -100,6 +100,6 @@ def _race(title: str, index: Path, topics: Path, queries: int, settings: Setting
         ],
         measures=[*MEASURES, MEMORY],
         rounds=settings.times(1, 3),
-        note=f"{queries:,} queries, encoded before, one thread, one after the other. Two phases look at "
-        "100 candidates for 10 hits, 2,000 for 1,000. The last columns: which share of the first k of the exact search is found.",
+        note=f"{queries:,} queries, encoded before, one thread, one after the other. Two phases look at 100 candidates "
+        "for 10 hits, 2,000 for 1,000. The last columns: which share of the first k of the exact search is found.",
     )

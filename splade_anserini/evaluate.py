@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini import stage_options
 from splade_anserini.console import run as run_command
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.evaluation import evaluate
@@ -23,7 +24,7 @@ def command(
         list[str],
         typer.Option(help="Run file, TREC or MS MARCO (.gz too), or LABEL=FILE; repeated to compare runs."),
     ],
-    qrels: Annotated[str, typer.Option(help="TREC or BEIR file (.gz too), BEIR directory, or irds:<name>.")],
+    qrels: stage_options.Qrels,
     measures: Annotated[
         list[str] | None,
         typer.Option(help=f"ir_measures names, by space or comma, or repeated. [default: {' '.join(MEASURES)}]"),

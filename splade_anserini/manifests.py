@@ -1,5 +1,6 @@
 """What an artefact on disk says of itself: one JSON file a directory, named so that Anserini takes it for no data."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -179,6 +180,12 @@ class EncoderManifest(Model):
     """SHA-256 of query_weights.json, for the query side `idf`."""
     opset: int
     parity: ParityReport | None = None
+
+
+def changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """Say what differs: "hits was 10, is 100; scale was 100, is 51.2"."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in names)
 
 
 def write_manifest(directory: Path, manifest: Model) -> None:

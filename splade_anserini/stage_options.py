@@ -8,6 +8,7 @@ Index = Annotated[str, typer.Option(help="Directory of a Lucene impact index, or
 Topics = Annotated[
     str, typer.Option(help="TSV, JSONL or BEIR directory (.gz too), irds:<name>, or a Pyserini topics name.")
 ]
+Qrels = Annotated[str, typer.Option(help="TREC or BEIR file (.gz too), BEIR directory, or irds:<name>.")]
 QueryEncoder = Annotated[
     str | None,
     typer.Option(help="Card name, encoder directory, or Hugging Face id or directory. [default: the index's]"),

@@ -22,7 +22,7 @@ def command(
         Path, typer.Option(help="Directory of impact pseudo-documents, as encode writes it.")
     ],
     topics: stage_options.Topics,
-    qrels: Annotated[str, typer.Option(help="TREC or BEIR file (.gz too), BEIR directory, or irds:<name>.")],
+    qrels: stage_options.Qrels,
     output: Annotated[Path, typer.Option(help="Directory for sweep.csv, a picture, and what is needed to go on.")],
     documents: Annotated[list[str] | None, typer.Option(help=f"Prune documents: {_PRUNING}")] = None,
     bits: Annotated[list[int] | None, typer.Option(min=1, help="Bits of a document's impacts; repeat.")] = None,

@@ -130,6 +130,26 @@ def test_another_encoder_into_the_same_directory_is_refused(tmp_path: Path) -> N
         encode(corpus(), DictionaryEncoder({"cat": {"cat": 1.0}}), tmp_path / "out")
 
 
+def test_a_shard_that_was_lost_is_made_again(tmp_path: Path) -> None:
+    options = EncodeOptions(docs_per_shard=10)
+    encode(corpus(), ENCODER, tmp_path / "out", options)
+    before = bytes_of(tmp_path / "out")
+    (tmp_path / "out" / "shard-00001.jsonl.gz").unlink()
+    encode(corpus(), ENCODER, tmp_path / "out", options)
+    assert bytes_of(tmp_path / "out") == before
+
+
+def test_a_shard_that_was_lost_is_not_made_from_other_documents(tmp_path: Path) -> None:
+    options = EncodeOptions(docs_per_shard=10)
+    encode(corpus(), ENCODER, tmp_path / "out", options)
+    (tmp_path / "out" / "shard-00002.jsonl.gz").unlink()
+    before = bytes_of(tmp_path / "out")
+    changed = InMemoryCorpus("animals", [*list(corpus())[:-1], Document("d24", "", "cat")])
+    with pytest.raises(MismatchError, match="has changed since shard-00002"):
+        encode(changed, ENCODER, tmp_path / "out", options)
+    assert bytes_of(tmp_path / "out") == before
+
+
 def test_a_corpus_that_changed_under_the_same_name_is_noticed(tmp_path: Path) -> None:
     encode(corpus(), ENCODER, tmp_path / "out")
     changed = InMemoryCorpus("animals", [*list(corpus())[:-1], Document("d24", "", "cat")])

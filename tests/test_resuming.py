@@ -157,16 +157,19 @@ def test_data_that_moved_are_the_same_data_and_pseudo_documents_may_go(copied: P
 
 
 @pytest.mark.slow
-def test_a_shard_that_was_lost_is_told(copied: Path) -> None:
+def test_a_shard_that_was_lost_is_made_again_when_the_index_needs_it(copied: Path) -> None:
     assert run(copied)[1] == []
     impacts = copied.parent / "small.reproduction" / "impacts"
+    before = (impacts / "shard-00001.jsonl.gz").read_bytes()
     (impacts / "shard-00001.jsonl.gz").unlink()
     assert run(copied)[1] == STEPS, "the index holds it"
     shutil.rmtree(copied.parent / NAME)
+    (impacts / "foreign.jsonl.gz").write_bytes(before)
     told, _ = run(copied)
     assert (told.code, f"Remove {impacts}" in told.err) == (2, True)
-    shutil.rmtree(impacts)
+    (impacts / "foreign.jsonl.gz").unlink()
     assert run(copied)[0].code == 0
+    assert (impacts / "shard-00001.jsonl.gz").read_bytes() == before
 
 
 @pytest.mark.slow

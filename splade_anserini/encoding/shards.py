@@ -18,6 +18,7 @@ from splade_anserini.manifests import (
     EncodeSettings,
     ImpactManifest,
     Shard,
+    changes,
     read_manifest,
     write_manifest,
 )
@@ -96,11 +97,15 @@ def encode_shards(
         documents = islice(corpus, part.start, part.stop)
         for number, start in enumerate(range(part.start, part.stop, options.docs_per_shard)):
             documents_of_shard = islice(documents, min(options.docs_per_shard, part.stop - start))
-            if number < len(manifest.shards):
-                _verify(manifest.shards[number], documents_of_shard, corpus.name, progress)
+            known = manifest.shards[number] if number < len(manifest.shards) else None
+            if known and (output / known.file).is_file():
+                _verify(known, documents_of_shard, corpus.name, progress)
                 continue
             shard = _write(output / options.file_name(number), encoder, documents_of_shard, progress)
-            manifest = _extended(manifest, shard, complete=start + options.docs_per_shard >= part.stop)
+            if known:
+                manifest = _restored(manifest, shard, output, corpus.name)
+            else:
+                manifest = _extended(manifest, shard, complete=start + options.docs_per_shard >= part.stop)
             write_manifest(output, manifest)
         return manifest
 
@@ -117,20 +122,16 @@ def _begin(output: Path, settings: EncodeSettings) -> ImpactManifest:
         write_manifest(output, manifest)
     if manifest.settings != settings:
         raise MismatchError(
-            f"{output} was begun with other settings: {_differences(manifest.settings, settings)}.",
+            f"{output} was begun with other settings: {changes(_named(manifest.settings), _named(settings))}.",
             expected="the same command again",
             do="Use the same settings, or choose another directory.",
         )
     return manifest
 
 
-def _differences(before: EncodeSettings, now: EncodeSettings) -> str:
-    pairs = [(name, getattr(before, name), getattr(now, name)) for name in EncodeSettings.model_fields]
-    pairs[:1] = [
-        (f"encoder {name}", getattr(before.encoder, name), getattr(now.encoder, name))
-        for name in type(now.encoder).model_fields
-    ]
-    return "; ".join(f"{name} was {old}, is {new}" for name, old, new in pairs if old != new)
+def _named(settings: EncodeSettings) -> dict[str, object]:
+    encoder = {f"encoder {name}": value for name, value in settings.encoder.model_dump().items()}
+    return encoder | settings.model_dump(exclude={"encoder"})
 
 
 def _verify(shard: Shard, documents: Iterator[Document], corpus: str, progress: Progress) -> None:
@@ -140,11 +141,15 @@ def _verify(shard: Shard, documents: Iterator[Document], corpus: str, progress: 
         digest.update(document)
         progress(1)
     if digest.hexdigest() != shard.digest:
-        raise MismatchError(
-            f"The corpus {corpus} has changed since {shard.file} was encoded.",
-            expected="the same documents in the same order",
-            do="Choose another output directory, or bring the old corpus back.",
-        )
+        raise _changed(corpus, shard)
+
+
+def _changed(corpus: str, shard: Shard) -> MismatchError:
+    return MismatchError(
+        f"The corpus {corpus} has changed since {shard.file} was encoded.",
+        expected="the same documents in the same order",
+        do="Choose another output directory, or bring the old corpus back.",
+    )
 
 
 def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Document], progress: Progress) -> Shard:
@@ -169,6 +174,19 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
             progress(1)
     counts = Counts(documents=indexed, postings=postings, impacts=impacts)
     return Shard(file=path.name, counts=counts, empty=tuple(empty), digest=digest.hexdigest())
+
+
+def _restored(manifest: ImpactManifest, shard: Shard, output: Path, corpus: str) -> ImpactManifest:
+    """Put a shard whose file was lost in its place; it is not kept when it was made from other documents."""
+    known = next(one for one in manifest.shards if one.file == shard.file)
+    if shard.digest != known.digest:
+        (output / shard.file).unlink()
+        raise _changed(corpus, known)
+    shards = tuple(shard if one is known else one for one in manifest.shards)
+    counts = sum((one.counts for one in shards), Counts())
+    return manifest.model_copy(
+        update={"shards": shards, "counts": counts, "empty": sum(len(one.empty) for one in shards)}
+    )
 
 
 def _extended(manifest: ImpactManifest, shard: Shard, *, complete: bool) -> ImpactManifest:

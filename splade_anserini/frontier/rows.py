@@ -9,7 +9,7 @@ import pydantic
 from splade_anserini._version import __version__
 from splade_anserini.errors import MismatchError
 from splade_anserini.frontier.pareto import front
-from splade_anserini.manifests import Model, read_manifest, write_manifest
+from splade_anserini.manifests import Model, changes, read_manifest, write_manifest
 
 COSTS = ("flops", "bytes", "milliseconds")
 """What a front is drawn against."""
@@ -52,11 +52,8 @@ class Rows:
         self._directory = directory
         known = read_manifest(directory, SweepManifest)
         if known and known.inputs != inputs and not force:
-            names = [name for name in {**known.inputs, **inputs} if known.inputs.get(name) != inputs.get(name)]
             raise MismatchError(
-                f"The sweep in {directory} was begun with other inputs: "
-                + "; ".join(f"{name} was {known.inputs.get(name)}, is {inputs.get(name)}" for name in names)
-                + ".",
+                f"The sweep in {directory} was begun with other inputs: {changes(known.inputs, inputs)}.",
                 expected="the same inputs, to go on",
                 do="Name another --output, or add --force to begin anew.",
             )

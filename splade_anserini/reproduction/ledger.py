@@ -8,7 +8,7 @@ import pydantic
 
 from splade_anserini._version import __version__
 from splade_anserini.errors import MismatchError
-from splade_anserini.manifests import Model, read_manifest, write_manifest
+from splade_anserini.manifests import Model, changes, read_manifest, write_manifest
 
 type Settings = dict[str, pydantic.JsonValue]
 """All that decides what a step writes."""
@@ -75,10 +75,9 @@ class Ledger:
             return False
         done = self._known(step)
         assert done is not None  # noqa: S101  # or it would not differ
-        names = [name for name in {**done.settings, **settings} if done.settings.get(name) != settings.get(name)]
-        differences = "; ".join(f"{name} was {done.settings.get(name)}, is {settings.get(name)}" for name in names)
         raise MismatchError(
-            f"The step {step} in {self._directory} was done or begun with other settings: {differences}.",
+            f"The step {step} in {self._directory} was done or begun with other settings: "
+            f"{changes(done.settings, settings)}.",
             expected="what the card says now",
             do="Add --force to do again what differs, or name another --output.",
         )

@@ -58,7 +58,9 @@ class Work:
         if given := self.contract.impacts:
             return len(files) == (1 if given.is_file() else len(impact_files(given)))
         manifest = read_manifest(self.places.impacts, ImpactManifest)
-        return manifest is not None and manifest.complete and len(files) == len(manifest.shards)
+        if manifest is None or not manifest.complete:
+            return False
+        return {file.name for file in files} == {shard.file for shard in manifest.shards}
 
     def documents_of_elsewhere(self) -> bool:
         """Say whether encoding began with a corpus of another name: `encode` does not go on with that."""
@@ -86,7 +88,7 @@ class Work:
             manifest = encode(corpus, self.encoder, place, options, progress=progress)
         if not self.documents_are_whole():
             raise OutputError(
-                f"Some of the files that {place / MANIFEST} lists are missing, or there are others.",
+                f"There are other files of documents than those that {place / MANIFEST} lists.",
                 do=f"Remove {place}, and run the same command again.",
             )
         counts = manifest.counts
