@@ -134,6 +134,15 @@ def test_what_is_measured_is_not_measured_again_and_more_can_be_added(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"splade.manifest", "sweep.csv", "sweep.png"}
 
 
+def test_what_a_killed_sweep_left_goes(home: Path, tmp_path: Path) -> None:
+    left = tmp_path / "out" / "indexes" / "impacts.partial"
+    write_documents(left / "a.jsonl", documents({"foreign": {"t1": 9}}))
+    (tmp_path / "out" / "indexes" / "documents-top-k=1.partial").mkdir()
+    assert sweep(home, tmp_path / "out", "--documents", "top-k=1").code == 0
+    assert int(rows(tmp_path / "out")["documents top-k=1"]["postings"]) == 300
+    assert not (tmp_path / "out" / "indexes").exists()
+
+
 class Stopped(Exception):  # noqa: N818  # no error of ours
     """As if the power had gone."""
 

@@ -1,14 +1,15 @@
 """A collection of impact vectors made smaller: pruned, with fewer bits, and indexed."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from splade_anserini.errors import InputError
 from splade_anserini.exchange.directory import read_directory, write_directory
-from splade_anserini.files import output_errors
+from splade_anserini.files import PARTIAL, output_errors
 from splade_anserini.frontier.settings import Pruning, Setting
 from splade_anserini.index import index_source
 from splade_anserini.lucene import IndexOptions
@@ -65,10 +66,21 @@ def build_index(collection: Collection, setting: Setting, index: Path, threads: 
     if not setting.documents and not setting.bits:
         index_source(source, index, options)
         return
-    with output_errors(index), TemporaryDirectory(dir=index.parent, prefix="impacts-") as place:
-        write_directory(Path(place), _smaller(collection, setting), source.settings, _DOCS_PER_SHARD)
+    with output_errors(index), _scratch(index.parent / f"impacts{PARTIAL}") as place:
+        write_directory(place, _smaller(collection, setting), source.settings, _DOCS_PER_SHARD)
         made = {name: value for name, value in setting.parts.items() if name in {"documents", "bits"}}
-        index_source(open_impacts(Path(place)), index, options, made=made)
+        index_source(open_impacts(place), index, options, made=made)
+
+
+@contextmanager
+def _scratch(place: Path) -> Iterator[Path]:
+    """Yield a new directory, and remove it; what a killed process left there goes first."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
 
 
 def _smaller(collection: Collection, setting: Setting) -> Iterator[ImpactDocument]:
