@@ -187,12 +187,13 @@ def _feedback(
 
 
 def _check(searcher: str | None, hits: int, two_phase: int | None, candidates: int | None) -> None:
+    from splade_anserini.lucene.two_phase import check_candidates
+
     if two_phase is not None and searcher == "pyserini":
         raise InputError("--two-phase is given with --searcher pyserini.", expected="--searcher lucene")
     if candidates is not None and two_phase is None:
         raise InputError("--candidates is given without --two-phase.", expected="both, or neither")
-    if candidates is not None and candidates < hits:
-        raise InputError(f"There are to be {candidates:,} candidates for {hits:,} hits.", expected="at least as many")
+    check_candidates(candidates, hits)
 
 
 def _check_feedback(

@@ -113,8 +113,9 @@ def _space(
 
 
 def _check(impacts: Path, output: Path, hits: int, candidates: int | None) -> None:
-    if candidates is not None and candidates < hits:
-        raise InputError(f"There are to be {candidates:,} candidates for {hits:,} hits.", expected="at least as many")
+    from splade_anserini.lucene.two_phase import check_candidates
+
+    check_candidates(candidates, hits)
     if output.exists() and not output.is_dir():
         raise InputError(f"The output {output} is a file.", expected="a directory", do="Choose another place.")
     one, other = impacts.absolute(), output.absolute()

@@ -103,7 +103,7 @@ def encode_shards(
                 continue
             shard = _write(output / options.file_name(number), encoder, documents_of_shard, progress)
             if known:
-                manifest = _restored(manifest, shard, output, corpus.name)
+                manifest = _restored(manifest, known, shard, output, corpus.name)
             else:
                 manifest = _extended(manifest, shard, complete=start + options.docs_per_shard >= part.stop)
             write_manifest(output, manifest)
@@ -176,9 +176,8 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
     return Shard(file=path.name, counts=counts, empty=tuple(empty), digest=digest.hexdigest())
 
 
-def _restored(manifest: ImpactManifest, shard: Shard, output: Path, corpus: str) -> ImpactManifest:
-    """Put a shard whose file was lost in its place; it is not kept when it was made from other documents."""
-    known = next(one for one in manifest.shards if one.file == shard.file)
+def _restored(manifest: ImpactManifest, known: Shard, shard: Shard, output: Path, corpus: str) -> ImpactManifest:
+    """Put a shard in the place of a known one whose file was lost, unless it was made from other documents."""
     if shard.digest != known.digest:
         (output / shard.file).unlink()
         raise _changed(corpus, known)

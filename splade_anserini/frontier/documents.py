@@ -68,8 +68,7 @@ def build_index(collection: Collection, setting: Setting, index: Path, threads: 
         return
     with output_errors(index), _scratch(index.parent / f"impacts{PARTIAL}") as place:
         write_directory(place, _smaller(collection, setting), source.settings, _DOCS_PER_SHARD)
-        made = {name: value for name, value in setting.parts.items() if name in {"documents", "bits"}}
-        index_source(open_impacts(place), index, options, made=made)
+        index_source(open_impacts(place), index, options, made=setting.of_index.parts)
 
 
 @contextmanager

@@ -89,13 +89,13 @@ def _refuse_empty(collection: Collection, asked: Asked, settings: Sequence[Setti
 
 
 def _by_index(settings: Sequence[Setting]) -> Iterator[list[Setting]]:
-    for _, group in groupby(settings, _index_name):
+    for _, group in groupby(settings, lambda setting: setting.of_index):
         yield list(group)
 
 
 def _index_name(setting: Setting) -> str:
     """Return the name of the index that the setting searches."""
-    return str(Setting(setting.documents, setting.bits)).replace(", ", "-").replace(" ", "-")
+    return str(setting.of_index).replace(", ", "-").replace(" ", "-")
 
 
 def _measure_index(

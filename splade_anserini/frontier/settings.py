@@ -86,6 +86,11 @@ class Setting:
         }
         return {name: str(value) for name, value in named.items() if value is not None}
 
+    @property
+    def of_index(self) -> "Setting":
+        """The same index, searched exactly."""
+        return Setting(self.documents, self.bits)
+
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in self.parts.items()) or EXACT
 

@@ -24,6 +24,12 @@ def default_candidates(hits: int) -> int:
     return max(2 * hits, min(10 * hits, _MANY))
 
 
+def check_candidates(candidates: int | None, hits: int) -> None:
+    """Raise `InputError` when there are to be fewer candidates than hits."""
+    if candidates is not None and candidates < hits:
+        raise InputError(f"There are to be {candidates:,} candidates for {hits:,} hits.", expected="at least as many")
+
+
 class TwoPhaseSearcher(Closed):
     """A `Searcher` that looks only at the documents which the strongest tokens of a query find.
 

@@ -42,6 +42,13 @@ class Contract:
         sources = [*documents, *(source for one in self.evaluations for source in (one.topics, one.qrels))]
         return list(dict.fromkeys(Path(source) for source in sources if Path(source).is_absolute()))
 
+    @property
+    def scale(self) -> float:
+        """The card's, or the encoder's."""
+        from splade_anserini.encoding import default_scale
+
+        return self.card.encode.scale or default_scale(self.encoder)
+
     def home(self, output: Path | None) -> Path:
         """Return the directory in which the index lies: the user's, or where `--index NAME` finds it."""
         return output or index_places(self.path)[-1]

@@ -84,18 +84,17 @@ def document_rate(contract: Contract, sample: Sample, means: Means) -> DocumentR
 
 
 def _measured(contract: Contract, sample: Sample, means: Means) -> DocumentRate:
-    from splade_anserini.encoding import SpladeDocumentEncoder, default_scale, open_encoder
+    from splade_anserini.encoding import SpladeDocumentEncoder, open_encoder
     from splade_anserini.formats.impacts import ImpactWriter
 
     said = contract.card.encode
     encoder = open_encoder(contract.encoder, means.encoder_options(said.max_length))
     encoder.encode(["to warm up"])
-    scale = said.scale or default_scale(contract.encoder)
     vectors = []
     with TemporaryDirectory() as name, clocked() as clock:
         path = Path(name) / "sample.jsonl.gz"
         with ImpactWriter(path) as writer:
-            documents = SpladeDocumentEncoder(encoder, scale=scale, top_k=said.top_k, contents=said.contents)
+            documents = SpladeDocumentEncoder(encoder, scale=contract.scale, top_k=said.top_k, contents=said.contents)
             for document in documents.encode(sample.documents):
                 vectors.append(document.vector)
                 writer.write(document)
@@ -124,13 +123,13 @@ def query_rate(contract: Contract, means: Means) -> QueryRate:
 
 
 def _encoded(contract: Contract, topics: str, means: Means) -> QueryRate:
-    from splade_anserini.encoding import ImpactQueryEncoder, default_scale, open_query_encoder
+    from splade_anserini.encoding import ImpactQueryEncoder, open_query_encoder
     from splade_anserini.formats.topics import read_topics
     from splade_anserini.queries import encode_queries
 
     said = contract.card.encode
     opened = open_query_encoder(contract.encoder, means.encoder_options(said.query_max_length))
-    encoder = ImpactQueryEncoder(opened, scale=said.scale or default_scale(contract.encoder))
+    encoder = ImpactQueryEncoder(opened, scale=contract.scale)
     some = read_topics(topics)[:TEXTS]
     encode_queries(some[:1], encoder)
     with clocked() as clock:

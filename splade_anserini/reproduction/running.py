@@ -57,7 +57,7 @@ class _Reproduction:
         """Encode and index; return what decided the impacts."""
         given = step.kind == "take"
         settings = settings_of_documents(
-            self.contract, None if given else self.work.encoder, None if given else self.work.scale
+            self.contract, None if given else self.work.encoder, None if given else self.contract.scale
         )
         encoded = self.ledger.fits(step.name, settings, force=self.force)
         of_index = settings_of_index(self.contract, settings)

@@ -42,13 +42,6 @@ class Work:
             self.places.index, self.contract.encoder, str(said.scale) if said.scale else None, options
         )
 
-    @cached_property
-    def scale(self) -> float:
-        """The card's, or the encoder's."""
-        from splade_anserini.encoding import default_scale
-
-        return self.contract.card.encode.scale or default_scale(self.contract.encoder)
-
     def documents_are_whole(self) -> bool:
         """Say whether all pseudo-documents are there: links may point to what has gone."""
         from splade_anserini.formats.impacts import impact_files
@@ -82,7 +75,7 @@ class Work:
         said, place = self.contract.card.encode, self.places.impacts
         corpus = open_corpus(self.contract.corpus)
         options = EncodeOptions(
-            scale=self.scale, top_k=said.top_k, contents=said.contents, docs_per_shard=said.docs_per_shard
+            scale=self.contract.scale, top_k=said.top_k, contents=said.contents, docs_per_shard=said.docs_per_shard
         )
         with progress_bar("Encoding", None, "documents") as progress:
             manifest = encode(corpus, self.encoder, place, options, progress=progress)
