@@ -34,8 +34,7 @@ def lucene(index: str, topics: str) -> dict[str, Any]:
 def races(settings: Settings) -> Iterator[Race]:
     """Yield one race."""
     required(settings.vectors, settings.topics)
-    from splade_anserini.formats._encoded_topics import write_encoded_topics
-    from splade_anserini.formats.topics import read_encoded_topics
+    from splade_anserini.formats.topics import read_encoded_topics, write_encoded_topics
 
     documents = settings.documents()[0]
     index = str(built_index(settings, documents))

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import orjson
 
-from splade_anserini.efficiency.flops import flops, occurrences
 from splade_anserini.encoding import EncoderOptions, default_scale, open_query_encoder, quantize
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import parse_measures
@@ -23,9 +22,10 @@ from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import read_rankings, write_run
 from splade_anserini.formats.side_by_side import side_by_side
 from splade_anserini.formats.topics import read_topics
-from splade_anserini.fusion import FusionOptions, fused
 from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
+from splade_anserini.profiling.flops import flops, occurrences
 from splade_anserini.records import ImpactVector, Query
+from splade_anserini.retrieval.fusion import FusionOptions, fused
 
 COLUMNS = ("nDCG@10", "R@100", "entries a document", "entries a query", "FLOPS", "index, MB")
 

@@ -100,7 +100,7 @@ def matmul(size: str, corpora: list[str], count: int, precision: str) -> dict[st
     import torch
     from tokenizers import Tokenizer
 
-    from splade_anserini.resources import encoders_home
+    from splade_anserini.cards.shipped import encoders_home
 
     tokenizer = Tokenizer.from_file(str(encoders_home() / "splade-mini" / "tokenizer.json"))
     tokenizer.no_padding()

@@ -124,8 +124,8 @@ def prepared(name: str, impacts: Path, topics: Path, queries: int, work: Path) -
     import bmp as engine
     from seismic import SeismicIndex
 
+    from splade_anserini.conversion import FORMATS
     from splade_anserini.convert import convert, open_source
-    from splade_anserini.exchange import FORMATS
 
     files = {"csr": f"{name}.npz", "seismic": f"{name}.jsonl", "bmp": f"{name}.bmp.ciff"}
     for format_, file in files.items():

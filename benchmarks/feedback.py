@@ -17,7 +17,7 @@ from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import read_run, write_run
 from splade_anserini.index import index
 from splade_anserini.lucene import Feedback, IndexOptions, PyseriniImpactSearcher, start_jvm
-from splade_anserini.queries import open_for_index, topic_vectors
+from splade_anserini.retrieval.query_vectors import open_for_index, topic_vectors
 
 MEASURES = ("nDCG@10", "R@100", "R@1000")
 

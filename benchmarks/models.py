@@ -39,7 +39,7 @@ def queries(corpora: Sequence[Path], count: int) -> list[str]:
 
 def checkpoint(size: str, corpora: Sequence[Path], work: Path) -> Path:
     """Return a checkpoint of this size, in both formats that are in use; makes it unless it is there."""
-    from splade_anserini.files import whole_directory
+    from splade_anserini.artifacts.files import whole_directory
 
     directory = work / f"checkpoint-{size}"
     if not directory.exists():
@@ -61,7 +61,7 @@ def checkpoint(size: str, corpora: Sequence[Path], work: Path) -> Path:
 def _tokenizer() -> Any:
     from transformers import PreTrainedTokenizerFast
 
-    from splade_anserini.resources import encoders_home
+    from splade_anserini.cards.shipped import encoders_home
 
     special = {f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")}
     file = str(encoders_home() / "splade-mini" / "tokenizer.json")
@@ -100,8 +100,9 @@ def warm_started(work: Path) -> Path:
     import subprocess
     import sys
 
-    from splade_anserini.cards import EncoderCard, read_card
-    from splade_anserini.resources import encoders_home
+    from splade_anserini.cards.encoder_card import EncoderCard
+    from splade_anserini.cards.finding import read_card
+    from splade_anserini.cards.shipped import encoders_home
 
     output = work / "checkpoint-warm"
     if not output.exists():

@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from splade_anserini.__main__ import STAGES
-from splade_anserini.resources import encoders_home
+from splade_anserini.cards.shipped import encoders_home
 
 STEP = re.compile(r"^  (.+?)\s+([\d.]+) s$", re.MULTILINE)
 

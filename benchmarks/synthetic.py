@@ -22,10 +22,8 @@ import numpy.typing as npt
 import orjson
 from scipy.sparse import csr_matrix
 
-from splade_anserini.files import whole_directory
-from splade_anserini.formats.impacts import ImpactWriter, read_impacts
-from splade_anserini.machine import cores
-from splade_anserini.manifests import (
+from splade_anserini.artifacts.files import whole_directory
+from splade_anserini.artifacts.manifests import (
     Counts,
     EncoderIdentity,
     EncodeSettings,
@@ -34,6 +32,8 @@ from splade_anserini.manifests import (
     read_manifest,
     write_manifest,
 )
+from splade_anserini.formats.impacts import ImpactWriter, read_impacts
+from splade_anserini.parallel import cores
 from splade_anserini.records import ImpactDocument
 
 type Numbers = npt.NDArray[Any]

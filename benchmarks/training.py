@@ -38,7 +38,7 @@ def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int, *, tog
     from splade_anserini.modeling.checkpoint import load_tokenizer
     from splade_anserini.records import Example
     from splade_anserini.training.batch import Collator, Tokens
-    from splade_anserini.training.run import CPU_TOKENS
+    from splade_anserini.training.training_run import CPU_TOKENS
 
     paths, tokenizer = [Path(corpus) for corpus in corpora], load_tokenizer(model)
     columns = (
@@ -123,7 +123,7 @@ def step(
     """Take a step to warm up, then some in a row. `batch`: pairs, and tokens of a document."""
     import torch
 
-    from splade_anserini.training.memory import keep_freed_memory
+    from splade_anserini.training.malloc import keep_freed_memory
 
     if keep:
         keep_freed_memory()
@@ -167,11 +167,11 @@ def projection(
     import torch
 
     from splade_anserini.modeling.checkpoint import load_checkpoint
+    from splade_anserini.modeling.headless import cut_output_layer
     from splade_anserini.modeling.pooling import pool
     from splade_anserini.modeling.precision import DTYPES
     from splade_anserini.modeling.sparse_projection import sparse_projection
-    from splade_anserini.modeling.trunk import cut_output_layer
-    from splade_anserini.training.memory import keep_freed_memory
+    from splade_anserini.training.malloc import keep_freed_memory
 
     if keep:
         keep_freed_memory()
@@ -207,7 +207,7 @@ def _ids(groups: Sequence[Any]) -> Any:
 
 
 def _recipe(model: str, pairs: int) -> Any:
-    from splade_anserini.recipes import Loss, Regularizer, TrainingRecipe
+    from splade_anserini.cards.training_recipe import Loss, Regularizer, TrainingRecipe
 
     return TrainingRecipe(
         backbone=model,

@@ -43,7 +43,7 @@ def two_phase(index: str, topics: str, queries: int, tokens: int) -> dict[str, A
 
 def strongest(index: str, topics: str, queries: int, tokens: int) -> dict[str, Any]:
     """Search with so many tokens, as `--query-top-k` does."""
-    from splade_anserini.queries import prune_queries
+    from splade_anserini.retrieval.query_vectors import prune_queries
 
     def of(searcher: Any) -> Search:
         return lambda vectors, hits: searcher.search(prune_queries(vectors, tokens), hits)
@@ -54,8 +54,8 @@ def strongest(index: str, topics: str, queries: int, tokens: int) -> dict[str, A
 def _measured(index: str, topics: str, queries: int, of: Callable[[Any], Search]) -> dict[str, Any]:
     """Warm up, take the time of all queries one after the other, and compare what is found with the exact search."""
     from splade_anserini.formats.topics import read_encoded_topics
-    from splade_anserini.loss import overlap
     from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.retrieval.overlap import overlap
 
     vectors = dict(islice(read_encoded_topics(topics).items(), queries))
     results: dict[str, Any] = {}

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 
 from splade_anserini._version import __version__
-from splade_anserini.console import errors_as_sentences, stage
+from splade_anserini.cli.console import errors_as_sentences, stage
 
 STAGES = {
     "quickstart": "the whole path on the Cranfield collection, beside BM25",

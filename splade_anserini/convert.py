@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.console import progress_bar, run
+from splade_anserini.artifacts.files import require_apart
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.errors import InputError, OutputError
-from splade_anserini.files import require_apart
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from splade_anserini.exchange import Converted, Format, Source
+    from splade_anserini.conversion import Converted, Format, Source
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def convert(
     `max_impact` scales all impacts down when one is greater. What the format cannot hold of a document, but its
     vector, is left out with a warning. Raises what `write_converted` raises.
     """
-    from splade_anserini.exchange import Raised, scaled_down, write_converted
+    from splade_anserini.conversion import Raised, scaled_down, write_converted
 
     raised = Raised()
     if max_impact is not None:
@@ -51,8 +51,8 @@ def open_source(path: Path, name: str | None, progress: Progress = silent) -> "S
 
     A directory of pseudo-documents is checked as index checks it. Raises `InputError` when it cannot be used.
     """
-    from splade_anserini.exchange import Source, file_format
-    from splade_anserini.exchange.directory import read_directory
+    from splade_anserini.conversion import Source, file_format
+    from splade_anserini.conversion.directory import read_directory
     from splade_anserini.lucene.sources import open_impacts
 
     if not path.exists():
@@ -68,7 +68,7 @@ def open_source(path: Path, name: str | None, progress: Progress = silent) -> "S
 
 def convert_topics(input_: str, output: Path, source: str | None, target: str | None) -> int:
     """Write encoded topics in another format; return how many there are."""
-    from splade_anserini.exchange import read_topic_vectors, topic_format, write_topic_vectors
+    from splade_anserini.conversion import read_topic_vectors, topic_format, write_topic_vectors
 
     into = topic_format(output.name, target, written=True)
     topics = read_topic_vectors(input_, topic_format(input_, source, written=False))
@@ -113,7 +113,7 @@ def command(
         require_apart(output, [input])
         typer.echo(f"{output}: {convert_topics(input, output, from_, to):,} topics")
         return
-    from splade_anserini.exchange import file_format
+    from splade_anserini.conversion import file_format
 
     check_place(Path(input), output)
     target = file_format(output, to)

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar, run
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from splade_anserini.artifacts.manifests import ImpactManifest
     from splade_anserini.encoding.protocol import Encoder
     from splade_anserini.encoding.shards import EncodeOptions
     from splade_anserini.formats.corpora import Corpus
-    from splade_anserini.manifests import ImpactManifest
 
 
 def encode(
@@ -52,7 +52,7 @@ def command(
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a text that are read. [default: the encoder's, or 256]")
     ] = None,
-    device: stage_options.Device = "auto",
+    device: options.Device = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16; int8 where exported so.")] = "auto",
     pooling: Annotated[str | None, typer.Option(help="max, sum or norm. [default: the encoder's, or max]")] = None,
     scale: Annotated[
@@ -76,9 +76,9 @@ def command(
     """
     from splade_anserini.encoding.opening import default_scale, open_encoder
     from splade_anserini.encoding.options import EncoderOptions
-    from splade_anserini.encoding.quantization import parse_scale
     from splade_anserini.encoding.shards import EncodeOptions
     from splade_anserini.formats.corpora import open_corpus
+    from splade_anserini.vectors.quantization import parse_scale
 
     options = EncodeOptions(
         scale=default_scale(encoder) if scale is None else parse_scale(scale),

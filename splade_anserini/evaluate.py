@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import run as run_command
+from splade_anserini.cli import options
+from splade_anserini.cli.console import run as run_command
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import MEASURES, Preset, chosen_measures
@@ -24,7 +24,7 @@ def command(
         list[str],
         typer.Option(help="Run file, TREC or MS MARCO (.gz too), or LABEL=FILE; repeated to compare runs."),
     ],
-    qrels: stage_options.Qrels,
+    qrels: options.Qrels,
     measures: Annotated[
         list[str] | None,
         typer.Option(help=f"ir_measures names, by space or comma, or repeated. [default: {' '.join(MEASURES)}]"),
@@ -56,14 +56,14 @@ def command(
       splade-anserini evaluate --run bm25=runs/bm25.txt --run runs/mine.txt --baseline bm25 \\
         --qrels qrels/test.tsv --preset beir --plot differences.png
     """
+    from splade_anserini.artifacts.figures import require_picture
+    from splade_anserini.artifacts.files import require_apart, whole_file
     from splade_anserini.evaluation.comparison import compare
-    from splade_anserini.evaluation.labels import baseline_label, named_runs
     from splade_anserini.evaluation.measures import recall_at_depths
     from splade_anserini.evaluation.plots import draw
-    from splade_anserini.files import require_apart, whole_file
+    from splade_anserini.evaluation.run_names import baseline_label, named_runs
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
-    from splade_anserini.pictures import require_picture
 
     runs = named_runs(run)
     base = None if baseline is None else baseline_label(baseline, runs)

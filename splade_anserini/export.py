@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.console import run
+from splade_anserini.cli.console import run
 
 if TYPE_CHECKING:
-    from splade_anserini.manifests import EncoderManifest
+    from splade_anserini.artifacts.manifests import EncoderManifest
+    from splade_anserini.exporting.export import ExportOptions
     from splade_anserini.modeling.checkpoint import Checkpoint
-    from splade_anserini.modeling.exporting import ExportOptions
 
 
 def export(checkpoint: "Checkpoint", output: Path, options: "ExportOptions", texts: Sequence[str]) -> "EncoderManifest":
@@ -20,8 +20,8 @@ def export(checkpoint: "Checkpoint", output: Path, options: "ExportOptions", tex
     What the checkpoint has for its queries, weights or a model of their own, goes along. Raises `IntegrityError` when a
     graph does not agree, to the bound of its precision; then nothing is written.
     """
-    from splade_anserini.files import whole_directory
-    from splade_anserini.modeling.exporting import write_encoder
+    from splade_anserini.artifacts.files import whole_directory
+    from splade_anserini.exporting.export import write_encoder
 
     with whole_directory(output) as directory:
         return write_encoder(checkpoint, directory, output.name, options, texts)
@@ -62,13 +62,13 @@ def command(
     Example:
       splade-anserini export --encoder my-checkpoint --precision int8 --output encoders/mine
     """
-    from splade_anserini.encoding.quantization import parse_scale
+    from splade_anserini.cards.shipped import cranfield
+    from splade_anserini.exporting.export import ExportOptions
+    from splade_anserini.exporting.onnx_graph import require_exporter
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.modeling.checkpoint import load_checkpoint
-    from splade_anserini.modeling.exporting import ExportOptions
-    from splade_anserini.modeling.onnx_graph import require_exporter
     from splade_anserini.modeling.samples import sample
-    from splade_anserini.resources import cranfield
+    from splade_anserini.vectors.quantization import parse_scale
 
     require_exporter()
     options = ExportOptions(

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar
-from splade_anserini.console import run as run_command
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar
+from splade_anserini.cli.console import run as run_command
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-    from splade_anserini.fusion import FusionOptions
+    from splade_anserini.retrieval.fusion import FusionOptions
 
 _GREATEST = 3.4e38
 """Near the end of float32: trec_eval takes a score beyond it for infinite, and equal scores are written apart."""
@@ -43,7 +43,7 @@ def fuse(
     when a run shares no query with any other, or at once when there are not as many weights as runs.
     """
     from splade_anserini.formats.side_by_side import side_by_side
-    from splade_anserini.fusion import fused
+    from splade_anserini.retrieval.fusion import fused
 
     if options.weights and len(options.weights) != len(runs):
         raise InputError(
@@ -90,7 +90,7 @@ def opened(path: Path, separator: str | None = None, *, scores_count: bool = Fal
     where `max_passages` does. If scores count and the run has only ranks, it warns.
     """
     from splade_anserini.formats.runs import read_rankings
-    from splade_anserini.fusion import max_passages
+    from splade_anserini.retrieval.fusion import max_passages
 
     read = _checked(path, read_rankings(path), scores_count=scores_count)
     if separator is None:
@@ -172,8 +172,8 @@ def command(
     ] = None,
     depth: Annotated[int, typer.Option(min=1, help="The last rank of each run to look at.")] = 1000,
     hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
-    output_format: stage_options.RunFormat = "trec",
-    tag: stage_options.RunTag = "splade-anserini",
+    output_format: options.RunFormat = "trec",
+    tag: options.RunTag = "splade-anserini",
 ) -> None:
     """Fuse runs into one; with --max-passage, from runs of passages, and one run will do.
 
@@ -181,9 +181,9 @@ def command(
     Example:
       splade-anserini fuse --run splade.txt --run bm25.txt --output fused.txt
     """
-    from splade_anserini.files import require_apart
+    from splade_anserini.artifacts.files import require_apart
     from splade_anserini.formats.runs import write_run
-    from splade_anserini.fusion import RRF_K, FusionOptions
+    from splade_anserini.retrieval.fusion import RRF_K, FusionOptions
 
     given = {"--rrf-k": rrf_k, "--normalize": normalize, "--weight": weight}
     _check_options(method, max_passage, len(run), given)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini.console import progress_bar, run
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.errors import IntegrityError, OutputError
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from splade_anserini.artifacts.manifests import Counts, IndexManifest
     from splade_anserini.lucene import IndexOptions
     from splade_anserini.lucene.sources import ImpactSource
-    from splade_anserini.manifests import Counts, IndexManifest
 
 
 def index(
@@ -49,9 +49,9 @@ def index_source(
 
     `made` is what else the manifest shall say of how the documents were made, beside the options.
     """
-    from splade_anserini.files import whole_directory
+    from splade_anserini.artifacts.files import whole_directory
+    from splade_anserini.artifacts.manifests import IndexManifest, write_manifest
     from splade_anserini.lucene import IndexOptions, count_index, write_impact_index, writer_version
-    from splade_anserini.manifests import IndexManifest, write_manifest
 
     options = options or IndexOptions()
     settings = source.settings
@@ -84,7 +84,7 @@ def _compare(counts: "Counts", source: "ImpactSource") -> None:
 
 def check_place(output: Path, impacts: Path, *, overwrite: bool) -> None:
     """Raise `OutputError` unless an index may be put at `output`, which is nothing, empty, or an index to replace."""
-    from splade_anserini.manifests import MANIFEST
+    from splade_anserini.artifacts.manifests import MANIFEST
 
     if impacts.absolute().is_relative_to(output.absolute()):
         raise OutputError(f"The index {output} would replace its own input {impacts}.", do="Choose another place.")
@@ -128,7 +128,7 @@ def command(
     """
     from splade_anserini.lucene import IndexOptions
     from splade_anserini.lucene.sources import open_impacts
-    from splade_anserini.machine import cores
+    from splade_anserini.parallel import cores
 
     check_place(index, input, overwrite=overwrite)
     with progress_bar("Checking", None, "documents") as progress:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar
-from splade_anserini.console import run as run_command
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar
+from splade_anserini.cli.console import run as run_command
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
 
@@ -166,7 +166,7 @@ def command(
     ] = False,
     batch_size: Annotated[int, typer.Option(help="Pairs that the teacher reads at once.")] = 64,
     max_length: Annotated[int, typer.Option(help="Tokens that the teacher reads.")] = 256,
-    device: stage_options.Device = "auto",
+    device: options.Device = "auto",
 ) -> None:
     """Draw hard negatives from a run: one example for each query and relevant document.
 
@@ -176,10 +176,10 @@ def command(
     Example:
       splade-anserini mine --run bm25.txt --qrels qrels/train.tsv --output triples.jsonl --depth 100 --negatives 4
     """
+    from splade_anserini.cli.lookup import texts_of
     from splade_anserini.formats.qrels import training_qrels
     from splade_anserini.formats.run_scores import RunScores
     from splade_anserini.formats.runs import read_rankings
-    from splade_anserini.lookup import texts_of
     from splade_anserini.training.mining import MiningOptions, PairScores
 
     options = MiningOptions(depth, skip, negatives, seed, margin)
@@ -194,9 +194,9 @@ def command(
             relevant.setdefault(qrel.query_id, []).append(qrel.doc_id)
     source: PairScores | None = RunScores(scores) if scores else None
     if teacher and known:
-        from splade_anserini.training.opening import open_teacher
-        from splade_anserini.training.scoring import TeacherScores
-        from splade_anserini.training.teacher_inputs import TeacherOptions
+        from splade_anserini.training.teachers.inputs import TeacherOptions
+        from splade_anserini.training.teachers.opening import open_teacher
+        from splade_anserini.training.teachers.scoring import TeacherScores
 
         opened = open_teacher(teacher, TeacherOptions(max_length=max_length, batch_size=batch_size, device=device))
         source = TeacherScores(opened, known)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar, run
+from splade_anserini.artifacts.files import output_errors
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.errors import InputError
-from splade_anserini.files import output_errors
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from splade_anserini.efficiency.profiling import Profile
-    from splade_anserini.efficiency.times import Plan
     from splade_anserini.encoding import ImpactQueryEncoder
+    from splade_anserini.profiling.profile_record import Profile
+    from splade_anserini.profiling.times import Plan
     from splade_anserini.records import ImpactVector, Query
 
 HITS = (10, 100, 1000)
@@ -41,16 +41,19 @@ def profile(directory: Path, asked: Asked, plan: "Plan", tokens: int = 20, progr
 
     Warns when topics and index share no token. Raises `InputError` when `directory` is no Lucene index.
     """
-    from splade_anserini.efficiency.costs import costs
-    from splade_anserini.efficiency.profiling import Profile
-    from splade_anserini.efficiency.surroundings import surroundings
-    from splade_anserini.efficiency.times import encoding_times, search_times
+    from splade_anserini.artifacts.environment import environment
+    from splade_anserini.lucene.java.jvm import java_version
+    from splade_anserini.lucene.lucene_writer import lucene_version
+    from splade_anserini.profiling.costs import costs
+    from splade_anserini.profiling.profile_record import Profile
+    from splade_anserini.profiling.times import encoding_times, search_times
 
     counted = costs(directory, asked.vectors, tokens)
     _check_overlap(directory, asked, counted.flops)
     encoding = encoding_times(asked.encoders, asked.texts, plan, progress)
     searching, cold = search_times(directory, asked.vectors, plan, progress)
-    return Profile(str(directory), asked.name, counted, encoding, searching, cold, plan, surroundings())
+    java = {"java": java_version(), "lucene": lucene_version().removeprefix("Lucene ")}
+    return Profile(str(directory), asked.name, counted, encoding, searching, cold, plan, environment() | java)
 
 
 def _check_overlap(directory: Path, asked: Asked, flops: float) -> None:
@@ -69,7 +72,7 @@ def encoded(
     topics: str, queries: "Sequence[Query]", open_with: "Callable[[int], ImpactQueryEncoder]", threads: Sequence[int]
 ) -> Asked:
     """Encode topics, with an encoder that is opened for each number of threads."""
-    from splade_anserini.queries import encode_queries
+    from splade_anserini.retrieval.query_vectors import encode_queries
 
     encoders = {number: open_with(number) for number in threads}
     with progress_bar("Encoding", len(queries), "queries") as progress:
@@ -83,10 +86,10 @@ def encoded(
 
 
 def command(
-    index: stage_options.Index,
-    topics: stage_options.Topics,
-    encoder: stage_options.QueryEncoder = None,
-    pre_encoded: stage_options.PreEncoded = None,
+    index: options.Index,
+    topics: options.Topics,
+    encoder: options.QueryEncoder = None,
+    pre_encoded: options.PreEncoded = None,
     output: Annotated[
         Path | None, typer.Option(help="Directory for profile.txt, profile.json and a picture. [default: none]")
     ] = None,
@@ -99,9 +102,9 @@ def command(
     cold: Annotated[bool, typer.Option(help="Time also with the index on disk alone.")] = True,
     tokens: Annotated[int, typer.Option(min=0, help="How many of the costliest tokens are named.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the order of the queries.")] = 0,
-    max_length: stage_options.QueryLength = None,
-    device: stage_options.Device = "auto",
-    scale: stage_options.QueryScale = None,
+    max_length: options.QueryLength = None,
+    device: options.Device = "auto",
+    scale: options.QueryScale = None,
     force: Annotated[
         bool, typer.Option("--force", help="Go on even if vocabulary or scale are not the index's.")
     ] = False,
@@ -112,14 +115,14 @@ def command(
     Example:
       splade-anserini profile --index indexes/mine --topics queries.tsv --output profiles/mine
     """
-    from splade_anserini.cards import resolve_index
-    from splade_anserini.efficiency.times import Plan
+    from splade_anserini.cards.finding import resolve_index
     from splade_anserini.encoding import EncoderOptions
-    from splade_anserini.formats.topics import are_encoded, read_topics
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.machine import cores
-    from splade_anserini.queries import open_for_index, read_vectors
+    from splade_anserini.parallel import cores
+    from splade_anserini.profiling.times import Plan
+    from splade_anserini.retrieval.query_vectors import open_for_index, read_vectors
+    from splade_anserini.retrieval.topics import are_encoded, read_topics
 
     directory = resolve_index(index)
     check_index_directory(directory)
@@ -154,7 +157,7 @@ def _check_output(output: Path | None, picture: str) -> None:
     if output.exists() and not output.is_dir():
         raise InputError(f"The output {output} is a file.", expected="a directory", do="Choose another place.")
     if picture != "none":
-        from splade_anserini.pictures import require_matplotlib
+        from splade_anserini.artifacts.figures import require_matplotlib
 
         require_matplotlib()
 
@@ -162,10 +165,10 @@ def _check_output(output: Path | None, picture: str) -> None:
 def _deliver(found: "Profile", output: Path | None, form: str, picture: str) -> None:
     import orjson
 
-    from splade_anserini.efficiency.plot import plot
-    from splade_anserini.efficiency.profiling import content
-    from splade_anserini.efficiency.report import report
-    from splade_anserini.files import whole_file
+    from splade_anserini.artifacts.files import whole_file
+    from splade_anserini.profiling.plot import plot
+    from splade_anserini.profiling.profile_record import content
+    from splade_anserini.profiling.report import report
 
     text, json = report(found), orjson.dumps(content(found), option=orjson.OPT_APPEND_NEWLINE)
     if output:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_anserini.console import progress_bar, run
+from splade_anserini.cli.console import progress_bar, run
 
 if TYPE_CHECKING:
     from splade_anserini.encoding.protocol import Encoder
@@ -62,10 +62,10 @@ class Outcome:
 
 def quickstart(home: Path, encoder: str = "splade-mini") -> Outcome:
     """Encode, index, search and evaluate Cranfield in `home`; a second call encodes nothing again."""
+    from splade_anserini.cards.shipped import cranfield
     from splade_anserini.encoding import default_scale, open_encoder, open_query_encoder
     from splade_anserini.formats.corpora import open_corpus
-    from splade_anserini.formats.topics import read_topics
-    from splade_anserini.resources import cranfield
+    from splade_anserini.retrieval.topics import read_topics
 
     places = Places(home)
     corpus, queries = open_corpus(str(cranfield())), read_topics(str(cranfield()))
@@ -90,7 +90,7 @@ def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places) 
 def _index(corpus: "Corpus", places: Places) -> None:
     from splade_anserini.index import index
     from splade_anserini.lucene import IndexOptions
-    from splade_anserini.machine import cores
+    from splade_anserini.parallel import cores
 
     with _step("build the impact index"):
         index(places.impacts, places.index, IndexOptions(threads=cores()), overwrite=True)
@@ -103,7 +103,7 @@ def _index_bm25(corpus: "Corpus", places: Places) -> None:
 
     import orjson
 
-    from splade_anserini.files import whole_directory
+    from splade_anserini.artifacts.files import whole_directory
     from splade_anserini.lucene import build_bm25_index
 
     with TemporaryDirectory() as name, whole_directory(places.bm25, replace=True) as partial:
@@ -119,7 +119,7 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
     from splade_anserini.encoding import quantize
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, search_bm25
-    from splade_anserini.machine import cores
+    from splade_anserini.parallel import cores
     from splade_anserini.search import search
 
     with _step(f"encode and search {len(queries)} topics"):
@@ -137,11 +137,11 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
 
 
 def _measured(path: Path) -> dict[str, float]:
+    from splade_anserini.cards.shipped import cranfield
     from splade_anserini.evaluation.evaluation import evaluate
     from splade_anserini.evaluation.measures import parse_measures
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
-    from splade_anserini.resources import cranfield
 
     return dict(evaluate(read_run(path), read_qrels(str(cranfield())), parse_measures(MEASURES)).aggregate)
 

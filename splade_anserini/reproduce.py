@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import run
+from splade_anserini.cli import options
+from splade_anserini.cli.console import run
 from splade_anserini.errors import SpladeAnseriniError
 
 if TYPE_CHECKING:
     from splade_anserini.reproduction.contract import Contract
-    from splade_anserini.reproduction.means import Means
+    from splade_anserini.reproduction.execution import Means
     from splade_anserini.reproduction.report import Report
 
 
@@ -31,7 +31,7 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Do again what was done with other settings than the card's.")
     ] = False,
-    device: stage_options.Device = "auto",
+    device: options.Device = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="The most texts in a batch.")] = 64,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
 ) -> None:
@@ -44,9 +44,9 @@ def command(
       splade-anserini reproduce cranfield.splade-mini
       splade-anserini reproduce 'beir.*' --plan
     """
-    from splade_anserini.cards import find_index_cards
+    from splade_anserini.cards.finding import find_index_cards
     from splade_anserini.reproduction.contract import check_judgements, open_contract
-    from splade_anserini.reproduction.means import Means
+    from splade_anserini.reproduction.execution import Means
 
     paths = dict.fromkeys(path for name in cards for path in find_index_cards(name))
     # All before the first: a card that cannot be read is found out at once.
@@ -100,7 +100,7 @@ def _one(contract: "Contract", output: Path | None, means: "Means") -> "Report":
 def _print_plans(contracts: "list[Contract]", output: Path | None, means: "Means") -> None:
     from splade_anserini.reproduction.estimates import estimated
     from splade_anserini.reproduction.plan import Places
-    from splade_anserini.reproduction.telling import together, told
+    from splade_anserini.reproduction.plan_report import together, told
 
     plans = []
     for contract in contracts:

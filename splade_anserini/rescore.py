@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar
-from splade_anserini.console import run as run_command
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar
+from splade_anserini.cli.console import run as run_command
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-    from splade_anserini.encoded_texts import EncodedTexts
     from splade_anserini.encoding import EncoderOptions
     from splade_anserini.lucene import Scorer
     from splade_anserini.records import ImpactVector
+    from splade_anserini.retrieval.text_scorer import EncodedTexts
 
 
 def rescore(
@@ -73,7 +73,7 @@ def read_candidates(run: Path | None, qrels: str | None) -> Iterator[tuple[str, 
 
 
 def command(
-    topics: stage_options.Topics,
+    topics: options.Topics,
     output: Annotated[Path, typer.Option(help="The run to write; gzipped when its name ends in .gz.")],
     run: Annotated[Path | None, typer.Option(help="What to score: the pairs of a run, TREC or MS MARCO.")] = None,
     qrels: Annotated[str | None, typer.Option(help="What to score: the pairs of judgements, of any relevance.")] = None,
@@ -83,17 +83,17 @@ def command(
     corpus: Annotated[
         str | None, typer.Option(help="Instead of --index: where the texts are, which --encoder encodes.")
     ] = None,
-    encoder: stage_options.QueryEncoder = None,
-    pre_encoded: stage_options.PreEncoded = None,
-    scale: stage_options.QueryScale = None,
+    encoder: options.QueryEncoder = None,
+    pre_encoded: options.PreEncoded = None,
+    scale: options.QueryScale = None,
     top_k: Annotated[
         int | None, typer.Option(min=1, help="With --corpus: keep the k greatest weights of a document. [default: all]")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts that are encoded at once.")] = 32,
-    device: stage_options.Device = "auto",
+    device: options.Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Threads of the encoder. 0: one per core.")] = 0,
-    output_format: stage_options.RunFormat = "trec",
-    tag: stage_options.RunTag = "splade-anserini",
+    output_format: options.RunFormat = "trec",
+    tag: options.RunTag = "splade-anserini",
     force: Annotated[
         bool, typer.Option("--force", help="Score even if vocabulary or scale are not the index's.")
     ] = False,
@@ -108,13 +108,13 @@ def command(
     """
     from contextlib import nullcontext
 
-    from splade_anserini.cards import resolve_index
+    from splade_anserini.artifacts.files import require_apart
+    from splade_anserini.cards.finding import resolve_index
     from splade_anserini.encoding import EncoderOptions
-    from splade_anserini.files import require_apart
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.queries import open_for, open_for_index, topic_vectors
+    from splade_anserini.retrieval.query_vectors import open_for, open_for_index, topic_vectors
 
     options = EncoderOptions(device=device, batch_size=batch_size, threads=threads)
     _check(index, corpus, encoder, top_k)
@@ -165,9 +165,9 @@ def _encoded(
     options: "EncoderOptions",
 ) -> "EncodedTexts":
     """Encode the documents of all candidates."""
-    from splade_anserini.encoded_texts import EncodedTexts
     from splade_anserini.encoding import SpladeDocumentEncoder, default_scale, open_encoder, parse_scale
     from splade_anserini.formats.texts import open_documents
+    from splade_anserini.retrieval.text_scorer import EncodedTexts
 
     number = parse_scale(scale) if scale else default_scale(name)
     encoder = SpladeDocumentEncoder(open_encoder(name, options), scale=number, top_k=top_k, contents=False)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar, run
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from splade_anserini.formats.example_records import ExampleRecord
     from splade_anserini.formats.examples import LineExamples
-    from splade_anserini.training.teachers import Teacher
+    from splade_anserini.training.teachers.dense import Teacher
 
 
 def score(
@@ -24,7 +24,7 @@ def score(
 
     Of several teachers the mean is taken, see `mean_scores`; so all examples are scored before the first is yielded.
     """
-    from splade_anserini.training.scoring import ScoreTable, mean_scores, teacher_scores
+    from splade_anserini.training.teachers.scoring import ScoreTable, mean_scores, teacher_scores
 
     tables = [ScoreTable(teacher.name, teacher_scores(examples, teacher, progress)) for teacher in teachers]
     for number in range(len(examples)):
@@ -52,7 +52,7 @@ def command(
         typer.Option(help="Factor of a sentence encoder's dot products. [default: 20 if normalized, else 1]"),
     ] = None,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="What teachers compute in.")] = "fp32",
-    device: stage_options.Device = "auto",
+    device: options.Device = "auto",
     output_format: Annotated[
         Literal["jsonl", "margin-tsv"],
         typer.Option(
@@ -67,11 +67,11 @@ def command(
       splade-anserini score --examples triples.jsonl --corpus corpus.jsonl --topics queries.jsonl
         --teacher cross-encoder/ms-marco-MiniLM-L6-v2 --output scored.jsonl
     """
+    from splade_anserini.cli.lookup import texts_of
     from splade_anserini.formats.example_writing import write_examples
     from splade_anserini.formats.examples import open_examples
-    from splade_anserini.lookup import texts_of
-    from splade_anserini.training.opening import open_teacher
-    from splade_anserini.training.teacher_inputs import TeacherOptions
+    from splade_anserini.training.teachers.inputs import TeacherOptions
+    from splade_anserini.training.teachers.opening import open_teacher
 
     options = TeacherOptions(max_length, batch_size, device, precision == "bf16", dense_scale)
     opened = open_examples(examples, texts_of(corpus, topics))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar, run
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
 
@@ -34,11 +34,11 @@ def search(
 
 
 def command(
-    index: stage_options.Index,
-    topics: stage_options.Topics,
+    index: options.Index,
+    topics: options.Topics,
     output: Annotated[Path, typer.Option(help="The run to write; gzipped when its name ends in .gz.")],
-    encoder: stage_options.QueryEncoder = None,
-    pre_encoded: stage_options.PreEncoded = None,
+    encoder: options.QueryEncoder = None,
+    pre_encoded: options.PreEncoded = None,
     hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
     query_top_k: Annotated[
         int | None, typer.Option(min=1, help="Keep the k strongest tokens of a query. [default: all]")
@@ -74,9 +74,9 @@ def command(
     ] = False,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Queries that are encoded at once.")] = 32,
-    max_length: stage_options.QueryLength = None,
-    device: stage_options.Device = "auto",
-    scale: stage_options.QueryScale = None,
+    max_length: options.QueryLength = None,
+    device: options.Device = "auto",
+    scale: options.QueryScale = None,
     searcher: Annotated[
         Literal["lucene", "pyserini"] | None,
         typer.Option(
@@ -84,8 +84,8 @@ def command(
             "[default: lucene; with --feedback pyserini]"
         ),
     ] = None,
-    output_format: stage_options.RunFormat = "trec",
-    tag: stage_options.RunTag = "splade-anserini",
+    output_format: options.RunFormat = "trec",
+    tag: options.RunTag = "splade-anserini",
     remove_query: Annotated[
         bool, typer.Option("--remove-query", help="Drop the document whose id is the query's.")
     ] = False,
@@ -103,18 +103,18 @@ def command(
     Example:
       splade-anserini search --index indexes/mine --topics queries.tsv --output run.txt
     """
-    from splade_anserini.cards import resolve_index
+    from splade_anserini.artifacts.files import require_apart
+    from splade_anserini.cards.finding import resolve_index
     from splade_anserini.encoding import EncoderOptions
-    from splade_anserini.files import require_apart
     from splade_anserini.formats.runs import write_run
-    from splade_anserini.formats.topics import are_encoded, read_topics
-    from splade_anserini.hybrid import bm25_index, texts_needed, with_bm25
-    from splade_anserini.loss import Loss
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.lucene.feedback import check_document_vectors
-    from splade_anserini.machine import cores
-    from splade_anserini.queries import encode_queries, open_for_index, prune_queries, read_vectors
+    from splade_anserini.parallel import cores
+    from splade_anserini.retrieval.hybrid import bm25_index, texts_needed, with_bm25
+    from splade_anserini.retrieval.overlap import Loss
+    from splade_anserini.retrieval.query_vectors import encode_queries, open_for_index, prune_queries, read_vectors
+    from splade_anserini.retrieval.topics import are_encoded, read_topics
 
     description = _feedback(feedback, feedback_docs, feedback_terms, feedback_weight, words_only=feedback_words_only)
     _check(searcher, hits, two_phase, candidates)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini import stage_options
-from splade_anserini.console import progress_bar, run
+from splade_anserini.cli import options
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.errors import InputError, OutputError
 from splade_anserini.evaluation.measures import MEASURES, Preset, chosen_measures
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import ImpactQueryEncoder
-    from splade_anserini.frontier.settings import Space
+    from splade_anserini.tradeoffs.settings import Space
 
 _PRUNING = "top-k=K,… min-impact=I,… mass=SHARE,… or quantile=SHARE,…; repeat for several."
 
@@ -21,8 +21,8 @@ def command(
     input: Annotated[  # noqa: A002  # as index
         Path, typer.Option(help="Directory of impact pseudo-documents, as encode writes it.")
     ],
-    topics: stage_options.Topics,
-    qrels: stage_options.Qrels,
+    topics: options.Topics,
+    qrels: options.Qrels,
     output: Annotated[Path, typer.Option(help="Directory for sweep.csv, a picture, and what is needed to go on.")],
     documents: Annotated[list[str] | None, typer.Option(help=f"Prune documents: {_PRUNING}")] = None,
     bits: Annotated[list[int] | None, typer.Option(min=1, help="Bits of a document's impacts; repeat.")] = None,
@@ -37,7 +37,7 @@ def command(
     encoder: Annotated[
         str | None, typer.Option(help="Of the topics: card name, directory, or Hugging Face id. [default: --input's]")
     ] = None,
-    pre_encoded: stage_options.PreEncoded = None,
+    pre_encoded: options.PreEncoded = None,
     measures: Annotated[
         list[str] | None,
         typer.Option(help=f"ir_measures names; the front is of the first. [default: {' '.join(MEASURES)}]"),
@@ -49,9 +49,9 @@ def command(
     threads: Annotated[int, typer.Option(min=0, help="Threads of indexing. 0: one per core.")] = 0,
     picture: Annotated[Literal["png", "svg", "none"], typer.Option(help="Kind of the picture.")] = "png",
     keep_indexes: Annotated[bool, typer.Option("--keep-indexes", help="Leave each index in --output.")] = False,
-    max_length: stage_options.QueryLength = None,
-    device: stage_options.Device = "auto",
-    scale: stage_options.QueryScale = None,
+    max_length: options.QueryLength = None,
+    device: options.Device = "auto",
+    scale: options.QueryScale = None,
     force: Annotated[
         bool, typer.Option("--force", help="Begin anew over a sweep of other inputs; accept an encoder that differs.")
     ] = False,
@@ -69,13 +69,13 @@ def command(
     """
     from splade_anserini.encoding import EncoderOptions
     from splade_anserini.formats.qrels import read_qrels
-    from splade_anserini.frontier.measuring import Asked
-    from splade_anserini.frontier.running import Means, sweep
-    from splade_anserini.frontier.table import as_table
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.sources import open_impacts
-    from splade_anserini.machine import cores
-    from splade_anserini.queries import open_for, topic_vectors
+    from splade_anserini.parallel import cores
+    from splade_anserini.retrieval.query_vectors import open_for, topic_vectors
+    from splade_anserini.tradeoffs.measuring import Asked
+    from splade_anserini.tradeoffs.running import Means, sweep
+    from splade_anserini.tradeoffs.table import as_table
 
     settings = _space(documents, bits, queries, two_phase).settings(grid=grid)
     chosen = chosen_measures(preset, measures)
@@ -100,7 +100,7 @@ def command(
 def _space(
     documents: list[str] | None, bits: list[int] | None, queries: list[str] | None, two_phase: list[int] | None
 ) -> "Space":
-    from splade_anserini.frontier.settings import DEFAULT, Space, parse_prunings
+    from splade_anserini.tradeoffs.settings import DEFAULT, Space, parse_prunings
 
     if not (documents or bits or queries or two_phase):
         return DEFAULT

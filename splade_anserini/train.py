@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.console import progress_bar, run
+from splade_anserini.cli.console import progress_bar, run
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from splade_anserini.cards import EncoderCard
+    from splade_anserini.cards.encoder_card import EncoderCard
     from splade_anserini.formats.examples import Examples
     from splade_anserini.training.loop import LoopOptions
     from splade_anserini.training.validation import Validation
@@ -34,7 +34,7 @@ def train(
     has no recipe or the data cannot serve it, `MismatchError` when a run with other settings has begun at this output,
     `TrainingError` when the vectors collapse or fill up.
     """
-    from splade_anserini.training.run import train as fit
+    from splade_anserini.training.training_run import train as fit
 
     return fit(card, sources, output, options, validation=validation, progress=progress)
 
@@ -78,12 +78,12 @@ def command(
       splade-anserini train --card splade-v2-max --data triples.jsonl --corpus collection.tsv --topics queries.tsv \\
         --output encoders/splade-v2-max
     """
-    from splade_anserini.cards import encoder_card
+    from splade_anserini.cards.finding import encoder_card
+    from splade_anserini.cli.lookup import texts_of
     from splade_anserini.errors import InputError
     from splade_anserini.evaluation.measures import parse_measures
     from splade_anserini.formats.examples import open_examples
-    from splade_anserini.lookup import texts_of
-    from splade_anserini.training.ready import require_ready
+    from splade_anserini.training.preflight import require_ready
 
     if min(validate_every, checkpoint_every, log_every) < 1 or patience < 0:
         raise InputError("A number of steps is out of its range.", expected="1 or more; --patience may be 0")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.console import run
+from splade_anserini.cli.console import run
 
 if TYPE_CHECKING:
     from splade_anserini.modeling.backbone import Backbone
@@ -18,8 +18,8 @@ def warm_start(backbone: "Backbone", output: Path, numbers: "WarmStart") -> None
 
     Raises `InputError` when the backbone is no BERT, `OutputError` when `output` exists or cannot be written.
     """
-    from splade_anserini.files import whole_directory
-    from splade_anserini.modeling.quiet import quiet
+    from splade_anserini.artifacts.files import whole_directory
+    from splade_anserini.modeling.transformers_logging import quiet
     from splade_anserini.modeling.warm_start import warm_start as with_head
 
     model = with_head(backbone.model, backbone.tokenizer, numbers)

@@ -4,8 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from splade_anserini.formats.impacts import ImpactWriter
-from splade_anserini.manifests import (
+from splade_anserini.artifacts.manifests import (
     Counts,
     EncoderIdentity,
     EncodeSettings,
@@ -13,6 +12,7 @@ from splade_anserini.manifests import (
     Shard,
     write_manifest,
 )
+from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.records import ImpactDocument
 
 ANIMALS = {

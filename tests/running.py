@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from importlib import import_module
 
-from splade_anserini.console import errors_as_sentences, stage
+from splade_anserini.cli.console import errors_as_sentences, stage
 
 
 @dataclass(frozen=True)

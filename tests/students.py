@@ -5,17 +5,17 @@ from typing import Any
 
 import torch
 
-from splade_anserini.manifests import Pooling, QuerySide
+from splade_anserini.artifacts.manifests import Pooling, QuerySide
+from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.modeling.vocabulary import silenced_ids
-from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.records import Example
 from splade_anserini.training.batch import Collator, Tokens
-from splade_anserini.training.plan import BatchPlan
-from splade_anserini.training.start import Student
-from splade_anserini.training.supply import ALONE, Share, Supply
+from splade_anserini.training.batch_plan import BatchPlan
+from splade_anserini.training.batches import ALONE, Share, Supply
+from splade_anserini.training.student import Student
 from tests.tiny import WORDS, tiny_bert, tiny_distilbert, tiny_tokenizer
 
 SIDES: list[QuerySide] = ["splade", "doc", "idf", "separate"]

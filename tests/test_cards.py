@@ -3,18 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.cards import (
-    EncoderCard,
-    IndexCard,
-    encoder_card,
-    find_encoder,
-    known_encoders,
-    read_card,
-    resolve_index,
-)
+from splade_anserini.cards.encoder_card import EncoderCard
+from splade_anserini.cards.finding import encoder_card, find_encoder, known_encoders, read_card, resolve_index
+from splade_anserini.cards.index_card import IndexCard
+from splade_anserini.cards.shipped import encoders_home, indexes_home
+from splade_anserini.cards.training_recipe import Loss, Regularizer
 from splade_anserini.errors import InputError
-from splade_anserini.recipes import Loss, Regularizer
-from splade_anserini.resources import encoders_home, indexes_home
 
 CARD = """
 name = "mine"

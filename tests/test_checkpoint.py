@@ -10,8 +10,8 @@ import torch
 import transformers
 
 from splade_anserini import modeling
+from splade_anserini.artifacts.manifests import POOLINGS
 from splade_anserini.errors import InputError, MismatchError
-from splade_anserini.manifests import POOLINGS
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.identity import identity, tokenizer_fingerprint, weights_fingerprint
 from splade_anserini.modeling.splade import Splade

@@ -5,7 +5,7 @@ import pytest
 
 from splade_anserini import __version__
 from splade_anserini.__main__ import STAGES
-from splade_anserini.console import errors_as_sentences
+from splade_anserini.cli.console import errors_as_sentences
 from splade_anserini.errors import InputError, JavaError, RecordError
 from tests.running import run_stage
 

@@ -16,9 +16,9 @@ from ir_measures import R
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.comparison import Comparison, compare
 from splade_anserini.evaluation.evaluation import Evaluation
-from splade_anserini.evaluation.labels import baseline_label, named_runs
 from splade_anserini.evaluation.measures import DEPTHS
 from splade_anserini.evaluation.plots import figure_of
+from splade_anserini.evaluation.run_names import baseline_label, named_runs
 from splade_anserini.evaluation.sampling import Sampling
 from tests.running import Outcome, run_stage
 

@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from splade_anserini.artifacts.manifests import EncodeSettings, ImpactManifest, read_manifest
+from splade_anserini.conversion import FORMATS, IMPACTS, Source, write_converted
+from splade_anserini.conversion import buckets as sorting
+from splade_anserini.conversion import spool as spooling
+from splade_anserini.conversion.directory import read_directory
 from splade_anserini.convert import open_source
 from splade_anserini.errors import InputError, IntegrityError, OutputError
-from splade_anserini.exchange import FORMATS, IMPACTS, Source, write_converted
-from splade_anserini.exchange import buckets as sorting
-from splade_anserini.exchange import spool as spooling
-from splade_anserini.exchange.directory import read_directory
 from splade_anserini.formats.impacts import count_impacts, read_impacts
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.formats.topics import read_encoded_topics, write_encoded_topics
-from splade_anserini.manifests import EncodeSettings, ImpactManifest, read_manifest
 from splade_anserini.records import ImpactDocument
 from tests import pseudo
 from tests.running import run_stage
@@ -73,12 +73,12 @@ def test_so_it_is_in_a_directory_of_several_files(tmp_path: Path, written: list[
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_small_pieces_give_the_same_bytes(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from splade_anserini.exchange import buckets, csr, parquet
+    from splade_anserini.conversion import csr, parquet
 
     some = pseudo.documents(pseudo.random_vectors(1, 50) | {"none": {}, "nothing": {}})
     write_converted(source_of(some), tmp_path / f"one.{FILES[name]}", FORMATS[name])
     monkeypatch.setattr(spooling, "BLOCK", 7)
-    monkeypatch.setattr(buckets, "POSTINGS", 5)
+    monkeypatch.setattr(sorting, "POSTINGS", 5)
     monkeypatch.setattr(csr, "BATCH", 3)
     monkeypatch.setattr(parquet, "BATCH", 3)
     write_converted(source_of(some), tmp_path / f"two.{FILES[name]}", FORMATS[name])
@@ -369,7 +369,7 @@ def test_impacts_of_more_than_8_bits_need_a_word(tmp_path: Path, caplog: pytest.
 @given(collections, st.integers(1, 300))
 @settings(max_examples=50, deadline=None)
 def test_scaling_down_keeps_every_entry_and_the_order(some: list[ImpactDocument], most: int) -> None:
-    from splade_anserini.exchange import Raised, scaled_down
+    from splade_anserini.conversion import Raised, scaled_down
 
     scaled = list(scaled_down(source_of(some), most, Raised()).read())
     greatest = max((impact for each in some for impact in each.vector.values()), default=0)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.cards import encoder_card
+from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
+from splade_anserini.cards.finding import encoder_card
+from splade_anserini.cards.shipped import cranfield
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.topics import read_topics
-from splade_anserini.manifests import CheckpointManifest, read_manifest
-from splade_anserini.resources import cranfield
 from tests.running import run_stage
 from tests.tiny import tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 
@@ -123,7 +123,7 @@ def test_the_page_tells_of_every_recipe_that_ships() -> None:
 
 
 def test_the_page_of_cards_tells_of_every_field_of_a_recipe() -> None:
-    from splade_anserini.recipes import Head, Loss, Regularizer, Teacher, TrainingRecipe
+    from splade_anserini.cards.training_recipe import Head, Loss, Regularizer, Teacher, TrainingRecipe
 
     text = (PAGE.parent / "cards.md").read_text(encoding="utf-8")
     tables = {"regularizer", "teacher", "head"}

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.errors import RecordError
-from splade_anserini.formats import duplicates
-from splade_anserini.formats._lines import Place
-from splade_anserini.formats.duplicates import DuplicateFinder, digest_of, refuse_duplicates
+from splade_anserini.formats.parsing import duplicates
+from splade_anserini.formats.parsing.duplicates import DuplicateFinder, digest_of, refuse_duplicates
+from splade_anserini.formats.parsing.lines import Place
 
 
 def repeated(ids: list[str]) -> set[bytes]:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_anserini.efficiency import page_cache
-from splade_anserini.efficiency.flops import costliest, flops, occurrences, postings_of
-from splade_anserini.efficiency.latency import Timing, drawn, joined, time_each, time_search
-from splade_anserini.efficiency.page_cache import evict, resident_share
-from splade_anserini.efficiency.percentiles import PERCENTILES, distribution, percentile
-from splade_anserini.efficiency.times import Plan
+from splade_anserini.profiling import page_cache
+from splade_anserini.profiling.flops import costliest, flops, occurrences, postings_of
+from splade_anserini.profiling.latency import Timing, drawn, joined, time_each, time_search
+from splade_anserini.profiling.page_cache import evict, resident_share
+from splade_anserini.profiling.percentiles import PERCENTILES, distribution, percentile
+from splade_anserini.profiling.times import Plan
 from splade_anserini.records import ImpactVector
 
 VECTORS = st.lists(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9), max_size=6), max_size=8)

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from splade_anserini import Document, InMemoryCorpus
+from splade_anserini.artifacts.manifests import MANIFEST, ImpactManifest, read_manifest
 from splade_anserini.encode import encode
 from splade_anserini.encoding import DictionaryEncoder, SpladeDocumentEncoder
 from splade_anserini.encoding.shards import EncodeOptions
 from splade_anserini.errors import InputError, MismatchError, OutputError, RecordError
 from splade_anserini.formats.impacts import count_impacts, impact_files, read_impacts
-from splade_anserini.manifests import MANIFEST, ImpactManifest, read_manifest
 from splade_anserini.records import ImpactDocument, SparseVector
 from tests.running import run_stage
 from tests.tiny import tiny_checkpoint
@@ -227,7 +227,7 @@ def test_documents_stream_through_the_encoder() -> None:
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # So that the check for duplicates goes to disk after thousands of documents, and not a quarter of a million.
-    monkeypatch.setattr("splade_anserini.formats.duplicates.BUFFER", 256)
+    monkeypatch.setattr("splade_anserini.formats.parsing.duplicates.BUFFER", 256)
 
     class Counting:
         name = "many"

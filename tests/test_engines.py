@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from splade_anserini.conversion import FORMATS, Source, write_converted
+from splade_anserini.conversion.topics import write_topic_vectors
+from splade_anserini.conversion.varints import decode_varints, encode_varints, varint, varint_at
 from splade_anserini.errors import InputError
-from splade_anserini.exchange import FORMATS, Source, write_converted
-from splade_anserini.exchange.topics import write_topic_vectors
-from splade_anserini.exchange.varints import decode_varints, encode_varints, varint, varint_at
 from splade_anserini.records import ImpactDocument
 from tests import pseudo
 

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.cards import find_index_cards
+from splade_anserini.cards.finding import find_index_cards
+from splade_anserini.cards.shipped import cranfield
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.reproduction import sample
 from splade_anserini.reproduction.contract import open_contract
 from splade_anserini.reproduction.estimates import estimated
-from splade_anserini.reproduction.made_up import Pool, documents, queries
-from splade_anserini.reproduction.means import Means
+from splade_anserini.reproduction.execution import Means
 from splade_anserini.reproduction.plan import Places
 from splade_anserini.reproduction.running import reproduce
 from splade_anserini.reproduction.sample import impact_sample
-from splade_anserini.resources import cranfield
+from splade_anserini.reproduction.synthetic import Pool, documents, queries
 from tests.pseudo import documents as pseudo_documents
 from tests.pseudo import random_vectors, write_documents, write_encoded
 from tests.running import run_stage

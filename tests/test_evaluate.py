@@ -7,12 +7,12 @@ import pytest
 from ir_measures import Qrel, R, ScoredDoc, nDCG
 from typer.testing import CliRunner, Result
 
-from splade_anserini.console import stage
+from splade_anserini.cli.console import stage
 from splade_anserini.errors import InputError, OutputError, RecordError
 from splade_anserini.evaluate import command, evaluate
 from splade_anserini.evaluation.measures import PRESETS, Preset, chosen_measures, parse_measures
+from splade_anserini.formats.parsing.tables import aligned
 from splade_anserini.formats.runs import read_run
-from splade_anserini.formats.tables import aligned
 
 QRELS = [Qrel("q0", "a", 1), Qrel("q0", "b", 2), Qrel("q0", "c", 0), Qrel("q1", "a", 1), Qrel("q2", "d", 0)]
 RUN = [

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats import texts as texts_module
 from splade_anserini.formats._example_sources import split_cloze
-from splade_anserini.formats._lines import Place
-from splade_anserini.formats._random_lines import Lines
 from splade_anserini.formats.example_records import ExampleRecord, Passage, parse_columns, parse_json
 from splade_anserini.formats.examples import open_examples
+from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.random_lines import Lines
 from splade_anserini.formats.texts import SpooledTexts, Texts, open_texts
 from splade_anserini.records import Document, Example
 

@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from splade_anserini.artifacts.fingerprints import fingerprint_of_file
+from splade_anserini.artifacts.manifests import POOLINGS, EncoderManifest, Pooling, read_manifest
 from splade_anserini.errors import DependencyError, InputError, IntegrityError
 from splade_anserini.export import export
-from splade_anserini.fingerprints import fingerprint_of_file
-from splade_anserini.manifests import POOLINGS, EncoderManifest, Pooling, read_manifest
-from splade_anserini.modeling import exporting
+from splade_anserini.exporting import export as exporting
+from splade_anserini.exporting.export import ExportOptions, Precision
+from splade_anserini.exporting.onnx_graph import OPSET
+from splade_anserini.exporting.parity import open_graph
+from splade_anserini.exporting.quantize_graph import TOP, quantize_rows
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
-from splade_anserini.modeling.exporting import ExportOptions, Precision
 from splade_anserini.modeling.identity import identity
-from splade_anserini.modeling.onnx_graph import OPSET
-from splade_anserini.modeling.parity import open_graph
-from splade_anserini.modeling.quantize_graph import TOP, quantize_rows
 from splade_anserini.modeling.splade import Splade
 from tests.running import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer

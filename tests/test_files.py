@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from splade_anserini.artifacts.files import directory_lock, output_errors, require_apart, whole_directory, whole_file
 from splade_anserini.errors import OutputError
-from splade_anserini.files import directory_lock, output_errors, require_apart, whole_directory, whole_file
 
 
 def names(directory: Path) -> list[str]:

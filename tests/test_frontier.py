@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError
-from splade_anserini.frontier.pareto import front
-from splade_anserini.frontier.plot import figure_of
-from splade_anserini.frontier.rows import Row, fronts
-from splade_anserini.frontier.settings import DEFAULT, KINDS, Pruning, Setting, Space, parse_prunings
-from splade_anserini.frontier.table import as_comma_separated, as_table
+from splade_anserini.tradeoffs.pareto import front
+from splade_anserini.tradeoffs.plot import figure_of
+from splade_anserini.tradeoffs.rows import Row, fronts
+from splade_anserini.tradeoffs.settings import DEFAULT, KINDS, Pruning, Setting, Space, parse_prunings
+from splade_anserini.tradeoffs.table import as_comma_separated, as_table
 
 points = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).map(lambda pair: (float(pair[0]), float(pair[1]))))
 

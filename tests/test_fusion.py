@@ -11,7 +11,7 @@ from ir_measures import ScoredDoc
 from splade_anserini.errors import InputError
 from splade_anserini.formats.runs import read_rankings, strictly_decreasing, write_run
 from splade_anserini.formats.side_by_side import side_by_side
-from splade_anserini.fusion import (
+from splade_anserini.retrieval.fusion import (
     FusionOptions,
     Normalization,
     fused,

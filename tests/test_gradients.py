@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from splade_anserini.manifests import POOLINGS, Pooling, QuerySide
+from splade_anserini.artifacts.manifests import POOLINGS, Pooling, QuerySide
 from splade_anserini.training.batch import Batch
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.objective import Objective, Vectors
-from splade_anserini.training.start import Student
+from splade_anserini.training.student import Student
 from tests.students import SIDES, collator, examples, recipe, student
 
 CHOSEN = recipe(losses=[{"kind": "rank-ibn"}, {"kind": "pairwise", "weight": 0.5}])

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from splade_anserini.lucene import handles as h
 from splade_anserini.lucene import start_jvm
+from splade_anserini.lucene.java import method_handles as h
 
 pytestmark = pytest.mark.slow
 

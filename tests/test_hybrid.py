@@ -3,15 +3,15 @@ from pathlib import Path
 import orjson
 import pytest
 
+from splade_anserini.cards.shipped import cranfield
 from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder, quantize
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.topics import read_topics
-from splade_anserini.hybrid import with_bm25
 from splade_anserini.index import index
 from splade_anserini.lucene import ImpactSearcher, build_bm25_index, search_bm25
-from splade_anserini.queries import encode_queries
-from splade_anserini.resources import cranfield
+from splade_anserini.retrieval.hybrid import with_bm25
+from splade_anserini.retrieval.query_vectors import encode_queries
 from splade_anserini.search import search
 from tests.pseudo import write_encoded
 from tests.running import Outcome, run_stage

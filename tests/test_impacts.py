@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.impacts import ImpactWriter, count_impacts, impact_files, impact_line, read_impacts
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
-from splade_anserini.manifests import Counts
 from splade_anserini.records import ImpactDocument
 
 VECTORS = Path(__file__).parents[2] / "shared" / "data" / "splade-v3.nfcorpus"

@@ -12,43 +12,34 @@ import splade_anserini
 from splade_anserini.__main__ import STAGES
 
 PACKAGE = Path(splade_anserini.__file__).parent
-FLOOR = [
-    "records",
-    "errors",
-    "cards",
-    "contracts",
-    "manifests",
-    "files",
-    "fingerprints",
-    "resources",
-    "machine",
-    "progress",
-    "_version",
-    "ahead",
-    "recipes",
-    "pruning",
-    "pictures",
+TIERS = [
+    {"_version", "errors", "parallel", "progress", "records"},
+    {"artifacts", "vectors"},
+    {"cards"},
+    {"formats"},
+    {"conversion", "evaluation", "lucene", "modeling"},
+    {"encoding", "exporting", "profiling"},
+    {"retrieval"},
+    {"cli", "training"},
+    {"convert", "encode", "evaluate", "export", "fuse", "index", "mine", "profile", "rescore", "score", "search"}
+    | {"train", "warm_start"},
+    {"reproduction", "tradeoffs"},
+    {"quickstart", "reproduce", "sweep"},
+    {"__init__", "__main__"},
 ]
-TIERS = dict.fromkeys(FLOOR, 0) | {
-    "formats": 1,
-    "evaluation": 2,
-    "exchange": 2,
-    "modeling": 2,
-    "encoding": 3,
-    "lucene": 3,
-    "training": 4,
-    "efficiency": 4,
-}
-STAGE_TIER = 5
+"""From the ground up: a package imports from lower tiers; a module also from modules of its own tier."""
+TIER = {name: tier for tier, names in enumerate(TIERS) for name in names}
+STRANGERS = [{"encoding", "lucene"}, {"lucene", "modeling"}]
+"""Packages that never import one another: they meet in retrieval and in the commands."""
 HEAVY = {
-    "torch": {"modeling", "encoding", "training"},
+    "torch": {"encoding", "exporting", "modeling", "training"},
     "transformers": {"modeling", "training"},
-    "onnx": {"modeling"},
-    "onnxruntime": {"encoding", "modeling"},
+    "onnx": {"exporting"},
+    "onnxruntime": {"encoding", "exporting"},
     "jnius": {"lucene"},
-    "pyserini": {"lucene", "formats"},
-    "pyarrow": {"exchange"},
-    "matplotlib": {"efficiency", "evaluation", "frontier", "pictures", "training"},
+    "pyserini": {"lucene"},
+    "pyarrow": {"conversion"},
+    "matplotlib": {"artifacts", "evaluation", "profiling", "tradeoffs", "training"},
     "scipy": {"evaluation"},
 }
 
@@ -75,17 +66,20 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_room_imports_only_from_rooms_below_it(path: Path) -> None:
-    if path.name in {"__init__.py", "__main__.py"} and path.parent == PACKAGE:
-        return
     here = room(path)
     for module in imports(path):
         parts = module.split(".")
         if parts[0] != "splade_anserini" or len(parts) == 1 or parts[1] == here:
             continue
         there = parts[1]
-        assert TIERS.get(there, STAGE_TIER) <= TIERS.get(here, STAGE_TIER), f"{here} imports {module}"
-        assert {here, there} != {"lucene", "encoding"}, f"{here} imports {module}"
-        assert {here, there} != {"lucene", "modeling"}, f"{here} imports {module}"
+        modules = not any((PACKAGE / name).is_dir() for name in (here, there))
+        assert TIER[there] < TIER[here] + modules, f"{here} imports {module}"
+        assert {here, there} not in STRANGERS, f"{here} imports {module}"
+        assert not any(part.startswith("_") for part in parts[2:]), f"{here} imports {module}, which is private"
+
+
+def test_every_module_and_package_has_a_tier() -> None:
+    assert set(TIER) == {room(path) for path in MODULES}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

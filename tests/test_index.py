@@ -11,10 +11,10 @@ from typing import Literal
 
 import pytest
 
+from splade_anserini.artifacts.manifests import MANIFEST, Counts, IndexManifest, read_manifest
 from splade_anserini.errors import InputError, IntegrityError, JavaError, MismatchError, OutputError, RecordError
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions, count_index
-from splade_anserini.manifests import MANIFEST, Counts, IndexManifest, read_manifest
 from tests.pseudo import ANIMALS, IDENTITY, documents, random_vectors, write_documents, write_encoded
 from tests.running import run_stage
 

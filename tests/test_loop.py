@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.errors import TrainingError
 from splade_anserini.progress import silent
-from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.loop import Loop, LoopOptions
 from splade_anserini.training.objective import Objective, Vectors
 from splade_anserini.training.optimizer import RunningMean, optimizer, schedule
-from splade_anserini.training.start import Student
+from splade_anserini.training.student import Student
 from tests.students import examples, recipe, student, supply
 
 type Values = dict[str, torch.Tensor]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from splade_anserini.modeling.losses import dot_scores, in_batch_mask, kl_divergence, margin_mse, pairwise, rank_ibn
+from splade_anserini.training.losses import dot_scores, in_batch_mask, kl_divergence, margin_mse, pairwise, rank_ibn
 
 type Rows = list[list[float]]
 

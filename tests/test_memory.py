@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from splade_anserini.training.memory import keep_freed_memory
+from splade_anserini.training.malloc import keep_freed_memory
 
 KEEP = """
 import resource
-from splade_anserini.training.memory import keep_freed_memory
+from splade_anserini.training.malloc import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(3):

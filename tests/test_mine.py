@@ -203,7 +203,7 @@ class TestStage:
         known = ("--corpus", place / "c.tsv", "--topics", place / "t.tsv", "--texts")
         done, found = self.mine(place, *known, "--teacher", name, "--margin", -100, "--negatives", 4)
         assert done.code == 0, done.err
-        from splade_anserini.training.opening import open_teacher
+        from splade_anserini.training.teachers.opening import open_teacher
 
         teacher = open_teacher(name)
         for one in found:

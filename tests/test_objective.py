@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from splade_anserini.errors import InputError
-from splade_anserini.modeling.regularizers import df_flops, flops, l1
 from splade_anserini.training.batch import Facts
 from splade_anserini.training.objective import Objective, Vectors, needs_scores
+from splade_anserini.training.regularizers import df_flops, flops, l1
 from tests.students import collator, examples, recipe, supply
 
 type Rows = list[list[float]]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini import Document, InMemoryCorpus, SpladeDocumentEncoder
-from splade_anserini.ahead import ahead
+from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
 from splade_anserini.encode import encode
 from splade_anserini.encoding import DictionaryEncoder, EncoderOptions, keep_strongest, quantize
 from splade_anserini.encoding.batches import positions_by_length
@@ -20,9 +20,9 @@ from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import OutputError, RecordError
 from splade_anserini.formats.impacts import ImpactWriter, impact_files, read_impacts
-from splade_anserini.manifests import ImpactManifest, read_manifest
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.padding import padded
+from splade_anserini.parallel import ahead
 from splade_anserini.records import ImpactDocument, SparseVector
 from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.manifests import POOLINGS, Pooling
+from splade_anserini.artifacts.manifests import POOLINGS, Pooling
 from splade_anserini.modeling.activation import saturate
 from splade_anserini.modeling.pooling import max_pool, norm_pool, pool, sum_pool
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splade_anserini.efficiency.flops import flops, occurrences
 from splade_anserini.index import index
-from splade_anserini.lucene.parts import index_parts
+from splade_anserini.lucene.disk_usage import index_parts
 from splade_anserini.lucene.statistics import index_statistics
+from splade_anserini.profiling.flops import flops, occurrences
 from tests.pseudo import ANIMALS, documents, random_vectors, write_documents
 from tests.running import run_stage
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError
-from splade_anserini.pruning import impact_at_quantile, keep_from, keep_mass, keep_strongest, to_bits
 from splade_anserini.records import ImpactVector
+from splade_anserini.vectors.pruning import impact_at_quantile, keep_from, keep_mass, keep_strongest, to_bits
 
 vectors = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 9), max_size=12)
 counts = st.integers(1, 14)

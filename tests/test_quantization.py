@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.encoding import impact, parse_scale, quantize
-from splade_anserini.encoding.quantization import impacts
 from splade_anserini.errors import InputError
+from splade_anserini.vectors.quantization import impacts
 
 weights = st.floats(min_value=0.0, max_value=50.0, width=32)
 vectors = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), weights, max_size=12)

@@ -15,6 +15,13 @@ from hypothesis import strategies as st
 from ir_measures import ScoredDoc
 
 from splade_anserini import Document, OnnxQueryEncoder, TorchQueryEncoder
+from splade_anserini.artifacts.manifests import (
+    CheckpointManifest,
+    EncoderManifest,
+    QuerySide,
+    read_manifest,
+    write_manifest,
+)
 from splade_anserini.encoding import (
     Encoder,
     EncoderOptions,
@@ -29,13 +36,6 @@ from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.formats.query_weights import write_query_weights
 from splade_anserini.formats.runs import read_run
 from splade_anserini.lucene import BruteForceSearcher
-from splade_anserini.manifests import (
-    CheckpointManifest,
-    EncoderManifest,
-    QuerySide,
-    read_manifest,
-    write_manifest,
-)
 from tests.running import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 
@@ -389,7 +389,7 @@ def test_two_models_over_two_vocabularies_are_not_exported(home: Path, tmp_path:
 
 
 def test_an_encoder_from_before_there_were_query_sides_is_opened_as_ever(tmp_path: Path) -> None:
-    from splade_anserini.resources import encoders_home
+    from splade_anserini.cards.shipped import encoders_home
 
     old = shutil.copytree(encoders_home() / "splade-mini", tmp_path / "old")
     said = json.loads((old / "splade.manifest").read_text())

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.modeling.regularizers import activation_of_share, df_flops, flops, l1
-from splade_anserini.modeling.schedules import strength
-from splade_anserini.recipes import Schedule
+from splade_anserini.cards.training_recipe import Schedule
+from splade_anserini.training.regularizers import activation_of_share, df_flops, flops, l1
+from splade_anserini.training.schedules import strength
 
 
 def weights(texts: int = 4, entries: int = 6, seed: int = 0) -> torch.Tensor:

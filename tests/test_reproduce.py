@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_anserini.cards import IndexCard, find_index_cards, known_indexes, read_card
-from splade_anserini.contracts import Expectation
+from splade_anserini.cards.finding import find_index_cards, known_indexes, read_card
+from splade_anserini.cards.index_card import Expectation, IndexCard
+from splade_anserini.cards.shipped import indexes_home
 from splade_anserini.errors import InputError
 from splade_anserini.reproduction.contract import open_contract
 from splade_anserini.reproduction.expectations import compared, verdict
 from splade_anserini.reproduction.page import page
 from splade_anserini.reproduction.report import Report, StepTime, summary, text
-from splade_anserini.resources import indexes_home
 from tests.running import run_stage
 from tests.tiny import tiny_checkpoint
 

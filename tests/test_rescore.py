@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from ir_measures import ScoredDoc
 
-from splade_anserini.encoded_texts import EncodedTexts
 from splade_anserini.encoding import DictionaryEncoder, SpladeDocumentEncoder
 from splade_anserini.errors import InputError
 from splade_anserini.formats.runs import read_run
@@ -18,6 +17,7 @@ from splade_anserini.lucene import BruteForceSearcher, ImpactSearcher, IndexOpti
 from splade_anserini.lucene.anserini_writer import write_with_anserini
 from splade_anserini.records import ImpactVector
 from splade_anserini.rescore import rescore
+from splade_anserini.retrieval.text_scorer import EncodedTexts
 from tests.pseudo import ANIMALS, documents, random_vectors, write_documents, write_encoded
 from tests.running import Outcome, run_stage
 

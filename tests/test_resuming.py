@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.files import directory_lock
-from splade_anserini.manifests import MANIFEST
+from splade_anserini.artifacts.files import directory_lock
+from splade_anserini.artifacts.manifests import MANIFEST
 from tests.pseudo import ANIMALS, documents, write_documents
 from tests.running import Outcome, run_stage
 from tests.tiny import WORDS, tiny_checkpoint

@@ -16,9 +16,9 @@ from splade_anserini.formats.example_writing import write_examples
 from splade_anserini.formats.examples import open_examples
 from splade_anserini.formats.texts import open_texts
 from splade_anserini.score import score
-from splade_anserini.training import scoring
-from splade_anserini.training.opening import open_teacher
-from splade_anserini.training.scoring import ScoreTable, mean_scores
+from splade_anserini.training.teachers import scoring
+from splade_anserini.training.teachers.opening import open_teacher
+from splade_anserini.training.teachers.scoring import ScoreTable, mean_scores
 from tests.running import run_stage
 from tests.test_teachers import save, tiny_cross_encoder
 from tests.tiny import tiny_bert

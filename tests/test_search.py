@@ -11,8 +11,8 @@ from splade_anserini.errors import MismatchError
 from splade_anserini.formats.runs import read_run
 from splade_anserini.index import index
 from splade_anserini.lucene import BruteForceSearcher
-from splade_anserini.queries import check_match, encode_queries, prune_queries
 from splade_anserini.records import Query
+from splade_anserini.retrieval.query_vectors import check_match, encode_queries, prune_queries
 from splade_anserini.search import search
 from tests.pseudo import ANIMALS, documents, write_documents, write_encoded
 from tests.running import Outcome, run_stage
@@ -85,7 +85,7 @@ def test_queries_are_encoded_in_batches_and_empty_ones_are_counted(caplog: pytes
 
 
 def test_another_vocabulary_or_scale_is_refused_unless_forced(caplog: pytest.LogCaptureFixture, animals: Path) -> None:
-    from splade_anserini.manifests import IndexManifest, read_manifest
+    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 
     manifest = read_manifest(animals, IndexManifest)
     assert manifest
@@ -101,7 +101,7 @@ def test_another_vocabulary_or_scale_is_refused_unless_forced(caplog: pytest.Log
 def test_other_weights_with_the_same_vocabulary_are_only_mentioned(
     caplog: pytest.LogCaptureFixture, animals: Path
 ) -> None:
-    from splade_anserini.manifests import IndexManifest, read_manifest
+    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 
     manifest = read_manifest(animals, IndexManifest)
     assert manifest

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from ir_measures import ScoredDoc
 
+from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError
 from splade_anserini.index import index
 from splade_anserini.lucene import (
@@ -18,7 +19,6 @@ from splade_anserini.lucene import (
     count_index,
     search_bm25,
 )
-from splade_anserini.manifests import Counts
 from splade_anserini.records import ImpactDocument, ImpactVector, Query
 from tests.pseudo import ANIMALS, documents, random_vectors, write_documents, write_encoded
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from splade_anserini.manifests import POOLINGS, Pooling
+from splade_anserini.artifacts.manifests import POOLINGS, Pooling
 from splade_anserini.modeling import sparse_projection as module
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.sparse_projection import sparse_projection

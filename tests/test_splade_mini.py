@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
-from splade_anserini.fingerprints import fingerprint_of_file, fingerprint_of_vocabulary
-from splade_anserini.manifests import EncoderManifest, read_manifest
-from splade_anserini.resources import encoders_home
+from splade_anserini.artifacts.fingerprints import fingerprint_of_file, fingerprint_of_vocabulary
+from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
+from splade_anserini.cards.shipped import encoders_home
 
 HOME = encoders_home() / "splade-mini"
 

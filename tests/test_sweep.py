@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.frontier import measuring, running
-from splade_anserini.manifests import IndexManifest, read_manifest
-from splade_anserini.pruning import keep_from, keep_strongest, to_bits
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+from splade_anserini.tradeoffs import measuring, running
+from splade_anserini.vectors.pruning import keep_from, keep_strongest, to_bits
 from tests.pseudo import documents, random_vectors, write_documents, write_encoded
 from tests.running import Outcome, run_stage
 

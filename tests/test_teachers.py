@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from splade_anserini.errors import InputError
-from splade_anserini.training.cross_encoder import CrossEncoderTeacher
-from splade_anserini.training.opening import open_teacher
-from splade_anserini.training.splade_teacher import SpladeTeacher
-from splade_anserini.training.teacher_inputs import TeacherOptions
-from splade_anserini.training.teachers import DenseTeacher
+from splade_anserini.training.teachers.cross_encoder import CrossEncoderTeacher
+from splade_anserini.training.teachers.dense import DenseTeacher
+from splade_anserini.training.teachers.inputs import TeacherOptions
+from splade_anserini.training.teachers.opening import open_teacher
+from splade_anserini.training.teachers.splade import SpladeTeacher
 from tests.tiny import SENTENCES, tiny_bert, tiny_checkpoint, tiny_distilbert, tiny_tokenizer, tiny_vocabulary
 
 PAIRS = [(query, document) for query in SENTENCES[:2] for document in SENTENCES]

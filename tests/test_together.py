@@ -13,18 +13,18 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.training.batch import Tokens
-from splade_anserini.training.instruction import Embeddings, Instruction
+from splade_anserini.training.batches import Share
+from splade_anserini.training.distributed import gathered, together, world_size
 from splade_anserini.training.lexical import lexicon
 from splade_anserini.training.loop import Loop, LoopOptions
 from splade_anserini.training.objective import Vectors
-from splade_anserini.training.sentence_pooling import SentencePooling
-from splade_anserini.training.supply import Share
-from splade_anserini.training.teacher_inputs import TeacherOptions
-from splade_anserini.training.teachers import DenseTeacher
-from splade_anserini.training.together import gathered, together, world_size
+from splade_anserini.training.teachers.dense import DenseTeacher
+from splade_anserini.training.teachers.in_batch import Embeddings, Instruction
+from splade_anserini.training.teachers.inputs import TeacherOptions
+from splade_anserini.training.teachers.sentence_pooling import SentencePooling
 from tests.students import SIDES, Listed, examples, recipe, student, supply
 from tests.tiny import tiny_bert, tiny_tokenizer, tiny_vocabulary
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from splade_anserini.cards import encoder_card
+from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
+from splade_anserini.cards.finding import encoder_card
 from splade_anserini.encoding import Encoder, open_encoder, open_query_encoder
 from splade_anserini.errors import OutputError
 from splade_anserini.formats.examples import open_examples
 from splade_anserini.formats.texts import open_texts
-from splade_anserini.manifests import CheckpointManifest, read_manifest
 from splade_anserini.train import WORK
 from splade_anserini.train import train as train_stage
 from tests.running import run_stage
@@ -70,7 +70,7 @@ def test_transformers_loads_the_weights_that_were_saved(home: Path, tmp_path: Pa
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     from splade_anserini.training.saving import save_student
-    from splade_anserini.training.start import checkpoint, student
+    from splade_anserini.training.student import checkpoint, student
 
     described = encoder_card(str(card(home, "saved")))
     assert described.training is not None

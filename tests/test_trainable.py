@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from splade_anserini.artifacts.manifests import POOLINGS, EncoderIdentity, Pooling, QuerySide
 from splade_anserini.encoding.bag import BagEncoder
 from splade_anserini.encoding.options import EncoderOptions
-from splade_anserini.manifests import POOLINGS, EncoderIdentity, Pooling, QuerySide
 from splade_anserini.modeling import trainable as module
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
@@ -16,7 +16,7 @@ from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.trainable import Group, TrainableSplade
 from splade_anserini.modeling.vocabulary import plain_tokenizer, silenced_ids
 from splade_anserini.training.batch import Tokens
-from splade_anserini.training.start import student
+from splade_anserini.training.student import student
 from tests.students import SIDES, checkpoint, recipe
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 

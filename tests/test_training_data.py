@@ -12,20 +12,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from splade_anserini.cards.training_recipe import Teacher
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.recipes import Teacher
 from splade_anserini.records import Example
-from splade_anserini.training import topics as topics_module
+from splade_anserini.training import query_clusters as topics_module
 from splade_anserini.training.batch import Batch, Collator, Tokens
-from splade_anserini.training.instruction import Embeddings, Instruction
+from splade_anserini.training.batch_plan import BatchPlan
+from splade_anserini.training.batches import Share, Supply
 from splade_anserini.training.lexical import K1, B, Lexicon, lexicon
-from splade_anserini.training.plan import BatchPlan
-from splade_anserini.training.sentence_pooling import SentencePooling
-from splade_anserini.training.supply import Share, Supply
-from splade_anserini.training.teacher_inputs import TeacherOptions
-from splade_anserini.training.teachers import DenseTeacher
-from splade_anserini.training.topics import k_means, topics
+from splade_anserini.training.query_clusters import k_means, topics
+from splade_anserini.training.teachers.dense import DenseTeacher
+from splade_anserini.training.teachers.in_batch import Embeddings, Instruction
+from splade_anserini.training.teachers.inputs import TeacherOptions
+from splade_anserini.training.teachers.sentence_pooling import SentencePooling
 from tests.students import Listed, collator, examples, recipe
 from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer, tiny_vocabulary
 

@@ -12,11 +12,11 @@ from splade_anserini.errors import InputError
 from splade_anserini.formats.runs import read_run
 from splade_anserini.formats.topics import write_encoded_topics
 from splade_anserini.index import index
-from splade_anserini.loss import Loss, overlap
 from splade_anserini.lucene import BruteForceSearcher, ImpactSearcher, IndexOptions, Searcher, TwoPhaseSearcher
 from splade_anserini.lucene.two_phase import default_candidates
-from splade_anserini.pruning import keep_strongest
 from splade_anserini.records import ImpactVector
+from splade_anserini.retrieval.overlap import Loss, overlap
+from splade_anserini.vectors.pruning import keep_strongest
 from tests.pseudo import documents, random_vectors, write_encoded
 from tests.running import run_stage
 

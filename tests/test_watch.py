@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from splade_anserini.errors import TrainingError
+from splade_anserini.training.monitor import Guard, numbers
 from splade_anserini.training.objective import Vectors
-from splade_anserini.training.watch import Guard, numbers
 
 SIZE = 1000
 

@@ -21,9 +21,10 @@ from prepare import TRAINED, ZERO_SHOT, bm25_index, collections, stage, training
 from report import draw, tables
 from runs import RUNS, Run
 
-from splade_anserini.cards import EncoderCard, read_card
+from splade_anserini.cards.encoder_card import EncoderCard
+from splade_anserini.cards.finding import read_card
 from splade_anserini.lucene import search_bm25
-from splade_anserini.machine import cores
+from splade_anserini.parallel import cores
 
 CARD = Path(__file__).with_name("card.toml")
 BM25, WARM = "BM25", "warm start, untrained"

@@ -13,10 +13,10 @@ import numpy as np
 from ir_measures import Qrel, ScoredDoc
 from scipy.sparse import csr_array
 
+from splade_anserini.artifacts.files import whole_directory
 from splade_anserini.encoding import EncoderOptions, open_encoder, open_query_encoder, quantize
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import parse_measures
-from splade_anserini.files import whole_directory
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.formats.qrels import read_qrels

@@ -13,13 +13,13 @@ from pathlib import Path
 import orjson
 from runs import TEACHER
 
-from splade_anserini.files import whole_directory
+from splade_anserini.artifacts.files import whole_directory
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels, training_qrels
 from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.topics import read_topics
 from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
-from splade_anserini.machine import cores
+from splade_anserini.parallel import cores
 from splade_anserini.records import Document, Query
 
 SEED = 42

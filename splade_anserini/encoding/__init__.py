@@ -4,9 +4,9 @@ from splade_anserini.encoding.document import SpladeDocumentEncoder
 from splade_anserini.encoding.opening import default_scale, open_encoder, open_query_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
-from splade_anserini.encoding.quantization import impact, parse_scale, quantize
 from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder
-from splade_anserini.pruning import keep_strongest
+from splade_anserini.vectors.pruning import keep_strongest
+from splade_anserini.vectors.quantization import impact, parse_scale, quantize
 
 __all__ = [
     "DictionaryEncoder",

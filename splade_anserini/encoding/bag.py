@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from splade_anserini.cards import EncoderSource
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_file
+from splade_anserini.artifacts.manifests import QUERY_WEIGHTS, EncoderIdentity
+from splade_anserini.cards.finding import EncoderSource
 from splade_anserini.encoding.batches import Batch
 from splade_anserini.encoding.exported import check_file, exported_manifest, exported_tokenizer
 from splade_anserini.encoding.options import LONGEST, EncoderOptions
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenizedEncoder
-from splade_anserini.fingerprints import fingerprint_of_bytes, fingerprint_of_file
 from splade_anserini.formats.query_weights import read_query_weights
-from splade_anserini.manifests import QUERY_WEIGHTS, EncoderIdentity
 from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 
 ALL_ONE = fingerprint_of_bytes(b"every token of the query weighs 1")
@@ -88,7 +88,7 @@ def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[
 
 
 def _of_checkpoint(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
-    from splade_anserini.fingerprints import fingerprint_of_vocabulary
+    from splade_anserini.artifacts.fingerprints import fingerprint_of_vocabulary
     from splade_anserini.modeling.checkpoint import load_tokenizer, vocabulary_size
     from splade_anserini.modeling.identity import tokenizer_fingerprint
 

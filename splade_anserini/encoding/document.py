@@ -5,13 +5,13 @@ from contextlib import closing
 from itertools import batched
 from typing import Any, NamedTuple
 
-from splade_anserini.ahead import ahead
+from splade_anserini.artifacts.manifests import DEFAULT_SCALE
 from splade_anserini.encoding.opening import open_encoder
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
-from splade_anserini.encoding.quantization import impacts, quantize
-from splade_anserini.manifests import DEFAULT_SCALE
-from splade_anserini.pruning import keep_strongest
+from splade_anserini.parallel import ahead
 from splade_anserini.records import Document, ImpactDocument, ImpactVector, SparseVector
+from splade_anserini.vectors.pruning import keep_strongest
+from splade_anserini.vectors.quantization import impacts, quantize
 
 _WINDOW = 256
 """Documents that are read ahead and sorted by length; the memory that a window takes does not grow with the corpus."""

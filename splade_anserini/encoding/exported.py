@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from splade_anserini.artifacts.fingerprints import fingerprint_of_file
+from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
 from splade_anserini.errors import InputError
-from splade_anserini.fingerprints import fingerprint_of_file
-from splade_anserini.manifests import EncoderManifest, read_manifest
 
 
 def exported_manifest(directory: Path) -> EncoderManifest:

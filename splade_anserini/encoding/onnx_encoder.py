@@ -16,8 +16,8 @@ from splade_anserini.encoding.options import LONGEST, EncoderOptions
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.errors import InputError
-from splade_anserini.machine import cores
 from splade_anserini.modeling.vocabulary import vocabulary
+from splade_anserini.parallel import cores
 
 TOKENS = 512
 """Tokens in a batch. Each thread has one, and logits for all of it: 60 MB for the vocabulary of BERT."""

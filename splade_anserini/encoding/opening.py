@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from splade_anserini.cards import EncoderSource, find_encoder
+from splade_anserini.artifacts.manifests import QUERY_MODEL
+from splade_anserini.cards.finding import EncoderSource, find_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.usage import Usage, usage_of
 from splade_anserini.errors import InputError
-from splade_anserini.manifests import QUERY_MODEL
 
 
 def open_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:

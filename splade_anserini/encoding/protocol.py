@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_vocabulary
+from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.encoding.batches import Batch
-from splade_anserini.fingerprints import fingerprint_of_bytes, fingerprint_of_vocabulary
-from splade_anserini.manifests import EncoderIdentity
 from splade_anserini.records import SparseVector
 
 

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from splade_anserini.encoding.document import SpladeDocumentEncoder
-from splade_anserini.encoding.protocol import Encoder
-from splade_anserini.errors import InputError, MismatchError, OutputError
-from splade_anserini.files import directory_lock, output_errors
-from splade_anserini.formats.corpora import Corpus, CorpusDigest
-from splade_anserini.formats.impacts import ImpactWriter, impact_files
-from splade_anserini.manifests import (
+from splade_anserini.artifacts.files import directory_lock, output_errors
+from splade_anserini.artifacts.manifests import (
     DEFAULT_SCALE,
     Counts,
     EncodeSettings,
@@ -22,6 +17,11 @@ from splade_anserini.manifests import (
     read_manifest,
     write_manifest,
 )
+from splade_anserini.encoding.document import SpladeDocumentEncoder
+from splade_anserini.encoding.protocol import Encoder
+from splade_anserini.errors import InputError, MismatchError, OutputError
+from splade_anserini.formats.corpora import Corpus, CorpusDigest
+from splade_anserini.formats.impacts import ImpactWriter, impact_files
 from splade_anserini.progress import Progress
 from splade_anserini.records import Document
 

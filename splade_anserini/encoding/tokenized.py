@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
+from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.encoding.batches import Batch, positions_by_length
 from splade_anserini.encoding.protocol import Entries
-from splade_anserini.manifests import EncoderIdentity
 from splade_anserini.modeling.padding import padded
 from splade_anserini.records import SparseVector
 

@@ -4,10 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.cards import EncoderSource
-from splade_anserini.encoding.options import LONGEST
-from splade_anserini.errors import MismatchError
-from splade_anserini.manifests import (
+from splade_anserini.artifacts.manifests import (
     DEFAULT_SCALE,
     CheckpointManifest,
     EncoderManifest,
@@ -15,6 +12,9 @@ from splade_anserini.manifests import (
     QuerySide,
     read_manifest,
 )
+from splade_anserini.cards.finding import EncoderSource
+from splade_anserini.encoding.options import LONGEST
+from splade_anserini.errors import MismatchError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from splade_anserini.evaluation.comparison import SIGNIFICANT, Comparison, Difference, PValue
 from splade_anserini.evaluation.rendering import Format, as_csv, as_json, only
 from splade_anserini.evaluation.significance import EXACT
-from splade_anserini.formats.tables import aligned
+from splade_anserini.formats.parsing.tables import aligned
 
 
 def rendered_comparison(comparison: Comparison, format: Format, *, per_query: bool) -> str:  # noqa: A002  # as the option

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splade_anserini.artifacts.figures import plain, require_picture, save
 from splade_anserini.evaluation.comparison import Comparison
 from splade_anserini.evaluation.measures import DEPTHS
-from splade_anserini.pictures import plain, require_picture, save
 
 if TYPE_CHECKING:
     from ir_measures import Measure

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from splade_anserini.formats.tables import aligned
+from splade_anserini.formats.parsing.tables import aligned
 
 if TYPE_CHECKING:
     from splade_anserini.evaluation.evaluation import Evaluation

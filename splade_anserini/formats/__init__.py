@@ -1,0 +1,1 @@
+"""Files that people have: corpora, topics, impact vectors, runs, qrels, training examples."""

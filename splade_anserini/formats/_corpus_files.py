@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from splade_anserini.formats._fields import checked_id, optional_text, record_id, record_text
-from splade_anserini.formats._json import json_records
-from splade_anserini.formats._lines import Place, text_lines
+from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id, record_text
+from splade_anserini.formats.parsing.json_records import json_records
+from splade_anserini.formats.parsing.lines import Place, text_lines
 from splade_anserini.records import Document
 
 SUFFIXES = (".jsonl", ".json", ".tsv")

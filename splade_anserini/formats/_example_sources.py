@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from splade_anserini.formats._irds import irds_has, irds_items
 from splade_anserini.formats.corpora import Corpus
-from splade_anserini.formats.duplicates import digest_of
 from splade_anserini.formats.example_records import ExampleRecord, Passage
+from splade_anserini.formats.irds import irds_has, irds_items
+from splade_anserini.formats.parsing.duplicates import digest_of
 from splade_anserini.formats.qrels import placed_qrels, training_qrels
 from splade_anserini.formats.texts import Texts
 from splade_anserini.records import Document

@@ -8,9 +8,9 @@ from typing import Self
 
 import orjson
 
-from splade_anserini.formats._fields import checked_id
-from splade_anserini.formats._lines import Place
-from splade_anserini.formats._writing import COMPRESSION, open_whole
+from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.writing import COMPRESSION, open_whole
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats._corpus_files import FileCorpus, is_corpus_file
-from splade_anserini.formats._fields import checked_id
-from splade_anserini.formats._irds import PREFIX, irds_document, irds_items
-from splade_anserini.formats._lines import Place
-from splade_anserini.formats.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.formats.irds import PREFIX, irds_document, irds_items
+from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.lines import Place
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import Document
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from splade_anserini.formats._fields import checked_id, finite_score
-from splade_anserini.formats._json import Record, json_record, kind
-from splade_anserini.formats._lines import Place, decoded
+from splade_anserini.formats.parsing.fields import checked_id, finite_score
+from splade_anserini.formats.parsing.json_records import Record, json_record, kind
+from splade_anserini.formats.parsing.lines import Place, decoded
 from splade_anserini.formats.texts import Lookup, Texts
 from splade_anserini.records import Example
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats._writing import open_whole
 from splade_anserini.formats.example_records import ExampleRecord
+from splade_anserini.formats.parsing.writing import open_whole
 
 type ExampleFormat = Literal["jsonl", "margin-tsv"]
 

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats._example_sources import irds_ids, judged_pairs, sentences, titles
-from splade_anserini.formats._irds import PREFIX
-from splade_anserini.formats._lines import Place
-from splade_anserini.formats._random_lines import Lines
 from splade_anserini.formats.corpora import Corpus, open_corpus
 from splade_anserini.formats.example_records import ExampleRecord, parse_columns, parse_json
+from splade_anserini.formats.irds import PREFIX
+from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.random_lines import Lines
 from splade_anserini.formats.qrels import named_splits, training_qrels
 from splade_anserini.formats.texts import NO_TEXTS, Texts, open_texts
 from splade_anserini.records import Document, Example

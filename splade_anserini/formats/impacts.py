@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError
-from splade_anserini.formats._fields import optional_text, record_id
 from splade_anserini.formats._impact_writer import ImpactWriter, impact_line
-from splade_anserini.formats._json import Record, json_record, json_records
-from splade_anserini.formats._lines import Place
-from splade_anserini.formats.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.formats.parsing.fields import optional_text, record_id
+from splade_anserini.formats.parsing.json_records import Record, json_record, json_records
+from splade_anserini.formats.parsing.lines import Place
 from splade_anserini.formats.tokens import VectorCheck
-from splade_anserini.manifests import Counts
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactDocument
 

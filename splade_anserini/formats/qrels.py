@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats._irds import PREFIX, irds_items
-from splade_anserini.formats._lines import Place, byte_lines, columns_of, decoded
+from splade_anserini.formats.irds import PREFIX, irds_items
+from splade_anserini.formats.parsing.lines import Place, byte_lines, columns_of, decoded
 
 if TYPE_CHECKING:
     from ir_measures import Qrel

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import orjson
 
+from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.manifests import QUERY_WEIGHTS
 from splade_anserini.errors import InputError
-from splade_anserini.files import whole_file
-from splade_anserini.formats._json import kind
+from splade_anserini.formats.parsing.json_records import kind
 from splade_anserini.formats.tokens import GREATEST_IMPACT
-from splade_anserini.manifests import QUERY_WEIGHTS
 
 _KIND = f'{{"token": 1.25, …}}, tokens that the vocabulary has and weights from 0 to {GREATEST_IMPACT:,}'
 

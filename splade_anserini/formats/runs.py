@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats._fields import checked_id, finite_score
-from splade_anserini.formats._lines import Place, byte_lines, columns_of, decoded
 from splade_anserini.formats._scores import decimals, strictly_decreasing
-from splade_anserini.formats._writing import open_whole
+from splade_anserini.formats.parsing.fields import checked_id, finite_score
+from splade_anserini.formats.parsing.lines import Place, byte_lines, columns_of, decoded
+from splade_anserini.formats.parsing.writing import open_whole
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc

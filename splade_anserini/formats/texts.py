@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats._irds import PREFIX, IrdsStore
-from splade_anserini.formats._random_lines import Lines
-from splade_anserini.formats._topic_sources import placed_topics
 from splade_anserini.formats.corpora import open_corpus
-from splade_anserini.formats.duplicates import digest_of
+from splade_anserini.formats.irds import PREFIX, IrdsStore
+from splade_anserini.formats.parsing.duplicates import digest_of
+from splade_anserini.formats.parsing.random_lines import Lines
+from splade_anserini.formats.topics import NamedTopics, no_named_topics, placed_topics
 
 
 class Lookup(Protocol):
@@ -44,12 +44,12 @@ class Texts:
         return self.queries[id_]
 
 
-def open_texts(corpus: str, topics: str) -> Texts:
+def open_texts(corpus: str, topics: str, named: NamedTopics = no_named_topics) -> Texts:
     """Read a corpus and topics once, as `open_corpus` and `read_topics` take them; of a BEIR directory all queries.
 
     Of a corpus `irds:<name>`, ir_datasets' own store is used. Raises `InputError` when an id occurs twice.
     """
-    queries = SpooledTexts("query", topics, ((query.id, query.text) for _, query in placed_topics(topics)))
+    queries = SpooledTexts("query", topics, ((query.id, query.text) for _, query in placed_topics(topics, named)))
     return Texts(open_documents(corpus), queries)
 
 

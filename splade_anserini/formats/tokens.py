@@ -5,8 +5,8 @@ import re
 from collections import Counter
 from typing import cast
 
-from splade_anserini.formats._json import kind
-from splade_anserini.formats._lines import Place
+from splade_anserini.formats.parsing.json_records import kind
+from splade_anserini.formats.parsing.lines import Place
 from splade_anserini.records import ImpactVector
 
 JAVA_WHITESPACE = frozenset(

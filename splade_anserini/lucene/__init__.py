@@ -9,8 +9,8 @@ from splade_anserini.lucene.fast_searcher import FastLuceneImpactSearcher
 from splade_anserini.lucene.feedback import Feedback
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_options import IndexOptions
-from splade_anserini.lucene.java import JavaRuntime, find_java
-from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.lucene.java.runtime import JavaRuntime, find_java
 from splade_anserini.lucene.pyserini_searcher import PyseriniImpactSearcher
 from splade_anserini.lucene.searcher import BruteForceSearcher, Scorer, Searcher
 from splade_anserini.lucene.two_phase import TwoPhaseSearcher

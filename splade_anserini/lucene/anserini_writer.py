@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from splade_anserini.errors import JavaError
-from splade_anserini.lucene.chatter import captured_chatter
-from splade_anserini.lucene.failures import disk_full, explained, java_errors
 from splade_anserini.lucene.index_options import IndexOptions, default_memory
-from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.java.java_errors import disk_full, explained, java_errors
+from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.lucene.java.output_capture import captured_chatter
 from splade_anserini.progress import Progress, silent
 
 _TAIL = 5
@@ -55,7 +55,7 @@ def anserini_version() -> str:
     """Return the name and version of Anserini: "Anserini 2.2.0"."""
     import os
 
-    from splade_anserini.lucene.jvm import anserini_jar
+    from splade_anserini.lucene.java.jvm import anserini_jar
 
     return f"Anserini {anserini_jar(os.environ).name.removeprefix('anserini-').removesuffix('-fatjar.jar')}"
 

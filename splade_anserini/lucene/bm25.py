@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.lucene.counting import opened_index
-from splade_anserini.lucene.failures import java_errors
+from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.records import Query
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError
-from splade_anserini.lucene.failures import explained
-from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.java.java_errors import explained
+from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.schema import CONTENTS
-from splade_anserini.manifests import Counts
 
 _DO = "Name a directory that `splade-anserini index` or Anserini wrote, or build it again."
 

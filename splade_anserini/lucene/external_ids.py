@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from splade_anserini.lucene.lane import Lane
+from splade_anserini.lucene.query_executor import Lane
 
 _MOST_KEPT = 1 << 20
 """Ids of an index that is no larger are kept, once they are wanted: at most some 80 MB."""

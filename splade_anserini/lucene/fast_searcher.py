@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from splade_anserini.errors import InputError
-from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
-from splade_anserini.lucene.java_threads import TURN
+from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.threads import TURN
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.schema import CONTENTS, ID, RAW
 from splade_anserini.lucene.searcher import Closed

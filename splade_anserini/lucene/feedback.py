@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.counting import opened_index
-from splade_anserini.lucene.failures import java_errors
+from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.schema import CONTENTS, RAW
 
 type FeedbackMethod = Literal["rocchio", "rm3"]

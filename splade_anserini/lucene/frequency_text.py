@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats._lines import byte_lines
 from splade_anserini.formats.impacts import read_impact, read_impacts
+from splade_anserini.formats.parsing.lines import byte_lines
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 

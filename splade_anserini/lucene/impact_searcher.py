@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splade_anserini.lucene.counting import open_reader
 from splade_anserini.lucene.external_ids import ExternalIds
-from splade_anserini.lucene.failures import java_errors
-from splade_anserini.lucene.java_threads import TURN, JavaThreads
-from splade_anserini.lucene.lane import Lane
+from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.threads import TURN, JavaThreads
+from splade_anserini.lucene.query_executor import Lane
 from splade_anserini.lucene.ranking import Ranking, asked_for, rank, sorted_ranking
 from splade_anserini.lucene.searcher import Closed, refuse_missing
 from splade_anserini.records import ImpactVector

@@ -14,15 +14,15 @@ from typing import Any
 
 import orjson
 
-from splade_anserini.ahead import ahead
 from splade_anserini.formats.impacts import impact_files
-from splade_anserini.lucene import handles as h
-from splade_anserini.lucene.document_lane import DocumentLane
-from splade_anserini.lucene.failures import java_errors
+from splade_anserini.lucene.document_adder import DocumentLane
 from splade_anserini.lucene.frequency_text import SEPARATOR, entries
 from splade_anserini.lucene.index_options import IndexOptions, default_memory
-from splade_anserini.lucene.java_threads import TURN, JavaThreads
-from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.java import method_handles as h
+from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.lucene.java.threads import TURN, JavaThreads
+from splade_anserini.parallel import ahead
 from splade_anserini.progress import Progress, silent
 
 _BATCH = 256

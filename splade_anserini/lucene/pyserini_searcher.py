@@ -5,12 +5,12 @@ from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splade_anserini.lucene.chatter import captured_chatter
 from splade_anserini.lucene.counting import opened_index
-from splade_anserini.lucene.failures import java_errors
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
-from splade_anserini.lucene.java_threads import TURN
-from splade_anserini.lucene.jvm import start_jvm
+from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.lucene.java.output_capture import captured_chatter
+from splade_anserini.lucene.java.threads import TURN
 from splade_anserini.lucene.searcher import Closed
 from splade_anserini.records import ImpactVector
 

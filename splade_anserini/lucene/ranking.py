@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splade_anserini.lucene.external_ids import ExternalIds
-from splade_anserini.lucene.lane import Lane
+from splade_anserini.lucene.query_executor import Lane
 from splade_anserini.records import ImpactVector
 
 _SPARE, _SHARE = 2, 64

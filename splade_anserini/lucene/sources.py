@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from splade_anserini.artifacts.manifests import MANIFEST, Counts, EncodeSettings, ImpactManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.formats.impacts import count_impacts, impact_files
-from splade_anserini.manifests import MANIFEST, Counts, EncodeSettings, ImpactManifest, read_manifest
 from splade_anserini.progress import Progress, silent
 
 _logger = logging.getLogger(__name__)

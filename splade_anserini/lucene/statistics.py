@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from splade_anserini.lucene import handles as h
 from splade_anserini.lucene.counting import opened_index
-from splade_anserini.lucene.failures import java_errors
-from splade_anserini.lucene.java_threads import TURN, JavaThreads
-from splade_anserini.lucene.json_request import BUFFER
+from splade_anserini.lucene.java import method_handles as h
+from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.json_request import BUFFER
+from splade_anserini.lucene.java.threads import TURN, JavaThreads
 from splade_anserini.lucene.schema import CONTENTS
 
 _ENUM, _POSTINGS = "org.apache.lucene.index.TermsEnum", "org.apache.lucene.index.PostingsEnum"

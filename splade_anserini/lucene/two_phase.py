@@ -7,8 +7,8 @@ from splade_anserini.errors import InputError
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.searcher import Closed
-from splade_anserini.pruning import keep_strongest
 from splade_anserini.records import ImpactVector
+from splade_anserini.vectors.pruning import keep_strongest
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc

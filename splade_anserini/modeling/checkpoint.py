@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.cards import known_encoders
+from splade_anserini.cards.finding import known_encoders
 from splade_anserini.errors import InputError, MismatchError
-from splade_anserini.modeling.quiet import no_conversion, quiet
+from splade_anserini.modeling.transformers_logging import no_conversion, quiet
 
 SPARE_ROWS = 1024
 """How many rows a model may have beyond its tokenizer: vocabularies are padded to round numbers, for speed."""

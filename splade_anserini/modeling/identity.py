@@ -3,8 +3,8 @@
 import hashlib
 from typing import Any
 
-from splade_anserini.fingerprints import fingerprint_of_arrays, fingerprint_of_vocabulary
-from splade_anserini.manifests import EncoderIdentity, Pooling
+from splade_anserini.artifacts.fingerprints import fingerprint_of_arrays, fingerprint_of_vocabulary
+from splade_anserini.artifacts.manifests import EncoderIdentity, Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.vocabulary import serialized, vocabulary
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from splade_anserini.manifests import Pooling
+from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.activation import saturate
 from splade_anserini.modeling.packed_linear import laid_out
 from splade_anserini.modeling.pooling import norm_pool, sum_pool

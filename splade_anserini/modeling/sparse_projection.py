@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from splade_anserini.manifests import Pooling
+from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.projection import PIECE, filled
 

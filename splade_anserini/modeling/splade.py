@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import torch
 
-from splade_anserini.manifests import Pooling
+from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.vocabulary import silenced_ids

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from splade_anserini.manifests import Pooling
+from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.headless import cut_output_layer, shared_copy
 from splade_anserini.modeling.precision import keep_head_in_float32
 from splade_anserini.modeling.sparse_projection import sparse_projection
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.trunk import cut_output_layer, shared_copy
 from splade_anserini.modeling.vocabulary import silenced_ids
 from splade_anserini.modeling.warm_start import OFF
 

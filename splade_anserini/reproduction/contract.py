@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from splade_anserini.cards import IndexCard, find_encoder, index_places, read_card
-from splade_anserini.contracts import Expectation
+from splade_anserini.cards.finding import find_encoder, index_places, read_card
+from splade_anserini.cards.index_card import Expectation, IndexCard
+from splade_anserini.cards.shipped import cranfield
 from splade_anserini.errors import InputError
 from splade_anserini.formats.irds import is_irds, require_irds
 from splade_anserini.reproduction.expectations import wanted_measures
-from splade_anserini.resources import cranfield
 
 _FILES = (".gz", ".json", ".jsonl", ".tsv", ".txt")
 
@@ -142,7 +142,7 @@ def check_judgements(contract: Contract) -> None:
 
 def _check_judged(contract: Contract, one: Evaluation) -> None:
     from splade_anserini.formats.qrels import read_qrels
-    from splade_anserini.formats.topics import read_encoded_topics, read_topics
+    from splade_anserini.retrieval.topics import read_encoded_topics, read_topics
 
     judged = {qrel.query_id for qrel in read_qrels(one.qrels)} if Path(one.qrels).is_absolute() else None
     if not Path(one.topics).is_absolute():

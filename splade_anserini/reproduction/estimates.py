@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from splade_anserini.reproduction import made_up
+from splade_anserini.reproduction import synthetic
 from splade_anserini.reproduction.contract import Contract
+from splade_anserini.reproduction.execution import Means
 from splade_anserini.reproduction.ledger import Ledger
-from splade_anserini.reproduction.means import Means
 from splade_anserini.reproduction.plan import Places, Step, plan
 from splade_anserini.reproduction.rates import DocumentRate, QueryRate, document_rate, query_rate
 from splade_anserini.reproduction.sample import ImpactSample, impact_sample, sample_of, topics_in
-from splade_anserini.reproduction.trial import DOCUMENTS, POSTINGS, QUERIES, Setting, Trial, try_out
+from splade_anserini.reproduction.trial_run import DOCUMENTS, POSTINGS, QUERIES, Setting, Trial, try_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ def _known(contract: Contract, means: Means) -> _Known:
         return _tried(contract, means, given, rate, queries)
     sample = sample_of(contract)
     rate = document_rate(contract, sample, means)
-    pool = made_up.Pool.of(rate.vectors) if any(rate.vectors) else made_up.Pool.assumed()
+    pool = synthetic.Pool.of(rate.vectors) if any(rate.vectors) else synthetic.Pool.assumed()
     number = min(DOCUMENTS, max(1, round(POSTINGS / max(rate.entries, 1.0))), sample.total or DOCUMENTS)
     shards = -(-(sample.total or 10**9) // contract.card.encode.docs_per_shard)
-    made = ImpactSample(tuple(made_up.documents(pool, number, rate.entries)), sample.total, sample.counted, shards)
+    made = ImpactSample(tuple(synthetic.documents(pool, number, rate.entries)), sample.total, sample.counted, shards)
     return _tried(contract, means, made, rate, queries)
 
 
@@ -79,8 +79,8 @@ def _tried(contract: Contract, means: Means, documents: ImpactSample, rate: Docu
         checked=contract.impacts is not None,
     )
     real = bool(contract.impacts or rate.vectors)
-    pool = made_up.Pool.of(one.vector for one in documents.documents) if rate.entries else made_up.Pool.assumed()
-    asked = queries.vectors if real and queries.vectors else made_up.queries(pool, QUERIES, queries.entries)
+    pool = synthetic.Pool.of(one.vector for one in documents.documents) if rate.entries else synthetic.Pool.assumed()
+    asked = queries.vectors if real and queries.vectors else synthetic.queries(pool, QUERIES, queries.entries)
     trial = try_out(documents.documents, asked, setting) if rate.entries else None
     what = "of its documents" if contract.impacts else "made-up documents"
     entries = f"{rate.entries:.0f} entries each"

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from splade_anserini.contracts import Expectation
+from splade_anserini.artifacts.manifests import Model
+from splade_anserini.cards.index_card import Expectation
 from splade_anserini.errors import InputError
-from splade_anserini.manifests import Model
 
 if TYPE_CHECKING:
     from ir_measures import Measure

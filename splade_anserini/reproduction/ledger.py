@@ -7,8 +7,8 @@ from typing import Literal
 import pydantic
 
 from splade_anserini._version import __version__
+from splade_anserini.artifacts.manifests import Model, changes, read_manifest, write_manifest
 from splade_anserini.errors import MismatchError
-from splade_anserini.manifests import Model, changes, read_manifest, write_manifest
 
 type Settings = dict[str, pydantic.JsonValue]
 """All that decides what a step writes."""

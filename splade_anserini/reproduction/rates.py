@@ -6,13 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from splade_anserini.cards import find_encoder
+from splade_anserini.cards.finding import find_encoder
 from splade_anserini.formats.irds import is_irds
 from splade_anserini.records import ImpactVector
 from splade_anserini.reproduction.contract import Contract
-from splade_anserini.reproduction.means import Means
+from splade_anserini.reproduction.execution import Means
 from splade_anserini.reproduction.sample import Sample
-from splade_anserini.reproduction.trial import QUERIES, clocked
+from splade_anserini.reproduction.trial_run import QUERIES, clocked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ def _measured(contract: Contract, sample: Sample, means: Means) -> DocumentRate:
 
 def query_rate(contract: Contract, means: Means) -> QueryRate:
     """Read queries that are encoded, or encode some; assume what they are like where neither can be."""
-    from splade_anserini.formats.topics import read_encoded_topics
+    from splade_anserini.retrieval.topics import read_encoded_topics
 
     for one in contract.evaluations:
         if is_irds(one.topics) or not Path(one.topics).exists():
@@ -124,8 +124,8 @@ def query_rate(contract: Contract, means: Means) -> QueryRate:
 
 def _encoded(contract: Contract, topics: str, means: Means) -> QueryRate:
     from splade_anserini.encoding import ImpactQueryEncoder, open_query_encoder
-    from splade_anserini.formats.topics import read_topics
-    from splade_anserini.queries import encode_queries
+    from splade_anserini.retrieval.query_vectors import encode_queries
+    from splade_anserini.retrieval.topics import read_topics
 
     said = contract.card.encode
     opened = open_query_encoder(contract.encoder, means.encoder_options(said.query_max_length))

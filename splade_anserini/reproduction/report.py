@@ -1,22 +1,18 @@
 """What a reproduction came to: as text, JSON and a web page."""
 
-import os
 import platform
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from splade_anserini._version import __version__
-from splade_anserini.cards import IndexCard
-from splade_anserini.files import whole_file
-from splade_anserini.formats.tables import aligned
-from splade_anserini.machine import cores
-from splade_anserini.manifests import IndexManifest, Model, read_manifest
+from splade_anserini.artifacts.environment import environment, package_versions
+from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.manifests import IndexManifest, Model, read_manifest
+from splade_anserini.cards.index_card import IndexCard
+from splade_anserini.formats.parsing.tables import aligned
 from splade_anserini.reproduction.expectations import Line, passed
 from splade_anserini.reproduction.plan import Places
-
-_PACKAGES = ("pyserini", "torch", "transformers", "onnxruntime", "ir-measures", "ir-datasets", "numpy")
 
 
 class StepTime(Model):
@@ -130,16 +126,15 @@ def write_report(report: Report, places: Places) -> None:
 def versions(index: Path) -> dict[str, str]:
     """Return the versions of what took part."""
     manifest = read_manifest(index, IndexManifest)
-    found = {"splade-anserini": __version__, "Python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found | ({"index writer": manifest.writer} if manifest else {})
+    own = {"splade-anserini": __version__, "Python": platform.python_version()}
+    return own | package_versions() | ({"index writer": manifest.writer} if manifest else {})
 
 
 def machine() -> dict[str, str]:
-    """Return what is to be known of this machine, and not where it is."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"system": f"{platform.system()} {platform.machine()}", "cores": str(cores()), "memory": f"{memory:.0f} GB"}
+    """Return the system, the processors and the memory, for people to read."""
+    facts = environment()
+    return {
+        "system": f"{platform.system()} {facts['machine']}",
+        "cores": str(facts["cores"]),
+        "memory": f"{int(facts['memory']) / 2**30:.0f} GB",
+    }

@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from splade_anserini.files import directory_lock, output_errors
+from splade_anserini.artifacts.files import directory_lock, output_errors
 from splade_anserini.reproduction.contract import Contract, Evaluation
+from splade_anserini.reproduction.execution import Means
 from splade_anserini.reproduction.expectations import Line, compared
 from splade_anserini.reproduction.ledger import Ledger, Settings
-from splade_anserini.reproduction.means import Means
 from splade_anserini.reproduction.plan import Places, Step, plan
 from splade_anserini.reproduction.report import Report, StepTime, machine, versions
 from splade_anserini.reproduction.settings import settings_of_documents, settings_of_index, settings_of_search
-from splade_anserini.reproduction.work import Work
+from splade_anserini.reproduction.steps import Work
 
 if TYPE_CHECKING:
     from splade_anserini.records import ImpactVector, Query
@@ -116,8 +116,8 @@ class _Reproduction:
 
 
 def _queries(one: Evaluation) -> "list[Query] | dict[str, ImpactVector]":
-    from splade_anserini.formats.topics import read_encoded_topics, read_topics
     from splade_anserini.lucene import start_jvm
+    from splade_anserini.retrieval.topics import read_encoded_topics, read_topics
 
     # Topics that go by a name of Pyserini come from Java.
     start_jvm()

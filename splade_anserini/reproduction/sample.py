@@ -68,8 +68,8 @@ def impact_sample(path: Path, entries: int) -> ImpactSample:
     How many there are is counted in a small collection; of a large one its manifest says it, or it is reckoned from
     the bytes that the first ones take when they are written again.
     """
+    from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
     from splade_anserini.formats.impacts import impact_files, read_impacts
-    from splade_anserini.manifests import ImpactManifest, read_manifest
 
     files = [path] if path.is_file() else impact_files(path)
     stream = chain.from_iterable(map(read_impacts, files))
@@ -107,7 +107,7 @@ def _reckoned(files: list[Path], first: list[ImpactDocument]) -> int:
 
 def topics_in(one: Evaluation) -> int | None:
     """Count the topics of an evaluation; None where that would need a download, or Java."""
-    from splade_anserini.formats.topics import read_encoded_topics, read_topics
+    from splade_anserini.retrieval.topics import read_encoded_topics, read_topics
 
     if is_irds(one.topics):
         return irds_count(one.topics, "queries")
@@ -131,8 +131,8 @@ def _drawn(documents: Iterable[Document]) -> tuple[list[Document], int]:
 
 def _made_up(words: int) -> Iterator[Document]:
     """Yield English texts of so many words: pieces of Cranfield, which is at hand."""
+    from splade_anserini.cards.shipped import cranfield
     from splade_anserini.formats.corpora import open_corpus
-    from splade_anserini.resources import cranfield
 
     stream = (word for document in open_corpus(str(cranfield())) for word in document.text.split())
     for number in range(SIZE):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.fingerprints import fingerprint_of_bytes, fingerprint_of_file
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_file
 from splade_anserini.formats.irds import is_irds
 from splade_anserini.reproduction.contract import Contract
 from splade_anserini.reproduction.ledger import Settings

@@ -9,8 +9,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from splade_anserini.artifacts.files import PARTIAL, output_errors, sync_directory
 from splade_anserini.errors import OutputError
-from splade_anserini.files import PARTIAL, output_errors, sync_directory
 
 _STEP = "step-"
 

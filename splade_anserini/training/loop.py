@@ -9,20 +9,20 @@ from typing import Any, Protocol
 
 import torch
 
-from splade_anserini.files import output_errors, whole_file
-from splade_anserini.modeling.quiet import quiet
+from splade_anserini.artifacts.files import output_errors, whole_file
+from splade_anserini.cards.training_recipe import TrainingRecipe
+from splade_anserini.modeling.transformers_logging import quiet
 from splade_anserini.progress import Progress, silent
-from splade_anserini.recipes import TrainingRecipe
 from splade_anserini.training.batch import Batch
+from splade_anserini.training.batches import Supply
 from splade_anserini.training.checkpoints import checkpoints, save_checkpoint, writing
+from splade_anserini.training.distributed import together, world_size
 from splade_anserini.training.gradients import Gradients
-from splade_anserini.training.instruction import Instruction
+from splade_anserini.training.monitor import Guard, numbers
 from splade_anserini.training.objective import Objective, Vectors, needs_scores
 from splade_anserini.training.optimizer import RunningMean, optimizer, schedule
-from splade_anserini.training.start import Student
-from splade_anserini.training.supply import Supply
-from splade_anserini.training.together import together, world_size
-from splade_anserini.training.watch import Guard, numbers
+from splade_anserini.training.student import Student
+from splade_anserini.training.teachers.in_batch import Instruction
 
 _log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
-from splade_anserini.modeling.losses import dot_scores, in_batch_mask, kl_divergence, margin_mse, pairwise, rank_ibn
-from splade_anserini.modeling.regularizers import df_flops, flops, l1
-from splade_anserini.modeling.schedules import strength
-from splade_anserini.recipes import Loss, TrainingRecipe
+from splade_anserini.cards.training_recipe import Loss, TrainingRecipe
 from splade_anserini.training.batch import Facts
+from splade_anserini.training.losses import dot_scores, in_batch_mask, kl_divergence, margin_mse, pairwise, rank_ibn
+from splade_anserini.training.regularizers import df_flops, flops, l1
+from splade_anserini.training.schedules import strength
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.query_sides import Pair
 from splade_anserini.modeling.trainable import TrainableSplade
-from splade_anserini.recipes import TrainingRecipe
 
 
 def optimizer(pair: Pair, recipe: TrainingRecipe) -> torch.optim.Optimizer:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from splade_anserini.pictures import save
+from splade_anserini.artifacts.figures import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,23 +4,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.cards import EncoderCard
+from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.encoding.bag import BagEncoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
-from splade_anserini.encoding.quantization import quantize
 from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import InputError
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import named_splits, read_qrels
 from splade_anserini.formats.runs import as_written
-from splade_anserini.formats.topics import read_topics, topic_file
+from splade_anserini.formats.topics import topic_file
 from splade_anserini.lucene.searcher import BruteForceSearcher
 from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 from splade_anserini.records import Document, ImpactDocument, ImpactVector, Query
+from splade_anserini.retrieval.topics import read_topics
 from splade_anserini.training.saving import learned_weights
-from splade_anserini.training.start import Student
+from splade_anserini.training.student import Student
+from splade_anserini.vectors.quantization import quantize
 
 if TYPE_CHECKING:
     from ir_measures import Measure, Qrel

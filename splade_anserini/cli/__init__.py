@@ -1,0 +1,1 @@
+"""What the commands share: options, error messages, progress bars."""

@@ -1,0 +1,43 @@
+"""The graph as Anserini's Java encoder calls it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splade_anserini.exporting.graph_edits import GraphEdit
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+def for_anserini(model: "ir.Model") -> None:
+    """Give a graph of `splade_graph` the inputs and outputs of Anserini's SPLADE encoders, in place.
+
+    Inputs: `input_ids`, `token_type_ids`, `attention_mask`, int64 [1, sequence], all three even if one is ignored.
+    Outputs: `output_idx`, int64 [active], and `output_weights`, float32 [active]: the entries whose weight is not 0.
+    """
+    import onnx_ir as ir
+
+    graph = model.graph
+    _fix_inputs(graph)
+    weights = graph.outputs[0]
+    edit = GraphEdit(graph)
+    row = edit.node("Squeeze", [weights, edit.constant("batch_axis", np.array([0], dtype=np.int64))], "weights_row")
+    active = edit.node("NonZero", [row], "active_entries")
+    index = edit.node("Squeeze", [active, edit.constant("batch_axis", np.array([0], dtype=np.int64))], "output_idx")
+    values = edit.node("Gather", [row, index], "output_weights", axis=0)
+    graph.outputs.clear()
+    for value, kind in [(index, ir.DataType.INT64), (values, ir.DataType.FLOAT)]:
+        value.type, value.shape = ir.TensorType(kind), ir.Shape(["active"])
+        graph.outputs.append(value)
+
+
+def _fix_inputs(graph: "ir.Graph") -> None:
+    import onnx_ir as ir
+
+    inputs = {value.name: value for value in graph.inputs}
+    graph.inputs.clear()
+    for name in ["input_ids", "token_type_ids", "attention_mask"]:
+        value = inputs.get(name) or ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64))
+        value.shape = ir.Shape([1, "sequence"])
+        graph.inputs.append(value)

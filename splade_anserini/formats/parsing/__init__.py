@@ -1,0 +1,1 @@
+"""How lines, JSON and fields are parsed, whatever file they are in."""

@@ -1,0 +1,62 @@
+"""How many bytes an index takes on disk, and for what."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from splade_anserini.lucene.counting import check_index_directory
+from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.lucene.java.threads import TURN
+
+PARTS = {
+    "postings": ("doc", "pos", "pay", "psm"),
+    "term dictionary": ("tim", "tip", "tmd"),
+    "stored fields": ("fdt", "fdx", "fdm"),
+    "doc values": ("dvd", "dvm"),
+    "term vectors": ("tvd", "tvx", "tvm"),
+    "norms": ("nvd", "nvm"),
+    "points": ("kdd", "kdi", "kdm"),
+}
+"""What lies in files of these extensions."""
+
+OTHER = "other"
+_PART_OF = {extension: part for part, extensions in PARTS.items() for extension in extensions}
+
+
+def index_parts(index: Path) -> dict[str, int]:
+    """Return the bytes of each part, in the order of `PARTS` and `OTHER`; their sum is what the directory takes.
+
+    Compound files are opened, and what they hold is counted; their own heads are under `OTHER`. Raises `InputError`
+    when `index` is no Lucene index.
+    """
+    check_index_directory(index)
+    sizes = {path.name: path.stat().st_size for path in index.iterdir() if path.is_file()}
+    total = sum(sizes.values())
+    if any(name.endswith(".cfs") for name in sizes):
+        sizes = {name: size for name, size in sizes.items() if not name.endswith(".cfs")}
+        sizes.update(_inside_compound_files(index))
+    parts = dict.fromkeys([*PARTS, OTHER], 0)
+    for name, size in sizes.items():
+        parts[_PART_OF.get(name.rpartition(".")[2], OTHER)] += size
+    parts[OTHER] = total - sum(size for part, size in parts.items() if part != OTHER)
+    return parts
+
+
+def _inside_compound_files(index: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and size of each file that lies in a compound file."""
+    start_jvm()
+    from jnius import autoclass
+
+    with TURN, java_errors(f"reading the compound files of {index}"):
+        path = autoclass("java.nio.file.Paths").get(str(index.absolute()))
+        directory = autoclass("org.apache.lucene.store.FSDirectory").open(path)
+        for segment in _segments(autoclass("org.apache.lucene.index.SegmentInfos").readLatestCommit(directory)):
+            if segment.getUseCompoundFile():
+                inside = segment.getCodec().compoundFormat().getCompoundReader(directory, segment)
+                yield from ((f"{segment.name}{name}", inside.fileLength(name)) for name in inside.listAll())
+                inside.close()
+
+
+def _segments(infos: Any) -> list[Any]:
+    return [infos.info(number).info for number in range(infos.size())]

@@ -1,0 +1,1 @@
+"""The Java virtual machine: finding, starting and calling it."""

@@ -1,0 +1,55 @@
+"""Threads: how many processors there are, and work that one thread does ahead of the one that uses it."""
+
+import os
+from collections.abc import Generator, Iterable
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def ahead[T](items: Iterable[T], depth: int = 1) -> Generator[T]:
+    """Yield `items` in order, which a thread of its own draws, up to `depth` of them before they are asked for.
+
+    What drawing raises is raised here, after the items before it. When this generator ends or is closed, the thread
+    has ended too, and `items`, where it is a generator, is closed.
+    """
+    ready: SimpleQueue[tuple[T] | BaseException | None] = SimpleQueue()
+    room, stopped = Semaphore(depth), Event()
+    thread = Thread(target=_draw, args=(items, ready, room, stopped), name="splade-anserini-ahead", daemon=True)
+    thread.start()
+    try:
+        while isinstance(found := ready.get(), tuple):
+            room.release()
+            yield found[0]
+        if found is not None:
+            raise found
+    finally:
+        stopped.set()
+        room.release()
+        thread.join()
+
+
+def _draw[T](
+    items: Iterable[T], ready: "SimpleQueue[tuple[T] | BaseException | None]", room: Semaphore, stopped: Event
+) -> None:
+    """Put each item, as a tuple of one, then what ended them: an exception, or None."""
+    end: BaseException | None = None
+    source = iter(items)
+    try:
+        try:
+            while room.acquire() and not stopped.is_set():
+                ready.put((next(source),))
+        finally:
+            if isinstance(source, Generator):
+                source.close()
+    except StopIteration:
+        pass
+    except BaseException as error:  # raised again in the thread that waits
+        end = error
+    ready.put(end)

@@ -1,0 +1,1 @@
+"""From topics to rankings: query vectors, fusion, hybrid search, scoring of given texts."""
