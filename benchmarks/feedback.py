@@ -17,7 +17,7 @@ from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import read_run, write_run
 from splade_anserini.index import index
 from splade_anserini.lucene import Feedback, IndexOptions, PyseriniImpactSearcher, start_jvm
-from splade_anserini.retrieval.query_vectors import open_for_index, topic_vectors
+from splade_anserini.retrieval.query_vectors import open_index_query_encoder, topic_vectors
 
 MEASURES = ("nDCG@10", "R@100", "R@1000")
 
@@ -51,7 +51,7 @@ def main() -> None:
         index(arguments.impacts, work, IndexOptions(store_docvectors=True))
     qrels = read_qrels(arguments.qrels)
     judged = {qrel.query_id for qrel in qrels}
-    vectors = topic_vectors(arguments.topics, lambda: open_for_index(work, None, None, EncoderOptions()))
+    vectors = topic_vectors(arguments.topics, lambda: open_index_query_encoder(work, None, None, EncoderOptions()))
     queries = {query_id: vector for query_id, vector in vectors.items() if query_id in judged}
     evaluations = {}
     for title, feedback in SETTINGS.items():

@@ -33,7 +33,7 @@ from splade_anserini.artifacts.manifests import (
     write_manifest,
 )
 from splade_anserini.formats.impacts import ImpactWriter, read_impacts
-from splade_anserini.parallel import cores
+from splade_anserini.parallel import cpu_count
 from splade_anserini.records import ImpactDocument
 
 type Numbers = npt.NDArray[Any]
@@ -131,7 +131,7 @@ def synthetic(data: Path, documents: int, work: Path) -> Path:
     directory = work / f"synthetic-{documents}"
     if read_manifest(directory, ImpactManifest) is None:
         work.mkdir(parents=True, exist_ok=True)
-        with whole_directory(directory) as partially, ProcessPoolExecutor(cores()) as processes:
+        with whole_directory(directory) as partially, ProcessPoolExecutor(cpu_count()) as processes:
             size = min(SHARD, -(-documents // FILES))
             firsts = range(0, documents, size)
             sizes = [min(size, documents - first) for first in firsts]

@@ -31,9 +31,9 @@ def convert(
     `max_impact` scales all impacts down when one is greater. What the format cannot hold of a document, but its
     vector, is left out with a warning. Raises what `write_converted` raises.
     """
-    from splade_anserini.conversion import Raised, scaled_down, write_converted
+    from splade_anserini.conversion import ClampedImpacts, scaled_down, write_converted
 
-    raised = Raised()
+    raised = ClampedImpacts()
     if max_impact is not None:
         source = scaled_down(source, max_impact, raised)
     converted = write_converted(source, output, target, docs_per_shard=docs_per_shard, progress=progress)

@@ -128,13 +128,13 @@ def command(
     """
     from splade_anserini.lucene import IndexOptions
     from splade_anserini.lucene.sources import open_impacts
-    from splade_anserini.parallel import cores
+    from splade_anserini.parallel import cpu_count
 
     check_place(index, input, overwrite=overwrite)
     with progress_bar("Checking", None, "documents") as progress:
         source = open_impacts(input, progress)
     options = IndexOptions(
-        threads=threads or cores(),
+        threads=threads or cpu_count(),
         optimize=optimize,
         memory=memory,
         store_text=store_text,

@@ -176,7 +176,7 @@ def command(
     Example:
       splade-anserini mine --run bm25.txt --qrels qrels/train.tsv --output triples.jsonl --depth 100 --negatives 4
     """
-    from splade_anserini.cli.lookup import texts_of
+    from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.formats.qrels import training_qrels
     from splade_anserini.formats.run_scores import RunScores
     from splade_anserini.formats.runs import read_rankings
@@ -185,7 +185,7 @@ def command(
     options = MiningOptions(depth, skip, negatives, seed, margin)
     if teacher and scores:
         raise InputError("Both --teacher and --scores are given.", expected="one of them, or neither")
-    known = texts_of(corpus, topics)
+    known = open_texts_from_options(corpus, topics)
     if known is None and (texts or teacher):
         raise InputError(f"{'--texts' if texts else '--teacher'} needs texts.", expected="--corpus and --topics")
     relevant: dict[str, list[str]] = {}

@@ -6,14 +6,14 @@ from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 
 
-def cores() -> int:
+def cpu_count() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def ahead[T](items: Iterable[T], depth: int = 1) -> Generator[T]:
+def prefetch[T](items: Iterable[T], depth: int = 1) -> Generator[T]:
     """Yield `items` in order, which a thread of its own draws, up to `depth` of them before they are asked for.
 
     What drawing raises is raised here, after the items before it. When this generator ends or is closed, the thread

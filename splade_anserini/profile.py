@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HITS = (10, 100, 1000)
 
 
-class Asked:
+class QueryWorkload:
     """Topics, with what encodes them if they are texts."""
 
     def __init__(
@@ -36,7 +36,9 @@ class Asked:
         """By threads; none for topics that are encoded already."""
 
 
-def profile(directory: Path, asked: Asked, plan: "Plan", tokens: int = 20, progress: Progress = silent) -> "Profile":
+def profile(
+    directory: Path, asked: QueryWorkload, plan: "Plan", tokens: int = 20, progress: Progress = silent
+) -> "Profile":
     """Count what the index and the topics cost, and time them; `tokens` of the costliest are named.
 
     Warns when topics and index share no token. Raises `InputError` when `directory` is no Lucene index.
@@ -56,7 +58,7 @@ def profile(directory: Path, asked: Asked, plan: "Plan", tokens: int = 20, progr
     return Profile(str(directory), asked.name, counted, encoding, searching, cold, plan, environment() | java)
 
 
-def _check_overlap(directory: Path, asked: Asked, flops: float) -> None:
+def _check_overlap(directory: Path, asked: QueryWorkload, flops: float) -> None:
     if not flops:
         import logging
 
@@ -70,14 +72,14 @@ def _check_overlap(directory: Path, asked: Asked, flops: float) -> None:
 
 def encoded(
     topics: str, queries: "Sequence[Query]", open_with: "Callable[[int], ImpactQueryEncoder]", threads: Sequence[int]
-) -> Asked:
+) -> QueryWorkload:
     """Encode topics, with an encoder that is opened for each number of threads."""
     from splade_anserini.retrieval.query_vectors import encode_queries
 
     encoders = {number: open_with(number) for number in threads}
     with progress_bar("Encoding", len(queries), "queries") as progress:
         vectors = encode_queries(queries, encoders[threads[-1]], progress=progress)
-    return Asked(
+    return QueryWorkload(
         topics,
         vectors,
         [query.text for query in queries],
@@ -119,27 +121,27 @@ def command(
     from splade_anserini.encoding import EncoderOptions
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.parallel import cores
+    from splade_anserini.parallel import cpu_count
     from splade_anserini.profiling.times import Plan
-    from splade_anserini.retrieval.query_vectors import open_for_index, read_vectors
+    from splade_anserini.retrieval.query_vectors import open_index_query_encoder, read_vectors
     from splade_anserini.retrieval.topics import are_encoded, read_topics
 
     directory = resolve_index(index)
     check_index_directory(directory)
     _check_output(output, picture)
     start_jvm()
-    plan = Plan(tuple(sorted(set(hits or HITS))), threads or cores(), samples, warm_up, seed, cold)
+    plan = Plan(tuple(sorted(set(hits or HITS))), threads or cpu_count(), samples, warm_up, seed, cold)
     if are_encoded(topics) if pre_encoded is None else pre_encoded:
-        asked = Asked(topics, read_vectors(topics, encoder))
+        asked = QueryWorkload(topics, read_vectors(topics, encoder))
     else:
 
         def options(number: int) -> EncoderOptions:
-            return EncoderOptions(max_length=max_length, device=device, threads=number, soonest=True)
+            return EncoderOptions(max_length=max_length, device=device, threads=number, low_latency=True)
 
         asked = encoded(
             topics,
             read_topics(topics),
-            lambda number: open_for_index(directory, encoder, scale, options(number), force=force),
+            lambda number: open_index_query_encoder(directory, encoder, scale, options(number), force=force),
             sorted({1, plan.threads}),
         )
     if output is not None:

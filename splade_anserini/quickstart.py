@@ -90,10 +90,10 @@ def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places) 
 def _index(corpus: "Corpus", places: Places) -> None:
     from splade_anserini.index import index
     from splade_anserini.lucene import IndexOptions
-    from splade_anserini.parallel import cores
+    from splade_anserini.parallel import cpu_count
 
     with _step("build the impact index"):
-        index(places.impacts, places.index, IndexOptions(threads=cores()), overwrite=True)
+        index(places.impacts, places.index, IndexOptions(threads=cpu_count()), overwrite=True)
     with _step("build a BM25 index of the same text"):
         _index_bm25(corpus, places)
 
@@ -119,7 +119,7 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
     from splade_anserini.encoding import quantize
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, search_bm25
-    from splade_anserini.parallel import cores
+    from splade_anserini.parallel import cpu_count
     from splade_anserini.search import search
 
     with _step(f"encode and search {len(queries)} topics"):
@@ -127,12 +127,12 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
         vectors = {query.id: quantize(vector, scale) for query, vector in zip(queries, encoded, strict=True)}
         with (
             progress_bar("Searching", len(queries), "topics") as progress,
-            ImpactSearcher(places.index, threads=cores()) as searcher,
+            ImpactSearcher(places.index, threads=cpu_count()) as searcher,
         ):
             rankings = search(vectors, searcher, HITS, progress=progress)
             write_run(places.run("splade"), rankings, "trec", "splade-mini")
     with _step("search the same topics with BM25"):
-        write_run(places.run("bm25"), search_bm25(places.bm25, queries, HITS, cores()), "trec", "bm25")
+        write_run(places.run("bm25"), search_bm25(places.bm25, queries, HITS, cpu_count()), "trec", "bm25")
     return vectors
 
 

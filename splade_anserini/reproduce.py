@@ -12,7 +12,7 @@ from splade_anserini.errors import SpladeAnseriniError
 
 if TYPE_CHECKING:
     from splade_anserini.reproduction.contract import Contract
-    from splade_anserini.reproduction.execution import Means
+    from splade_anserini.reproduction.execution import ExecutionOptions
     from splade_anserini.reproduction.report import Report
 
 
@@ -46,14 +46,14 @@ def command(
     """
     from splade_anserini.cards.finding import find_index_cards
     from splade_anserini.reproduction.contract import check_judgements, open_contract
-    from splade_anserini.reproduction.execution import Means
+    from splade_anserini.reproduction.execution import ExecutionOptions
 
     paths = dict.fromkeys(path for name in cards for path in find_index_cards(name))
     # All before the first: a card that cannot be read is found out at once.
     contracts = [open_contract(path, data) for path in paths]
     for contract in contracts:
         check_judgements(contract)
-    means = Means(device, batch_size, threads, force)
+    means = ExecutionOptions(device, batch_size, threads, force)
     if plan:
         _print_plans(contracts, output, means)
         return
@@ -62,7 +62,7 @@ def command(
         raise typer.Exit(code)
 
 
-def _run(contracts: "list[Contract]", output: Path | None, means: "Means") -> int:
+def _run(contracts: "list[Contract]", output: Path | None, means: "ExecutionOptions") -> int:
     """Reproduce each; return the exit code. An error of one of several does not keep the others from being run."""
     from splade_anserini.reproduction.report import summary
 
@@ -81,7 +81,7 @@ def _run(contracts: "list[Contract]", output: Path | None, means: "Means") -> in
     return code or int(not all(report.passed for report in reports))
 
 
-def _one(contract: "Contract", output: Path | None, means: "Means") -> "Report":
+def _one(contract: "Contract", output: Path | None, means: "ExecutionOptions") -> "Report":
     from splade_anserini.reproduction.plan import Places
     from splade_anserini.reproduction.report import text, write_report
     from splade_anserini.reproduction.running import reproduce
@@ -97,7 +97,7 @@ def _one(contract: "Contract", output: Path | None, means: "Means") -> "Report":
     return report
 
 
-def _print_plans(contracts: "list[Contract]", output: Path | None, means: "Means") -> None:
+def _print_plans(contracts: "list[Contract]", output: Path | None, means: "ExecutionOptions") -> None:
     from splade_anserini.reproduction.estimates import estimated
     from splade_anserini.reproduction.plan import Places
     from splade_anserini.reproduction.plan_report import together, told

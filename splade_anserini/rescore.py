@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from splade_anserini.encoding import EncoderOptions
     from splade_anserini.lucene import Scorer
     from splade_anserini.records import ImpactVector
-    from splade_anserini.retrieval.text_scorer import EncodedTexts
+    from splade_anserini.retrieval.text_scorer import TextScorer
 
 
 def rescore(
@@ -114,7 +114,7 @@ def command(
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, start_jvm
     from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.retrieval.query_vectors import open_for, open_for_index, topic_vectors
+    from splade_anserini.retrieval.query_vectors import open_index_query_encoder, open_query_encoder_for, topic_vectors
 
     options = EncoderOptions(device=device, batch_size=batch_size, threads=threads)
     _check(index, corpus, encoder, top_k)
@@ -126,11 +126,14 @@ def command(
     start_jvm()
     if directory:
         queries = topic_vectors(
-            topics, lambda: open_for_index(directory, encoder, scale, options, force=force), pre_encoded, encoder
+            topics,
+            lambda: open_index_query_encoder(directory, encoder, scale, options, force=force),
+            pre_encoded,
+            encoder,
         )
     else:
         queries = topic_vectors(
-            topics, lambda: open_for(None, f"The corpus {corpus}", encoder, scale, options), pre_encoded
+            topics, lambda: open_query_encoder_for(None, f"The corpus {corpus}", encoder, scale, options), pre_encoded
         )
     with (
         ImpactSearcher(directory)
@@ -163,17 +166,17 @@ def _encoded(
     scale: str | None,
     top_k: int | None,
     options: "EncoderOptions",
-) -> "EncodedTexts":
+) -> "TextScorer":
     """Encode the documents of all candidates."""
     from splade_anserini.encoding import SpladeDocumentEncoder, default_scale, open_encoder, parse_scale
     from splade_anserini.formats.texts import open_documents
-    from splade_anserini.retrieval.text_scorer import EncodedTexts
+    from splade_anserini.retrieval.text_scorer import TextScorer
 
     number = parse_scale(scale) if scale else default_scale(name)
     encoder = SpladeDocumentEncoder(open_encoder(name, options), scale=number, top_k=top_k, contents=False)
     ids = (id_ for _, some in candidates for id_ in some)
     with progress_bar("Encoding", None, "documents") as progress:
-        return EncodedTexts(ids, open_documents(corpus), encoder, progress)
+        return TextScorer(ids, open_documents(corpus), encoder, progress)
 
 
 if __name__ == "__main__":

@@ -67,14 +67,14 @@ def command(
       splade-anserini score --examples triples.jsonl --corpus corpus.jsonl --topics queries.jsonl
         --teacher cross-encoder/ms-marco-MiniLM-L6-v2 --output scored.jsonl
     """
-    from splade_anserini.cli.lookup import texts_of
+    from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.formats.example_writing import write_examples
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.training.teachers.inputs import TeacherOptions
     from splade_anserini.training.teachers.opening import open_teacher
 
     options = TeacherOptions(max_length, batch_size, device, precision == "bf16", dense_scale)
-    opened = open_examples(examples, texts_of(corpus, topics))
+    opened = open_examples(examples, open_texts_from_options(corpus, topics))
     teachers = [open_teacher(name, options) for name in teacher]
     with progress_bar("Scoring", len(opened) * len(teachers), "examples") as progress:
         count = write_examples(output, score(opened, teachers, progress), output_format)

@@ -110,10 +110,15 @@ def command(
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.lucene.feedback import check_document_vectors
-    from splade_anserini.parallel import cores
+    from splade_anserini.parallel import cpu_count
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed, with_bm25
-    from splade_anserini.retrieval.overlap import Loss
-    from splade_anserini.retrieval.query_vectors import encode_queries, open_for_index, prune_queries, read_vectors
+    from splade_anserini.retrieval.overlap import OverlapWithExact
+    from splade_anserini.retrieval.query_vectors import (
+        encode_queries,
+        open_index_query_encoder,
+        prune_queries,
+        read_vectors,
+    )
     from splade_anserini.retrieval.topics import are_encoded, read_topics
 
     description = _feedback(feedback, feedback_docs, feedback_terms, feedback_weight, words_only=feedback_words_only)
@@ -134,23 +139,23 @@ def command(
         vectors = read_vectors(topics, encoder)
     else:
         options = EncoderOptions(max_length=max_length, device=device, batch_size=batch_size, threads=threads)
-        query_encoder = open_for_index(directory, encoder, scale, options, force=force)
+        query_encoder = open_index_query_encoder(directory, encoder, scale, options, force=force)
         queries = read_topics(topics)
         with progress_bar("Encoding", len(queries), "queries") as progress:
             vectors = encode_queries(queries, query_encoder, batch_size, progress)
     pruned = prune_queries(vectors, query_top_k, query_min_impact)
     with (
         progress_bar("Searching", len(vectors), "queries") as progress,
-        _opened(searcher, directory, threads or cores(), description) as opened,
+        _opened(searcher, directory, threads or cpu_count(), description) as opened,
     ):
-        loss = Loss((10, hits))
+        loss = OverlapWithExact((10, hits))
         chosen = _chosen(opened, two_phase, candidates)
         rankings = search(pruned, chosen, hits, remove_query=remove_query, progress=progress)
         if check_exact:
             rankings = loss.watch(rankings, search(vectors, opened, hits, remove_query=remove_query))
         if text_index:
             rankings = with_bm25(
-                rankings, queries, text_index, hits, threads=threads or cores(), remove_query=remove_query
+                rankings, queries, text_index, hits, threads=threads or cpu_count(), remove_query=remove_query
             )
         write_run(output, rankings, output_format, tag)
     typer.echo(f"{output}: {len(vectors):,} queries, at most {hits:,} hits each{f'; {loss}' if check_exact else ''}")

@@ -71,10 +71,10 @@ def command(
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.sources import open_impacts
-    from splade_anserini.parallel import cores
-    from splade_anserini.retrieval.query_vectors import open_for, topic_vectors
-    from splade_anserini.tradeoffs.measuring import Asked
-    from splade_anserini.tradeoffs.running import Means, sweep
+    from splade_anserini.parallel import cpu_count
+    from splade_anserini.retrieval.query_vectors import open_query_encoder_for, topic_vectors
+    from splade_anserini.tradeoffs.measuring import QueryWorkload
+    from splade_anserini.tradeoffs.running import ExecutionOptions, sweep
     from splade_anserini.tradeoffs.table import as_table
 
     settings = _space(documents, bits, queries, two_phase).settings(grid=grid)
@@ -86,12 +86,12 @@ def command(
     start_jvm()
 
     def opened() -> "ImpactQueryEncoder":
-        options = EncoderOptions(max_length=max_length, device=device, threads=cores())
-        return open_for(source.settings, str(input), encoder, scale, options, force=force)
+        options = EncoderOptions(max_length=max_length, device=device, threads=cpu_count())
+        return open_query_encoder_for(source.settings, str(input), encoder, scale, options, force=force)
 
     vectors = topic_vectors(topics, opened, pre_encoded, encoder)
-    asked = Asked(vectors, read_qrels(qrels), chosen, hits, candidates, samples, seed)
-    means = Means(threads or cores(), picture, keep_indexes, force)
+    asked = QueryWorkload(vectors, read_qrels(qrels), chosen, hits, candidates, samples, seed)
+    means = ExecutionOptions(threads or cpu_count(), picture, keep_indexes, force)
     with progress_bar("Sweeping", len(settings), "settings") as progress:
         rows = sweep(source, asked, settings, output, means, progress)
     typer.echo(as_table(rows, [str(measure) for measure in chosen]), nl=False)

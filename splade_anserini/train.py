@@ -79,7 +79,7 @@ def command(
         --output encoders/splade-v2-max
     """
     from splade_anserini.cards.finding import encoder_card
-    from splade_anserini.cli.lookup import texts_of
+    from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.errors import InputError
     from splade_anserini.evaluation.measures import parse_measures
     from splade_anserini.formats.examples import open_examples
@@ -97,7 +97,7 @@ def command(
     from splade_anserini.training.validation import open_validation
 
     judge = open_validation(validation, judged_by, chosen) if validation else None
-    texts = texts_of(corpus, topics)
+    texts = open_texts_from_options(corpus, topics)
     sources = [open_examples(name, texts) for name in data]
     options = LoopOptions(
         output.with_name(output.name + WORK),

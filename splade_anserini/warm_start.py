@@ -55,7 +55,7 @@ def command(
     """
     from splade_anserini.errors import InputError
     from splade_anserini.modeling.backbone import load_backbone
-    from splade_anserini.modeling.warm_start import WarmStart, read_off
+    from splade_anserini.modeling.warm_start import WarmStart, calibrate
 
     known = threshold is not None and logit_scale is not None
     if known == bool(texts) or (threshold is None) != (logit_scale is None):
@@ -74,7 +74,7 @@ def command(
     if threshold is not None and logit_scale is not None:
         numbers = WarmStart(threshold, logit_scale, shift)
     else:
-        numbers = read_off(
+        numbers = calibrate(
             loaded.model, loaded.tokenizer, at_hand, share_off=share_off, peak=peak, max_length=max_length
         )
     warm_start(loaded, output, numbers)

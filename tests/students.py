@@ -10,7 +10,7 @@ from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
-from splade_anserini.modeling.vocabulary import silenced_ids
+from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.records import Example
 from splade_anserini.training.batch import Collator, Tokens
 from splade_anserini.training.batch_plan import BatchPlan
@@ -79,7 +79,7 @@ def student(side: QuerySide = "splade", *, dropout: float = 0.0, pooling: Poolin
         queries = checkpoint(seed=1, dropout=dropout)
         return Student(Pair(module, TrainableSplade(queries, pooling)), documents, queries)
     size = documents.vocabulary_size
-    silenced = silenced_ids(documents.tokenizer, size)
+    silenced = masked_entries(documents.tokenizer, size)
     return Student(Pair(module, BagOfTokens(torch.ones(size), silenced, learned=side == "idf")), documents, None)
 
 

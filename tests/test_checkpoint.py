@@ -15,7 +15,7 @@ from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.identity import identity, tokenizer_fingerprint, weights_fingerprint
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.vocabulary import plain_tokenizer, silenced_ids, special_ids, unused_ids, vocabulary
+from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, special_ids, unused_ids, vocabulary
 from tests.tiny import (
     SENTENCES,
     tiny_bert,
@@ -130,7 +130,7 @@ def test_a_model_padded_beyond_its_tokenizer_never_activates_the_spare_rows(tmp_
     inputs = checkpoint.tokenizer(SENTENCES[1], return_tensors="pt")
     weights = Splade.of(checkpoint)(**inputs)[0]
     off = [0, 100, 101, 102, 103, *range(374, 384)]
-    assert silenced_ids(checkpoint.tokenizer, 384) == off
+    assert masked_entries(checkpoint.tokenizer, 384) == off
     assert not weights[off].any()
     assert weights[104:374].any()
     assert vocabulary(checkpoint.tokenizer, 384)[373:376] == [tiny_vocabulary()[373], "[row 374]", "[row 375]"]

@@ -210,8 +210,8 @@ def test_bf16_is_offered_where_the_processor_has_it_and_warned_of_where_not(
 
 
 def test_the_soonest_answer_is_the_same_answer(encoder_name: str) -> None:
-    soonest = open_encoder(encoder_name, EncoderOptions(soonest=True))
-    assert_same_impacts(soonest.encode(SENTENCES), open_encoder(encoder_name).encode(SENTENCES))
+    low_latency = open_encoder(encoder_name, EncoderOptions(low_latency=True))
+    assert_same_impacts(low_latency.encode(SENTENCES), open_encoder(encoder_name).encode(SENTENCES))
 
 
 def test_every_encoder_keeps_to_the_protocol(encoder_name: str) -> None:

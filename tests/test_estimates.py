@@ -17,7 +17,7 @@ from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.reproduction import sample
 from splade_anserini.reproduction.contract import open_contract
 from splade_anserini.reproduction.estimates import estimated
-from splade_anserini.reproduction.execution import Means
+from splade_anserini.reproduction.execution import ExecutionOptions
 from splade_anserini.reproduction.plan import Places
 from splade_anserini.reproduction.running import reproduce
 from splade_anserini.reproduction.sample import impact_sample
@@ -128,7 +128,7 @@ def test_several_plans_have_a_sum(tmp_path: Path) -> None:
 
 def near(card: Path, data: Path, output: Path) -> None:
     """Hold what a plan says of disk against what a reproduction takes; both within 1.5 of each other."""
-    contract, means = open_contract(card, data), Means()
+    contract, means = open_contract(card, data), ExecutionOptions()
     places = Places(output, contract.card.name)
     planned = {one.step.name: one for one in estimated(contract, places, means)}
     assert not output.exists() or not list(output.iterdir()), "a plan leaves nothing behind"

@@ -23,7 +23,7 @@ def autoclass() -> Any:
 def test_a_loop_takes_from_an_iterator_until_it_has_no_more(autoclass: Any) -> None:
     words, written = autoclass("java.util.ArrayList")(), autoclass(BUILDER)()
     append = h.typed(h.bound(h.virtual(BUILDER, "append", BUILDER, h.STRING), written), "void", h.STRING)
-    body = h.chain(h.next_of(h.STRING), h.in_turn(append, append))
+    body = h.chain(h.next_of(h.STRING), h.sequence(append, append))
     run = h.task(h.chain(h.bound(h.virtual(h.LIST, "iterator", h.ITERATOR), words), h.while_next(body)))
     for word in ["a", "naïve", "😀"]:
         words.add(word)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from splade_anserini import Document, InMemoryCorpus, SpladeDocumentEncoder
 from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
 from splade_anserini.encode import encode
-from splade_anserini.encoding import DictionaryEncoder, EncoderOptions, keep_strongest, quantize
+from splade_anserini.encoding import DictionaryEncoder, EncoderOptions, prune_top_k, quantize
 from splade_anserini.encoding.batches import positions_by_length
 from splade_anserini.encoding.protocol import StagedEncoder
 from splade_anserini.encoding.shards import EncodeOptions
@@ -22,7 +22,7 @@ from splade_anserini.errors import OutputError, RecordError
 from splade_anserini.formats.impacts import ImpactWriter, impact_files, read_impacts
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.padding import padded
-from splade_anserini.parallel import ahead
+from splade_anserini.parallel import prefetch
 from splade_anserini.records import ImpactDocument, SparseVector
 from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer
 
@@ -98,12 +98,12 @@ def counted(number: int, seen: list[int]) -> Generator[int]:
 
 @given(st.integers(0, 30), st.integers(1, 5))
 def test_what_is_drawn_ahead_is_the_same_in_the_same_order(number: int, depth: int) -> None:
-    assert list(ahead(counted(number, []), depth)) == list(range(number))
+    assert list(prefetch(counted(number, []), depth)) == list(range(number))
 
 
 def test_no_more_is_drawn_ahead_than_was_asked_for() -> None:
     seen: list[int] = []
-    items = ahead(counted(100, seen), 3)
+    items = prefetch(counted(100, seen), 3)
     assert next(items) == 0
     deadline = time.monotonic() + 10
     while len(seen) < 4 and time.monotonic() < deadline:
@@ -119,7 +119,7 @@ def test_an_exception_comes_after_the_items_before_it() -> None:
         yield 1
         raise KeyboardInterrupt
 
-    items = ahead(ahead(failing()))
+    items = prefetch(prefetch(failing()))
     assert next(items) == 1
     with pytest.raises(KeyboardInterrupt):
         next(items)
@@ -140,7 +140,7 @@ def test_side_by_side_gives_what_one_after_the_other_gives(
         vectors += tiny.encode([document.contents for document in documents[start : start + 256]])
     with ImpactWriter(tmp_path / "expected.jsonl.gz") as writer:
         for document, vector in zip(documents, vectors, strict=True):
-            writer.write(ImpactDocument(document.id, quantize(keep_strongest(vector, top_k), 100), document.contents))
+            writer.write(ImpactDocument(document.id, quantize(prune_top_k(vector, top_k), 100), document.contents))
     (shard,) = impact_files(tmp_path / "out")
     assert shard.read_bytes() == (tmp_path / "expected.jsonl.gz").read_bytes()
 

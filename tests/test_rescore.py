@@ -17,7 +17,7 @@ from splade_anserini.lucene import BruteForceSearcher, ImpactSearcher, IndexOpti
 from splade_anserini.lucene.anserini_writer import write_with_anserini
 from splade_anserini.records import ImpactVector
 from splade_anserini.rescore import rescore
-from splade_anserini.retrieval.text_scorer import EncodedTexts
+from splade_anserini.retrieval.text_scorer import TextScorer
 from tests.pseudo import ANIMALS, documents, random_vectors, write_documents, write_encoded
 from tests.running import Outcome, run_stage
 
@@ -152,7 +152,7 @@ def test_from_texts_come_the_scores_that_come_from_the_index(home: Path) -> None
 
 
 def test_texts_without_an_entry_score_nothing(home: Path) -> None:
-    scorer = EncodedTexts(CORPUS, open_documents(str(home / "corpus.tsv")), SpladeDocumentEncoder(WORDS, scale=100))
+    scorer = TextScorer(CORPUS, open_documents(str(home / "corpus.tsv")), SpladeDocumentEncoder(WORDS, scale=100))
     assert isinstance(scorer, Scorer)
     assert scorer.scores({"cat": 2}, ["empty", "d1", "d3"]) == [0, 6, 2]
 
@@ -161,8 +161,8 @@ def test_bad_input_has_its_sentence_and_leaves_no_run(home: Path) -> None:
     unknown: Any = home / "unknown.txt"
     unknown.write_text("q1 Q0 d1 1 5 x\nq1 Q0 d9 2 5 x\nq1 Q0 empty 3 4 x\n")
     (home / "nothing.txt").touch()
-    stranger = home / "stranger.txt"
-    stranger.write_text("q9 Q0 d1 1 5 x\n")
+    mismatch_warning = home / "mismatch_warning.txt"
+    mismatch_warning.write_text("q9 Q0 d1 1 5 x\n")
     run = ("--run", home / "run.txt")
     of_index, of_texts = ("--index", home / "index"), ("--corpus", home / "corpus.tsv", "--encoder", "words")
     for arguments, said in [
@@ -174,7 +174,7 @@ def test_bad_input_has_its_sentence_and_leaves_no_run(home: Path) -> None:
         ((*of_index, *run, "--top-k", 3), "--top-k"),
         ((*of_index, "--run", unknown), "2 of 3 documents are not in the index"),
         ((*of_texts, "--run", unknown), "1 of 3 documents have no text: the document 'd9' is not in"),
-        ((*of_index, "--run", stranger), "'q9', which is not among the topics"),
+        ((*of_index, "--run", mismatch_warning), "'q9', which is not among the topics"),
         ((*of_index, "--run", home / "nowhere.txt"), "nowhere.txt"),
         ((*of_index, "--run", home / "nothing.txt"), "nothing.txt is empty"),
         (("--index", home / "nowhere", *run), "nowhere"),

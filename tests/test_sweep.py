@@ -10,7 +10,7 @@ import pytest
 
 from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.tradeoffs import measuring, running
-from splade_anserini.vectors.pruning import keep_from, keep_strongest, to_bits
+from splade_anserini.vectors.pruning import prune_below, prune_top_k, requantize
 from tests.pseudo import documents, random_vectors, write_documents, write_encoded
 from tests.running import Outcome, run_stage
 
@@ -72,8 +72,8 @@ def test_settings_measure_what_the_other_stages_would(home: Path, tmp_path: Path
     done = sweep(home, tmp_path / "out", *varied, "--hits", 10)
     assert done.code == 0, done.err
     found = rows(tmp_path / "out")
-    pruned = {id_: keep_strongest(vector, 2) for id_, vector in VECTORS.items()}
-    lower = {id_: to_bits(vector, 2, 30) for id_, vector in VECTORS.items()}
+    pruned = {id_: prune_top_k(vector, 2) for id_, vector in VECTORS.items()}
+    lower = {id_: requantize(vector, 2, 30) for id_, vector in VECTORS.items()}
     same: tuple[Mapping[str, Mapping[str, int]], tuple[object, ...]] = (VECTORS, ())
     expected = {
         "exact": same,
@@ -93,8 +93,8 @@ def test_costs_are_what_a_count_by_hand_gives(home: Path, tmp_path: Path) -> Non
     varied = ("--documents", "min-impact=25", "--queries", "top-k=2", "--two-phase", 2, "--grid")
     assert sweep(home, tmp_path / "out", *varied, "--hits", 3, "--candidates", 7).code == 0
     found = rows(tmp_path / "out")
-    pruned = {id_: keep_from(vector, 25) for id_, vector in VECTORS.items()}
-    shorter = {id_: keep_strongest(vector, 2) for id_, vector in QUERIES.items()}
+    pruned = {id_: prune_below(vector, 25) for id_, vector in VECTORS.items()}
+    shorter = {id_: prune_top_k(vector, 2) for id_, vector in QUERIES.items()}
     assert any(VECTORS[id_] and not vector for id_, vector in pruned.items())
     assert float(found["exact"]["flops"]) == pytest.approx(flops(QUERIES, VECTORS))
     assert float(found["documents min-impact=25"]["flops"]) == pytest.approx(flops(QUERIES, pruned))

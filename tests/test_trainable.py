@@ -14,7 +14,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.trainable import Group, TrainableSplade
-from splade_anserini.modeling.vocabulary import plain_tokenizer, silenced_ids
+from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer
 from splade_anserini.training.batch import Tokens
 from splade_anserini.training.student import student
 from tests.students import SIDES, checkpoint, recipe
@@ -86,7 +86,7 @@ class TestSplade:
     @pytest.mark.parametrize("pooling", POOLINGS)
     def test_special_tokens_are_off_for_good(self, pooling: Pooling) -> None:
         some = checkpoint()
-        silenced = silenced_ids(some.tokenizer, some.vocabulary_size)
+        silenced = masked_entries(some.tokenizer, some.vocabulary_size)
         with torch.no_grad():
             some.model.get_output_embeddings().bias.fill_(15.0)  # every entry is active, were it not for that
         weights = TrainableSplade(some, pooling)(groups())
@@ -103,7 +103,7 @@ class TestSplade:
         layer.bias = None
         with torch.no_grad():
             shared.mul_(4.0)
-        silenced = silenced_ids(some.tokenizer, some.vocabulary_size)
+        silenced = masked_entries(some.tokenizer, some.vocabulary_size)
         weights = TrainableSplade(some, pooling)(groups())
         assert bool(weights.any())
         assert not weights[:, silenced].any()
@@ -155,7 +155,7 @@ class TestBag:
 
     def bag(self, *, learned: bool = True) -> BagOfTokens:
         some = checkpoint()
-        return BagOfTokens(self.weights.clone(), silenced_ids(some.tokenizer, some.vocabulary_size), learned=learned)
+        return BagOfTokens(self.weights.clone(), masked_entries(some.tokenizer, some.vocabulary_size), learned=learned)
 
     def slowly(self, text: str) -> list[float]:
         ids = {int(number) for number in groups((text,))[0].ids[0]} - {0, 100, 101, 102, 103}
@@ -239,5 +239,5 @@ class TestStudent:
     def off(questions: tuple[Group, ...]) -> torch.Tensor:
         """Tokens whose weight in `TestBag` is below 0."""
         some = checkpoint()
-        flipped = BagOfTokens(-TestBag.weights, silenced_ids(some.tokenizer, some.vocabulary_size), learned=False)
+        flipped = BagOfTokens(-TestBag.weights, masked_entries(some.tokenizer, some.vocabulary_size), learned=False)
         return flipped(questions) > 0

@@ -15,8 +15,8 @@ from splade_anserini.index import index
 from splade_anserini.lucene import BruteForceSearcher, ImpactSearcher, IndexOptions, Searcher, TwoPhaseSearcher
 from splade_anserini.lucene.two_phase import default_candidates
 from splade_anserini.records import ImpactVector
-from splade_anserini.retrieval.overlap import Loss, overlap
-from splade_anserini.vectors.pruning import keep_strongest
+from splade_anserini.retrieval.overlap import OverlapWithExact, overlap
+from splade_anserini.vectors.pruning import prune_top_k
 from tests.pseudo import documents, random_vectors, write_encoded
 from tests.running import run_stage
 
@@ -51,7 +51,7 @@ def specified(
     searcher: BruteForceSearcher, queries: Mapping[str, ImpactVector], terms: int, candidates: int, hits: int
 ) -> dict[str, list[ScoredDoc]]:
     """What two phases are: an exact search for the strongest tokens, whose hits are ranked by exact scores."""
-    strongest = {query_id: keep_strongest(vector, terms) for query_id, vector in queries.items()}
+    strongest = {query_id: prune_top_k(vector, terms) for query_id, vector in queries.items()}
     found = {}
     for query_id, ranking in searcher.search(strongest, candidates):
         ids = [hit.doc_id for hit in ranking]
@@ -106,11 +106,11 @@ def test_loss_is_a_mean_over_queries_that_find_something() -> None:
     def ranking(query_id: str, ids: str) -> tuple[str, list[ScoredDoc]]:
         return query_id, [ScoredDoc(query_id, id_, 1) for id_ in ids]
 
-    loss = Loss((2, 4))
+    loss = OverlapWithExact((2, 4))
     found = [ranking("p", "abcd"), ranking("q", ""), ranking("r", "azbc")]
     assert list(loss.watch(found, [ranking("p", "abcd"), ranking("q", ""), ranking("r", "abcd")])) == found
     assert str(loss) == "of the exact search, found 75.00% of the first 2 and 87.50% of the first 4"
-    assert str(Loss((10,))) == "the exact search finds nothing"
+    assert str(OverlapWithExact((10,))) == "the exact search finds nothing"
 
 
 def test_the_command_says_what_is_lost(
@@ -129,7 +129,7 @@ def test_the_command_says_what_is_lost(
     expected = dict(TwoPhaseSearcher(exact, 1, 25).search(known, 20))
     ids = [(hit.query_id, hit.doc_id) for hit in run]
     assert ids == [(hit.query_id, hit.doc_id) for hits in expected.values() for hit in hits]
-    loss = Loss((10, 20))
+    loss = OverlapWithExact((10, 20))
     assert len(list(loss.watch(expected.items(), exact.search(known, 20)))) == len(known)
     assert str(loss) in out
     assert "100.00% of the first 10" not in out

@@ -11,7 +11,7 @@ from splade_anserini.modeling.backbone import Backbone, load_backbone
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.samples import sample
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.warm_start import OFF, WarmStart, normalized, read_off, warm_start
+from splade_anserini.modeling.warm_start import OFF, WarmStart, calibrate, normalized, warm_start
 from splade_anserini.records import Document
 from splade_anserini.warm_start import warm_start as stage
 from tests.running import run_stage
@@ -32,7 +32,7 @@ def saved(backbone: Any, tmp_path: Path) -> Path:
 
 def test_the_head_holds_the_map_exactly(backbone: Any) -> None:
     tokenizer = tiny_tokenizer()
-    numbers = read_off(backbone, tokenizer, SENTENCES)
+    numbers = calibrate(backbone, tokenizer, SENTENCES)
     model = warm_start(backbone, tokenizer, numbers)
     table = backbone.embeddings.word_embeddings.weight
     for text in SENTENCES:
@@ -49,11 +49,11 @@ def test_the_head_holds_the_map_exactly(backbone: Any) -> None:
 
 def test_a_narrow_backbone_gets_the_constant_six_and_a_wide_one_more(backbone: Any) -> None:
     tokenizer = tiny_tokenizer()
-    assert read_off(backbone, tokenizer, SENTENCES).shift > 10
+    assert calibrate(backbone, tokenizer, SENTENCES).shift > 10
     final = backbone.encoder.layer[-1].output.LayerNorm
     final.weight.data *= 0.25
     final.bias.data *= 0.25
-    assert read_off(backbone, tokenizer, SENTENCES).shift == 6.0
+    assert calibrate(backbone, tokenizer, SENTENCES).shift == 6.0
 
 
 @pytest.mark.parametrize(("share_off", "peak"), [(0.9, 8.0), (0.98, 4.0)])
@@ -61,7 +61,7 @@ def test_the_threshold_turns_off_the_share_and_the_scale_sets_the_peak(
     backbone: Any, share_off: float, peak: float
 ) -> None:
     tokenizer = tiny_tokenizer()
-    numbers = read_off(backbone, tokenizer, SENTENCES, share_off=share_off, peak=peak)
+    numbers = calibrate(backbone, tokenizer, SENTENCES, share_off=share_off, peak=peak)
     splade = Splade(warm_start(backbone, tokenizer, numbers), [])
     with torch.no_grad():
         rows = torch.cat([splade(**tokenizer(text, return_tensors="pt")) for text in SENTENCES])[:, 104:]
@@ -125,7 +125,7 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra() -> None:
 
 def test_without_texts_there_is_nothing_to_read_off(backbone: Any) -> None:
     with pytest.raises(InputError, match="no text"):
-        read_off(backbone, tiny_tokenizer(), [])
+        calibrate(backbone, tiny_tokenizer(), [])
 
 
 def test_a_sample_is_fixed_fair_and_no_larger_than_the_corpus() -> None:

@@ -24,7 +24,7 @@ from runs import RUNS, Run
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.finding import read_card
 from splade_anserini.lucene import search_bm25
-from splade_anserini.parallel import cores
+from splade_anserini.parallel import cpu_count
 
 CARD = Path(__file__).with_name("card.toml")
 BM25, WARM = "BM25", "warm start, untrained"
@@ -87,7 +87,7 @@ class Bench:
             return
         row: Row = {"name": BM25, "settings": settings, "measures": {}, "sparsity": {}}
         for name, collection in self._judged.items():
-            hits = search_bm25(bm25_index(self._places[name], self._output), collection.queries, 100, cores())
+            hits = search_bm25(bm25_index(self._places[name], self._output), collection.queries, 100, cpu_count())
             row["measures"][name] = collection.measures(hits)
         self.results.add(row)
 

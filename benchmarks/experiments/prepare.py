@@ -19,7 +19,7 @@ from splade_anserini.formats.qrels import read_qrels, training_qrels
 from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.topics import read_topics
 from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
-from splade_anserini.parallel import cores
+from splade_anserini.parallel import cpu_count
 from splade_anserini.records import Document, Query
 
 SEED = 42
@@ -48,7 +48,7 @@ def collections(data: Path, output: Path) -> dict[str, Path]:
         ids = {query.id for query in chosen}
         qrels = [qrel for qrel in read_qrels(str(data / TRAINED)) if qrel.query_id in ids]
         kept = {qrel.doc_id for qrel in qrels}
-        for _, hits in search_bm25(bm25_index(data / TRAINED, output), chosen, NEIGHBOURS, cores()):
+        for _, hits in search_bm25(bm25_index(data / TRAINED, output), chosen, NEIGHBOURS, cpu_count()):
             kept |= {hit.doc_id for hit in hits}
         documents = (document for document in open_corpus(str(data / TRAINED)) if document.id in kept)
         with whole_directory(home) as partial:
@@ -65,7 +65,7 @@ def training_data(data: Path, output: Path, examples: int) -> dict[str, Path]:
     if not run.exists():
         judged = {qrel.query_id for _, qrel in training_qrels(str(source))}
         queries = [query for query in read_topics(str(source / "queries.jsonl.gz")) if query.id in judged]
-        rankings = search_bm25(bm25_index(source, output), _sample(queries, examples), DEPTH, cores())
+        rankings = search_bm25(bm25_index(source, output), _sample(queries, examples), DEPTH, cpu_count())
         write_run(run, rankings, tag="bm25")
     texts = ("--corpus", source, "--topics", source / "queries.jsonl.gz", "--texts")
     mined = ("--run", run, "--qrels", source, *texts, "--depth", DEPTH, "--negatives", NEGATIVES, "--seed", SEED)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib import metadata
 
 from splade_anserini._version import __version__
-from splade_anserini.parallel import cores
+from splade_anserini.parallel import cpu_count
 
 _PACKAGES = ("pyserini", "torch", "transformers", "onnxruntime", "ir-measures", "ir-datasets", "numpy")
 
@@ -14,7 +14,7 @@ _PACKAGES = ("pyserini", "torch", "transformers", "onnxruntime", "ir-measures", 
 def environment() -> dict[str, str | int]:
     """Return processors, memory in bytes, architecture, system, and the versions of Python and of this package."""
     return {
-        "cores": cores(),
+        "cores": cpu_count(),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "machine": platform.machine(),
         "system": platform.platform(),

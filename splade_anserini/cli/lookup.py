@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from splade_anserini.formats.texts import Texts
 
 
-def texts_of(corpus: str | None, topics: str | None) -> "Texts | None":
+def open_texts_from_options(corpus: str | None, topics: str | None) -> "Texts | None":
     """Open --corpus and --topics; None when neither is given. Raises `InputError` when one is given alone."""
     if corpus is None and topics is None:
         return None

@@ -2,7 +2,7 @@
 
 from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.registry import FORMATS, IMPACTS, file_format
-from splade_anserini.conversion.source import Raised, Source, scaled_down
+from splade_anserini.conversion.source import ClampedImpacts, Source, scaled_down
 from splade_anserini.conversion.topics import TOPIC_FORMATS, read_topic_vectors, topic_format, write_topic_vectors
 from splade_anserini.conversion.transfer import Converted, write_converted
 
@@ -10,9 +10,9 @@ __all__ = [
     "FORMATS",
     "IMPACTS",
     "TOPIC_FORMATS",
+    "ClampedImpacts",
     "Converted",
     "Format",
-    "Raised",
     "Source",
     "file_format",
     "read_topic_vectors",

@@ -22,13 +22,13 @@ class Source:
 
 
 @dataclass(slots=True)
-class Raised:
+class ClampedImpacts:
     """How many impacts came out below one half, and were made 1."""
 
     entries: int = 0
 
 
-def scaled_down(source: Source, most: int, raised: Raised) -> Source:
+def scaled_down(source: Source, most: int, raised: ClampedImpacts) -> Source:
     """Return the source with all impacts scaled such that the greatest is `most`; as it is when none is greater.
 
     impact → impact × most / greatest, rounded, and at least 1: no entry is lost, and no document becomes empty. This

@@ -5,7 +5,7 @@ from splade_anserini.encoding.opening import default_scale, open_encoder, open_q
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
 from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder
-from splade_anserini.vectors.pruning import keep_strongest
+from splade_anserini.vectors.pruning import prune_top_k
 from splade_anserini.vectors.quantization import impact, parse_scale, quantize
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "TorchQueryEncoder",
     "default_scale",
     "impact",
-    "keep_strongest",
     "open_encoder",
     "open_query_encoder",
     "parse_scale",
+    "prune_top_k",
     "quantize",
 ]

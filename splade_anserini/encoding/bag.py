@@ -46,7 +46,7 @@ class BagEncoder(TokenizedEncoder):
         )
         known = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]
         self._weights: npt.NDArray[np.float32] = np.array(known, dtype=np.float32)
-        self._weights[_nameless(tokenizer)] = 0.0
+        self._weights[special_token_ids(tokenizer)] = 0.0
 
     def _entries(self, batch: Batch) -> list[Entries]:
         present = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
@@ -54,7 +54,7 @@ class BagEncoder(TokenizedEncoder):
         return [Entries(ids, self._weights[ids]) for ids in active]
 
 
-def _nameless(tokenizer: Tokenizer) -> list[int]:
+def special_token_ids(tokenizer: Tokenizer) -> list[int]:
     """Return the ids that name no word: special tokens, and the one that stands for unknown words."""
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from splade_anserini.artifacts.manifests import DEFAULT_SCALE
 from splade_anserini.encoding.opening import open_encoder
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
-from splade_anserini.parallel import ahead
+from splade_anserini.parallel import prefetch
 from splade_anserini.records import Document, ImpactDocument, ImpactVector, SparseVector
-from splade_anserini.vectors.pruning import keep_strongest
+from splade_anserini.vectors.pruning import prune_top_k
 from splade_anserini.vectors.quantization import impacts, quantize
 
 _WINDOW = 256
@@ -41,8 +41,8 @@ class SpladeDocumentEncoder:
         What reading or encoding raises is raised here, after the documents of the windows before it.
         """
         stages = self._stages()
-        prepared = ahead(_prepared(documents, stages.prepare))
-        with closing(ahead(_encoded(prepared, stages.run), _OUTPUTS)) as outputs:
+        prepared = prefetch(_prepared(documents, stages.prepare))
+        with closing(prefetch(_encoded(prepared, stages.run), _OUTPUTS)) as outputs:
             vectors: dict[int, ImpactVector] = {}
             for window, positions, rows in outputs:
                 vectors.update(zip(positions, map(stages.impacts, rows), strict=True))
@@ -72,7 +72,7 @@ class SpladeDocumentEncoder:
         return _Stages(encoder.prepare, encoder.run, impacts_of_entries)
 
     def _impacts_of_vector(self, vector: SparseVector) -> ImpactVector:
-        return quantize(keep_strongest(vector, self.top_k), self.scale)
+        return quantize(prune_top_k(vector, self.top_k), self.scale)
 
 
 class _Stages(NamedTuple):

@@ -17,7 +17,7 @@ from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.vocabulary import vocabulary
-from splade_anserini.parallel import cores
+from splade_anserini.parallel import cpu_count
 
 TOKENS = 512
 """Tokens in a batch. Each thread has one, and logits for all of it: 60 MB for the vocabulary of BERT."""
@@ -39,8 +39,8 @@ class OnnxEncoder(TokenizedEncoder):
         check_file(directory / "model.onnx", manifest.identity.weights)
         identity = manifest.identity
         tokenizer = exported_tokenizer(directory, identity.tokenizer)
-        threads = options.threads or cores()
-        self._side_by_side, each = (1, threads) if options.soonest else (threads, 1)
+        threads = options.threads or cpu_count()
+        self._side_by_side, each = (1, threads) if options.low_latency else (threads, 1)
         self._session = _session(directory / "model.onnx", options.device, each)
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
         size = self._session.get_outputs()[0].shape[-1]

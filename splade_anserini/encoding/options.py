@@ -23,7 +23,7 @@ class EncoderOptions:
     """The most texts in a batch; on a CPU, long texts make smaller ones."""
     threads: int = 0
     """0: as many as there are cores."""
-    soonest: bool = False
+    low_latency: bool = False
     """All threads on one batch, for the soonest answer; otherwise the most texts a second."""
 
     def __post_init__(self) -> None:

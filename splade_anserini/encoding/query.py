@@ -35,7 +35,7 @@ class OnnxQueryEncoder(ImpactQueryEncoder):
                 f"{name} is no exported encoder.",
                 do="Export it first (splade-anserini export), or use TorchQueryEncoder.",
             )
-        encoder = open_query_encoder(name, EncoderOptions(max_length=max_length, soonest=True))
+        encoder = open_query_encoder(name, EncoderOptions(max_length=max_length, low_latency=True))
         super().__init__(encoder, scale=scale or default_scale(name))
 
 

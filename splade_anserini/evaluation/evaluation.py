@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
-from splade_anserini.evaluation.overlap import Judgements, Rankings, stranger
+from splade_anserini.evaluation.overlap import Judgements, Rankings, mismatch_warning
 
 if TYPE_CHECKING:
     from ir_measures import Measure, Qrel, ScoredDoc
@@ -45,7 +45,7 @@ def evaluate(
     for qrel in qrels:
         judgements[qrel.query_id].add(qrel.doc_id)
     rankings = _judged_part(run, judgements, title)
-    if doubt := stranger(rankings, judgements):
+    if doubt := mismatch_warning(rankings, judgements):
         _log.warning("%s%s", title, doubt)
     per_query = {query_id: {str(measure): float(measure.DEFAULT) for measure in measures} for query_id in judgements}
     names = {measure: str(measure) for measure in measures}

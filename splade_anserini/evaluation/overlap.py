@@ -15,7 +15,7 @@ ten, but for one of three among the first hundred.
 """
 
 
-def stranger(rankings: Rankings, judgements: Judgements) -> str:
+def mismatch_warning(rankings: Rankings, judgements: Judgements) -> str:
     """Say why the run seems to be of another collection than the judgements; "" when nothing hints at it.
 
     That is when no ranking at all has a judged document, or more than half of those with `DEEP` documents have none.

@@ -7,7 +7,7 @@ from typing import Any
 from splade_anserini.lucene.counting import check_index_directory
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
-from splade_anserini.lucene.java.threads import TURN
+from splade_anserini.lucene.java.threads import JAVA_LOCK
 
 PARTS = {
     "postings": ("doc", "pos", "pay", "psm"),
@@ -48,7 +48,7 @@ def _inside_compound_files(index: Path) -> Iterator[tuple[str, int]]:
     start_jvm()
     from jnius import autoclass
 
-    with TURN, java_errors(f"reading the compound files of {index}"):
+    with JAVA_LOCK, java_errors(f"reading the compound files of {index}"):
         path = autoclass("java.nio.file.Paths").get(str(index.absolute()))
         directory = autoclass("org.apache.lucene.store.FSDirectory").open(path)
         for segment in _segments(autoclass("org.apache.lucene.index.SegmentInfos").readLatestCommit(directory)):

@@ -41,7 +41,7 @@ class DocFinder:
         query = h.typed(h.constructor(_IDS, h.STRING, "java.util.Collection"), _QUERY, h.STRING, "java.util.Collection")
         query = h.bound(query, autoclass(h.STRING)(ID), self._terms.items)
         search = h.bound(h.virtual(_SEARCHER, "search", _TOP, _QUERY, "int"), self._searcher)
-        return h.in_turn(self._fill, h.chain(query, h.bound_int(search, 1, hits), self._write))
+        return h.sequence(self._fill, h.chain(query, h.bound_int(search, 1, hits), self._write))
 
 
 class DocScorer:
@@ -70,7 +70,7 @@ class DocScorer:
         hits = h.chain(h.as_array(self._docs.items, _HIT), top)
         rescore = h.static(f"{_SEARCH}.QueryRescorer", "rescore", _TOP, _SEARCHER, _TOP, _QUERY, "double", "int")
         rescore = h.bound_int(h.bound_number(h.bound(rescore, searcher), 2, "double", 1.0), 2, _ALL)
-        return h.in_turn(fill, h.chain(query, h.with_first(hits, rescore), write))
+        return h.sequence(fill, h.chain(query, h.fold_first(hits, rescore), write))
 
 
 class _Filled:

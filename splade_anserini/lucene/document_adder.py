@@ -33,8 +33,8 @@ class DocumentLane:
         """Compose: parse the array, and as long as it lasts set each field to the next string and add the document."""
         strings = self._batch.parsed(self._batch.mapper.readerForListOf(h.java_class(h.STRING)), h.LIST)
         add = h.virtual("org.apache.lucene.index.IndexWriter", "addDocument", "long", "java.lang.Iterable")
-        add = h.also_taking(h.typed(h.bound(add, writer, self._document), "void"), 0, h.ITERATOR)
-        one = h.in_turn(*(h.chain(h.next_of(h.STRING), setter) for setter in setters), add)
+        add = h.drop_argument(h.typed(h.bound(add, writer, self._document), "void"), 0, h.ITERATOR)
+        one = h.sequence(*(h.chain(h.next_of(h.STRING), setter) for setter in setters), add)
         return h.chain(strings, h.virtual(h.LIST, "iterator", h.ITERATOR), h.while_next(one))
 
     def _setter(self, field: Any) -> Any:
@@ -55,7 +55,7 @@ class DocumentLane:
         self._document.add(values)
         to_bytes = h.typed(h.constructor(_BYTES_REF, "java.lang.CharSequence"), _BYTES_REF, h.STRING)
         set_bytes = h.bound(h.virtual(_FIELD, "setBytesValue", "void", _BYTES_REF), values)
-        return h.in_turn(set_string, h.chain(to_bytes, set_bytes))
+        return h.sequence(set_string, h.chain(to_bytes, set_bytes))
 
 
 def _contents_field(options: IndexOptions) -> Any:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.java.java_errors import java_errors
-from splade_anserini.lucene.java.threads import TURN
+from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.schema import CONTENTS, ID, RAW
-from splade_anserini.lucene.searcher import Closed
+from splade_anserini.lucene.searcher import Closeable
 
 
 class QueryEncoder(Protocol):
@@ -31,7 +31,7 @@ class Hit(NamedTuple):
     lucene_docid: int
 
 
-class FastLuceneImpactSearcher(Closed):
+class FastLuceneImpactSearcher(Closeable):
     """What Pyserini's LuceneImpactSearcher finds, in the same order, in a fraction of the time.
 
     `min_idf` as there: a token counts only if ln(documents / documents with the token) > min_idf. Unlike there, it is
@@ -74,7 +74,7 @@ class FastLuceneImpactSearcher(Closed):
 
     def doc(self, docid: str | int) -> "StoredDocument | None":
         """Return what the index stores of a document, by its id or by Lucene's number; None when there is none."""
-        with TURN, java_errors(f"reading document {docid}"):
+        with JAVA_LOCK, java_errors(f"reading document {docid}"):
             number = self._number(docid) if isinstance(docid, str) else docid
             if number is None or not 0 <= number < self.num_docs:
                 return None
@@ -92,7 +92,7 @@ class FastLuceneImpactSearcher(Closed):
         if self.min_idf < 0:
             return True
         if token not in self._idf:
-            with TURN:
+            with JAVA_LOCK:
                 frequency = self._searcher.lucene.getIndexReader().docFreq(_term(CONTENTS, token))
             self._idf[token] = math.log(self.num_docs / frequency) if frequency else -math.inf
         return self._idf[token] > self.min_idf

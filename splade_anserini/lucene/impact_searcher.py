@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from splade_anserini.lucene.counting import open_reader
 from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.java.java_errors import java_errors
-from splade_anserini.lucene.java.threads import TURN, JavaThreads
+from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
 from splade_anserini.lucene.query_executor import Lane
 from splade_anserini.lucene.ranking import Ranking, asked_for, rank, sorted_ranking
-from splade_anserini.lucene.searcher import Closed, refuse_missing
+from splade_anserini.lucene.searcher import Closeable, refuse_missing
 from splade_anserini.records import ImpactVector
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _AHEAD = 2
 _NOTHING = Ranking([], [], [])
 
 
-class ImpactSearcher(Closed):
+class ImpactSearcher(Closeable):
     """A `Searcher` over a Lucene impact index, one that we or Anserini built. Threads may share it; they take turns.
 
     Raises `InputError` when `index` is no Lucene index.
@@ -35,7 +35,7 @@ class ImpactSearcher(Closed):
         self._index = index
         self.threads = threads
         """Java's, that search at the same time."""
-        with TURN:
+        with JAVA_LOCK:
             self._reader = open_reader(index)
             self._searcher = _index_searcher(self._reader)
             self._ids = ExternalIds(self._reader.maxDoc())
@@ -111,12 +111,12 @@ class ImpactSearcher(Closed):
 
     def close(self) -> None:
         """Close the index."""
-        with TURN:
+        with JAVA_LOCK:
             self._reader.close()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with TURN, java_errors(f"searching {self._index}"):
+        with JAVA_LOCK, java_errors(f"searching {self._index}"):
             yield
 
     @contextmanager

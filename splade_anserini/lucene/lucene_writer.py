@@ -21,8 +21,8 @@ from splade_anserini.lucene.index_options import IndexOptions, default_memory
 from splade_anserini.lucene.java import method_handles as h
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
-from splade_anserini.lucene.java.threads import TURN, JavaThreads
-from splade_anserini.parallel import ahead
+from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
+from splade_anserini.parallel import prefetch
 from splade_anserini.progress import Progress, silent
 
 _BATCH = 256
@@ -50,7 +50,7 @@ def write_with_lucene(
     """
     start_jvm()
     readers = options.threads // 2
-    with TURN, java_errors(f"indexing {documents}"), _index_writer(index, options) as writer:
+    with JAVA_LOCK, java_errors(f"indexing {documents}"), _index_writer(index, options) as writer:
         files: SimpleQueue[Path] = SimpleQueue()
         for path in impact_files(documents):
             files.put(path)
@@ -63,7 +63,7 @@ def write_with_lucene(
         elif readers == 1:
             _add(sources[0], lanes, progress)
         else:
-            with closing(_in_turn([ahead(source, _BATCHES_AHEAD) for source in sources])) as batches:
+            with closing(_in_turn([prefetch(source, _BATCHES_AHEAD) for source in sources])) as batches:
                 _add(batches, lanes, progress)
 
 

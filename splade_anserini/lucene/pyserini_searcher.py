@@ -10,8 +10,8 @@ from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.output_capture import captured_chatter
-from splade_anserini.lucene.java.threads import TURN
-from splade_anserini.lucene.searcher import Closed
+from splade_anserini.lucene.java.threads import JAVA_LOCK
+from splade_anserini.lucene.searcher import Closeable
 from splade_anserini.records import ImpactVector
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def impact_searcher_class() -> Any:
     return LuceneImpactSearcher
 
 
-class PyseriniImpactSearcher(Closed):
+class PyseriniImpactSearcher(Closeable):
     """A `Searcher` over a Lucene impact index. Safe to share between threads; they take turns.
 
     With `feedback`, scores are dot products with extended queries whose weights are floats: Pyserini's own, which
@@ -74,7 +74,7 @@ class PyseriniImpactSearcher(Closed):
         ids = list(vectors)
         # Anserini feeds back what is among the hits: for fewer, too, the same documents are to be looked at.
         depth = max(hits, self._feedback.documents) if self._feedback else hits
-        with TURN, java_errors(f"searching {self._index}"):
+        with JAVA_LOCK, java_errors(f"searching {self._index}"):
             self._encoder.vectors = vectors
             found = self._searcher.batch_search(ids, ids, k=min(depth, _MOST), threads=self._threads)
             return {

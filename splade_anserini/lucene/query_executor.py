@@ -112,7 +112,7 @@ class Lane:
         """Compose: write number and score of each hit, (TopDocs) → void."""
         array = f"[L{_HITS};"
         as_list = h.static("java.util.Arrays", "asList", h.LIST, "[Ljava.lang.Object;").asFixedArity()
-        write = h.in_turn(
+        write = h.sequence(
             h.chain(h.field(_HITS, "doc", "int"), self._writing("writeInt", "int")),
             h.chain(h.field(_HITS, "score", "float"), self._writing("writeFloat", "float")),
         )
@@ -133,11 +133,11 @@ class Lane:
         read = h.chain(
             h.virtual(_DOC_VALUES, "binaryValue", _BYTES_REF), h.virtual(_BYTES_REF, "utf8ToString", h.STRING), add
         )
-        loop = h.while_next(h.in_turn(advance, h.also_taking(read, 1, h.ITERATOR)), with_argument=_DOC_VALUES)
+        loop = h.while_next(h.sequence(advance, h.drop_argument(read, 1, h.ITERATOR)), with_argument=_DOC_VALUES)
         fresh = h.bound(values, self._reader, _java_string(ID))
         write = h.virtual(_MAPPER, "writeValue", "void", "java.io.OutputStream", h.OBJECT)
-        return h.in_turn(
-            h.chain(docs, h.virtual(h.LIST, "iterator", h.ITERATOR), h.with_first(fresh, loop)),
+        return h.sequence(
+            h.chain(docs, h.virtual(h.LIST, "iterator", h.ITERATOR), h.fold_first(fresh, loop)),
             h.bound(write, self._request.mapper, self._reply, self._ids),
         )
 

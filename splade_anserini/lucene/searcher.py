@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
 
-class Closed:
+class Closeable:
     """What is closed when its `with` block ends."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from splade_anserini.lucene.counting import opened_index
 from splade_anserini.lucene.java import method_handles as h
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.json_request import BUFFER
-from splade_anserini.lucene.java.threads import TURN, JavaThreads
+from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
 from splade_anserini.lucene.schema import CONTENTS
 
 _ENUM, _POSTINGS = "org.apache.lucene.index.TermsEnum", "org.apache.lucene.index.PostingsEnum"
@@ -40,7 +40,7 @@ class IndexStatistics(NamedTuple):
 
 def index_statistics(index: Path) -> IndexStatistics:
     """Read every posting of an index once. Raises `InputError` when `index` is no Lucene index."""
-    with TURN, opened_index(index) as reader, java_errors(f"counting the postings of {index}"):
+    with JAVA_LOCK, opened_index(index) as reader, java_errors(f"counting the postings of {index}"):
         return _Pass(reader).counted()
 
 
@@ -96,7 +96,7 @@ class _Pass:
         postings = h.without(postings, 1, _POSTINGS)
         more = h.chain(h.virtual(_POSTINGS, "nextDoc", "int"), h.not_equal(_NO_MORE_DOCS))
         document = h.virtual(_POSTINGS, "docID", "int")
-        return h.in_turn(
+        return h.sequence(
             note,
             h.chain(h.virtual(_ENUM, "docFreq", "int"), write),
             h.chain(postings, h.while_true(more, h.chain(document, self._one_more()))),
@@ -109,7 +109,7 @@ class _Pass:
             h.bound_int(h.static("java.lang.Integer", "sum", "int", "int", "int"), 0, 1),
         )
         put = h.typed(h.bound(h.virtual(_INTS, "put", _INTS, "int", "int"), self._counts), "void", "int", "int")
-        return h.twice(h.on_argument(put, 1, more), "void", "int")
+        return h.duplicate_argument(h.on_argument(put, 1, more), "void", "int")
 
 
 def _ints(big_endian: Any) -> npt.NDArray[np.int32]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.ranking import Ranking
-from splade_anserini.lucene.searcher import Closed
+from splade_anserini.lucene.searcher import Closeable
 from splade_anserini.records import ImpactVector
-from splade_anserini.vectors.pruning import keep_strongest
+from splade_anserini.vectors.pruning import prune_top_k
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
@@ -30,7 +30,7 @@ def check_candidates(candidates: int | None, hits: int) -> None:
         raise InputError(f"There are to be {candidates:,} candidates for {hits:,} hits.", expected="at least as many")
 
 
-class TwoPhaseSearcher(Closed):
+class TwoPhaseSearcher(Closeable):
     """A `Searcher` that looks only at the documents which the strongest tokens of a query find.
 
     Those are the best `candidates` of an exact search for the `terms` strongest tokens. They get their exact scores
@@ -52,7 +52,7 @@ class TwoPhaseSearcher(Closed):
         from ir_measures import ScoredDoc
 
         candidates = default_candidates(hits) if self._candidates is None else self._candidates
-        strongest = ((query_id, keep_strongest(vector, self._terms)) for query_id, vector in queries.items())
+        strongest = ((query_id, prune_top_k(vector, self._terms)) for query_id, vector in queries.items())
         for query_id, found in self._searcher.rankings(strongest, max(candidates, hits), self._searcher.threads):
             ranking = self._whole(queries[query_id], found)
             rows = zip(ranking.ids[:hits], ranking.scores[:hits], strict=True)

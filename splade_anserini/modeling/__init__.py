@@ -11,7 +11,7 @@ _HOMES = {
     "max_pool": "pooling",
     "norm_pool": "pooling",
     "pool": "pooling",
-    "read_off": "warm_start",
+    "calibrate": "warm_start",
     "saturate": "activation",
     "sum_pool": "pooling",
 }
@@ -20,11 +20,11 @@ __all__ = [
     "Checkpoint",
     "Splade",
     "WarmStart",
+    "calibrate",
     "load_checkpoint",
     "max_pool",
     "norm_pool",
     "pool",
-    "read_off",
     "saturate",
     "sum_pool",
 ]

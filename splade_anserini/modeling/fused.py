@@ -12,7 +12,7 @@ from splade_anserini.modeling.packed_linear import pack
 from splade_anserini.modeling.precision import keep_head_in_float32
 from splade_anserini.modeling.projection import Projection
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.vocabulary import silenced_ids
+from splade_anserini.modeling.vocabulary import masked_entries
 
 type Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """int64 ids and mask, both [batch, length] → float32 weights [batch, vocabulary]."""
@@ -38,7 +38,7 @@ def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, d
         pooling,
         dtype=dtype,
     )
-    off = torch.tensor(silenced_ids(checkpoint.tokenizer, checkpoint.vocabulary_size), device=device)
+    off = torch.tensor(masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), device=device)
 
     def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         result = weights(model(input_ids=ids, attention_mask=mask).logits, mask)
@@ -49,7 +49,7 @@ def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, d
 
 def _plain(model: Any, checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, device: torch.device) -> Forward:
     convert(model, device, torch.float32)
-    splade = Splade(model, silenced_ids(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling).to(device)
+    splade = Splade(model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling).to(device)
 
     def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):

@@ -8,7 +8,7 @@ import torch
 from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.pooling import pool
-from splade_anserini.modeling.vocabulary import silenced_ids
+from splade_anserini.modeling.vocabulary import masked_entries
 
 
 class Splade(torch.nn.Module):
@@ -30,7 +30,7 @@ class Splade(torch.nn.Module):
     @classmethod
     def of(cls, checkpoint: Checkpoint, pooling: Pooling = "max") -> Self:
         """Put a checkpoint to work."""
-        return cls(checkpoint.model, silenced_ids(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling)
+        return cls(checkpoint.model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None

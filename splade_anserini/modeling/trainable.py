@@ -13,7 +13,7 @@ from splade_anserini.modeling.headless import cut_output_layer, shared_copy
 from splade_anserini.modeling.precision import keep_head_in_float32
 from splade_anserini.modeling.sparse_projection import sparse_projection
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.vocabulary import silenced_ids
+from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.modeling.warm_start import OFF
 
 
@@ -39,7 +39,7 @@ class TrainableSplade(torch.nn.Module):
         self._pooling: Pooling = pooling
         self._dtype = dtype
         self._vocabulary_size = checkpoint.vocabulary_size
-        silenced = silenced_ids(checkpoint.tokenizer, checkpoint.vocabulary_size)
+        silenced = masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size)
         layer = checkpoint.model.get_output_embeddings()
         with torch.no_grad():
             if getattr(layer, "bias", None) is not None:

@@ -30,7 +30,7 @@ def special_ids(tokenizer: Any) -> list[int]:
     return sorted(set(tokenizer.all_special_ids))
 
 
-def silenced_ids(tokenizer: Any, size: int) -> list[int]:
+def masked_entries(tokenizer: Any, size: int) -> list[int]:
     """Return the ids whose weight is always 0: special tokens, and rows that have no token."""
     known = set(tokenizer.get_vocab().values())
     return sorted({*special_ids(tokenizer), *(number for number in range(size) if number not in known)})

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from splade_anserini.errors import InputError
-from splade_anserini.modeling.vocabulary import silenced_ids, unused_ids, vocabulary
+from splade_anserini.modeling.vocabulary import masked_entries, unused_ids, vocabulary
 
 OFF = -1e4
 """The bias of entries that are off for good: out of reach of any logit, and finite in every precision."""
@@ -38,7 +38,7 @@ class WarmStart:
     """The bias of the dense layer."""
 
 
-def read_off(
+def calibrate(
     model: Any,
     tokenizer: Any,
     texts: Sequence[str],
@@ -99,7 +99,7 @@ def warm_start(model: Any, tokenizer: Any, numbers: WarmStart) -> Any:
 
 def _live_ids(model: Any, tokenizer: Any) -> list[int]:
     size = model.config.vocab_size
-    off = {*silenced_ids(tokenizer, size), *unused_ids(vocabulary(tokenizer, size))}
+    off = {*masked_entries(tokenizer, size), *unused_ids(vocabulary(tokenizer, size))}
     return [number for number in range(size) if number not in off]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from splade_anserini.reproduction import synthetic
 from splade_anserini.reproduction.contract import Contract
-from splade_anserini.reproduction.execution import Means
+from splade_anserini.reproduction.execution import ExecutionOptions
 from splade_anserini.reproduction.ledger import Ledger
 from splade_anserini.reproduction.plan import Places, Step, plan
 from splade_anserini.reproduction.rates import DocumentRate, QueryRate, document_rate, query_rate
@@ -39,7 +39,7 @@ class _Known:
     """What was indexed and searched for it."""
 
 
-def estimated(contract: Contract, places: Places, means: Means) -> list[Estimate]:
+def estimated(contract: Contract, places: Places, means: ExecutionOptions) -> list[Estimate]:
     """Estimate each step. Reads what is at hand, downloads nothing, writes nothing that stays."""
     steps = plan(contract, places)
     done = Ledger(places.work, contract.card.name).steps
@@ -53,7 +53,7 @@ def estimated(contract: Contract, places: Places, means: Means) -> list[Estimate
     ]
 
 
-def _known(contract: Contract, means: Means) -> _Known:
+def _known(contract: Contract, means: ExecutionOptions) -> _Known:
     queries = query_rate(contract, means)
     if contract.impacts:
         given = impact_sample(contract.impacts, POSTINGS)
@@ -69,7 +69,9 @@ def _known(contract: Contract, means: Means) -> _Known:
     return _tried(contract, means, made, rate, queries)
 
 
-def _tried(contract: Contract, means: Means, documents: ImpactSample, rate: DocumentRate, queries: QueryRate) -> _Known:
+def _tried(
+    contract: Contract, means: ExecutionOptions, documents: ImpactSample, rate: DocumentRate, queries: QueryRate
+) -> _Known:
     """Index and search what was read or made up."""
     setting = Setting(
         options=contract.card.index,

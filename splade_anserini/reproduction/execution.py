@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from splade_anserini.parallel import cores
+from splade_anserini.parallel import cpu_count
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import EncoderOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class ExecutionOptions:
     """What the command's options say; `threads` 0 stands for one per core."""
 
     device: str = "auto"
@@ -22,7 +22,7 @@ class Means:
     @property
     def workers(self) -> int:
         """Threads of Java."""
-        return self.threads or cores()
+        return self.threads or cpu_count()
 
     def encoder_options(self, max_length: int | None) -> "EncoderOptions":
         """Return the options of an encoder that reads so many tokens of a text; None: as many as it wants."""

@@ -10,7 +10,7 @@ from splade_anserini.cards.finding import find_encoder
 from splade_anserini.formats.irds import is_irds
 from splade_anserini.records import ImpactVector
 from splade_anserini.reproduction.contract import Contract
-from splade_anserini.reproduction.execution import Means
+from splade_anserini.reproduction.execution import ExecutionOptions
 from splade_anserini.reproduction.sample import Sample
 from splade_anserini.reproduction.trial_run import QUERIES, clocked
 
@@ -67,7 +67,7 @@ def at_hand(contract: Contract) -> bool:
     return bool(contract.encoder) and Path(find_encoder(contract.encoder).location).exists()
 
 
-def document_rate(contract: Contract, sample: Sample, means: Means) -> DocumentRate:
+def document_rate(contract: Contract, sample: Sample, means: ExecutionOptions) -> DocumentRate:
     """Measure what a document takes where the encoder is at hand; reckon it from the size of BERT-base elsewhere."""
     if at_hand(contract):
         return _measured(contract, sample, means)
@@ -83,7 +83,7 @@ def document_rate(contract: Contract, sample: Sample, means: Means) -> DocumentR
     )
 
 
-def _measured(contract: Contract, sample: Sample, means: Means) -> DocumentRate:
+def _measured(contract: Contract, sample: Sample, means: ExecutionOptions) -> DocumentRate:
     from splade_anserini.encoding import SpladeDocumentEncoder, open_encoder
     from splade_anserini.formats.impacts import ImpactWriter
 
@@ -104,7 +104,7 @@ def _measured(contract: Contract, sample: Sample, means: Means) -> DocumentRate:
     return DocumentRate(clock.seconds / number, entries / number, size / number, basis, tuple(vectors))
 
 
-def query_rate(contract: Contract, means: Means) -> QueryRate:
+def query_rate(contract: Contract, means: ExecutionOptions) -> QueryRate:
     """Read queries that are encoded, or encode some; assume what they are like where neither can be."""
     from splade_anserini.retrieval.topics import read_encoded_topics
 
@@ -122,7 +122,7 @@ def query_rate(contract: Contract, means: Means) -> QueryRate:
     return QueryRate(seconds, QUERY_ENTRIES, basis + (f" of {QUERY_TOKENS:.0f} tokens" if seconds else ""))
 
 
-def _encoded(contract: Contract, topics: str, means: Means) -> QueryRate:
+def _encoded(contract: Contract, topics: str, means: ExecutionOptions) -> QueryRate:
     from splade_anserini.encoding import ImpactQueryEncoder, open_query_encoder
     from splade_anserini.retrieval.query_vectors import encode_queries
     from splade_anserini.retrieval.topics import read_topics

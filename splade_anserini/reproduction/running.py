@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.files import directory_lock, output_errors
 from splade_anserini.reproduction.contract import Contract, Evaluation
-from splade_anserini.reproduction.execution import Means
+from splade_anserini.reproduction.execution import ExecutionOptions
 from splade_anserini.reproduction.expectations import Line, compared
 from splade_anserini.reproduction.ledger import Ledger, Settings
 from splade_anserini.reproduction.plan import Places, Step, plan
@@ -21,7 +21,7 @@ type Announce = Callable[[str, float | None], object]
 """Told what a step did and the seconds it took, or None when it had been done before."""
 
 
-def reproduce(contract: Contract, places: Places, means: Means, announce: Announce) -> Report:
+def reproduce(contract: Contract, places: Places, means: ExecutionOptions, announce: Announce) -> Report:
     """Do what is not done yet, measure, compare, and return the report.
 
     Raises `MismatchError` when a step was done with other settings than the card's, `OutputError` when something else
@@ -34,7 +34,7 @@ def reproduce(contract: Contract, places: Places, means: Means, announce: Announ
 
 
 class _Reproduction:
-    def __init__(self, contract: Contract, places: Places, means: Means, announce: Announce) -> None:
+    def __init__(self, contract: Contract, places: Places, means: ExecutionOptions, announce: Announce) -> None:
         self.contract, self.places, self.force, self.announce = contract, places, means.force, announce
         self.work = Work(contract, places, means)
         self.ledger = Ledger(places.work, contract.card.name)

@@ -10,7 +10,7 @@ from splade_anserini.artifacts.manifests import MANIFEST
 from splade_anserini.cli.console import progress_bar
 from splade_anserini.errors import OutputError
 from splade_anserini.reproduction.contract import Contract, Evaluation
-from splade_anserini.reproduction.execution import Means
+from splade_anserini.reproduction.execution import ExecutionOptions
 from splade_anserini.reproduction.plan import Places
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Work:
     """The steps of one card; each returns in words what came out, and raises whatever its stage raises."""
 
-    def __init__(self, contract: Contract, places: Places, means: Means) -> None:
+    def __init__(self, contract: Contract, places: Places, means: ExecutionOptions) -> None:
         self.contract, self.places, self.means = contract, places, means
 
     @cached_property
@@ -34,11 +34,11 @@ class Work:
     @cached_property
     def query_encoder(self) -> "ImpactQueryEncoder":
         """What encodes queries for the index, which must be there."""
-        from splade_anserini.retrieval.query_vectors import open_for_index
+        from splade_anserini.retrieval.query_vectors import open_index_query_encoder
 
         said = self.contract.card.encode
         options = self.means.encoder_options(said.query_max_length)
-        return open_for_index(
+        return open_index_query_encoder(
             self.places.index, self.contract.encoder, str(said.scale) if said.scale else None, options
         )
 

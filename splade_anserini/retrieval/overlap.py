@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
 
-class Loss:
+class OverlapWithExact:
     """How much of the first documents of the exact search is found, at several depths: a mean over queries."""
 
     def __init__(self, depths: Sequence[int]) -> None:

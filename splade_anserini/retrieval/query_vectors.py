@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def open_for_index(
+def open_index_query_encoder(
     index: Path, name: str | None, scale: str | None, options: "EncoderOptions", *, force: bool = False
 ) -> "ImpactQueryEncoder":
-    """Open the encoder of that name for the queries of an index, as `open_for` does with its manifest."""
-    return open_for(read_manifest(index, IndexManifest), f"The index {index}", name, scale, options, force=force)
+    """Open the encoder of that name for the queries of an index, as `open_query_encoder_for` does with its manifest."""
+    return open_query_encoder_for(
+        read_manifest(index, IndexManifest), f"The index {index}", name, scale, options, force=force
+    )
 
 
-def open_for(
+def open_query_encoder_for(
     documents: IndexManifest | EncodeSettings | None,
     what: str,
     name: str | None,
@@ -100,9 +102,9 @@ def prune_queries(
     vectors: "Mapping[str, ImpactVector]", top_k: int | None = None, min_impact: int = 1
 ) -> "dict[str, ImpactVector]":
     """Keep the `top_k` strongest tokens of each query, of impacts from `min_impact` up; logs how many become empty."""
-    from splade_anserini.vectors.pruning import keep_from, keep_strongest
+    from splade_anserini.vectors.pruning import prune_below, prune_top_k
 
-    pruned = {query_id: keep_from(keep_strongest(vector, top_k), min_impact) for query_id, vector in vectors.items()}
+    pruned = {query_id: prune_below(prune_top_k(vector, top_k), min_impact) for query_id, vector in vectors.items()}
     emptied = [query_id for query_id, vector in pruned.items() if vectors[query_id] and not vector]
     if emptied:
         _logger.warning(

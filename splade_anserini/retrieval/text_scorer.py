@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from splade_anserini.formats.texts import Lookup
 
 
-class EncodedTexts:
+class TextScorer:
     """A `Scorer` of documents that are encoded once; their vectors lie in a temporary file without a name.
 
     Raises `InputError` when one of `ids` has no text.

@@ -15,7 +15,7 @@ from splade_anserini.lucene import IndexOptions
 from splade_anserini.lucene.sources import ImpactSource, open_impacts
 from splade_anserini.records import ImpactDocument, ImpactVector
 from splade_anserini.tradeoffs.settings import Pruning, Setting
-from splade_anserini.vectors.pruning import to_bits
+from splade_anserini.vectors.pruning import requantize
 
 _DOCS_PER_SHARD = 10_000
 
@@ -88,5 +88,5 @@ def _smaller(collection: Collection, setting: Setting) -> Iterator[ImpactDocumen
     for document in read_directory(collection.source.directory):
         vector = prune(document.vector) if prune else document.vector
         if setting.bits:
-            vector = to_bits(vector, setting.bits, collection.greatest)
+            vector = requantize(vector, setting.bits, collection.greatest)
         yield ImpactDocument(document.id, vector)

@@ -21,14 +21,14 @@ from splade_anserini.records import ImpactVector
 from splade_anserini.tradeoffs.documents import impacts_of
 from splade_anserini.tradeoffs.rows import Row
 from splade_anserini.tradeoffs.settings import Setting
-from splade_anserini.vectors.pruning import keep_strongest
+from splade_anserini.vectors.pruning import prune_top_k
 
 if TYPE_CHECKING:
     from ir_measures import Measure, Qrel
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueryWorkload:
     """What every setting is asked."""
 
     queries: Mapping[str, ImpactVector]
@@ -43,7 +43,7 @@ class Asked:
     """Of the order of the timed queries."""
 
 
-def measure(index: Path, settings: Sequence[Setting], asked: Asked, documents: int) -> dict[str, Row]:
+def measure(index: Path, settings: Sequence[Setting], asked: QueryWorkload, documents: int) -> dict[str, Row]:
     """Measure settings that search `index`, by their names. Of the collection's `documents` it may hold fewer.
 
     A query is timed from its vector to its hits in Python's hands, on one thread.
@@ -51,7 +51,7 @@ def measure(index: Path, settings: Sequence[Setting], asked: Asked, documents: i
     statistics, size = index_statistics(index), sum(index_parts(index).values())
     held = Occurrences(documents, statistics.frequencies)
     with ImpactSearcher(index) as searcher:
-        ways = [_Way(setting, searcher, asked) for setting in settings]
+        ways = [_Configuration(setting, searcher, asked) for setting in settings]
         found = [way.found(held) for way in ways]
         timings = _timed(ways, asked)
     rows = {}
@@ -70,10 +70,10 @@ def measure(index: Path, settings: Sequence[Setting], asked: Asked, documents: i
     return rows
 
 
-class _Way:
+class _Configuration:
     """One setting over its index."""
 
-    def __init__(self, setting: Setting, searcher: ImpactSearcher, asked: Asked) -> None:
+    def __init__(self, setting: Setting, searcher: ImpactSearcher, asked: QueryWorkload) -> None:
         self.setting, self._asked = setting, asked
         self.queries = _pruned(setting, asked.queries)
         self._phases = TwoPhaseSearcher(searcher, setting.two_phase, asked.candidates) if setting.two_phase else None
@@ -93,7 +93,7 @@ class _Way:
         return self._flops(held), measures
 
     def _flops(self, held: Occurrences) -> float:
-        asked = (keep_strongest(vector, self.setting.two_phase) for vector in self.queries.values())
+        asked = (prune_top_k(vector, self.setting.two_phase) for vector in self.queries.values())
         pairs = len(self.queries) * held.texts
         return flops(occurrences(asked), held) + (self._phases.look_ups / pairs if self._phases else 0.0)
 
@@ -109,7 +109,7 @@ def _pruned(setting: Setting, queries: Mapping[str, ImpactVector]) -> Mapping[st
     return {query_id: prune(vector) for query_id, vector in queries.items()}
 
 
-def _timed(ways: Sequence[_Way], asked: Asked) -> list[Timing]:
+def _timed(ways: Sequence[_Configuration], asked: QueryWorkload) -> list[Timing]:
     """Time the same queries in all ways, by turns."""
     parts: list[list[Timing]] = [[] for _ in ways]
     for ids in rounds(drawn(list(asked.queries), asked.samples, asked.seed)):

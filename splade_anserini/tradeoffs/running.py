@@ -14,7 +14,7 @@ from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.lucene.sources import ImpactSource
 from splade_anserini.progress import Progress, silent
 from splade_anserini.tradeoffs.documents import Collection, build_index, impacts_of, open_collection, refuse_empty
-from splade_anserini.tradeoffs.measuring import Asked, measure
+from splade_anserini.tradeoffs.measuring import QueryWorkload, measure
 from splade_anserini.tradeoffs.plot import figure_of
 from splade_anserini.tradeoffs.rows import Row, Rows
 from splade_anserini.tradeoffs.settings import Setting
@@ -22,7 +22,7 @@ from splade_anserini.tradeoffs.table import as_comma_separated
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class ExecutionOptions:
     """With what a sweep is done, which decides no count and no measure."""
 
     threads: int = 1
@@ -36,17 +36,17 @@ class Means:
 
 def sweep(
     source: ImpactSource,
-    asked: Asked,
+    asked: QueryWorkload,
     settings: Sequence[Setting],
     output: Path,
-    means: Means | None = None,
+    means: ExecutionOptions | None = None,
     progress: Progress = silent,
 ) -> dict[Setting, Row]:
     """Measure each setting that is not measured yet; write table and picture after each index; return all rows.
 
     Raises `MismatchError` when `output` holds a sweep of other inputs, `InputError` for a setting that leaves nothing.
     """
-    means = means or Means()
+    means = means or ExecutionOptions()
     if means.picture != "none":
         require_matplotlib()
     with output_errors(output):
@@ -62,7 +62,7 @@ def sweep(
         return {setting: done.done[str(setting)] for setting in settings}
 
 
-def inputs_of(collection: Collection, asked: Asked) -> dict[str, pydantic.JsonValue]:
+def inputs_of(collection: Collection, asked: QueryWorkload) -> dict[str, pydantic.JsonValue]:
     """Return all that decides what is counted and measured of a setting."""
     counts, settings = collection.source.counts, collection.source.settings
     queries = (f"{query_id}\t{sorted(vector.items())}".encode() for query_id, vector in asked.queries.items())
@@ -81,7 +81,7 @@ def inputs_of(collection: Collection, asked: Asked) -> dict[str, pydantic.JsonVa
     }
 
 
-def _refuse_empty(collection: Collection, asked: Asked, settings: Sequence[Setting]) -> None:
+def _refuse_empty(collection: Collection, asked: QueryWorkload, settings: Sequence[Setting]) -> None:
     of_queries = impacts_of(asked.queries.values())
     for setting in settings:
         refuse_empty(setting.documents, collection.impacts, "documents")
@@ -99,7 +99,12 @@ def _index_name(setting: Setting) -> str:
 
 
 def _measure_index(
-    collection: Collection, asked: Asked, group: Sequence[Setting], output: Path, done: Rows, means: Means
+    collection: Collection,
+    asked: QueryWorkload,
+    group: Sequence[Setting],
+    output: Path,
+    done: Rows,
+    means: ExecutionOptions,
 ) -> None:
     """Build an index, measure what is not measured of it, and remove it unless it is to be kept."""
     left = [setting for setting in group if str(setting) not in done.done]
@@ -115,7 +120,7 @@ def _measure_index(
             index.parent.rmdir()
 
 
-def _write(output: Path, rows: Mapping[Setting, Row], asked: Asked, means: Means) -> None:
+def _write(output: Path, rows: Mapping[Setting, Row], asked: QueryWorkload, means: ExecutionOptions) -> None:
     measures = [str(measure) for measure in asked.measures]
     with whole_file(output / "sweep.csv") as file:
         file.write(as_comma_separated(rows, measures).encode())

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactVector
-from splade_anserini.vectors.pruning import impact_at_quantile, keep_from, keep_mass, keep_strongest
+from splade_anserini.vectors.pruning import impact_at_quantile, prune_below, prune_to_mass, prune_top_k
 
 type PruningKind = Literal["top-k", "min-impact", "mass", "quantile"]
 KINDS: tuple[PruningKind, ...] = get_args(PruningKind.__value__)
@@ -39,14 +39,14 @@ class Pruning:
         value, count = self.value, int(self.value)
         match self.kind:
             case "top-k":
-                return lambda vector: keep_strongest(vector, count)
+                return lambda vector: prune_top_k(vector, count)
             case "min-impact":
-                return lambda vector: keep_from(vector, count)
+                return lambda vector: prune_below(vector, count)
             case "mass":
-                return lambda vector: keep_mass(vector, value)
+                return lambda vector: prune_to_mass(vector, value)
             case "quantile":
                 least = impact_at_quantile(impacts, value)
-                return lambda vector: keep_from(vector, least)
+                return lambda vector: prune_below(vector, least)
 
 
 def parse_prunings(texts: Iterable[str]) -> list[Pruning]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.examples import Examples
-from splade_anserini.parallel import ahead
+from splade_anserini.parallel import prefetch
 from splade_anserini.records import Example
 from splade_anserini.training.batch import Batch, Collator
 from splade_anserini.training.batch_plan import BatchPlan
@@ -49,7 +49,7 @@ class Supply:
             # Most often all of a source lacks them: that is to be known at once.
             for source in self._sources:
                 _scored(source, 0)
-        yield from ahead((self._batch(number, scored=scored) for number in range(first, len(self._plan))), depth=2)
+        yield from prefetch((self._batch(number, scored=scored) for number in range(first, len(self._plan))), depth=2)
 
     def _batch(self, number: int, *, scored: bool) -> Batch:
         choice = self._plan[number]

@@ -12,7 +12,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.precision import DTYPES
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
-from splade_anserini.modeling.vocabulary import silenced_ids
+from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.modeling.warm_start import WarmStart, warm_start
 
 
@@ -44,7 +44,7 @@ def student(
     size = documents.vocabulary_size
     learned = recipe.query_side == "idf"
     weights = query_weights if learned and query_weights is not None else torch.ones(size)
-    bag = BagOfTokens(weights, silenced_ids(documents.tokenizer, size), learned=learned)
+    bag = BagOfTokens(weights, masked_entries(documents.tokenizer, size), learned=learned)
     return Student(Pair(module, bag), documents, None)
 
 

@@ -10,7 +10,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactVector
 
 
-def keep_strongest[Weight: float](vector: Mapping[str, Weight], top_k: int | None) -> Mapping[str, Weight]:
+def prune_top_k[Weight: float](vector: Mapping[str, Weight], top_k: int | None) -> Mapping[str, Weight]:
     """Keep the `top_k` greatest entries, weights or impacts; None keeps all.
 
     Raises `InputError` unless `top_k` is at least 1: a vector does not become empty.
@@ -22,12 +22,12 @@ def keep_strongest[Weight: float](vector: Mapping[str, Weight], top_k: int | Non
     return vector if len(vector) <= top_k else dict(_by_strength(vector.items())[:top_k])
 
 
-def keep_from(vector: ImpactVector, min_impact: int) -> ImpactVector:
+def prune_below(vector: ImpactVector, min_impact: int) -> ImpactVector:
     """Keep the entries whose impact is at least `min_impact`: perhaps none."""
     return {token: impact for token, impact in vector.items() if impact >= min_impact}
 
 
-def keep_mass(vector: ImpactVector, share: float) -> ImpactVector:
+def prune_to_mass(vector: ImpactVector, share: float) -> ImpactVector:
     """Keep the fewest entries, strongest first, whose impacts sum up to at least `share` of the vector's sum.
 
     A share of 1 keeps all. Of what was kept, the same share is less. Raises `InputError` unless 0 < share ≤ 1.
@@ -68,7 +68,7 @@ def scaled(impact: int, most: int, greatest: int) -> int:
     return (2 * impact * most + greatest) // (2 * greatest)
 
 
-def to_bits(vector: ImpactVector, bits: int, greatest: int) -> ImpactVector:
+def requantize(vector: ImpactVector, bits: int, greatest: int) -> ImpactVector:
     """Scale impacts down such that `greatest` is the greatest number of so many bits; 0 is left out.
 
     As an encoder with a smaller scale would write them. They stay as they are when `greatest` needs no more bits.

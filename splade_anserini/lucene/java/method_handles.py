@@ -53,7 +53,7 @@ def chain(first: Any, *others: Any) -> Any:
     return first
 
 
-def in_turn(*actions: Any) -> Any:
+def sequence(*actions: Any) -> Any:
     """Return a handle that calls handles with the same arguments, one after the other; all but the last return void."""
     done = actions[0]
     for action in actions[1:]:
@@ -61,12 +61,12 @@ def in_turn(*actions: Any) -> Any:
     return done
 
 
-def with_first(made: Any, action: Any) -> Any:
+def fold_first(made: Any, action: Any) -> Any:
     """Return `action` with its first argument made anew by `made`, which takes none."""
     return _handles().foldArguments(action, made)
 
 
-def also_taking(handle: Any, position: int, kind: str) -> Any:
+def drop_argument(handle: Any, position: int, kind: str) -> Any:
     """Return a handle that takes, and ignores, one argument more."""
     return _handles().dropArguments(handle, position, java_class(kind))
 
@@ -94,7 +94,7 @@ def while_next(body: Any, *, with_argument: str | None = None) -> Any:
     """
     more = virtual(ITERATOR, "hasNext", "boolean")
     if with_argument:
-        more = also_taking(more, 0, with_argument)
+        more = drop_argument(more, 0, with_argument)
     return _handles().whileLoop(None, more, body)
 
 
@@ -110,7 +110,7 @@ def not_equal(value: int) -> Any:
     return _handles().explicitCastArguments(compare, _type("boolean", "int"))
 
 
-def twice(handle: Any, returns: str, kind: str) -> Any:
+def duplicate_argument(handle: Any, returns: str, kind: str) -> Any:
     """Return a handle that gives one argument to both places of `handle`, (kind, kind) → returns."""
     return _handles().permuteArguments(handle, _type(returns, kind), 0, 0)
 

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, Self
 
-TURN = threading.RLock()
+JAVA_LOCK = threading.RLock()
 """Held around every use of pyjnius that may meet another thread's."""
 
 
