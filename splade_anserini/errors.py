@@ -78,3 +78,8 @@ class DependencyError(SpladeAnseriniError):
     def missing(cls, module: str, extra: str) -> "DependencyError":
         """Name the extra that brings `module`."""
         return cls(f"{module} is not installed.", do=f"Run: pip install 'splade-anserini[{extra}]'")
+
+
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """Return a count with its noun, for messages: `counted(1, "query", "queries")` is "1 query"."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

@@ -3,8 +3,12 @@
 A run's lines and judgements are `ir_measures.ScoredDoc` and `ir_measures.Qrel`.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+type StrPath = str | os.PathLike[str]
+"""A path as public functions take it."""
 
 type SparseVector = Mapping[str, float]
 """Token → weight > 0: log(1 + ReLU(logit)), pooled over the text (SPLADE v2, section 3)."""
