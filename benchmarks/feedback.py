@@ -9,7 +9,7 @@ Run: python benchmarks/feedback.py --impacts DIRECTORY --topics TOPICS --qrels F
 import argparse
 from pathlib import Path
 
-from splade_anserini.encoding import EncoderOptions
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.evaluation.comparison import compare
 from splade_anserini.evaluation.evaluation import Evaluation, evaluate
 from splade_anserini.evaluation.measures import parse_measures
@@ -17,7 +17,7 @@ from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import read_run, write_run
 from splade_anserini.index import index
 from splade_anserini.lucene import Feedback, IndexOptions, PyseriniImpactSearcher, start_jvm
-from splade_anserini.retrieval.query_vectors import open_index_query_encoder, topic_vectors
+from splade_anserini.retrieval.query_vectors import load_queries_for
 
 MEASURES = ("nDCG@10", "R@100", "R@1000")
 
@@ -51,7 +51,7 @@ def main() -> None:
         index(arguments.impacts, work, IndexOptions(store_docvectors=True))
     qrels = read_qrels(arguments.qrels)
     judged = {qrel.query_id for qrel in qrels}
-    vectors = topic_vectors(arguments.topics, lambda: open_index_query_encoder(work, None, None, EncoderOptions()))
+    vectors = load_queries_for(arguments.topics, read_manifest(work, IndexManifest), str(work)).vectors()
     queries = {query_id: vector for query_id, vector in vectors.items() if query_id in judged}
     evaluations = {}
     for title, feedback in SETTINGS.items():

@@ -1,13 +1,14 @@
-"""The command `splade-anserini`: all stages under one name, each imported when it is called for."""
+"""The command `splade-anserini`: all commands under one name, each imported when it is called."""
 
+import difflib
 import sys
 from importlib import import_module
 
 from splade_anserini._version import __version__
-from splade_anserini.cli.console import errors_as_sentences, stage
+from splade_anserini.cli.console import main_of
 
-STAGES = {
-    "quickstart": "the whole path on the Cranfield collection, beside BM25",
+COMMANDS = {
+    "quickstart": "the whole pipeline on the Cranfield collection, compared with BM25",
     "encode": "documents → impact pseudo-documents",
     "convert": "impact vectors → SciPy, Parquet, CIFF, Seismic, BMP, and back",
     "index": "impact pseudo-documents → a Lucene impact index",
@@ -15,43 +16,43 @@ STAGES = {
     "fuse": "runs → one run; passages → documents",
     "rescore": "a run → the same documents with exact impact scores",
     "evaluate": "run and qrels → measures",
-    "reproduce": "an index card → its index and scores, beside those it promises",
+    "reproduce": "an index card → its index and its scores, compared with the expected ones",
     "profile": "index and topics → FLOPS, entries, bytes and milliseconds",
-    "sweep": "pseudo-documents, topics and qrels → what cheaper searches lose",
+    "sweep": "pseudo-documents, topics and qrels → effectiveness–efficiency trade-offs",
     "export": "a checkpoint → an ONNX encoder",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",
     "mine": "run and qrels → training examples with hard negatives",
-    "score": "training examples → the same with teachers' scores",
+    "score": "training examples → the same with scores of teachers",
 }
 
 
 def usage() -> str:
-    """Return the help of the command without a stage."""
-    width = max(map(len, STAGES)) + 2
-    rows = "\n".join(f"  {name:<{width}}{what}" for name, what in STAGES.items())
+    """Return the help of the program."""
+    width = max(map(len, COMMANDS)) + 2
+    rows = "\n".join(f"  {name:<{width}}{what}" for name, what in COMMANDS.items())
     return (
-        "Usage: splade-anserini STAGE [OPTIONS]\n\nSPLADE v2 for Anserini and Pyserini.\n\n"
-        f"Stages, in the order of the path:\n{rows}\n\n"
-        "  splade-anserini STAGE --help    options and an example\n"
+        "Usage: splade-anserini COMMAND [OPTIONS]\n\nSPLADE v2 for Anserini and Pyserini.\n\n"
+        f"Commands:\n{rows}\n\n"
+        "  splade-anserini COMMAND --help    options and an example\n"
         "  splade-anserini --version\n"
     )
 
 
 def main() -> None:
-    """Run one stage."""
+    """Run one command."""
     arguments = sys.argv[1:]
     name = arguments[0] if arguments else "--help"
     if name in {"--help", "-h"}:
         sys.stdout.write(usage())
     elif name == "--version":
         sys.stdout.write(f"splade-anserini {__version__}\n")
-    elif name in STAGES:
-        module = import_module(f"splade_anserini.{name.replace('-', '_')}")
-        with errors_as_sentences():
-            stage(module.command)(arguments[1:], prog_name=f"splade-anserini {name}")
+    elif name in COMMANDS:
+        main_of(import_module(f"splade_anserini.{name.replace('-', '_')}").command, arguments[1:])
     else:
-        sys.stderr.write(f"error: there is no stage {name!r}.\n{usage()}")
+        nearest = difflib.get_close_matches(name, COMMANDS, n=3)
+        hint = f"Did you mean {' or '.join(nearest)}?" if nearest else "See splade-anserini --help."
+        sys.stderr.write(f"error: {name!r} is not a command. {hint}\n")
         sys.exit(2)
 
 

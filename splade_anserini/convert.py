@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.artifacts.files import require_apart
-from splade_anserini.cli.console import progress_bar, run
+from splade_anserini.artifacts.files import require_disjoint
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError, OutputError
 from splade_anserini.progress import Progress, silent
 
@@ -110,7 +110,7 @@ def command(
     if topics:
         if max_impact is not None:
             raise InputError("--max-impact is for documents.", do="Leave it out.")
-        require_apart(output, [input])
+        require_disjoint([output], [input])
         typer.echo(f"{output}: {convert_topics(input, output, from_, to):,} topics")
         return
     from splade_anserini.conversion import file_format
@@ -138,4 +138,4 @@ def check_place(input_: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_anserini.cli import options
-from splade_anserini.cli.console import progress_bar, run
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -110,4 +110,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

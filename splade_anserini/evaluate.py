@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_anserini.cli import options
-from splade_anserini.cli.console import run as run_command
+from splade_anserini.cli.console import main_of
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import MEASURES, Preset, chosen_measures
@@ -57,7 +57,7 @@ def command(
         --qrels qrels/test.tsv --preset beir --plot differences.png
     """
     from splade_anserini.artifacts.figures import require_picture
-    from splade_anserini.artifacts.files import require_apart, whole_file
+    from splade_anserini.artifacts.files import require_disjoint, whole_file
     from splade_anserini.evaluation.comparison import compare
     from splade_anserini.evaluation.measures import recall_at_depths
     from splade_anserini.evaluation.plots import draw
@@ -71,7 +71,7 @@ def command(
     chosen = chosen_measures(preset, measures)
     for place in (output, plot):
         if place is not None:
-            require_apart(place, [*runs.values(), qrels])
+            require_disjoint([place], [*runs.values(), qrels])
     if plot is not None:
         require_picture(plot)
         if output is not None and output.absolute() == plot.absolute():
@@ -110,4 +110,4 @@ def _rendered(comparison: "Comparison", format: Format, *, per_query: bool) -> s
 
 
 if __name__ == "__main__":
-    run_command(command)
+    main_of(command)

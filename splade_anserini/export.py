@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.cli.console import run
+from splade_anserini.cli.console import main_of
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import EncoderManifest
@@ -91,4 +91,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

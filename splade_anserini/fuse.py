@@ -1,19 +1,19 @@
-"""Stage: runs → one run, by fusion; runs of passages → runs of documents."""
+"""The command `fuse`: runs → one run; runs of passages → runs of documents."""
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini.cli import options
-from splade_anserini.cli.console import progress_bar
-from splade_anserini.cli.console import run as run_command
-from splade_anserini.errors import InputError
+from splade_anserini.cli.console import main_of, progress_bar
+from splade_anserini.errors import InputError, counted
+from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
+from splade_anserini.retrieval.options import RunOptions
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
@@ -47,7 +47,7 @@ def fuse(
 
     if options.weights and len(options.weights) != len(runs):
         raise InputError(
-            f"There are {len(options.weights)} weights for {len(runs)} runs.", expected="one for each, in their order"
+            f"{counted(len(options.weights), 'weight')} for {counted(len(runs), 'run')}.", expected="one for each run"
         )
     queries, lacking, first = [0] * len(runs), 0, ""
     alone = set(range(len(runs)))
@@ -64,12 +64,12 @@ def fuse(
     if alone:
         # One that is empty explains more than the one that it was compared with.
         number = min(alone, key=lambda number: (queries[number] > 0, number))
-        has = f"it has {queries[number]:,} queries" if queries[number] else "it has none"
+        count = counted(queries[number], "query", "queries")
         raise InputError(
-            f"{runs[number].name} shares no query with the other runs: {has}.", expected="runs of the same topics"
+            f"{runs[number].name} ({count}) shares no query with the other runs.", expected="runs of the same topics"
         )
     if lacking:
-        _log.warning("Queries that are not in all runs, and kept: %d, the first is %s", lacking, first)
+        _log.warning("%s kept that not all runs have, first: %s", counted(lacking, "query", "queries"), first)
 
 
 def cut(run: Run, options: "FusionOptions", progress: Progress = silent) -> "Iterator[tuple[str, Sequence[ScoredDoc]]]":
@@ -80,10 +80,10 @@ def cut(run: Run, options: "FusionOptions", progress: Progress = silent) -> "Ite
         yield query_id, ranking[: min(options.depth, options.hits)]
         progress(1)
     if empty:
-        raise InputError(f"The run {run.name} is empty.", expected="at least one query")
+        raise InputError(f"Run {run.name} is empty.", expected="at least one query")
 
 
-def opened(path: Path, separator: str | None = None, *, scores_count: bool = False) -> Run:
+def open_run(path: Path, separator: str | None = None, *, scores_count: bool = False) -> Run:
     """Open a run; with a separator, passages become documents, see `max_passages`.
 
     While it is read, raises `RecordError` where `read_rankings` does, `InputError` for a score beyond float32 and
@@ -107,13 +107,13 @@ def _checked(
         for doc in (ranking[0], ranking[-1]):
             if abs(doc.score) > _GREATEST:
                 raise InputError(
-                    f"{path}: the document {doc.doc_id!r} of the query {query_id!r} has the score {doc.score:g}.",
+                    f"{path}: document {doc.doc_id!r} of query {query_id!r} has the score {doc.score:g}.",
                     expected="scores that float32 can hold, as trec_eval reads them",
                 )
         only_ranks = only_ranks and all(doc.score == -rank for rank, doc in enumerate(ranking, 1))
         yield query_id, ranking
     if only_ranks:
-        _log.warning("%s has ranks and no scores: −1, −2, −3, … are interpolated", path)
+        _log.warning("%s has ranks but no scores; −1, −2, −3, … are interpolated", path)
 
 
 def parse_weights(texts: Sequence[str]) -> tuple[float, ...]:
@@ -124,56 +124,65 @@ def parse_weights(texts: Sequence[str]) -> tuple[float, ...]:
             return tuple(map(float, weights))
     except ValueError:
         pass
-    raise InputError(f"The weights {', '.join(texts)!r} are no numbers.", expected="for example 0.3,0.7")
+    raise InputError(f"--weight {', '.join(texts)!r} is not a list of numbers.", expected="for example 0.3,0.7")
 
 
-def _check_options(method: str, separator: str | None, runs: int, given: Mapping[str, object]) -> None:
-    """Raise `InputError` for options that do not go together; `given` has those of one method, None where left out."""
-    others = {"rrf": ("--weight", "--normalize"), "interpolation": ("--rrf-k",)}[method]
-    for option in others:
-        if given[option] is not None:
+@options
+class FuseOptions:
+    """How runs are fused, as `FusionOptions` in the words of the command."""
+
+    method: Literal["rrf", "interpolation"] = option(
+        default="rrf", help="Reciprocal rank fusion, or weighted means of normalized scores."
+    )
+    rrf_k: int | None = option(default=None, least=0, help="With rrf: the k of Σ 1 / (k + rank).", unset="60")
+    normalize: Literal["minmax", "zscore", "sum", "none"] | None = option(
+        default=None, help="With interpolation: normalization of each query's scores.", unset="minmax"
+    )
+    weight: tuple[str, ...] = option(
+        default=(), help="With interpolation: one weight for each run, as 0.3,0.7 or repeated.", unset="all equal"
+    )
+    max_passage: str | None = option(
+        default=None, metavar="SEPARATOR", help="First rank documents by their best passage (MaxP); ids are split here."
+    )
+    depth: int = option(default=1000, least=1, help="Last rank of each run that is used.")
+    hits: int = option(default=1000, least=1, help="Documents for each query.")
+
+    def __post_init__(self) -> None:
+        others = {"rrf": ("weight", "normalize"), "interpolation": ("rrf_k",)}[self.method]
+        for name in others:
+            if getattr(self, name) not in (None, ()):
+                other = "interpolation" if self.method == "rrf" else "rrf"
+                raise InputError(
+                    f"--{name.replace('_', '-')} has no effect with --method {self.method}.",
+                    do=f"Leave it out, or add --method {other}.",
+                )
+        if self.max_passage is not None and self.max_passage.split() != [self.max_passage]:
             raise InputError(
-                f"{option} is given, which means nothing to --method {method}.",
-                do=f"Leave it out, or add --method {'interpolation' if method == 'rrf' else 'rrf'}.",
+                f"--max-passage {self.max_passage!r} cannot occur in an id.",
+                expected="characters other than white space",
             )
-    if separator is not None and separator.split() != [separator]:
-        raise InputError(
-            f"The separator {separator!r} cannot stand in an id.", expected="characters that are no white space"
-        )
-    if runs == 1 and separator is None:
-        raise InputError(
-            "One run is named, which leaves nothing to fuse.",
-            expected="two or more, each after a --run of its own, or --max-passage",
+
+    def fusion(self) -> "FusionOptions":
+        """Return the options of the fusion itself."""
+        from splade_anserini.retrieval.fusion import RRF_K, FusionOptions
+
+        return FusionOptions(
+            self.method,
+            rrf_k=RRF_K if self.rrf_k is None else self.rrf_k,
+            normalization=self.normalize or "minmax",
+            weights=parse_weights(self.weight) if self.weight else (),
+            depth=self.depth,
+            hits=self.hits,
         )
 
 
 def command(
     run: Annotated[
         list[Path],
-        typer.Option(help="Run, TREC or MS MARCO (.gz too), a query's lines together; repeat it for each run."),
+        typer.Option(help="Run, TREC or MS MARCO (.gz too), with each query's lines together; repeat for each run."),
     ],
-    output: Annotated[Path, typer.Option(help="The run to write; gzipped when its name ends in .gz.")],
-    method: Annotated[
-        Literal["rrf", "interpolation"],
-        typer.Option(help="Reciprocal rank fusion, or weighted means of normalized scores."),
-    ] = "rrf",
-    rrf_k: Annotated[int | None, typer.Option(min=0, help="The k of Σ 1 / (k + rank). [default: 60]")] = None,
-    normalize: Annotated[
-        Literal["minmax", "zscore", "sum", "none"] | None,
-        typer.Option(help="What interpolation does to the scores of each query before. [default: minmax]"),
-    ] = None,
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(help="Weights of interpolation, one for each run: 0.3,0.7, or repeated. [default: all the same]"),
-    ] = None,
-    max_passage: Annotated[
-        str | None,
-        typer.Option(help="What separates document and passage in ids: documents by their best passage, before all."),
-    ] = None,
-    depth: Annotated[int, typer.Option(min=1, help="The last rank of each run to look at.")] = 1000,
-    hits: Annotated[int, typer.Option(min=1, help="Documents for each query.")] = 1000,
-    output_format: options.RunFormat = "trec",
-    tag: options.RunTag = "splade-anserini",
+    options: FuseOptions,
+    written: RunOptions,
 ) -> None:
     """Fuse runs into one; with --max-passage, from runs of passages, and one run will do.
 
@@ -181,34 +190,26 @@ def command(
     Example:
       splade-anserini fuse --run splade.txt --run bm25.txt --output fused.txt
     """
-    from splade_anserini.artifacts.files import require_apart
-    from splade_anserini.formats.runs import write_run
-    from splade_anserini.retrieval.fusion import RRF_K, FusionOptions
+    from splade_anserini.artifacts.files import require_disjoint
+    from splade_anserini.artifacts.fingerprints import fingerprint_of_file
+    from splade_anserini.artifacts.outputs import OutputRecord
+    from splade_anserini.retrieval.recorded_run import RecordedRun
 
-    given = {"--rrf-k": rrf_k, "--normalize": normalize, "--weight": weight}
-    _check_options(method, max_passage, len(run), given)
-    require_apart(output, run)
-    options = FusionOptions(
-        method,
-        rrf_k=RRF_K if rrf_k is None else rrf_k,
-        normalization=normalize or "minmax",
-        weights=parse_weights(weight) if weight else (),
-        depth=depth,
-        hits=hits,
-    )
-    runs = [opened(path, max_passage, scores_count=method == "interpolation" and len(run) > 1) for path in run]
-    queries = 0
+    if len(run) == 1 and options.max_passage is None:
+        raise InputError("Fusion needs at least two runs.", do="Add a --run for each, or --max-passage.")
+    require_disjoint([written.output], run)
+    scores_count = options.method == "interpolation" and len(run) > 1
+    runs = [open_run(path, options.max_passage, scores_count=scores_count) for path in run]
+    inputs = {f"run {number}": fingerprint_of_file(path) for number, path in enumerate(run, 1) if path.is_file()}
+    recorded = RecordedRun(written, OutputRecord("fuse", recorded_options(options, written), inputs))
+    if recorded.is_up_to_date:
+        typer.echo(f"{written.output} is up to date: this command made it before.")
+        return
+    fusion = options.fusion()
     with progress_bar("Fusing", None, "queries") as progress:
-
-        def advance(number: int) -> None:
-            nonlocal queries
-            queries += number
-            progress(number)
-
-        rankings = fuse(runs, options, advance) if len(runs) > 1 else cut(runs[0], options, advance)
-        write_run(output, rankings, output_format, tag)
-    typer.echo(f"{output}: {queries:,} queries, at most {hits:,} hits each")
+        recorded.write(fuse(runs, fusion, progress) if len(runs) > 1 else cut(runs[0], fusion, progress))
+    typer.echo(str(recorded))
 
 
 if __name__ == "__main__":
-    run_command(command)
+    main_of(command)

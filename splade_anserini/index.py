@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini.cli.console import progress_bar, run
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import IntegrityError, OutputError
 from splade_anserini.progress import Progress, silent
 
@@ -147,4 +147,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

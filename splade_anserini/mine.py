@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_anserini.cli import options
-from splade_anserini.cli.console import progress_bar
-from splade_anserini.cli.console import run as run_command
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
 
@@ -207,4 +206,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run_command(command)
+    main_of(command)

@@ -1,170 +1,166 @@
-"""Stage: index and topics → what a search costs: FLOPS, entries, bytes, milliseconds."""
+"""The command `profile`: index and topics → what a search costs: FLOPS, active entries, bytes, milliseconds."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from splade_anserini.artifacts.files import output_errors
-from splade_anserini.cli import options
-from splade_anserini.cli.console import progress_bar, run
+from splade_anserini.cli import options as cli
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError
-from splade_anserini.progress import Progress, silent
+from splade_anserini.options import option, options
+from splade_anserini.progress import ProgressBars, no_bars
+from splade_anserini.records import StrPath
+from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from splade_anserini.encoding import ImpactQueryEncoder
     from splade_anserini.profiling.profile_record import Profile
     from splade_anserini.profiling.times import Plan
-    from splade_anserini.records import ImpactVector, Query
+    from splade_anserini.retrieval.query_vectors import QuerySet
 
-HITS = (10, 100, 1000)
+_log = logging.getLogger(__name__)
 
 
-class QueryWorkload:
-    """Topics, with what encodes them if they are texts."""
+@options
+class ProfileOptions:
+    """What is timed, and how often."""
 
-    def __init__(
-        self,
-        name: str,
-        vectors: "Mapping[str, ImpactVector]",
-        texts: Sequence[str] = (),
-        encoders: "Mapping[int, Callable[[str], object]] | None" = None,
-    ) -> None:
-        self.name, self.vectors, self.texts = name, vectors, texts
-        self.encoders = encoders or {}
-        """By threads; none for topics that are encoded already."""
+    hits: tuple[int, ...] = option(
+        default=(10, 100, 1000), least=1, help="Hits of the timed searches; repeat for several."
+    )
+    samples: int = option(default=1000, least=1, help="Timed queries of each setting.")
+    warm_up: int = option(default=200, least=0, help="Queries of each setting before any is timed.")
+    cold: bool = option(default=True, help="Time searches with a cold page cache too.")
+    tokens: int = option(default=20, least=0, help="How many of the costliest tokens are listed.")
+    seed: int = option(default=0, help="Seed of the order of the queries.")
+
+    def plan(self, threads: int) -> "Plan":
+        """Return what is timed, on up to `threads` threads."""
+        from splade_anserini.profiling.times import Plan
+
+        return Plan(tuple(sorted(set(self.hits))), threads, self.samples, self.warm_up, self.seed, self.cold)
+
+
+@options
+class ProfileOutput:
+    """Where the profile goes."""
+
+    format: Literal["table", "json"] = option(default="table", help="How to print.")
+    output: Path | None = option(default=None, help="Directory for profile.txt and profile.json.", unset="none")
+    plot: Path | None = option(default=None, help="Plot of the times: .png, .svg or .pdf.")
+    overwrite: bool = option(default=False, help="Replace output files that exist.")
 
 
 def profile(
-    directory: Path, asked: QueryWorkload, plan: "Plan", tokens: int = 20, progress: Progress = silent
+    index: StrPath,
+    queries: "QuerySet",
+    options: ProfileOptions | None = None,
+    *,
+    threads: int = 0,
+    encoders: "dict[int, Callable[[str], object]] | None" = None,
+    bars: ProgressBars = no_bars,
 ) -> "Profile":
-    """Count what the index and the topics cost, and time them; `tokens` of the costliest are named.
+    """Count what the index and the queries cost, and time them.
 
-    Warns when topics and index share no token. Raises `InputError` when `directory` is no Lucene index.
+    `encoders` has what encodes one text, by the number of threads it uses: texts are timed with each. Logs a warning
+    when index and queries share no token. Raises `InputError` when `index` is not a Lucene index.
     """
     from splade_anserini.artifacts.environment import environment
     from splade_anserini.lucene.java.jvm import java_version
     from splade_anserini.lucene.lucene_writer import lucene_version
+    from splade_anserini.parallel import cpu_count
     from splade_anserini.profiling.costs import costs
     from splade_anserini.profiling.profile_record import Profile
     from splade_anserini.profiling.times import encoding_times, search_times
 
-    counted = costs(directory, asked.vectors, tokens)
-    _check_overlap(directory, asked, counted.flops)
-    encoding = encoding_times(asked.encoders, asked.texts, plan, progress)
-    searching, cold = search_times(directory, asked.vectors, plan, progress)
-    java = {"java": java_version(), "lucene": lucene_version().removeprefix("Lucene ")}
-    return Profile(str(directory), asked.name, counted, encoding, searching, cold, plan, environment() | java)
-
-
-def _check_overlap(directory: Path, asked: QueryWorkload, flops: float) -> None:
-    if not flops:
-        import logging
-
-        logging.getLogger(__name__).warning(
-            "No token of the topics %s is in the index %s: FLOPS is 0, and nothing is found. "
-            "Are they of the same encoder?",
-            asked.name,
+    options = options or ProfileOptions()
+    directory, plan = Path(index), options.plan(threads or cpu_count())
+    vectors = queries.vectors(bars=bars)
+    counted = costs(directory, vectors, options.tokens)
+    if not counted.flops:
+        _log.warning(
+            "No token of topics %s is in index %s; FLOPS is 0 and nothing is found. Were both encoded alike?",
+            queries.source,
             directory,
         )
-
-
-def encoded(
-    topics: str, queries: "Sequence[Query]", open_with: "Callable[[int], ImpactQueryEncoder]", threads: Sequence[int]
-) -> QueryWorkload:
-    """Encode topics, with an encoder that is opened for each number of threads."""
-    from splade_anserini.retrieval.query_vectors import encode_queries
-
-    encoders = {number: open_with(number) for number in threads}
-    with progress_bar("Encoding", len(queries), "queries") as progress:
-        vectors = encode_queries(queries, encoders[threads[-1]], progress=progress)
-    return QueryWorkload(
-        topics,
-        vectors,
-        [query.text for query in queries],
-        {number: encoder.encode for number, encoder in encoders.items()},
-    )
+    with bars("Timing", None, "settings") as progress:
+        texts = [query.text for query in queries.texts or ()]
+        encoding = encoding_times(encoders or {}, texts, plan, progress)
+        searching, cold = search_times(directory, vectors, plan, progress)
+    java = {"java": java_version(), "lucene": lucene_version().removeprefix("Lucene ")}
+    return Profile(str(directory), queries.source, counted, encoding, searching, cold, plan, environment() | java)
 
 
 def command(
-    index: options.Index,
-    topics: options.Topics,
-    encoder: options.QueryEncoder = None,
-    pre_encoded: options.PreEncoded = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Directory for profile.txt, profile.json and a picture. [default: none]")
-    ] = None,
-    format: Annotated[Literal["text", "json"], typer.Option(help="How to print.")] = "text",  # noqa: A002  # as evaluate
-    picture: Annotated[Literal["png", "svg", "none"], typer.Option(help="Kind of the picture in --output.")] = "png",
-    hits: Annotated[list[int] | None, typer.Option(min=1, help="Repeat for several. [default: 10, 100, 1000]")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="The most threads, beside 1, 2, 4 …. 0: one per core.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Timed queries of each setting.")] = 1000,
-    warm_up: Annotated[int, typer.Option(min=0, help="Queries of each setting before any is timed.")] = 200,
-    cold: Annotated[bool, typer.Option(help="Time also with the index on disk alone.")] = True,
-    tokens: Annotated[int, typer.Option(min=0, help="How many of the costliest tokens are named.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of the order of the queries.")] = 0,
-    max_length: options.QueryLength = None,
-    device: options.Device = "auto",
-    scale: options.QueryScale = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Go on even if vocabulary or scale are not the index's.")
-    ] = False,
+    index: cli.Index, topics: cli.Topics, query: QueryOptions, timing: ProfileOptions, output: ProfileOutput
 ) -> None:
-    """Say what searches of an index cost: FLOPS, active entries, bytes, and milliseconds, for given topics.
+    """Report what searches of an index cost: FLOPS, active entries, bytes, and milliseconds, for given topics.
 
     \b
     Example:
       splade-anserini profile --index indexes/mine --topics queries.tsv --output profiles/mine
     """
     from splade_anserini.cards.finding import resolve_index
-    from splade_anserini.encoding import EncoderOptions
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.parallel import cpu_count
-    from splade_anserini.profiling.times import Plan
-    from splade_anserini.retrieval.query_vectors import open_index_query_encoder, read_vectors
-    from splade_anserini.retrieval.topics import are_encoded, read_topics
 
     directory = resolve_index(index)
     check_index_directory(directory)
-    _check_output(output, picture)
+    _check_output(output)
     start_jvm()
-    plan = Plan(tuple(sorted(set(hits or HITS))), threads or cpu_count(), samples, warm_up, seed, cold)
-    if are_encoded(topics) if pre_encoded is None else pre_encoded:
-        asked = QueryWorkload(topics, read_vectors(topics, encoder))
-    else:
-
-        def options(number: int) -> EncoderOptions:
-            return EncoderOptions(max_length=max_length, device=device, threads=number, low_latency=True)
-
-        asked = encoded(
-            topics,
-            read_topics(topics),
-            lambda number: open_index_query_encoder(directory, encoder, scale, options(number), force=force),
-            sorted({1, plan.threads}),
-        )
-    if output is not None:
-        # What cannot be written is said before anything is timed.
-        with output_errors(output):
-            output.mkdir(parents=True, exist_ok=True)
-    with progress_bar("Timing", None, "settings") as progress:
-        found = profile(directory, asked, plan, tokens, progress)
-    _deliver(found, output, format, picture)
+    queries, encoders = _open_queries(topics, directory, query)
+    result = profile(directory, queries, timing, threads=query.threads, encoders=encoders, bars=progress_bar)
+    _write(result, output)
 
 
-def _check_output(output: Path | None, picture: str) -> None:
-    if output is None:
+def _open_queries(
+    topics: str, index: Path, query: QueryOptions
+) -> "tuple[QuerySet, dict[int, Callable[[str], object]]]":
+    """Return the queries, and for texts an encoder for each number of threads that is timed."""
+    from dataclasses import replace
+
+    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+    from splade_anserini.parallel import cpu_count
+    from splade_anserini.retrieval.query_vectors import load_queries, open_query_encoder_for
+
+    manifest = read_manifest(index, IndexManifest)
+    encoders = {}
+
+    def open_encoders() -> "ImpactQueryEncoder":
+        for threads in sorted({1, query.threads or cpu_count()}):
+            options = replace(query, threads=threads)
+            encoders[threads] = open_query_encoder_for(manifest, f"Index {index}", options, low_latency=True)
+        return encoders[max(encoders)]
+
+    queries = load_queries(topics, open_encoders, pre_encoded=query.pre_encoded, encoder_name=query.encoder)
+    return queries, {threads: encoder.encode for threads, encoder in encoders.items()}
+
+
+def _check_output(output: ProfileOutput) -> None:
+    from splade_anserini.artifacts.figures import require_picture
+    from splade_anserini.artifacts.files import output_errors, require_disjoint
+    from splade_anserini.artifacts.outputs import require_new_file
+
+    if output.plot is not None:
+        require_picture(output.plot)
+        require_new_file(output.plot, overwrite=output.overwrite)
+    if output.output is None:
         return
-    if output.exists() and not output.is_dir():
-        raise InputError(f"The output {output} is a file.", expected="a directory", do="Choose another place.")
-    if picture != "none":
-        from splade_anserini.artifacts.figures import require_matplotlib
+    require_disjoint([output.output, output.plot], [])
+    if output.output.exists() and not output.output.is_dir():
+        raise InputError(f"--output {output.output} is a file.", expected="a directory", do="Choose another path.")
+    for name in ("profile.txt", "profile.json"):
+        require_new_file(output.output / name, overwrite=output.overwrite)
+    # What cannot be written is reported before anything is timed.
+    with output_errors(output.output):
+        output.output.mkdir(parents=True, exist_ok=True)
 
-        require_matplotlib()
 
-
-def _deliver(found: "Profile", output: Path | None, form: str, picture: str) -> None:
+def _write(result: "Profile", output: ProfileOutput) -> None:
     import orjson
 
     from splade_anserini.artifacts.files import whole_file
@@ -172,15 +168,15 @@ def _deliver(found: "Profile", output: Path | None, form: str, picture: str) -> 
     from splade_anserini.profiling.profile_record import content
     from splade_anserini.profiling.report import report
 
-    text, json = report(found), orjson.dumps(content(found), option=orjson.OPT_APPEND_NEWLINE)
-    if output:
+    text, json = report(result), orjson.dumps(content(result), option=orjson.OPT_APPEND_NEWLINE)
+    if output.output:
         for name, data in [("profile.txt", text.encode()), ("profile.json", json)]:
-            with whole_file(output / name) as file:
+            with whole_file(output.output / name) as file:
                 file.write(data)
-        if picture != "none":
-            plot(found, output / f"profile.{picture}")
-    typer.echo(text if form == "text" else json.decode(), nl=False)
+    if output.plot:
+        plot(result, output.plot)
+    typer.echo(text if output.format == "table" else json.decode(), nl=False)
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

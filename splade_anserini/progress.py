@@ -1,10 +1,20 @@
-"""Whom to tell that something was done: nobody, unless the caller says so."""
+"""Progress of long work: the library calls back and draws nothing; commands show a bar."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 type Progress = Callable[[int], object]
 """Called with the number of items that were just done."""
 
+type ProgressBars = Callable[[str, int | None, str], AbstractContextManager[Progress]]
+"""Opens the progress of one phase of the work: its title, how many items there are if that is known, and their name."""
+
 
 def silent(_: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
+
+
+@contextmanager
+def no_bars(_title: str, _total: int | None, _unit: str) -> Iterator[Progress]:
+    """Ignore the progress of a phase."""
+    yield silent

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_anserini.cli.console import progress_bar, run
+from splade_anserini.cli.console import main_of, progress_bar
 
 if TYPE_CHECKING:
     from splade_anserini.encoding.protocol import Encoder
@@ -120,6 +120,7 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, search_bm25
     from splade_anserini.parallel import cpu_count
+    from splade_anserini.retrieval.options import SearchOptions
     from splade_anserini.search import search
 
     with _step(f"encode and search {len(queries)} topics"):
@@ -129,7 +130,7 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
             progress_bar("Searching", len(queries), "topics") as progress,
             ImpactSearcher(places.index, threads=cpu_count()) as searcher,
         ):
-            rankings = search(vectors, searcher, HITS, progress=progress)
+            rankings = search(vectors, searcher, SearchOptions(hits=HITS), progress=progress)
             write_run(places.run("splade"), rankings, "trec", "splade-mini")
     with _step("search the same topics with BM25"):
         write_run(places.run("bm25"), search_bm25(places.bm25, queries, HITS, cpu_count()), "trec", "bm25")
@@ -208,4 +209,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_anserini.cli import options
-from splade_anserini.cli.console import run
+from splade_anserini.cli.console import main_of
 from splade_anserini.errors import SpladeAnseriniError
 
 if TYPE_CHECKING:
@@ -112,4 +112,4 @@ def _print_plans(contracts: "list[Contract]", output: Path | None, means: "Execu
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

@@ -1,24 +1,30 @@
-"""Stage: a run → the same documents with their exact impact scores."""
+"""The command `rescore`: a run → the same documents with their exact impact scores."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from splade_anserini.cli import options
-from splade_anserini.cli.console import progress_bar
-from splade_anserini.cli.console import run as run_command
+from splade_anserini.cli import options as cli
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError
-from splade_anserini.progress import Progress, silent
+from splade_anserini.options import option, options, recorded_options
+from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
+from splade_anserini.records import StrPath
+from splade_anserini.retrieval.options import QueryOptions, RunOptions
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-    from splade_anserini.encoding import EncoderOptions
     from splade_anserini.lucene import Scorer
     from splade_anserini.records import ImpactVector
+    from splade_anserini.retrieval.query_vectors import QuerySet
     from splade_anserini.retrieval.text_scorer import TextScorer
+
+_log = logging.getLogger(__name__)
 
 
 def rescore(
@@ -27,44 +33,76 @@ def rescore(
     scorer: "Scorer",
     progress: Progress = silent,
 ) -> "Iterator[tuple[str, list[ScoredDoc]]]":
-    """Yield each query's id and exactly its candidates, by score, equal ones by id, as a search ranks them.
+    """Yield each query's id and exactly its candidates, ranked by their scores as a search ranks them.
 
-    Raises `InputError` for a query that is not among `queries`, or a document that `scorer` does not know.
+    Raises `InputError` for a query that is not among `queries`, or a document that `scorer` does not have.
     """
     from ir_measures import ScoredDoc
+
+    from splade_anserini.ordering import best
 
     for query_id, ids in candidates:
         if query_id not in queries:
             raise InputError(
-                f"The candidates are also for the query {query_id!r}, which is not among the topics.",
-                expected="topics with all of their queries",
+                f"Query {query_id!r} of the candidates is not among the topics.", expected="topics with all queries"
             )
         scores = scorer.scores(queries[query_id], ids)
-        ranked = sorted(zip(scores, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
         progress(1)
-        yield query_id, [ScoredDoc(query_id, id_, score) for score, id_ in ranked]
+        yield query_id, [ScoredDoc(query_id, id_, score) for id_, score in best(zip(ids, scores, strict=True))]
 
 
-def read_candidates(run: Path | None, qrels: str | None) -> Iterator[tuple[str, list[str]]]:
-    """Yield the id and the documents of each query of a run, or of judgements of any relevance: one of them is given.
+@options
+class CandidateOptions:
+    """Which pairs of query and document are scored."""
 
-    Raises `InputError` when none or both are, or it is empty, `RecordError` where `read_rankings` and `read_qrels` do.
+    run: Path | None = option(default=None, help="Score the pairs of this run, TREC or MS MARCO.", recorded=False)
+    qrels: str | None = option(
+        default=None, help="Score the pairs of these judgements, of any relevance.", recorded=False
+    )
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.qrels is None):
+            problem = "Neither --run nor --qrels is" if self.run is None else "Both --run and --qrels are"
+            raise InputError(f"{problem} given.", expected="one of them: the pairs to score")
+
+
+@options
+class DocumentOptions:
+    """Where the vectors of the documents come from."""
+
+    index: str | None = option(
+        default=None, help="Read document vectors from this Lucene impact index, or index card.", recorded=False
+    )
+    corpus: str | None = option(
+        default=None, help="Instead of --index: encode these texts with --encoder. Needs no Java.", recorded=False
+    )
+    top_k: int | None = option(
+        default=None, least=1, help="With --corpus: keep the k greatest weights of a document.", unset="all"
+    )
+
+    def __post_init__(self) -> None:
+        if (self.index is None) == (self.corpus is None):
+            problem = "Neither --index nor --corpus is" if self.index is None else "Both --index and --corpus are"
+            raise InputError(f"{problem} given.", expected="one of them: where the documents are")
+        if self.index is not None and self.top_k is not None:
+            raise InputError("--top-k needs --corpus: an index is not pruned here.", do="Leave --top-k out.")
+
+
+def read_candidates(run: StrPath | None, qrels: str | None) -> Iterator[tuple[str, list[str]]]:
+    """Yield the id and the documents of each query of a run, or of judgements of any relevance.
+
+    Raises `InputError` when the run is empty, `RecordError` where `read_rankings` and `read_qrels` do.
     """
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_rankings
 
-    if (run is None) == (qrels is None):
-        raise InputError(
-            f"{'Neither' if run is None else 'Both'} --run and --qrels are given.",
-            expected="one of them: what to score",
-        )
     if run is not None:
         empty = True
-        for query_id, ranking in read_rankings(run):
+        for query_id, ranking in read_rankings(Path(run)):
             empty = False
             yield query_id, [doc.doc_id for doc in ranking]
         if empty:
-            raise InputError(f"The run {run} is empty.", expected="at least one query")
+            raise InputError(f"Run {run} is empty.", expected="at least one query")
     elif qrels is not None:
         judged: dict[str, list[str]] = {}
         for qrel in read_qrels(qrels):
@@ -73,30 +111,7 @@ def read_candidates(run: Path | None, qrels: str | None) -> Iterator[tuple[str, 
 
 
 def command(
-    topics: options.Topics,
-    output: Annotated[Path, typer.Option(help="The run to write; gzipped when its name ends in .gz.")],
-    run: Annotated[Path | None, typer.Option(help="What to score: the pairs of a run, TREC or MS MARCO.")] = None,
-    qrels: Annotated[str | None, typer.Option(help="What to score: the pairs of judgements, of any relevance.")] = None,
-    index: Annotated[
-        str | None, typer.Option(help="Where the vectors of documents are: a Lucene impact index, or its card's name.")
-    ] = None,
-    corpus: Annotated[
-        str | None, typer.Option(help="Instead of --index: where the texts are, which --encoder encodes.")
-    ] = None,
-    encoder: options.QueryEncoder = None,
-    pre_encoded: options.PreEncoded = None,
-    scale: options.QueryScale = None,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, help="With --corpus: keep the k greatest weights of a document. [default: all]")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts that are encoded at once.")] = 32,
-    device: options.Device = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the encoder. 0: one per core.")] = 0,
-    output_format: options.RunFormat = "trec",
-    tag: options.RunTag = "splade-anserini",
-    force: Annotated[
-        bool, typer.Option("--force", help="Score even if vocabulary or scale are not the index's.")
-    ] = False,
+    topics: cli.Topics, run: RunOptions, candidates: CandidateOptions, documents: DocumentOptions, query: QueryOptions
 ) -> None:
     """Score the documents of a run, or of judgements, as an exact search would; none is added, none left out.
 
@@ -106,78 +121,92 @@ def command(
     Example:
       splade-anserini rescore --index indexes/mine --topics queries.tsv --run bm25.txt --output rescored.txt
     """
-    from contextlib import nullcontext
-
-    from splade_anserini.artifacts.files import require_apart
+    from splade_anserini.artifacts.files import require_disjoint
+    from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.cards.finding import resolve_index
-    from splade_anserini.encoding import EncoderOptions
-    from splade_anserini.formats.runs import write_run
-    from splade_anserini.lucene import ImpactSearcher, start_jvm
-    from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.retrieval.query_vectors import open_index_query_encoder, open_query_encoder_for, topic_vectors
+    from splade_anserini.retrieval.recorded_run import RecordedRun, query_inputs
 
-    options = EncoderOptions(device=device, batch_size=batch_size, threads=threads)
-    _check(index, corpus, encoder, top_k)
-    require_apart(output, [run, qrels, topics, corpus])
-    directory = resolve_index(index) if index else None
-    if directory:
-        check_index_directory(directory)
-    # Topics that go by a name of Pyserini come from Java.
-    start_jvm()
-    if directory:
-        queries = topic_vectors(
-            topics,
-            lambda: open_index_query_encoder(directory, encoder, scale, options, force=force),
-            pre_encoded,
-            encoder,
-        )
-    else:
-        queries = topic_vectors(
-            topics, lambda: open_query_encoder_for(None, f"The corpus {corpus}", encoder, scale, options), pre_encoded
-        )
+    if documents.corpus is not None and query.encoder is None:
+        raise InputError("--corpus needs --encoder: the encoder of its documents.", do="Add --encoder.")
+    require_disjoint([run.output], [candidates.run, candidates.qrels, topics, documents.corpus])
+    index = resolve_index(documents.index) if documents.index else None
+    queries = _queries(topics, index, documents, query)
+    inputs = query_inputs(queries) | _inputs(index, documents, candidates)
+    recorded = RecordedRun(run, OutputRecord("rescore", recorded_options(run, documents), inputs))
+    if recorded.is_up_to_date:
+        typer.echo(f"{run.output} is up to date: this command made it before.")
+        return
+    vectors = queries.vectors(query.batch_size, progress_bar)
     with (
-        ImpactSearcher(directory)
-        if directory
-        else nullcontext(
-            _encoded(read_candidates(run, qrels), str(corpus), str(encoder), scale, top_k, options)
-        ) as scorer,
-        progress_bar("Scoring", None, "queries") as progress,
+        _open_scorer(index, documents, candidates, query, progress_bar) as scorer,
+        progress_bar("Scoring", len(vectors), "queries") as progress,
     ):
-        write_run(output, rescore(read_candidates(run, qrels), queries, scorer, progress), output_format, tag)
-    typer.echo(f"{output}: the pairs of {run or qrels}, scored")
+        recorded.write(rescore(read_candidates(candidates.run, candidates.qrels), vectors, scorer, progress))
+    typer.echo(f"{recorded}, rescored")
 
 
-def _check(index: str | None, corpus: str | None, encoder: str | None, top_k: int | None) -> None:
-    if (index is None) == (corpus is None):
-        raise InputError(
-            f"{'Neither' if index is None else 'Both'} --index and --corpus are given.",
-            expected="one of them: where the documents are",
-        )
-    if corpus is not None and encoder is None:
-        raise InputError("--corpus is given without --encoder.", expected="the encoder of its documents")
-    if index is not None and top_k is not None:
-        raise InputError("--top-k is given with --index, whose vectors are what they are.", do="Leave it out.")
+def _queries(topics: str, index: Path | None, documents: DocumentOptions, query: QueryOptions) -> "QuerySet":
+    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+    from splade_anserini.lucene.counting import check_index_directory
+    from splade_anserini.retrieval.query_vectors import load_queries, load_queries_for, open_query_encoder_for
+
+    if index is not None:
+        check_index_directory(index)
+        return load_queries_for(topics, read_manifest(index, IndexManifest), f"Index {index}", query)
+    # --encoder is the documents' encoder, so encoded topics may go with it.
+    source = f"Corpus {documents.corpus}"
+    return load_queries(topics, lambda: open_query_encoder_for(None, source, query), pre_encoded=query.pre_encoded)
 
 
-def _encoded(
-    candidates: Iterable[tuple[str, Sequence[str]]],
-    corpus: str,
-    name: str,
-    scale: str | None,
-    top_k: int | None,
-    options: "EncoderOptions",
+def _inputs(index: Path | None, documents: DocumentOptions, candidates: CandidateOptions) -> dict[str, str]:
+    from splade_anserini.artifacts.fingerprints import fingerprint_of_file, fingerprint_of_index
+
+    pairs = fingerprint_of_file(candidates.run) if candidates.run else str(candidates.qrels)
+    return {"pairs": pairs, "documents": fingerprint_of_index(index) if index else str(documents.corpus)}
+
+
+def _open_scorer(
+    index: Path | None,
+    documents: DocumentOptions,
+    candidates: CandidateOptions,
+    query: QueryOptions,
+    bars: ProgressBars = no_bars,
+) -> "AbstractContextManager[Scorer]":
+    if index is None:
+        pairs = read_candidates(candidates.run, candidates.qrels)
+        return nullcontext(_encode_candidates(pairs, documents, query, bars))
+    from splade_anserini.lucene import ImpactSearcher
+
+    return ImpactSearcher(index)
+
+
+def _encode_candidates(
+    candidates: Iterable[tuple[str, Sequence[str]]], documents: DocumentOptions, query: QueryOptions, bars: ProgressBars
 ) -> "TextScorer":
     """Encode the documents of all candidates."""
-    from splade_anserini.encoding import SpladeDocumentEncoder, default_scale, open_encoder, parse_scale
+    from splade_anserini.encoding import (
+        EncoderOptions,
+        SpladeDocumentEncoder,
+        default_scale,
+        open_encoder,
+        parse_scale,
+    )
     from splade_anserini.formats.texts import open_documents
     from splade_anserini.retrieval.text_scorer import TextScorer
 
-    number = parse_scale(scale) if scale else default_scale(name)
-    encoder = SpladeDocumentEncoder(open_encoder(name, options), scale=number, top_k=top_k, contents=False)
-    ids = (id_ for _, some in candidates for id_ in some)
-    with progress_bar("Encoding", None, "documents") as progress:
-        return TextScorer(ids, open_documents(corpus), encoder, progress)
+    name = str(query.encoder)
+    options = EncoderOptions(device=query.device, batch_size=query.batch_size, threads=query.threads)
+    encoder = SpladeDocumentEncoder(
+        open_encoder(name, options),
+        scale=parse_scale(query.scale) if query.scale else default_scale(name),
+        top_k=documents.top_k,
+        contents=False,
+    )
+    ids = list(dict.fromkeys(id_ for _, doc_ids in candidates for id_ in doc_ids))
+    _log.info("Encoding %d documents of %s", len(ids), documents.corpus)
+    with bars("Encoding", len(ids), "documents") as progress:
+        return TextScorer(ids, open_documents(str(documents.corpus)), encoder, progress)
 
 
 if __name__ == "__main__":
-    run_command(command)
+    main_of(command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from splade_anserini.cli import options
-from splade_anserini.cli.console import progress_bar, run
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -82,4 +82,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

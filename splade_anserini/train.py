@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.cli.console import progress_bar, run
+from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -128,4 +128,4 @@ def _summary(log: Sequence[dict[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

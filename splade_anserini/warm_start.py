@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.cli.console import run
+from splade_anserini.cli.console import main_of
 
 if TYPE_CHECKING:
     from splade_anserini.modeling.backbone import Backbone
@@ -91,4 +91,4 @@ def _texts(corpora: Sequence[str], size: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(command)
+    main_of(command)

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from importlib import import_module
 
-from splade_anserini.cli.console import errors_as_sentences, stage
+from splade_anserini.cli.console import main_of
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ def run_stage(name: str, *arguments: object) -> Outcome:
     code: object = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            with errors_as_sentences():
-                stage(module.command)([str(argument) for argument in arguments])
+            main_of(module.command, [str(argument) for argument in arguments])
         except SystemExit as leaving:
             code = leaving.code or 0
     assert isinstance(code, int)

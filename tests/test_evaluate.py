@@ -7,7 +7,7 @@ import pytest
 from ir_measures import Qrel, R, ScoredDoc, nDCG
 from typer.testing import CliRunner, Result
 
-from splade_anserini.cli.console import stage
+from splade_anserini.cli.console import application
 from splade_anserini.errors import InputError, OutputError, RecordError
 from splade_anserini.evaluate import command, evaluate
 from splade_anserini.evaluation.measures import PRESETS, Preset, chosen_measures, parse_measures
@@ -202,7 +202,7 @@ class TestCommand:
 
     def evaluate(self, *options: str) -> Result:
         arguments = ["--run", "run", "--qrels", "qrels", *options]
-        return CliRunner().invoke(stage(command), arguments, catch_exceptions=False)
+        return CliRunner().invoke(application(command), arguments, catch_exceptions=False)
 
     def test_a_table_of_the_usual_measures_is_printed(self) -> None:
         assert self.evaluate().stdout == (

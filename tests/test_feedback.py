@@ -383,7 +383,7 @@ def test_what_cannot_go_together_is_refused(home: Path, topics: Path) -> None:
         (("--feedback", "rm3", "--feedback-weight", 1), "0.001 to 0.999"),
         (("--feedback", "rocchio", "--feedback-words-only"), "Expected rm3"),
         (("--feedback", "rocchio", "--searcher", "lucene"), "--searcher lucene"),
-        (("--feedback", "rocchio", "--two-phase", 3), "--two-phase"),
+        (("--feedback", "rocchio", "--two-step", 3), "--two-step"),
         (("--feedback", "rocchio", "--check-exact"), "--check-exact"),
     ]:
         outcome, run = command(home / "ours", topics, *more)

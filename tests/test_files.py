@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.artifacts.files import directory_lock, output_errors, require_apart, whole_directory, whole_file
+from splade_anserini.artifacts.files import directory_lock, output_errors, require_disjoint, whole_directory, whole_file
 from splade_anserini.errors import OutputError
 
 
@@ -156,12 +156,30 @@ def test_a_directory_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_an_output_is_none_of_the_inputs_under_any_name(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    (tmp_path / "b").touch()
-    (tmp_path / "link").symlink_to("a")
-    for name in ("a", "../" + tmp_path.name + "/a", "link"):
-        with pytest.raises(OutputError, match="are one file"):
-            require_apart(tmp_path / name, [str(tmp_path / "b"), tmp_path / "a"])
-    require_apart(tmp_path / "b", [tmp_path / "a", None, "irds:beir/nfcorpus/test", "a\0"])
-    require_apart(tmp_path / "new", [tmp_path / "a"])
+@pytest.mark.parametrize("name", ["a", "../home/a", "link", "inner/../a"])
+def test_an_output_is_not_an_input_under_any_name(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    (home / "inner").mkdir(parents=True)
+    (home / "a").touch()
+    (home / "b").touch()
+    (home / "link").symlink_to("a")
+    with pytest.raises(OutputError, match="are the same path"):
+        require_disjoint([home / name], [str(home / "b"), home / "a"])
+    with pytest.raises(OutputError, match="contains input"):
+        require_disjoint([home], [home / "b"])
+    require_disjoint([home / "b"], [home / "a", None, "irds:beir/nfcorpus/test", "a\0"])
+    require_disjoint([home / "new", None], [home / "a"])
+
+
+def test_outputs_are_not_the_same_path(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"Outputs .*a and .*a are the same path"):
+        require_disjoint([tmp_path / "a", tmp_path / "x" / ".." / "a"], [])
+
+
+def test_an_output_inside_an_input_directory_is_refused_where_the_directory_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    require_disjoint([tmp_path / "in" / "run.txt"], [tmp_path / "in"])
+    for source in ("in", "link"):
+        with pytest.raises(OutputError, match="is inside input"):
+            require_disjoint([tmp_path / "in" / "out"], [tmp_path / source], nested=True)

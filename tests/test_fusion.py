@@ -258,6 +258,7 @@ def second(tmp_path: Path) -> Path:
 
 def fuse(output: Path, *arguments: object) -> tuple[Outcome, dict[str, dict[str, float]]]:
     """Run the command; return its outcome and each query's documents and scores, best first."""
+    output.unlink(missing_ok=True)
     outcome = run_stage("fuse", "--output", output, *arguments)
     found = read_rankings(output) if output.exists() else ()
     return outcome, {query_id: {doc.doc_id: doc.score for doc in ranking} for query_id, ranking in found}
@@ -268,8 +269,8 @@ def test_runs_are_fused_by_their_ranks(
 ) -> None:
     outcome, found = fuse(tmp_path / "out.txt", "--run", first, "--run", second, "--tag", "both")
     assert outcome.code == 0
-    assert outcome.out == f"{tmp_path / 'out.txt'}: 3 queries, at most 1,000 hits each\n"
-    assert caplog.messages == ["Queries that are not in all runs, and kept: 1, the first is q3"]
+    assert outcome.out == f"{tmp_path / 'out.txt'}: 3 queries, 7 hits\n"
+    assert caplog.messages == ["1 query kept that not all runs have, first: q3"]
     assert list(found) == ["q1", "q2", "q3"]
     assert found["q1"] == pytest.approx({"a": 1 / 61 + 1 / 62, "c": 1 / 63 + 1 / 61, "b": 1 / 62, "d": 1 / 63})
     assert [list(found[query_id]) for query_id in found] == [["a", "c", "b", "d"], ["a", "b"], ["x"]]
@@ -287,7 +288,7 @@ def test_runs_are_interpolated_with_weights(first: Path, second: Path, tmp_path:
         assert list(found["q1"]) == ["a", "c", "b", "d"]
     _, found = fuse(
         tmp_path / "out.tsv", "--run", first, "--run", second, "--method", "interpolation", "--normalize", "none",
-        "--depth", 2, "--hits", 1, "--output-format", "msmarco",
+        "--depth", 2, "--hits", 1, "--format", "msmarco",
     )  # fmt: skip
     assert found == {"q1": {"a": -1.0}, "q2": {"a": -1.0}, "q3": {"x": -1.0}}
 
@@ -311,7 +312,7 @@ def test_ranks_may_be_interpolated_with_a_warning(
     outcome, found = fuse(tmp_path / "out.txt", "--run", first, "--run", ranks, "--method", "interpolation")
     assert outcome.code == 0
     (warning,) = caplog.messages
-    assert "ranks.tsv has ranks and no scores" in warning
+    assert "ranks.tsv has ranks but no scores" in warning
     assert found["q1"] == pytest.approx({"a": 0.75, "c": 0.5, "b": 0.25, "d": 0.0})
     fuse(tmp_path / "out.txt", "--run", first, "--run", ranks)
     assert caplog.messages == [warning]
@@ -325,24 +326,24 @@ def test_every_bad_input_has_its_sentence_and_exit_code_2(first: Path, second: P
     huge = write(tmp_path / "huge.txt", "q1 Q0 a 1 1e39 t", "q1 Q0 b 1 1 t")
     by_scores = ("--method", "interpolation")
     for arguments, said in [
-        (("--run", first), "leaves nothing to fuse"),
+        (("--run", first), "Fusion needs at least two runs."),
         (("--run", first, "--run", tmp_path / "nowhere.txt"), "nowhere.txt does not exist"),
-        (("--run", first, "--run", other), "a.txt shares no query with the other runs: it has 2 queries"),
-        ((*both, "--run", other), "other.txt shares no query"),
-        (("--run", first, "--run", empty), "empty.txt shares no query with the other runs: it has none"),
+        (("--run", first, "--run", other), "a.txt (2 queries) shares no query with the other runs"),
+        ((*both, "--run", other), "other.txt (1 query) shares no query"),
+        (("--run", first, "--run", empty), "empty.txt (0 queries) shares no query with the other runs"),
         (("--run", empty, "--max-passage", "#"), "empty.txt is empty"),
-        ((*both, "--run", empty), "empty.txt shares no query with the other runs: it has none"),
+        ((*both, "--run", empty), "empty.txt (0 queries) shares no query with the other runs"),
         (("--run", first, "--run", split), "split.txt, line 3"),
-        (("--run", first, "--run", huge), "huge.txt: the document 'a' of the query 'q1' has the score 1e+39"),
+        (("--run", first, "--run", huge), "huge.txt: document 'a' of query 'q1' has the score 1e+39"),
         ((*both, "--max-passage", "#"), "a.txt: the document 'a' of the query 'q1' is no passage"),
-        ((*both, "--max-passage", ""), "The separator ''"),
-        ((*both, "--max-passage", "a b"), "The separator 'a b'"),
-        ((*both, "--weight", "1,2"), "--weight is given"),
-        ((*both, "--normalize", "sum"), "--normalize is given"),
-        ((*both, *by_scores, "--rrf-k", 60), "--rrf-k is given"),
-        ((*both, *by_scores, "--weight", "1"), "There are 1 weights for 2 runs"),
-        ((*both, *by_scores, "--weight", "1,much"), "are no numbers"),
-        ((*both, *by_scores, "--weight", ","), "are no numbers"),
+        ((*both, "--max-passage", ""), "--max-passage ''"),
+        ((*both, "--max-passage", "a b"), "--max-passage 'a b'"),
+        ((*both, "--weight", "1,2"), "--weight has no effect with --method rrf"),
+        ((*both, "--normalize", "sum"), "--normalize has no effect with --method rrf"),
+        ((*both, *by_scores, "--rrf-k", 60), "--rrf-k has no effect with --method interpolation"),
+        ((*both, *by_scores, "--weight", "1"), "1 weight for 2 runs"),
+        ((*both, *by_scores, "--weight", "1,much"), "is not a list of numbers"),
+        ((*both, *by_scores, "--weight", ","), "is not a list of numbers"),
         ((*both, *by_scores, "--weight", "1,-1"), "The weights 1, -1"),
         ((*both, *by_scores, "--weight", "0", "--weight", "0"), "The weights 0, 0"),
         ((*both, "--method", "best"), "--method"),
@@ -361,7 +362,7 @@ def test_runs_that_are_fused_stay(first: Path, second: Path, tmp_path: Path) -> 
     before = first.read_bytes(), second.read_bytes()
     for output in (first, second):
         outcome = run_stage("fuse", "--run", first, "--run", second, "--output", output)
-        assert (outcome.code, "are one file" in outcome.err) == (2, True)
+        assert (outcome.code, "are the same path" in outcome.err) == (2, True)
     assert (first.read_bytes(), second.read_bytes()) == before
 
 

@@ -11,6 +11,7 @@ from splade_anserini.formats.topics import read_topics
 from splade_anserini.index import index
 from splade_anserini.lucene import ImpactSearcher, build_bm25_index, search_bm25
 from splade_anserini.retrieval.hybrid import with_bm25
+from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.retrieval.query_vectors import encode_queries
 from splade_anserini.search import search
 from tests.pseudo import write_encoded
@@ -88,7 +89,7 @@ def test_the_querys_own_document_is_in_neither_ranking(collection: Path) -> None
     found = {}
     with ImpactSearcher(collection / "index") as searcher:
         for remove in (True, False):
-            rankings = search(vectors, searcher, 5, remove_query=remove)
+            rankings = search(vectors, searcher, SearchOptions(hits=5, remove_query=remove))
             fused = with_bm25(rankings, queries, collection / "bm25", 5, remove_query=remove)
             found[remove] = {query_id: [hit.doc_id for hit in ranking] for query_id, ranking in fused}
     own = queries[0].id

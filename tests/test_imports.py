@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import splade_anserini
-from splade_anserini.__main__ import STAGES
+from splade_anserini.__main__ import COMMANDS
 
 PACKAGE = Path(splade_anserini.__file__).parent
 TIERS = [
-    {"_version", "errors", "parallel", "progress", "records"},
+    {"_version", "errors", "options", "ordering", "parallel", "progress", "records"},
     {"artifacts", "vectors"},
     {"cards"},
     {"formats"},
@@ -89,14 +89,14 @@ def test_a_heavy_package_is_imported_only_by_the_room_that_owns_it(path: Path) -
         assert owners is None or room(path) in owners, f"{path.name} imports {module}"
 
 
-@pytest.mark.parametrize("name", ["", *(f".{name.replace('-', '_')}" for name in STAGES), ".encoding", ".lucene"])
+@pytest.mark.parametrize("name", ["", *(f".{name.replace('-', '_')}" for name in COMMANDS), ".encoding", ".lucene"])
 def test_importing_a_stage_imports_nothing_heavy(name: str) -> None:
     code = f"import sys, splade_anserini{name}; print(*sorted({set(HEAVY)} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", COMMANDS)
 def test_help_answers_at_once_and_shows_an_example(stage: str) -> None:
     def ask() -> tuple[float, str]:
         start = time.perf_counter()

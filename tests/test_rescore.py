@@ -108,7 +108,7 @@ def test_candidates_are_ranked_by_score_then_id_and_none_is_lost() -> None:
     scorer = BruteForceSearcher(documents(ANIMALS))
     (found,) = rescore([("q", ["d4", "d3", "d2", "d1"])], {"q": {"cat": 2, "dog": 2}}, scorer)
     assert found == ("q", [ScoredDoc("q", id_, score) for id_, score in [("d2", 10), ("d1", 8), ("d3", 2), ("d4", 0)]])
-    with pytest.raises(InputError, match="'z', which is not among the topics"):
+    with pytest.raises(InputError, match="Query 'z' of the candidates is not among the topics"):
         list(rescore([("z", ["d1"])], {}, scorer))
 
 
@@ -166,15 +166,15 @@ def test_bad_input_has_its_sentence_and_leaves_no_run(home: Path) -> None:
     run = ("--run", home / "run.txt")
     of_index, of_texts = ("--index", home / "index"), ("--corpus", home / "corpus.tsv", "--encoder", "words")
     for arguments, said in [
-        (of_index, "Neither --run and --qrels"),
+        (of_index, "Neither --run nor --qrels"),
         ((*of_index, *run, "--qrels", home / "qrels.txt"), "Both --run and --qrels"),
-        (run, "Neither --index and --corpus"),
+        (run, "Neither --index nor --corpus"),
         ((*of_index, *of_texts, *run), "Both --index and --corpus"),
-        (("--corpus", home / "corpus.tsv", *run), "without --encoder"),
+        (("--corpus", home / "corpus.tsv", *run), "--corpus needs --encoder"),
         ((*of_index, *run, "--top-k", 3), "--top-k"),
         ((*of_index, "--run", unknown), "2 of 3 documents are not in the index"),
         ((*of_texts, "--run", unknown), "1 of 3 documents have no text: the document 'd9' is not in"),
-        ((*of_index, "--run", mismatch_warning), "'q9', which is not among the topics"),
+        ((*of_index, "--run", mismatch_warning), "Query 'q9' of the candidates is not among the topics"),
         ((*of_index, "--run", home / "nowhere.txt"), "nowhere.txt"),
         ((*of_index, "--run", home / "nothing.txt"), "nothing.txt is empty"),
         (("--index", home / "nowhere", *run), "nowhere"),

@@ -12,6 +12,7 @@ from splade_anserini.formats.runs import read_run
 from splade_anserini.index import index
 from splade_anserini.lucene import BruteForceSearcher
 from splade_anserini.records import Query
+from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.retrieval.query_vectors import check_match, encode_queries, prune_queries
 from splade_anserini.search import search
 from tests.pseudo import ANIMALS, documents, write_documents, write_encoded
@@ -55,6 +56,7 @@ def lines(path: Path, *some: str) -> Path:
 def searched(animals: object, topics: object, *more: object) -> tuple[Outcome, list[ScoredDoc]]:
     """Run the command; return its outcome and the run."""
     run = Path(str(topics)).with_name("run.txt")
+    run.unlink(missing_ok=True)
     outcome = run_stage("search", "--index", animals, "--topics", topics, "--output", run, *more)
     return outcome, list(read_run(run)) if run.exists() else []
 
@@ -69,9 +71,10 @@ def ids(run: Sequence[ScoredDoc]) -> dict[str, list[str]]:
 def test_the_query_itself_is_removed_and_its_place_is_taken() -> None:
     searcher = BruteForceSearcher(documents(ANIMALS))
     queries = {"d1": {"cat": 1}, "q": {"cat": 1}}
-    kept = {id_: [hit.doc_id for hit in ranking] for id_, ranking in search(queries, searcher, 1, remove_query=True)}
+    without = SearchOptions(hits=1, remove_query=True)
+    kept = {id_: [hit.doc_id for hit in ranking] for id_, ranking in search(queries, searcher, without)}
     assert kept == {"d1": ["d3"], "q": ["d1"]}
-    assert [len(ranking) for _, ranking in search(queries, searcher, 1)] == [1, 1]
+    assert [len(ranking) for _, ranking in search(queries, searcher, SearchOptions(hits=1))] == [1, 1]
 
 
 def test_queries_are_encoded_in_batches_and_empty_ones_are_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -81,7 +84,7 @@ def test_queries_are_encoded_in_batches_and_empty_ones_are_counted(caplog: pytes
     vectors = encode_queries(queries, encoder, 2, done.append)
     assert vectors == {"a": {"cat": 2}, "b": {}, "c": {"dog": 1, "cat": 1}}
     assert done == [2, 1]
-    assert "1 queries have an empty vector" in caplog.text
+    assert "1 query has an empty vector and no hits, first: b" in caplog.text
 
 
 def test_another_vocabulary_or_scale_is_refused_unless_forced(caplog: pytest.LogCaptureFixture, animals: Path) -> None:
@@ -124,7 +127,7 @@ def test_the_index_names_encoder_and_scale(animals: Path, topics: Path) -> None:
 @pytest.mark.usefixtures("encoders")
 def test_the_options_do_what_they_say(animals: Path, tmp_path: Path) -> None:
     topics = lines(tmp_path / "topics.tsv", "d1\tcat", "q\tdog")
-    outcome, run = searched(animals, topics, "--hits", 1, "--remove-query", "--output-format", "msmarco")
+    outcome, run = searched(animals, topics, "--hits", 1, "--remove-query", "--format", "msmarco")
     assert (outcome.code, ids(run)) == (0, {"d1": ["d3"], "q": ["d2"]})
     outcome, _ = searched(animals, topics, "--tag", "mine", "--threads", 2, "--batch-size", 1)
     assert outcome.code == 0
@@ -136,7 +139,7 @@ def test_pruned_queries_that_become_empty_are_counted(caplog: pytest.LogCaptureF
     assert prune_queries(queries, 2) == {"a": {"cat": 3, "ant": 2}, "b": {"cat": 1}, "c": {}}
     assert caplog.text == ""
     assert prune_queries(queries, min_impact=3) == {"a": {"cat": 3}, "b": {}, "c": {}}
-    assert "1 queries have no token of an impact of 3 or more and find nothing, the first is b" in caplog.text
+    assert "1 query has no token with an impact of 3 or more and no hits, first: b" in caplog.text
 
 
 @pytest.mark.slow
@@ -191,35 +194,47 @@ def test_an_index_without_a_manifest_wants_an_encoder(tmp_path: Path, topics: Pa
 def test_topics_are_not_overwritten(animals: Path, topics: Path) -> None:
     before = topics.read_bytes()
     outcome = run_stage("search", "--index", animals, "--topics", topics, "--output", topics)
-    assert (outcome.code, "are one file" in outcome.err) == (2, True)
+    assert (outcome.code, "are the same path" in outcome.err) == (2, True)
     assert topics.read_bytes() == before
 
 
-@pytest.mark.usefixtures("encoders")
-def test_every_bad_input_has_its_sentence_and_exit_code_2(animals: Path, topics: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def bad_inputs(animals: Path, topics: Path, tmp_path: Path) -> Path:
+    """A directory with an index, `index`, topics and files that cannot be used."""
     (tmp_path / "empty").mkdir()
-    twice = lines(tmp_path / "twice.tsv", "q\tcat", "q\tdog")
-    empty = lines(tmp_path / "empty.tsv", "q\t")
-    for arguments, said in [
-        ((tmp_path / "nowhere", topics), "nowhere"),
-        ((tmp_path / "empty", topics), "is no Lucene index: it is empty"),
-        ((tmp_path / "impacts", topics), "is no Lucene index: it has no segments file"),
-        ((animals, tmp_path / "nowhere.tsv"), "nowhere.tsv"),
-        ((animals, twice), "twice.tsv, line 2"),
-        ((animals, twice, "--pre-encoded"), "twice.tsv, line 2"),
-        ((animals, empty), "empty.tsv, line 1"),
-        ((animals, topics, "--pre-encoded", "--encoder", "words"), "need no --encoder"),
-        ((animals, topics, "--scale", "much"), "is not a number"),
-        ((animals, topics, "--encoder", "./typo"), "typo"),
-        ((animals, topics, "--hits", "0"), "--hits"),
-        ((animals, topics, "--query-top-k", "0"), "--query-top-k"),
-        ((animals, topics, "--query-min-impact", "0"), "--query-min-impact"),
-        ((animals, topics, "--two-phase", "0"), "--two-phase"),
-        ((animals, topics, "--candidates", "2000"), "without --two-phase"),
-        ((animals, topics, "--two-phase", "2", "--candidates", "9"), "9 candidates for 1,000 hits"),
-        ((animals, topics, "--two-phase", "2", "--searcher", "pyserini"), "--searcher pyserini"),
-        ((animals, topics, "--output-format", "xml"), "--output-format"),
-    ]:
-        outcome, run = searched(*arguments)
-        assert (outcome.code, said in outcome.err, run) == (2, True, []), f"{arguments}: {outcome.err}"
-        assert "Traceback" not in outcome.err
+    lines(tmp_path / "twice.tsv", "q\tcat", "q\tdog")
+    lines(tmp_path / "empty.tsv", "q\t")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("encoders")
+@pytest.mark.parametrize(
+    ("index_name", "topics_name", "more", "message"),
+    [
+        ("nowhere", "topics.tsv", (), "nowhere"),
+        ("empty", "topics.tsv", (), "empty"),
+        ("impacts", "topics.tsv", (), "segments"),
+        ("index", "nowhere.tsv", (), "nowhere.tsv"),
+        ("index", "twice.tsv", (), "twice.tsv, line 2"),
+        ("index", "twice.tsv", ("--pre-encoded",), "twice.tsv, line 2"),
+        ("index", "empty.tsv", (), "empty.tsv, line 1"),
+        ("index", "topics.tsv", ("--pre-encoded", "--encoder", "words"), "--encoder words is given"),
+        ("index", "topics.tsv", ("--scale", "much"), "not a number"),
+        ("index", "topics.tsv", ("--encoder", "./typo"), "typo"),
+        ("index", "topics.tsv", ("--hits", "0"), "--hits must be at least 1, got 0"),
+        ("index", "topics.tsv", ("--query-top-k", "0"), "--query-top-k must be at least 1, got 0"),
+        ("index", "topics.tsv", ("--query-min-impact", "0"), "--query-min-impact must be at least 1, got 0"),
+        ("index", "topics.tsv", ("--two-step", "0"), "--two-step must be at least 1, got 0"),
+        ("index", "topics.tsv", ("--candidates", "2000"), "--candidates needs --two-step"),
+        ("index", "topics.tsv", ("--two-step", "2", "--candidates", "9"), "9"),
+        ("index", "topics.tsv", ("--two-step", "2", "--searcher", "pyserini"), "--searcher lucene"),
+        ("index", "topics.tsv", ("--format", "xml"), "--format"),
+        ("index", "topics.tsv", ("--feedback-docs", "3"), "--feedback-docs needs --feedback"),
+    ],
+)
+def test_bad_input_is_reported_with_exit_code_2(
+    bad_inputs: Path, index_name: str, topics_name: str, more: tuple[str, ...], message: str
+) -> None:
+    outcome, run = searched(bad_inputs / index_name, bad_inputs / topics_name, *more)
+    assert (outcome.code, message in outcome.err, run) == (2, True, []), outcome.err
+    assert "Traceback" not in outcome.err

@@ -68,7 +68,7 @@ def measured(home: Path, place: Path, vectors: Mapping[str, Mapping[str, int]], 
 
 
 def test_settings_measure_what_the_other_stages_would(home: Path, tmp_path: Path) -> None:
-    varied = ("--documents", "top-k=2", "--bits", 2, "--queries", "min-impact=4", "--two-phase", 1, "--candidates", 10)
+    varied = ("--documents", "top-k=2", "--bits", 2, "--queries", "min-impact=4", "--two-step", 1, "--candidates", 10)
     done = sweep(home, tmp_path / "out", *varied, "--hits", 10)
     assert done.code == 0, done.err
     found = rows(tmp_path / "out")
@@ -80,7 +80,7 @@ def test_settings_measure_what_the_other_stages_would(home: Path, tmp_path: Path
         "documents top-k=2": (pruned, ()),
         "bits 2": (lower, ()),
         "queries min-impact=4": (VECTORS, ("--query-min-impact", 4)),
-        "two-phase 1": (VECTORS, ("--two-phase", 1, "--candidates", 10)),
+        "two-phase 1": (VECTORS, ("--two-step", 1, "--candidates", 10)),
     }
     assert found.keys() == expected.keys()
     for number, (name, (vectors, options)) in enumerate(expected.items()):
@@ -90,7 +90,7 @@ def test_settings_measure_what_the_other_stages_would(home: Path, tmp_path: Path
 
 
 def test_costs_are_what_a_count_by_hand_gives(home: Path, tmp_path: Path) -> None:
-    varied = ("--documents", "min-impact=25", "--queries", "top-k=2", "--two-phase", 2, "--grid")
+    varied = ("--documents", "min-impact=25", "--queries", "top-k=2", "--two-step", 2, "--grid")
     assert sweep(home, tmp_path / "out", *varied, "--hits", 3, "--candidates", 7).code == 0
     found = rows(tmp_path / "out")
     pruned = {id_: prune_below(vector, 25) for id_, vector in VECTORS.items()}

@@ -125,7 +125,7 @@ def test_the_command_says_what_is_lost(
         assert (outcome.code, outcome.err) == (0, "")
         return outcome.out, list(read_run(tmp_path / "run.txt"))
 
-    out, run = searched("--two-phase", 1, "--candidates", 25, "--check-exact")
+    out, run = searched("--two-step", 1, "--candidates", 25, "--check-exact")
     expected = dict(TwoPhaseSearcher(exact, 1, 25).search(known, 20))
     ids = [(hit.query_id, hit.doc_id) for hit in run]
     assert ids == [(hit.query_id, hit.doc_id) for hits in expected.values() for hit in hits]
@@ -133,9 +133,9 @@ def test_the_command_says_what_is_lost(
     assert len(list(loss.watch(expected.items(), exact.search(known, 20)))) == len(known)
     assert str(loss) in out
     assert "100.00% of the first 10" not in out
-    assert "100.00% of the first 10 and 100.00% of the first 20" in searched("--two-phase", 9, "--check-exact")[0]
+    assert "100.00% of the first 10 and 100.00% of the first 20" in searched("--two-step", 9, "--check-exact")[0]
     assert "100.00% of the first 10" not in searched("--query-top-k", 1, "--check-exact")[0]
-    assert "exact" not in searched("--two-phase", 1)[0]
+    assert "exact" not in searched("--two-step", 1)[0]
 
 
 def test_there_are_more_candidates_than_hits_and_not_so_many_that_the_exact_search_is_quicker() -> None:

@@ -14,6 +14,8 @@ from splade_anserini.errors import OutputError
 PARTIAL = ".partial"
 """The suffix of a file that is still being written. Nothing reads such a file."""
 
+_ELSEWHERE = "Choose another path for the output."
+
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
@@ -69,11 +71,33 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
                 raise
 
 
-def require_apart(output: Path, inputs: Iterable[Path | str | None]) -> None:
-    """Raise `OutputError` when the output is one of the inputs, under whatever name; those that are no files pass."""
+def require_disjoint(
+    outputs: Iterable[Path | None], inputs: Iterable[Path | str | None], *, nested: bool = False
+) -> None:
+    """Raise `OutputError` when an output is an input, contains one, or is another output, through links too.
+
+    With `nested` an output may not be inside an input either: for inputs that are read as whole directories. Inputs
+    that are not paths pass.
+    """
+    resolved: dict[Path, Path] = {}
+    for output in outputs:
+        if output is None:
+            continue
+        path = output.resolve()
+        if path in resolved:
+            raise OutputError(f"Outputs {resolved[path]} and {output} are the same path.", do=_ELSEWHERE)
+        resolved[path] = output
     for name in inputs:
-        if name is not None and Path(name).exists() and output.exists() and output.samefile(name):
-            raise OutputError(f"The output {output} and the input {name} are one file.", do="Choose another place.")
+        if name is None or "\0" in str(name) or not Path(name).exists():
+            continue
+        source = Path(name).resolve()
+        for path, output in resolved.items():
+            if path == source or (output.exists() and output.samefile(source)):
+                raise OutputError(f"Output {output} and input {name} are the same path.", do=_ELSEWHERE)
+            if source.is_relative_to(path):
+                raise OutputError(f"Output {output} contains input {name}.", do=_ELSEWHERE)
+            if nested and path.is_relative_to(source):
+                raise OutputError(f"Output {output} is inside input {name}.", do=_ELSEWHERE)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What an artefact on disk says of itself: one JSON file a directory, named so that Anserini takes it for no data."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self, get_args
@@ -127,7 +128,23 @@ class IndexManifest(Model):
     writer: str
     """The program and version that wrote it."""
     options: dict[str, str | int | bool | None] = {}
+    source: str | None = None
+    """Fingerprint of the pseudo-documents; None in indexes of version 0.1.0 and before."""
     counts: Counts
+
+
+class OutputManifest(Model):
+    """Beside an output file, such as a run: what it was made with."""
+
+    kind: Literal["output"] = "output"
+    version: str = __version__
+    command: str
+    settings: dict[str, pydantic.JsonValue] = {}
+    inputs: dict[str, str] = {}
+    """Input → its fingerprint."""
+    counts: dict[str, int] = {}
+    sha256: str
+    """Of the output."""
 
 
 class ParityReport(Model):
@@ -196,7 +213,11 @@ def write_manifest(directory: Path, manifest: Model) -> None:
 
 def read_manifest[M: Model](directory: Path, kind: type[M]) -> M | None:
     """Return the manifest of `directory`, or None when it has none. Raises `InputError` when it is not of `kind`."""
-    path = directory / MANIFEST
+    return parse_manifest(directory / MANIFEST, kind)
+
+
+def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
+    """Return the manifest at `path`, or None when there is none. Raises `InputError` when it is not of `kind`."""
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -206,8 +227,9 @@ def read_manifest[M: Model](directory: Path, kind: type[M]) -> M | None:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
         raise InputError(
-            f"{path} is no {kind.__name__}: {first['msg']} ({where}).",
+            f"{path} is not a valid {name}: {first['msg']} ({where}).",
             expected=f"a manifest as splade-anserini {__version__} writes it",
             do="Name the right directory, or make it again.",
         ) from error

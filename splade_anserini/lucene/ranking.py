@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.query_executor import Lane
+from splade_anserini.ordering import rank_key
 from splade_anserini.records import ImpactVector
 
 _SPARE, _SHARE = 2, 64
@@ -52,7 +53,7 @@ def rank(lane: Lane, query: ImpactVector, hits: int, known: ExternalIds) -> Rank
 
 def sorted_ranking(ids: list[str], scores: list[float], docs: list[int]) -> Ranking:
     """Rank documents in any order: by score, equal ones by id."""
-    order = sorted(range(len(ids)), key=lambda place: (-scores[place], ids[place]))
+    order = sorted(range(len(ids)), key=lambda n: rank_key(scores[n], ids[n]))
     return Ranking([ids[n] for n in order], [scores[n] for n in order], [docs[n] for n in order])
 
 

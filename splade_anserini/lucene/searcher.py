@@ -1,12 +1,12 @@
 """The seam between query vectors and rankings, and its executable specification."""
 
-import heapq
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from splade_anserini.errors import InputError
+from splade_anserini.ordering import best
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 if TYPE_CHECKING:
@@ -73,9 +73,8 @@ class BruteForceSearcher:
         from ir_measures import ScoredDoc
 
         for query_id, query in queries.items():
-            sums = self._sums(query).items()
-            ranked = heapq.nsmallest(hits, ((-float32(score), document_id) for document_id, score in sums))
-            yield query_id, [ScoredDoc(query_id, document_id, -score) for score, document_id in ranked]
+            scores = ((doc_id, float32(score)) for doc_id, score in self._sums(query).items())
+            yield query_id, [ScoredDoc(query_id, doc_id, score) for doc_id, score in best(scores, hits)]
 
     def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
         """Add up the same products; documents with an empty vector are as unknown as to Lucene."""

@@ -34,13 +34,20 @@ class Work:
     @cached_property
     def query_encoder(self) -> "ImpactQueryEncoder":
         """What encodes queries for the index, which must be there."""
-        from splade_anserini.retrieval.query_vectors import open_index_query_encoder
+        from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+        from splade_anserini.retrieval.options import QueryOptions
+        from splade_anserini.retrieval.query_vectors import open_query_encoder_for
 
-        said = self.contract.card.encode
-        options = self.means.encoder_options(said.query_max_length)
-        return open_index_query_encoder(
-            self.places.index, self.contract.encoder, str(said.scale) if said.scale else None, options
+        settings, index = self.contract.card.encode, self.places.index
+        options = QueryOptions(
+            encoder=self.contract.encoder,
+            max_length=settings.query_max_length,
+            scale=str(settings.scale) if settings.scale else None,
+            device=self.means.device,
+            batch_size=self.means.batch_size,
+            threads=self.means.threads,
         )
+        return open_query_encoder_for(read_manifest(index, IndexManifest), f"Index {index}", options)
 
     def documents_are_whole(self) -> bool:
         """Say whether all pseudo-documents are there: links may point to what has gone."""
@@ -127,16 +134,19 @@ class Work:
         """Write the run of an evaluation."""
         from splade_anserini.formats.runs import write_run
         from splade_anserini.lucene import ImpactSearcher
-        from splade_anserini.retrieval.query_vectors import topic_vectors
+        from splade_anserini.retrieval.options import SearchOptions
+        from splade_anserini.retrieval.query_vectors import load_queries
         from splade_anserini.search import search
 
         said = self.contract.card.search
-        vectors = topic_vectors(one.topics, lambda: self.query_encoder, one.asked.encoded)
+        queries = load_queries(one.topics, lambda: self.query_encoder, pre_encoded=one.asked.encoded)
+        vectors = queries.vectors(bars=progress_bar)
+        options = SearchOptions(hits=said.hits, remove_query=said.remove_query)
         with (
             progress_bar("Searching", len(vectors), "queries") as progress,
             ImpactSearcher(self.places.index, self.means.workers) as searcher,
         ):
-            ranked = search(vectors, searcher, said.hits, remove_query=said.remove_query, progress=progress)
+            ranked = search(vectors, searcher, options, progress=progress)
             write_run(self.places.run(one.asked.name), ranked, tag=self.contract.card.name)
         return f"{len(vectors):,} queries, at most {said.hits:,} hits each"
 

@@ -3,7 +3,6 @@
 A ranking is a sequence of documents, best first; no document occurs twice in it.
 """
 
-import heapq
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.ordering import best
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
@@ -127,8 +127,7 @@ def ranked(query_id: str, scores: Mapping[str, float], hits: int) -> "list[Score
     """Return the best `hits` documents; equal scores are in ascending order of ids by code point, as Anserini does."""
     from ir_measures import ScoredDoc
 
-    best = heapq.nsmallest(hits, ((-score, document) for document, score in scores.items()))
-    return [ScoredDoc(query_id, document, -score) for score, document in best]
+    return [ScoredDoc(query_id, doc_id, score) for doc_id, score in best(scores.items(), hits)]
 
 
 def max_passages(ranking: "Sequence[ScoredDoc]", separator: str, source: str) -> "list[ScoredDoc]":

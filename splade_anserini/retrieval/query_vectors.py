@@ -3,83 +3,171 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import batched
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.artifacts.manifests import EncoderIdentity, EncodeSettings, IndexManifest, read_manifest
-from splade_anserini.cli.console import progress_bar
-from splade_anserini.errors import InputError, MismatchError
-from splade_anserini.progress import Progress, silent
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
+from splade_anserini.artifacts.manifests import EncoderIdentity, EncodeSettings, IndexManifest
+from splade_anserini.errors import InputError, MismatchError, counted
+from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
+from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
-    from splade_anserini.encoding import EncoderOptions, ImpactQueryEncoder
+    from splade_anserini.encoding import ImpactQueryEncoder
     from splade_anserini.records import ImpactVector, Query
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
-def open_index_query_encoder(
-    index: Path, name: str | None, scale: str | None, options: "EncoderOptions", *, force: bool = False
-) -> "ImpactQueryEncoder":
-    """Open the encoder of that name for the queries of an index, as `open_query_encoder_for` does with its manifest."""
-    return open_query_encoder_for(
-        read_manifest(index, IndexManifest), f"The index {index}", name, scale, options, force=force
+class QuerySet:
+    """The queries of a search: texts that are encoded when their vectors are first needed, or vectors as they are."""
+
+    def __init__(
+        self,
+        source: str,
+        texts: "Sequence[Query] | None" = None,
+        encoder: "ImpactQueryEncoder | None" = None,
+        vectors: "Mapping[str, ImpactVector] | None" = None,
+    ) -> None:
+        self.source = source
+        """The topics, as they were named."""
+        self.texts = texts
+        """None for topics that were encoded before."""
+        self.encoder = encoder
+        self._vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self.texts if self.texts is not None else self._vectors or ())
+
+    def vectors(self, batch_size: int = 32, bars: ProgressBars = no_bars) -> "Mapping[str, ImpactVector]":
+        """Return the impact vector of each query by its id, in order; texts are encoded once."""
+        if self._vectors is None:
+            if self.texts is None or self.encoder is None:
+                raise ValueError("a query set needs vectors, or texts and their encoder")
+            with bars("Encoding queries", len(self.texts), "queries") as progress:
+                self._vectors = encode_queries(self.texts, self.encoder, batch_size, progress)
+        return self._vectors
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the queries: ids and texts, or ids and vectors."""
+        if self.texts is not None:
+            return fingerprint_of_bytes(*(part.encode() for query in self.texts for part in (query.id, query.text)))
+        vectors = self._vectors or {}
+        return fingerprint_of_bytes(
+            *(part.encode() for id_, vector in vectors.items() for part in (id_, repr(dict(vector))))
+        )
+
+
+def load_queries(
+    topics: str,
+    open_encoder: "Callable[[], ImpactQueryEncoder]",
+    *,
+    pre_encoded: bool | None = None,
+    encoder_name: str | None = None,
+) -> QuerySet:
+    """Read topics; `open_encoder` is called for texts only.
+
+    Whether topics are encoded already is detected unless `pre_encoded` says so. Raises `InputError` when they are and
+    `encoder_name`, the encoder that the user named, is not None; and as `read_topics` does.
+    """
+    from splade_anserini.retrieval.topics import are_encoded, read_encoded_topics, read_topics
+
+    if not (are_encoded(topics) if pre_encoded is None else pre_encoded):
+        # The encoder first: a name that leads nowhere is reported before topics are downloaded.
+        encoder = open_encoder()
+        return QuerySet(topics, read_topics(topics), encoder)
+    if encoder_name:
+        raise InputError(
+            f"Topics {topics} are encoded already, but --encoder {encoder_name} is given.",
+            do="Leave --encoder out, or add --not-pre-encoded if they are texts.",
+        )
+    return QuerySet(topics, vectors=read_encoded_topics(topics))
+
+
+def load_queries_for(
+    topics: str, documents: IndexManifest | EncodeSettings | None, source: str, options: QueryOptions | None = None
+) -> QuerySet:
+    """Read topics for a search of `documents`: texts are to be encoded as `documents` says they were, unless `options`
+    says otherwise. `source` names the documents in messages.
+
+    Raises what `load_queries` and `open_query_encoder_for` raise.
+    """
+    options = options or QueryOptions()
+    return load_queries(
+        topics,
+        lambda: open_query_encoder_for(documents, source, options),
+        pre_encoded=options.pre_encoded,
+        encoder_name=options.encoder,
     )
 
 
 def open_query_encoder_for(
     documents: IndexManifest | EncodeSettings | None,
-    what: str,
-    name: str | None,
-    scale: str | None,
-    options: "EncoderOptions",
+    source: str,
+    options: QueryOptions,
     *,
-    force: bool = False,
+    low_latency: bool = False,
 ) -> "ImpactQueryEncoder":
-    """Open the encoder of that name for queries; by default the one that `what` says of its `documents`.
+    """Open the query encoder that `options` names, by default the one that `documents` were encoded with.
 
     Raises `InputError` when there is no such encoder, `MismatchError` when it does not fit (see `check_match`).
     """
-    from splade_anserini.encoding import ImpactQueryEncoder, default_scale, open_query_encoder, parse_scale
+    from splade_anserini.encoding import (
+        EncoderOptions,
+        ImpactQueryEncoder,
+        default_scale,
+        open_query_encoder,
+        parse_scale,
+    )
 
-    known = documents.encoder.name if documents and documents.encoder else None
-    wanted = name or known
-    if wanted is None:
-        raise InputError(f"{what} does not say how its documents were encoded.", do="Name the encoder with --encoder.")
+    recorded = documents.encoder.name if documents and documents.encoder else None
+    name = options.encoder or recorded
+    if name is None:
+        raise InputError(
+            f"{source} does not record which encoder its documents were encoded with.", do="Add --encoder."
+        )
     try:
-        opened = open_query_encoder(wanted, options)
-        number = parse_scale(scale) if scale else (documents and documents.scale) or default_scale(wanted)
+        encoder = open_query_encoder(
+            name,
+            EncoderOptions(
+                max_length=options.max_length,
+                device=options.device,
+                batch_size=options.batch_size,
+                threads=options.threads,
+                low_latency=low_latency,
+            ),
+        )
+        scale = parse_scale(options.scale) if options.scale else (documents and documents.scale) or default_scale(name)
     except InputError as error:
-        if name:
+        if options.encoder:
             raise
         raise InputError(
-            f"{what} was made with the encoder {known}, which cannot be opened: {error}",
+            f"{source} was encoded with {recorded}, which cannot be opened: {error}",
             do="Name the encoder with --encoder.",
         ) from error
     if documents:
-        check_match(documents, opened.identity, number, force=force)
-    return ImpactQueryEncoder(opened, scale=number)
+        check_match(documents, encoder.identity, scale, force=options.force)
+    return ImpactQueryEncoder(encoder, scale=scale)
 
 
 def check_match(
     documents: IndexManifest | EncodeSettings, encoder: EncoderIdentity, scale: float, *, force: bool = False
 ) -> None:
-    """Raise `MismatchError` unless queries encoded so fit the index; with `force` only log what differs."""
+    """Raise `MismatchError` unless queries encoded so fit the documents; with `force` only log what differs."""
     problems = []
     if documents.encoder and documents.encoder.vocabulary != encoder.vocabulary:
-        problems.append(f"The encoder {encoder.name} has another vocabulary than {documents.encoder.name}")
+        problems.append(f"Encoder {encoder.name} has another vocabulary than {documents.encoder.name}")
     if documents.scale is not None and documents.scale != scale:
         problems.append(f"The scale of the queries is {scale:g}, that of the documents {documents.scale:g}")
     if problems and not force:
         raise MismatchError(
             f"The queries do not fit the documents. {'. '.join(problems)}.",
             expected="queries that are encoded as the documents were",
-            do="Leave out --encoder and --scale to use the index's own, or add --force if you mean it.",
+            do="Leave out --encoder and --scale to use the index's own, or add --force to search all the same.",
         )
     for problem in problems:
-        _logger.warning("%s: searching all the same", problem)
+        _log.warning("%s; searching all the same", problem)
     if documents.encoder and documents.encoder.weights != encoder.weights:
-        _logger.info("the queries' encoder %s has other weights than the documents'", encoder.name)
+        _log.info("the query encoder %s has other weights than the documents' encoder", encoder.name)
 
 
 def encode_queries(
@@ -94,7 +182,12 @@ def encode_queries(
         for query, vector in zip(batch, encoded, strict=True):
             vectors[query.id] = quantize(vector, encoder.scale)
         progress(len(batch))
-    _report_empty(vectors)
+    empty = [query_id for query_id, vector in vectors.items() if not vector]
+    if empty:
+        have = "has" if len(empty) == 1 else "have"
+        _log.warning(
+            "%s %s an empty vector and no hits, first: %s", counted(len(empty), "query", "queries"), have, empty[0]
+        )
     return vectors
 
 
@@ -107,44 +200,12 @@ def prune_queries(
     pruned = {query_id: prune_below(prune_top_k(vector, top_k), min_impact) for query_id, vector in vectors.items()}
     emptied = [query_id for query_id, vector in pruned.items() if vectors[query_id] and not vector]
     if emptied:
-        _logger.warning(
-            "%d queries have no token of an impact of %d or more and find nothing, the first is %s",
-            len(emptied),
+        have = "has" if len(emptied) == 1 else "have"
+        _log.warning(
+            "%s %s no token with an impact of %d or more and no hits, first: %s",
+            counted(len(emptied), "query", "queries"),
+            have,
             min_impact,
             emptied[0],
         )
     return pruned
-
-
-def topic_vectors(
-    topics: str, opened: "Callable[[], ImpactQueryEncoder]", pre_encoded: bool | None = None, named: str | None = None
-) -> "Mapping[str, ImpactVector]":
-    """Read topics that are impact vectors already, or encode texts; `opened` is called only for these.
-
-    Whether they are is seen from the topics unless `pre_encoded` says it. `named` as in `read_vectors`.
-    """
-    from splade_anserini.retrieval.topics import are_encoded, read_topics
-
-    if are_encoded(topics) if pre_encoded is None else pre_encoded:
-        return read_vectors(topics, named)
-    encoder, queries = opened(), read_topics(topics)
-    with progress_bar("Encoding", len(queries), "queries") as progress:
-        return encode_queries(queries, encoder, progress=progress)
-
-
-def read_vectors(topics: str, encoder: str | None = None) -> "dict[str, ImpactVector]":
-    """Read pre-encoded topics. Raises `InputError` when an encoder is named as well."""
-    from splade_anserini.retrieval.topics import read_encoded_topics
-
-    if encoder:
-        raise InputError(
-            f"The topics {topics} are encoded already and need no --encoder, but {encoder} was named.",
-            do="Leave --encoder out, or add --not-pre-encoded if they are texts.",
-        )
-    return read_encoded_topics(topics)
-
-
-def _report_empty(vectors: "Mapping[str, ImpactVector]") -> None:
-    empty = [query_id for query_id, vector in vectors.items() if not vector]
-    if empty:
-        _logger.warning("%d queries have an empty vector and find nothing, the first is %s", len(empty), empty[0])

@@ -1,0 +1,78 @@
+"""Commands from option dataclasses: each field becomes an option of the command."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from splade_anserini.options import option_info
+
+
+def flattened(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a function with one parameter for each option, where `command` takes option dataclasses.
+
+    Typer reads its signature. Two groups may have a field of the same name and meaning: it is one option, and both
+    get its value.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    signature = inspect.signature(command)
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, parameter in signature.parameters.items():
+        parts = _parameters(groups[name]) if name in groups else [parameter.replace(annotation=hints[name])]
+        for part in parts:
+            parameters.setdefault(part.name, part.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @wraps(command)
+    def call(**values: Any) -> None:
+        arguments = {name: values[name] for name in signature.parameters if name not in groups}
+        arguments |= {name: _group(group, values) for name, group in groups.items()}
+        command(**arguments)
+
+    # Typer follows __wrapped__ otherwise.
+    del call.__wrapped__
+    call.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    call.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return call
+
+
+def _group(group: Any, values: dict[str, Any]) -> Any:
+    """Make an option dataclass of the values of its fields."""
+    fields = {field.name: values[field.name] for field in dataclasses.fields(group)}
+    return group(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+
+def _parameters(group: Any) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(group)
+    for field in dataclasses.fields(group):
+        info = option_info(field)
+        type_ = getattr(hints[field.name], "__value__", hints[field.name])
+        flags = info.flags or _flags(field, type_)
+        metavar = info.metavar
+        if get_origin(type_) is tuple:
+            # Typer knows lists, and no tuples of any length.
+            item = get_args(type_)[0]
+            type_, metavar = list[item], metavar or f"<{item.__name__}>"  # type: ignore[valid-type]
+        hidden = field.default in (None, (), False)
+        declared = typer.Option(
+            *flags,
+            help=_help(info.help, info.unset, field.default),
+            metavar=metavar,
+            show_default=not hidden,
+        )
+        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+        yield inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, declared]
+        )
+
+
+def _flags(field: "dataclasses.Field[Any]", type_: Any) -> tuple[str, ...]:
+    name = field.name.replace("_", "-")
+    return (f"--{name}/--no-{name}",) if type_ is bool and field.default is True else (f"--{name}",)
+
+
+def _help(text: str, unset: str, default: Any) -> str:
+    return f"{text} [default: {unset}]" if unset and default in (None, (), False) else text

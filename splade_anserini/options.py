@@ -1,0 +1,88 @@
+"""Option dataclasses: each option has its name, type, default, range and help in one place.
+
+A command shows the fields of such a class as its options (see `cli.flattening`), and the Python functions take the
+class itself, so both have the same defaults and the same messages.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass
+from typing import Any, dataclass_transform
+
+from splade_anserini.errors import InputError
+
+_KEY = "option"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionInfo:
+    """What a field of an option dataclass says of its option, beside name, type and default."""
+
+    help: str
+    least: float | None = None
+    greatest: float | None = None
+    flags: tuple[str, ...] = ()
+    """How it is spelled on the command line, where that is not the field's name with hyphens."""
+    metavar: str | None = None
+    unset: str = ""
+    """What None stands for, as help shows it in place of a default."""
+    recorded: bool = True
+    """Whether it decides the content of an output, so that manifests record it."""
+
+
+def option(*, default: Any = MISSING, help: str, **info: Any) -> Any:  # noqa: A002  # the word of typer and argparse
+    """Declare a field of an option dataclass; `info` holds the fields of `OptionInfo`."""
+    return dataclasses.field(default=default, metadata={_KEY: OptionInfo(help=help, **info)})
+
+
+def option_info(field: "dataclasses.Field[Any]") -> OptionInfo:
+    """Return what a field of an option dataclass says of its option."""
+    info: OptionInfo = field.metadata[_KEY]
+    return info
+
+
+def option_name(field: "dataclasses.Field[Any]") -> str:
+    """Return an option as a user types it, such as --docs-per-shard."""
+    return next(iter(option_info(field).flags), f"--{field.name.replace('_', '-')}").partition("/")[0]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+def options[C](cls: type[C]) -> type[C]:
+    """Make a class an option dataclass: frozen, with keywords only; ranges are checked when one is made."""
+    check = cls.__dict__.get("__post_init__")
+
+    def __post_init__(self: Any) -> None:  # noqa: N807  # dataclasses' name
+        for message, expected in _out_of_range(self):
+            raise InputError(message, expected=expected)
+        if check:
+            check(self)
+
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+def _out_of_range(group: Any) -> Iterator[tuple[str, str]]:
+    for field in dataclasses.fields(group):
+        info, value = option_info(field), getattr(group, field.name)
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if not isinstance(number, int | float):
+                continue
+            if info.least is not None and not number >= info.least:
+                yield f"{option_name(field)} must be at least {info.least:g}, got {number:g}.", ""
+            if info.greatest is not None and not number <= info.greatest:
+                yield f"{option_name(field)} must be at most {info.greatest:g}, got {number:g}.", ""
+
+
+def recorded_options(*groups: Any) -> dict[str, Any]:
+    """Return the values of all options that decide the content of an output, by the fields' names."""
+    return {
+        field.name: list(value) if isinstance(value := getattr(group, field.name), tuple) else value
+        for group in groups
+        for field in dataclasses.fields(group)
+        if option_info(field).recorded
+    }
+
+
+def changed_options(group: Any) -> list[str]:
+    """Return the options, as a user types them, whose values are not their defaults."""
+    return [option_name(field) for field in dataclasses.fields(group) if getattr(group, field.name) != field.default]

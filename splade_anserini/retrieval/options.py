@@ -1,0 +1,113 @@
+"""The options of commands that search and write runs. Importing this module loads nothing heavy."""
+
+from pathlib import Path
+from typing import Literal
+
+from splade_anserini.errors import InputError
+from splade_anserini.options import changed_options, option, options
+
+type RunFormat = Literal["trec", "msmarco"]
+
+
+@options
+class QueryOptions:
+    """How topics become impact vectors."""
+
+    encoder: str | None = option(
+        default=None,
+        help="Card name, encoder directory, or Hugging Face id or directory.",
+        unset="the index's",
+        recorded=False,
+    )
+    pre_encoded: bool | None = option(
+        default=None,
+        help="Whether the topics are impact vectors already.",
+        unset="detected: encoded topics repeat each token",
+        flags=("--pre-encoded/--not-pre-encoded",),
+        recorded=False,
+    )
+    max_length: int | None = option(
+        default=None, least=3, help="Longest query, in tokens.", unset="the encoder's, or 256", recorded=False
+    )
+    scale: str | None = option(
+        default=None, help="impact = round(weight × scale).", unset="the index's, or the encoder's", recorded=False
+    )
+    device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)
+    batch_size: int = option(default=32, least=1, help="Texts that are encoded at once.", recorded=False)
+    threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
+    force: bool = option(default=False, help="Accept a vocabulary or scale that is not the index's.", recorded=False)
+
+
+@options
+class SearchOptions:
+    """What a search returns, and which part of a query it uses."""
+
+    hits: int = option(default=1000, least=1, help="Documents for each query.")
+    query_top_k: int | None = option(
+        default=None, least=1, help="Query pruning: keep the k strongest tokens.", unset="all"
+    )
+    query_min_impact: int = option(default=1, least=1, help="Query pruning: keep tokens with at least this impact.")
+    remove_query: bool = option(default=False, help="Leave out the document whose id is the query's.")
+
+
+@options
+class TwoStepOptions:
+    """Two-step search (Lassance et al., Two-Step SPLADE, ECIR 2024): candidates by few tokens, rescored by all."""
+
+    two_step: int | None = option(
+        default=None,
+        least=1,
+        metavar="TERMS",
+        help="Two-step search: find candidates by this many tokens, rescore them by all.",
+    )
+    candidates: int | None = option(
+        default=None,
+        least=1,
+        help="With --two-step: candidates for each query.",
+        unset="10 × hits up to 1,000, or 2 × hits",
+    )
+    check_exact: bool = option(
+        default=False, help="Search exactly too, and print how much of that was found.", recorded=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.candidates is not None and self.two_step is None:
+            raise InputError("--candidates needs --two-step.", do="Add --two-step, or leave --candidates out.")
+
+
+@options
+class FeedbackOptions:
+    """Pseudo-relevance feedback, with Anserini's names and defaults."""
+
+    feedback: Literal["rocchio", "rm3"] | None = option(
+        default=None, help="Pseudo-relevance feedback, by Rocchio or RM3. Needs index --store-docvectors."
+    )
+    feedback_docs: int = option(default=10, least=1, help="With --feedback: documents that give tokens.")
+    feedback_terms: int = option(default=10, least=1, help="With --feedback: tokens that they give.")
+    rocchio_beta: float = option(
+        default=0.75, help="With --feedback rocchio: weight of the feedback; the query's is 1."
+    )
+    original_query_weight: float = option(
+        default=0.5, help="With --feedback rm3: weight of the original query, of 1 in all."
+    )
+    feedback_words_only: bool = option(
+        default=False, help="With --feedback rm3: no word pieces, as in Pyserini's --rm3."
+    )
+
+    def __post_init__(self) -> None:
+        given = changed_options(self)
+        if self.feedback is None and given:
+            raise InputError(f"{given[0]} needs --feedback.", expected="--feedback rocchio or rm3")
+        other = {"rocchio": "--original-query-weight", "rm3": "--rocchio-beta"}.get(self.feedback or "")
+        if other in given:
+            raise InputError(f"{other} has no effect with --feedback {self.feedback}.", do="Leave it out.")
+
+
+@options
+class RunOptions:
+    """Where and how a run is written."""
+
+    output: Path = option(help="Run to write; gzipped when its name ends in .gz.", recorded=False)
+    format: RunFormat = option(default="trec", help="Format of the run.")
+    tag: str = option(default="splade-anserini", help="Name of the run, in its last column.")
+    overwrite: bool = option(default=False, help="Replace a run that exists.", recorded=False)

@@ -1,0 +1,55 @@
+"""Runs with their manifest beside them: a run that this command has made before is not made again."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from splade_anserini.artifacts.outputs import OutputRecord, is_up_to_date, record_output
+from splade_anserini.errors import counted
+from splade_anserini.retrieval.options import RunOptions
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+    from splade_anserini.retrieval.query_vectors import QuerySet
+
+
+class RecordedRun:
+    """A run to write, with what decides its content: `record`."""
+
+    def __init__(self, options: RunOptions, record: OutputRecord) -> None:
+        self._options, self._record = options, record
+        self._queries = self._hits = 0
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the run is there, made by this command. Raises `OutputError` when another run would be replaced."""
+        return is_up_to_date(self._options.output, self._record, overwrite=self._options.overwrite)
+
+    def write(self, rankings: "Iterable[tuple[str, Sequence[ScoredDoc]]]") -> None:
+        """Write the rankings as `formats.runs.write_run` does, then the manifest."""
+        from splade_anserini.formats.runs import write_run
+
+        write_run(self._options.output, self._counted(rankings), self._options.format, self._options.tag)
+        record_output(self._options.output, self._record, {"queries": self._queries, "hits": self._hits})
+
+    def __str__(self) -> str:
+        """Return the path and the counts: "run.txt: 225 queries, 225,000 hits"."""
+        queries, hits = counted(self._queries, "query", "queries"), counted(self._hits, "hit")
+        return f"{self._options.output}: {queries}, {hits}"
+
+    def _counted(
+        self, rankings: "Iterable[tuple[str, Sequence[ScoredDoc]]]"
+    ) -> "Iterator[tuple[str, Sequence[ScoredDoc]]]":
+        for query_id, ranking in rankings:
+            self._queries += 1
+            self._hits += len(ranking)
+            yield query_id, ranking
+
+
+def query_inputs(queries: "QuerySet") -> dict[str, str]:
+    """Return the fingerprints of the topics and of what encodes them, for an `OutputRecord`."""
+    inputs = {"topics": queries.fingerprint()}
+    if queries.encoder:
+        encoder, scale = queries.encoder.encoder, queries.encoder.scale
+        inputs["query encoder"] = f"{encoder.identity.model_dump_json()}, {encoder.max_length} tokens, scale {scale:g}"
+    return inputs

@@ -1,0 +1,142 @@
+"""Option dataclasses: one declaration for commands and Python functions."""
+
+import inspect
+import sys
+from typing import Literal
+
+import pytest
+
+from splade_anserini.cli.console import _Lines, duration, errors_as_sentences, main_of
+from splade_anserini.cli.renamed_options import current_spelling
+from splade_anserini.errors import InputError
+from splade_anserini.options import option, options, recorded_options
+from splade_anserini.retrieval.options import FeedbackOptions, SearchOptions, TwoStepOptions
+
+
+@options
+class Fruit:
+    """What is eaten."""
+
+    kind: Literal["apple", "pear"] = option(default="apple", help="Its kind.")
+    pieces: int = option(default=2, least=1, greatest=9, help="How many.")
+    names: tuple[str, ...] = option(default=(), help="Their names; repeat for several.")
+    peel: bool = option(default=True, help="Peel it.", recorded=False)
+
+
+@options
+class Eater:
+    """Who eats."""
+
+    pieces: int = option(default=2, least=1, greatest=9, help="How many.")
+    name: str = option(help="A name.")
+
+
+eaten: list[tuple[Fruit, Eater]] = []
+
+
+def eat(fruit: Fruit, eater: Eater) -> None:
+    """Eat."""
+    eaten.append((fruit, eater))
+
+
+def run(*arguments: str) -> object:
+    eaten.clear()
+    with pytest.raises(SystemExit) as leaving:
+        main_of(eat, arguments)
+    return leaving.value.code or 0
+
+
+def test_fields_are_options_and_groups_share_those_of_the_same_name() -> None:
+    assert run("--name", "Eve", "--pieces", "3", "--names", "a", "--names", "b", "--no-peel") == 0
+    assert eaten == [(Fruit(pieces=3, names=("a", "b"), peel=False), Eater(name="Eve", pieces=3))]
+    assert run("--name", "Eve") == 0
+    assert eaten == [(Fruit(), Eater(name="Eve"))]
+
+
+def test_a_range_has_the_same_message_from_python_and_from_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"^--pieces must be at least 1, got 0\.$"):
+        Fruit(pieces=0)
+    with pytest.raises(InputError, match=r"^--pieces must be at most 9, got 10\.$"):
+        Fruit(pieces=10)
+    assert run("--name", "Eve", "--pieces", "0") == 2
+    assert capsys.readouterr().err == "error: --pieces must be at least 1, got 0.\n"
+
+
+def test_only_what_decides_an_output_is_recorded() -> None:
+    assert recorded_options(Fruit(names=("a",))) == {"kind": "apple", "pieces": 2, "names": ["a"]}
+
+
+def test_h_is_help_and_a_mistyped_option_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-h") == 0
+    assert "--peel / --no-peel" in capsys.readouterr().out
+    assert run("--piece", "3", "--name", "Eve") == 2
+    assert "--pieces" in capsys.readouterr().err
+
+
+def test_options_that_exclude_one_another_are_refused() -> None:
+    with pytest.raises(InputError, match="--candidates needs --two-step"):
+        TwoStepOptions(candidates=3)
+    with pytest.raises(InputError, match="--feedback-terms needs --feedback"):
+        FeedbackOptions(feedback_terms=3)
+    with pytest.raises(InputError, match="--rocchio-beta has no effect with --feedback rm3"):
+        FeedbackOptions(feedback="rm3", rocchio_beta=0.5)
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        ("search", ["--two-phase", "3"], ["--two-step", "3"]),
+        ("search", ["--two-phase=3", "--hits", "2"], ["--two-step", "3", "--hits", "2"]),
+        ("fuse", ["--output-format", "msmarco"], ["--format", "msmarco"]),
+        (
+            "search",
+            ["--feedback", "rm3", "--feedback-weight", "0.25"],
+            ["--feedback", "rm3", "--original-query-weight", "0.75"],
+        ),
+        (
+            "search",
+            ["--feedback-weight", "0.4", "--feedback", "rocchio"],
+            ["--rocchio-beta", "0.4", "--feedback", "rocchio"],
+        ),
+        ("profile", ["--output", "p", "--picture", "svg"], ["--output", "p", "--plot", "p/profile.svg"]),
+        ("profile", ["--output", "p", "--picture", "none"], ["--output", "p"]),
+    ],
+)
+def test_old_spellings_are_understood_with_a_warning(
+    command: str, old: list[str], new: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert current_spelling(command, old) == new
+    assert "is deprecated" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_line_that_says_whether_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    for resumable, message in [(True, "Run the same command again to resume."), (False, "Nothing was written.")]:
+        with pytest.raises(SystemExit) as leaving, errors_as_sentences(resumable=resumable):
+            raise KeyboardInterrupt
+        assert (leaving.value.code, capsys.readouterr().err) == (130, f"\nInterrupted. {message}\n")
+
+
+def test_without_a_terminal_progress_is_a_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    progress = _Lines("Encoding", 1000, "documents", lambda: now)
+    for now in (30.0, 61.0, 90.0, 130.0):  # noqa: B007  # the clock reads it
+        progress(100)
+    assert capsys.readouterr().err.splitlines() == [
+        "Encoding: 200 of 1,000 documents (20%), 4 min 4 s left",
+        "Encoding: 400 of 1,000 documents (40%), 3 min 15 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_python_functions_take_the_option_classes() -> None:
+    from splade_anserini.search import search
+
+    assert "SearchOptions" in str(inspect.signature(search).parameters["options"])
+    assert SearchOptions().hits == 1000
+    assert "typer" not in str(sys.modules["splade_anserini.options"].__dict__.keys())

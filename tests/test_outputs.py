@@ -1,0 +1,98 @@
+"""The policy for outputs: what is finished is never replaced without --overwrite."""
+
+from pathlib import Path
+
+import pytest
+
+from splade_anserini.artifacts.manifests import OutputManifest
+from splade_anserini.artifacts.outputs import (
+    OutputRecord,
+    is_up_to_date,
+    manifest_path,
+    read_output_manifest,
+    record_output,
+    require_new_file,
+)
+from splade_anserini.errors import InputError, OutputError
+from tests.running import run_stage
+
+RECORD = OutputRecord("search", {"hits": 10}, {"index": "abc"})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "run.txt"
+    path.write_text("q Q0 d 1 1 t\n")
+    record_output(path, RECORD, {"queries": 1, "hits": 1})
+    return path
+
+
+def test_an_output_of_exactly_this_command_is_up_to_date(run: Path) -> None:
+    assert is_up_to_date(run, RECORD)
+    assert not is_up_to_date(run, RECORD, overwrite=True)
+    assert not is_up_to_date(run.with_name("new.txt"), RECORD)
+    manifest = read_output_manifest(run)
+    assert isinstance(manifest, OutputManifest)
+    assert (manifest.command, manifest.counts) == ("search", {"queries": 1, "hits": 1})
+
+
+@pytest.mark.parametrize(
+    ("record", "difference"),
+    [
+        (OutputRecord("search", {"hits": 20}, {"index": "abc"}), "hits was 10, is 20"),
+        (OutputRecord("search", {"hits": 10}, {"index": "xyz"}), "index was abc, is xyz"),
+        (OutputRecord("fuse", {"hits": 10}, {"index": "abc"}), "command was search, is fuse"),
+    ],
+)
+def test_an_output_of_another_command_is_not_replaced(run: Path, record: OutputRecord, difference: str) -> None:
+    with pytest.raises(OutputError, match=f"already exists.*{difference}"):
+        is_up_to_date(run, record)
+    assert not is_up_to_date(run, record, overwrite=True)
+
+
+def test_an_output_that_was_changed_is_not_replaced(run: Path) -> None:
+    run.write_text("q Q0 d 1 2 t\n")
+    with pytest.raises(OutputError, match="changed after it was written"):
+        is_up_to_date(run, RECORD)
+
+
+def test_an_output_without_a_manifest_is_not_replaced(run: Path) -> None:
+    manifest_path(run).unlink()
+    with pytest.raises(OutputError, match="Add --overwrite"):
+        is_up_to_date(run, RECORD)
+    with pytest.raises(OutputError, match="Add --overwrite"):
+        require_new_file(run)
+    require_new_file(run, overwrite=True)
+
+
+def test_a_damaged_manifest_is_reported(run: Path) -> None:
+    manifest_path(run).write_text("{}")
+    with pytest.raises(InputError, match="is not a valid output manifest"):
+        is_up_to_date(run, RECORD)
+
+
+def test_pipes_have_no_manifest(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_up_to_date(tmp_path / "pipe", RECORD)
+    record_output(tmp_path / "pipe", RECORD)
+    assert not manifest_path(tmp_path / "pipe").exists()
+
+
+def test_a_fused_run_is_made_once_kept_and_replaced_only_when_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("q Q0 d1 1 2 t\nq Q0 d2 2 1 t\n")
+    (tmp_path / "b.txt").write_text("q Q0 d2 1 2 t\n")
+    command = ["fuse", "--run", tmp_path / "a.txt", "--run", tmp_path / "b.txt", "--output", tmp_path / "out.txt"]
+    assert run_stage(*command).code == 0
+    first = (tmp_path / "out.txt").stat()
+    again = run_stage(*command)
+    assert (again.code, "is up to date" in again.out) == (0, True)
+    assert (tmp_path / "out.txt").stat().st_mtime_ns == first.st_mtime_ns
+    other = run_stage(*command, "--hits", 1)
+    assert (other.code, "hits was 1000, is 1" in other.err) == (2, True)
+    assert run_stage(*command, "--hits", 1, "--overwrite").code == 0
+    assert len((tmp_path / "out.txt").read_text().splitlines()) == 1
+    (tmp_path / "b.txt").write_text("q Q0 d3 1 2 t\n")
+    changed = run_stage(*command, "--hits", 1)
+    assert (changed.code, "run 2 was" in changed.err) == (2, True)
