@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from splade_anserini.cards import EncoderCard, IndexCard, read_card
+from splade_anserini.cards.encoder_card import EncoderCard
+from splade_anserini.cards.finding import read_card
+from splade_anserini.cards.index_card import IndexCard
 from tests.running import Outcome, run_stage
 
 pytestmark = pytest.mark.slow
