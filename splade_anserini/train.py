@@ -78,7 +78,7 @@ def command(
       splade-anserini train --card splade-v2-max --data triples.jsonl --corpus collection.tsv --topics queries.tsv \\
         --output encoders/splade-v2-max
     """
-    from splade_anserini.cards.finding import encoder_card
+    from splade_anserini.cards.finding import find_encoder_card
     from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.errors import InputError
     from splade_anserini.evaluation.measures import parse_measures
@@ -89,7 +89,7 @@ def command(
         raise InputError("A number of steps is out of its range.", expected="1 or more; --patience may be 0")
     if validation is None and (patience or measures):
         raise InputError(f"{'--patience' if patience else '--measures'} is given without --validation.")
-    chosen = encoder_card(card, change or ())
+    chosen = find_encoder_card(card, change or ())
     steps = require_ready(chosen, output).steps
     judged_by = parse_measures(measures or ["nDCG@10", "R@100"])
     # Only now what takes long.

@@ -1,10 +1,16 @@
-import itertools
+import re
 from pathlib import Path
 
 import pytest
 
 from splade_anserini.cards.encoder_card import EncoderCard
-from splade_anserini.cards.finding import encoder_card, find_encoder, known_encoders, read_card, resolve_index
+from splade_anserini.cards.finding import (
+    available_encoders,
+    find_encoder,
+    find_encoder_card,
+    read_card,
+    resolve_index,
+)
 from splade_anserini.cards.index_card import IndexCard
 from splade_anserini.cards.shipped import encoders_home, indexes_home
 from splade_anserini.cards.training_recipe import Loss, Regularizer
@@ -30,19 +36,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("path", sorted(encoders_home().glob("*.toml")), ids=lambda path: path.stem)
-def test_every_encoder_card_that_ships_is_valid_and_bears_its_files_name(path: Path) -> None:
+def test_every_encoder_card_that_ships_is_valid_and_named_like_its_file(path: Path) -> None:
     assert read_card(path, EncoderCard).name == path.stem
-    assert path.stem in known_encoders()
+    assert path.stem in available_encoders()
 
 
-def test_the_cards_that_ship_are_known_and_their_licences_are_told() -> None:
+@pytest.mark.parametrize("path", sorted(indexes_home().glob("*.toml")), ids=lambda path: path.stem)
+def test_every_index_card_that_ships_is_valid_and_named_like_its_file(path: Path) -> None:
+    assert read_card(path, IndexCard).name == path.stem
+
+
+def test_the_encoder_cards_that_ship_state_their_licences() -> None:
     licenses = {path.stem: read_card(path, EncoderCard).license for path in encoders_home().glob("*.toml")}
     ours = {"splade-mini", "splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"}
     theirs = {"distilsplade-max", "splade-v3", "splade-pp-ed", "splade-pp-sd"}
     assert licenses == dict.fromkeys(ours, "Apache-2.0") | dict.fromkeys(theirs, "CC-BY-NC-SA-4.0")
 
 
-# SPLADE v2, section 4. λ of v1's sum and of SPLADE-doc are ours.
+# SPLADE v2, section 4. The λ of v1's sum and of SPLADE-doc are our own choice.
 
 
 @pytest.mark.parametrize(
@@ -54,14 +65,14 @@ def test_the_cards_that_ship_are_known_and_their_licences_are_told() -> None:
         ("distilsplade-v2-max", "max", "splade", "margin-mse", (0.1, 0.08), 150_000),
     ],
 )
-def test_the_papers_recipes_have_the_papers_numbers(
+def test_the_recipes_of_the_paper_have_its_hyperparameters(
     name: str, pooling: str, side: str, loss: str, lambdas: tuple[float, float], steps: int
 ) -> None:
-    card = encoder_card(name)
+    card = find_encoder_card(name)
     recipe = card.training
     assert recipe is not None
     assert (card.pooling, recipe.query_side, recipe.steps) == (pooling, side, steps)
-    assert recipe.losses == (Loss(kind=loss),)  # type: ignore[arg-type]  # which it is, is what is tested
+    assert recipe.losses == (Loss(kind=loss),)  # type: ignore[arg-type]  # a str, not a Literal
     assert recipe.regularizer == Regularizer(
         kind="flops", lambda_q=lambdas[0], lambda_d=lambdas[1], schedule="quadratic", until=50_000
     )
@@ -72,20 +83,20 @@ def test_the_papers_recipes_have_the_papers_numbers(
     assert card.source == name
 
 
-# --set
+# Overrides (--set).
 
 
-def test_lines_of_toml_change_a_card() -> None:
-    card = encoder_card("splade-v2-max", ["training.seed=1", 'pooling="sum"', "training.regularizer.lambda_q=5"])
+def test_overrides_replace_fields_of_a_card() -> None:
+    card = find_encoder_card("splade-v2-max", ["training.seed=1", 'pooling="sum"', "training.regularizer.lambda_q=5"])
     assert card.training is not None
     assert (card.training.seed, card.pooling, card.training.regularizer.lambda_q) == (1, "sum", 5)
     assert card.training.regularizer.lambda_d == 1e-4
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("override", "message"),
     [
-        ("colour", "'colour' is no line of TOML"),
+        ("colour", "'colour' is not a valid line of TOML"),
         ("colour=1", "colour: Extra inputs are not permitted"),
         ("training.colour=1", "training.colour: Extra inputs are not permitted"),
         ("training.steps=0", "training.steps: Input should be greater than 0"),
@@ -98,13 +109,13 @@ def test_lines_of_toml_change_a_card() -> None:
         ('query_side="idf"', r"toml: query_side is \"idf\" for the encoder and \"splade\" in"),
     ],
 )
-def test_a_change_that_cannot_be_made_gets_a_sentence(change: str, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence) as caught:
-        encoder_card("splade-v2-max", [change])
+def test_an_invalid_override_is_an_error_that_names_the_field(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        find_encoder_card("splade-v2-max", [override])
     assert "Value error" not in str(caught.value)
 
 
-def test_a_recipe_of_the_package_is_trained_into_the_working_directory_and_then_found(home: Path) -> None:
+def test_a_recipe_that_ships_is_trained_into_the_working_directory_and_then_found(home: Path) -> None:
     with pytest.raises(InputError, match="has not been trained yet") as caught:
         find_encoder("splade-v2-max")
     output = home / "encoders" / "splade-v2-max"
@@ -113,18 +124,13 @@ def test_a_recipe_of_the_package_is_trained_into_the_working_directory_and_then_
     assert Path(find_encoder("splade-v2-max").location).samefile(output)
 
 
-def test_a_recipe_of_ones_own_is_trained_beside_its_card(home: Path) -> None:
+def test_a_users_recipe_is_trained_into_the_directory_of_its_card(home: Path) -> None:
     card = home / "mine.toml"
     card.write_text((encoders_home() / "splade-v2-max.toml").read_text())
     with pytest.raises(InputError, match=rf"--output {home / 'splade-v2-max'}$"):
         find_encoder(str(card))
     (home / "splade-v2-max").mkdir()
     assert Path(find_encoder(str(card)).location).samefile(home / "splade-v2-max")
-
-
-def test_every_index_card_that_ships_is_valid_and_bears_its_files_name() -> None:
-    for path in indexes_home().glob("*.toml"):
-        assert read_card(path, IndexCard).name == path.stem
 
 
 def test_the_encoder_that_ships_is_found_by_name_from_anywhere(home: Path) -> None:
@@ -143,7 +149,7 @@ def test_a_card_is_found_by_name_in_the_working_directorys_encoders(home: Path) 
     assert source.card == find_encoder(str(home / "encoders" / "mine.toml")).card
 
 
-def test_a_cards_source_is_a_directory_beside_it_when_there_is_one(home: Path) -> None:
+def test_the_source_of_a_card_is_a_directory_next_to_it_if_there_is_one(home: Path) -> None:
     (home / "encoders" / "mine.toml").write_text(CARD.replace("somebody/model", "mine"))
     (home / "encoders" / "mine").mkdir()
     (home / "encoders" / "mine" / "model.onnx").touch()
@@ -157,45 +163,79 @@ def test_an_exported_directory_needs_no_card(home: Path) -> None:
     assert find_encoder("encoders/plain").is_onnx
 
 
-def test_anything_else_is_taken_for_a_hugging_face_id(home: Path) -> None:
+def test_any_other_name_is_a_hugging_face_id(home: Path) -> None:
     assert find_encoder("naver/some-model").location == "naver/some-model"
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "message"),
     [
-        ("./nowhere", "There is no encoder at ./nowhere"),
-        ("/a/b/c", "There is no encoder at /a/b/c"),
-        ("a/b/c", "There is no encoder at a/b/c"),
-        ("nowhere.toml", "There is no card at nowhere.toml"),
-        ("empty", "empty is no encoder"),
-        ("broken.toml", "is not a TOML file"),
+        ("./nowhere", "./nowhere does not exist.\nExpected an encoder directory"),
+        ("/a/b/c", "/a/b/c does not exist.\nExpected an encoder directory"),
+        ("a/b/c", "a/b/c does not exist.\nExpected an encoder directory"),
+        ("nowhere.toml", "nowhere.toml does not exist.\nExpected an EncoderCard"),
+        (
+            "./splade-v4",
+            "or a Hugging Face model id.\nDid you mean splade-v3",
+        ),
+        ("empty", "empty is not an encoder"),
+        ("broken.toml", "broken.toml is not a valid TOML file"),
         ("incomplete.toml", "name: Field required"),
         ("unknown.toml", "colour: Extra inputs are not permitted"),
     ],
 )
-def test_a_name_that_leads_nowhere_gets_a_sentence(home: Path, name: str, sentence: str) -> None:
+def test_a_name_that_leads_to_no_encoder_is_an_error(home: Path, name: str, message: str) -> None:
     (home / "empty").mkdir()
     (home / "broken.toml").write_text("name = ")
     (home / "incomplete.toml").write_text('description = "?"\nlicense = "MIT"\nsource = "x"')
     (home / "unknown.toml").write_text(CARD + 'colour = "red"')
-    with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
+    with pytest.raises(InputError, match=re.escape(message)):
         find_encoder(name)
 
 
-def test_an_index_is_a_directory_or_the_card_of_one_that_was_built(home: Path) -> None:
+def test_an_index_is_found_by_its_directory_or_its_card(home: Path) -> None:
     (home / "indexes" / "small.toml").write_text(
         'name = "small"\ndescription = "."\ncorpus = "c"\nencoder = "e"\n'
         '[[evaluation]]\nname = "test"\ntopics = "t"\nqrels = "q"\nmeasures = ["nDCG@10"]\n'
     )
-    with pytest.raises(InputError, match=r"has not been built\.\nRun: splade-anserini reproduce small"):
+    with pytest.raises(InputError, match=r"has not been built yet\.\nRun: splade-anserini reproduce small"):
         resolve_index("small")
     (home / "indexes" / "small").mkdir()
     assert resolve_index("small").samefile(resolve_index("indexes/small"))
-    with pytest.raises(InputError, match="There is no index at nothing"):
-        resolve_index("nothing")
+    assert resolve_index(home / "indexes" / "small.toml").samefile(home / "indexes" / "small")
 
 
-def test_no_two_cards_share_a_name() -> None:
-    for one, other in itertools.combinations([*encoders_home().glob("*.toml")], 2):
-        assert read_card(one, EncoderCard).name != read_card(other, EncoderCard).name
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", r"There is no index 'nothing'\.\nExpected a directory .*index card\.$"),
+        ("nothing.toml", r"There is no index 'nothing\.toml'\."),
+        ("cranfield.splade-maxi", r"There is no index .*\n.*\nDid you mean cranfield\.splade-mini.*\?$"),
+    ],
+)
+def test_an_unknown_index_is_an_error_that_suggests_similar_names(home: Path, name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve_index(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "last_line"),
+    [
+        ("splade-v2", "Did you mean splade-v2-doc, splade-v2-max or distilsplade-v2-max?"),
+        ("distilsplade", "Did you mean distilsplade-max or distilsplade-v2-max?"),
+        ("xyz", "Available cards are the .toml files in {home} and {package}."),
+    ],
+)
+def test_an_unknown_encoder_card_is_an_error_that_suggests_at_most_three_names(
+    home: Path, name: str, last_line: str
+) -> None:
+    with pytest.raises(InputError, match=f"There is no encoder card '{name}'") as caught:
+        find_encoder_card(name)
+    assert str(caught.value).splitlines()[-1] == last_line.format(home=home / "encoders", package=encoders_home())
+
+
+def test_a_path_may_be_a_path_object(home: Path) -> None:
+    (home / "encoders" / "mine.toml").write_text(CARD)
+    path = Path("encoders", "mine.toml")
+    assert find_encoder(path) == find_encoder("encoders/mine.toml")
+    assert find_encoder_card(path) == read_card("encoders/mine.toml", EncoderCard)

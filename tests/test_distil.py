@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
-from splade_anserini.cards.finding import encoder_card
+from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.cards.shipped import cranfield
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
@@ -118,7 +118,7 @@ def test_the_commands_lead_from_triples_to_a_distilled_splade(collection: Path) 
 def test_the_page_tells_of_every_recipe_that_ships() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name in ["splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"]:
-        assert encoder_card(name).training is not None
+        assert find_encoder_card(name).training is not None
         assert f"| `{name}` |" in text
 
 

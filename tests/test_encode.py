@@ -297,7 +297,7 @@ def test_kill_9_in_the_middle_then_the_same_command_gives_the_same_bytes(
     ("arguments", "sentence"),
     [
         (["--corpus", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
-        (["--encoder", "./nowhere"], "There is no encoder at ./nowhere"),
+        (["--encoder", "./nowhere"], "./nowhere does not exist"),
         (["--scale", "0"], "The scale is 0"),
         (["--max-length", "2"], "The maximum length is 2"),
         (["--device", "toaster"], "There is no device 'toaster'"),

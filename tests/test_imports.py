@@ -13,7 +13,7 @@ from splade_anserini.__main__ import COMMANDS
 
 PACKAGE = Path(splade_anserini.__file__).parent
 TIERS = [
-    {"_version", "errors", "options", "ordering", "parallel", "progress", "records"},
+    {"_version", "errors", "options", "ordering", "parallel", "progress", "records", "suggestions"},
     {"artifacts", "vectors"},
     {"cards"},
     {"formats"},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_anserini.cards.finding import find_index_cards, known_indexes, read_card
+from splade_anserini.cards.finding import available_indexes, find_index_cards, read_card
 from splade_anserini.cards.index_card import Expectation, IndexCard
 from splade_anserini.cards.shipped import indexes_home
 from splade_anserini.errors import InputError
@@ -49,7 +49,7 @@ def test_every_card_names_what_there_is_and_expects_what_can_be(path: Path, tmp_
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     contract = open_contract(path, tmp_path)
-    assert contract.card.name == path.stem in known_indexes()
+    assert contract.card.name == path.stem in available_indexes()
     assert all(0 < value <= 1 for one in card.evaluation for value in one.expected.values())
     assert bool(card.data) == ("{data}" in path.read_text(encoding="utf-8"))
 
@@ -89,9 +89,23 @@ def test_a_card_is_named_by_path_name_or_pattern() -> None:
     (path,) = find_index_cards("nfcorpus.splade-v3")
     assert find_index_cards(str(path)) == [path]
     assert path in find_index_cards("*.splade-v3")
-    for name, sentence in [("nothing", "There is no index card nothing"), ("nothing.*", "No index card fits the")]:
-        with pytest.raises(InputError, match=sentence):
-            find_index_cards(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "nothing",
+            r"There is no index card 'nothing'\.\n.*\nAvailable cards are the \.toml files in .*indexes and .*",
+        ),
+        ("nothing.*", r"No index card matches 'nothing\.\*'\.\n"),
+        ("nfcorpus.splade-v4", r"There is no index card .*\n.*\nDid you mean nfcorpus\.splade-v3"),
+        ("scifact", r"There is no index card .*\n.*\nDid you mean beir\.scifact\.distilsplade-max\?$"),
+    ],
+)
+def test_an_unknown_index_card_is_an_error_that_suggests_similar_names(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find_index_cards(name)
 
 
 # What a card may not say.
@@ -115,9 +129,9 @@ source = "me"
     ("old", "new", "sentence"),
     [
         ('name = "mine"\n', "", "name: Field required"),
-        ('corpus = "mine"\n', "", "names neither a corpus nor impacts"),
+        ('corpus = "mine"\n', "", "the card has neither a corpus nor impacts"),
         ('encoder = "splade-mini"\n', "", "needs an encoder"),
-        ('source = "me"\n', "", "does not say from which source"),
+        ('source = "me"\n', "", "has expected scores, but no source"),
         ("nDCG@10", "nDGC@10", "evaluation test: There is no measure 'nDGC@10'"),
         ('"nDCG@10" = 0.5', '"MRR@10" = 0.5, "RR@10" = 0.5', "'RR@10' is more than one measure, or one named twice"),
         ("expected", "colour", "evaluation.0.colour: Extra inputs are not permitted"),
@@ -126,7 +140,7 @@ source = "me"
         ('qrels = "mine"', 'qrels = "irds:msmarco-passage"', "has no qrels"),
         ('topics = "mine"', 'topics = "{data}/t"', r"needs data that do not ship: \{data\}/t"),
         ('topics = "mine"', 'topics = "gone.tsv"', "this is missing: .*gone.tsv"),
-        ('encoder = "splade-mini"', 'encoder = "./gone"', "There is no encoder at .*gone"),
+        ('encoder = "splade-mini"', 'encoder = "./gone"', "gone does not exist"),
         ('name = "mine"', 'name = "../mine"', "name: String should match pattern"),
         ('qrels = "mine"\n', "", "evaluation.0.qrels: Field required"),
         ("0.5", "nan", "evaluation.0.expected.nDCG@10: Input should be a finite number"),
@@ -137,7 +151,7 @@ source = "me"
         ("encoder =", "words = inf\nencoder =", "words: Input should be a finite number"),
         ("[[evaluation]]", "[encode]\nscale = inf\n[[evaluation]]", "encode.scale: Input should be a finite number"),
         ("[[evaluation]]", "[index]\nthreads = 2\n[[evaluation]]", "index.threads: Extra inputs are not permitted"),
-        ('corpus = "mine"', 'corpus = "mine"\nimpacts = "mine"', "it names a corpus and impacts"),
+        ('corpus = "mine"', 'corpus = "mine"\nimpacts = "mine"', "the card has both a corpus and impacts"),
         ('corpus = "mine"', 'impacts = "irds:msmarco-passage"', "ir_datasets has no impacts"),
         ('corpus = "mine"', 'impacts = "mine.toml"', r"mine\.toml is no file of impact pseudo-documents"),
     ],

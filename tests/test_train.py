@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
-from splade_anserini.cards.finding import encoder_card
+from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.encoding import Encoder, open_encoder, open_query_encoder
 from splade_anserini.errors import OutputError
 from splade_anserini.formats.examples import open_examples
@@ -72,7 +72,7 @@ def test_transformers_loads_the_weights_that_were_saved(home: Path, tmp_path: Pa
     from splade_anserini.training.saving import save_student
     from splade_anserini.training.student import checkpoint, student
 
-    described = encoder_card(str(card(home, "saved")))
+    described = find_encoder_card(str(card(home, "saved")))
     assert described.training is not None
     learning = student(described.training, "max", checkpoint(described.training, str(home / "backbone")))
     with torch.no_grad():
@@ -215,7 +215,7 @@ def run_until(home: Path, output: Path, progress: Callable[[int], None], *change
     """Train as `train(home, output, *RUN)` does, with a progress of one's own."""
     from splade_anserini.training.loop import LoopOptions
 
-    described = encoder_card(str(card(home, output.name)), changes)
+    described = find_encoder_card(str(card(home, output.name)), changes)
     texts = open_texts(str(home / "corpus.jsonl"), str(home / "queries.jsonl"))
     options = LoopOptions(output.with_name(output.name + WORK), checkpoint_every=2, log_every=1)
     train_stage(described, [open_examples(str(home / "triples.jsonl"), texts)], output, options, progress=progress)
@@ -479,7 +479,7 @@ def test_an_output_that_exists_is_refused_before_anything_is_read(home: Path, tm
     [
         (["--set", "training.colour=1"], "training.colour: Extra inputs are not permitted"),
         (["--set", 'pooling="mean"'], "pooling: Input should be 'max', 'sum' or 'norm'"),
-        (["--set", "steps"], "is no line of TOML"),
+        (["--set", "steps"], "is not a valid line of TOML"),
         (["--set", 'training.losses=[{kind="margin-mse"}]', "--data", "pairs.tsv"], "has no teacher's scores"),
         (["--set", 'training.backbone="./nowhere"'], "There is no model at ./nowhere: nothing is there"),
         (["--set", "training.max_length=600"], "The recipe reads texts of 600 tokens"),

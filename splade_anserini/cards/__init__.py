@@ -1,1 +1,1 @@
-"""TOML cards that describe encoders, their training, and indexes, and how a name finds one."""
+"""Cards: TOML files that describe encoders, their training, and indexes, and the lookup of one by its name."""

@@ -1,4 +1,4 @@
-"""A TOML card that describes an encoder."""
+"""The encoder card: a TOML file that says where an encoder is and how to use it."""
 
 from typing import Self
 
@@ -11,23 +11,23 @@ type RecipeValue = str | int | float | bool
 
 
 class EncoderCard(Model):
-    """Describes an encoder: where its weights are and how it is used."""
+    """An encoder: where its weights are and how it is used."""
 
     name: str
     description: str
     license: str
     source: str
-    """A directory beside the card, or a Hugging Face model id."""
+    """A directory next to the card, or a Hugging Face model id."""
     pooling: Pooling = "max"
     query_side: QuerySide | None = None
-    """None: its manifest's, else `splade`."""
+    """None: the value of the encoder's manifest, else `splade`."""
     scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
     max_length: int = pydantic.Field(default=256, gt=2)
     query_max_length: int = pydantic.Field(default=256, gt=2)
     recipe: dict[str, RecipeValue] = pydantic.Field(default_factory=dict)
-    """How it was made, in words and numbers, for those who make it again."""
+    """Free-form notes on how the encoder was made, for people who want to reproduce it."""
     training: TrainingRecipe | None = None
-    """How `train` makes it."""
+    """The recipe by which `train` makes the encoder."""
 
     @pydantic.model_validator(mode="after")
     def _one_query_side(self) -> Self:

@@ -1,5 +1,6 @@
-"""How a name on the command line finds a card, an encoder or an index."""
+"""Find the card, the encoder or the index that a name stands for."""
 
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.index_card import IndexCard
 from splade_anserini.cards.shipped import encoders_home, indexes_home
 from splade_anserini.errors import InputError
+from splade_anserini.records import StrPath
+from splade_anserini.suggestions import did_you_mean, nearest
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSource:
-    """Where an encoder's name led to."""
+    """Where an encoder was found."""
 
     name: str
-    """As it was given: it finds the encoder again."""
+    """The name that was looked up; looking it up again finds the same encoder."""
     location: str
     """A directory, or a Hugging Face model id."""
     card: EncoderCard | None = None
@@ -32,160 +35,216 @@ class EncoderSource:
         return (Path(self.location) / "model.onnx").is_file()
 
 
-def read_card[C: Model](path: Path, kind: type[C], changes: Sequence[str] = ()) -> C:
-    """Parse a card, with `changes` made to it: lines of TOML such as "training.seed = 1".
+# Reading a card.
 
-    Raises `InputError` when it is missing, no TOML, or lacks a field.
+
+def read_card[C: Model](path: StrPath, kind: type[C], overrides: Sequence[str] = ()) -> C:
+    """Parse a card, with fields replaced by `overrides`: lines of TOML such as "training.seed = 1".
+
+    Raises `InputError` when the card is missing, is not valid TOML, or has a missing, unknown or invalid field.
     """
+    path = Path(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        for change in changes:
-            _merge(content, _line(change))
+        for override in overrides:
+            _merge(content, _parse_override(override))
         return kind.model_validate(content)
     except FileNotFoundError as error:
-        raise InputError(f"There is no card at {path}.") from error
+        raise InputError(f"{path} does not exist.", expected=f"an {kind.__name__}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a TOML file: {error}.") from error
+        raise InputError(f"{path} is not a valid TOML file: {error}.") from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        # What our own validators say stands in the context, without a prefix; what they say of the whole has no place.
-        what = str(first.get("ctx", {}).get("error", first["msg"]))
-        told = ": ".join(filter(None, [str(path), ".".join(map(str, first["loc"])), what]))
-        raise InputError(f"{told}.", expected=f"the fields of an {kind.__name__}, see docs/cards.md") from error
-
-
-def encoder_card(name: str, changes: Sequence[str] = ()) -> EncoderCard:
-    """Return the card at a path, or of a name, with `changes` made to it. Raises `InputError` when there is none."""
-    paths = [Path(name)] if name.endswith(".toml") else [home / f"{name}.toml" for home in _homes(encoders_home())]
-    for path in paths:
-        if path.is_file():
-            return read_card(path, EncoderCard, changes)
-    raise InputError(
-        f"There is no encoder card {name}.",
-        expected="the path of a .toml file, or the name of a card",
-        do=f"Cards at hand: {', '.join(known_encoders())}.",
-    )
-
-
-def _line(change: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(change)
-    except tomllib.TOMLDecodeError as error:
         raise InputError(
-            f"{change!r} is no line of TOML: {error}.", expected="for example training.seed=1 or 'pooling=\"sum\"'"
+            f"{path}: {_first_problem(error)}.", expected=f"the fields of an {kind.__name__}; see docs/cards.md"
         ) from error
 
 
-def _merge(content: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
+def _first_problem(error: pydantic.ValidationError) -> str:
+    first = error.errors()[0]
+    # The message of a validator of ours is in the context, without pydantic's prefix.
+    message = str(first.get("ctx", {}).get("error", first["msg"]))
+    field = ".".join(map(str, first["loc"]))
+    return f"{field}: {message}" if field else message
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(override)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(
+            f"{override!r} is not a valid line of TOML: {error}.",
+            expected="for example training.seed=1 or 'pooling=\"sum\"'",
+        ) from error
+
+
+def _merge(content: dict[str, Any], overrides: dict[str, Any]) -> None:
+    for key, value in overrides.items():
         if isinstance(value, dict) and isinstance(content.get(key), dict):
             _merge(content[key], value)
         else:
             content[key] = value
 
 
-def find_encoder(name: str) -> EncoderSource:
-    """Resolve a card's name, a path to a card or an encoder directory, or a Hugging Face model id, in this order.
+# Encoders.
+
+
+def find_encoder_card(name: StrPath, overrides: Sequence[str] = ()) -> EncoderCard:
+    """Read the encoder card at a path ending in .toml, or of a name; see `read_card` for `overrides`.
+
+    Raises `InputError` when there is none.
+    """
+    name = os.fspath(name)
+    if name.endswith(".toml"):
+        return read_card(name, EncoderCard, overrides)
+    card = _named_card(name, encoders_home())
+    if card is None:
+        raise InputError(
+            f"There is no encoder card {name!r}.",
+            expected="the path of a .toml file, or the name of a card",
+            do=suggest_encoders(name) or _directories_of_cards(encoders_home()),
+        )
+    return read_card(card, EncoderCard, overrides)
+
+
+def find_encoder(name: StrPath) -> EncoderSource:
+    """Resolve the name or path of a card, an encoder directory, or a Hugging Face model id, in this order.
 
     Raises `InputError` when the name looks like a path and nothing is there.
     """
+    name = os.fspath(name)
     path = Path(name)
-    if path.suffix == ".toml":
-        return _from_card(name, path)
-    for home in _homes(encoders_home()):
-        card = home / f"{name}.toml"
-        if card.is_file():
-            return _from_card(name, card)
+    card = path if path.suffix == ".toml" else _named_card(name, encoders_home())
+    if card is not None:
+        return _described_encoder(name, card)
     for directory in [path, *(home / name for home in _homes(encoders_home()))]:
         if (directory / "model.onnx").is_file() or (directory / "config.json").is_file():
             return EncoderSource(name=name, location=str(directory))
     if path.exists():
         raise InputError(
-            f"{name} is no encoder.",
-            expected="a directory with model.onnx (as export writes it) or config.json (a Hugging Face checkpoint)",
+            f"{name} is not an encoder.",
+            expected="a directory with model.onnx (written by `splade-anserini export`) or config.json (a Hugging Face "
+            "checkpoint)",
         )
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"There is no encoder at {name}.", do=f"Cards at hand: {', '.join(known_encoders())}.")
+        raise InputError(
+            f"{name} does not exist.",
+            expected="an encoder directory, the name of an encoder card, or a Hugging Face model id",
+            do=suggest_encoders(path.name),
+        )
     return EncoderSource(name=name, location=name)
 
 
-def known_encoders() -> list[str]:
-    """Names of the cards within reach."""
-    return sorted({card.stem for home in _homes(encoders_home()) for card in home.glob("*.toml")})
+def available_encoders() -> list[str]:
+    """Return the names of the encoder cards in the working directory's encoders/ and in the package."""
+    return _names_of_cards(encoders_home())
 
 
-def resolve_index(name: str) -> Path:
-    """Return the directory of an index: a directory as it is, or the one that the card of that name describes."""
+def suggest_encoders(name: str) -> str:
+    """Return "Did you mean …?" with the cards whose names are similar; an empty text without any."""
+    return did_you_mean(nearest(name, available_encoders()))
+
+
+def _described_encoder(name: str, path: Path) -> EncoderSource:
+    """Return the encoder that the card at `path` describes."""
+    card = read_card(path, EncoderCard)
+    directories = [home / card.source for home in _homes_of(path, encoders_home())]
+    directory = next((directory for directory in directories if directory.is_dir()), None)
+    if card.training and "/" not in card.source and directory is None:
+        raise InputError(
+            f"The encoder {card.name}, described by {path}, has not been trained yet.",
+            do=f"Run: splade-anserini train --card {name} --data … --output {directories[-1]}",
+        )
+    return EncoderSource(name=name, location=str(directory or card.source), card=card)
+
+
+# Indexes.
+
+
+def resolve_index(name: StrPath) -> Path:
+    """Return the directory of an index: `name` itself if it is a directory, else the one that a card describes.
+
+    Raises `InputError` when there is neither, or when the index that a card describes has not been built.
+    """
+    name = os.fspath(name)
     if Path(name).is_dir():
         return Path(name)
-    for card in [Path(name)] if name.endswith(".toml") else _index_cards(name):
-        if card.is_file():
-            found = read_card(card, IndexCard)
-            places = [home / found.name for home in index_places(card)]
-            if built := next((place for place in places if place.is_dir()), None):
-                return built
-            raise InputError(
-                f"The index {found.name} is described by {card} but has not been built.",
-                do=f"Run: splade-anserini reproduce {name}",
-            )
-    raise InputError(
-        f"There is no index at {name}.",
-        expected="a directory that `splade-anserini index` wrote, or the name of an index card",
-        do=f"Cards at hand: {', '.join(known_indexes()) or 'none'}.",
-    )
+    path = Path(name) if name.endswith(".toml") else _named_card(name, indexes_home())
+    if path is None or not path.is_file():
+        raise InputError(
+            f"There is no index {name!r}.",
+            expected="a directory written by `splade-anserini index`, or the name of an index card",
+            do=suggest_indexes(name),
+        )
+    card = read_card(path, IndexCard)
+    directories = [home / card.name for home in index_homes(path)]
+    directory = next((directory for directory in directories if directory.is_dir()), None)
+    if directory is None:
+        raise InputError(
+            f"The index {card.name}, described by {path}, has not been built yet.",
+            do=f"Run: splade-anserini reproduce {name}",
+        )
+    return directory
 
 
-def find_index_cards(name: str) -> list[Path]:
-    """Return the card at a path or of a name, or all cards whose names fit a pattern such as `beir.*`, in order.
+def find_index_cards(name: StrPath) -> list[Path]:
+    """Return the card at a path, the card of a name, or all cards whose names match a pattern, in order.
 
-    Raises `InputError` when there is none.
+    A pattern is one of `fnmatch`, such as `beir.*`. Raises `InputError` when there is no card.
     """
+    name = os.fspath(name)
     if name.endswith(".toml") and Path(name).is_file():
         return [Path(name)]
-    names = [name] if name in known_indexes() else [known for known in known_indexes() if fnmatchcase(known, name)]
+    available = available_indexes()
+    names = [name] if name in available else [candidate for candidate in available if fnmatchcase(candidate, name)]
     if not names:
-        what = "index card fits the pattern" if set(name) & set("*?[") else "index card"
+        is_pattern = not set(name).isdisjoint("*?[")
         raise InputError(
-            f"There is no {what} {name}." if what == "index card" else f"No {what} {name}.",
+            f"No index card matches {name!r}." if is_pattern else f"There is no index card {name!r}.",
             expected="the path of a .toml file, the name of an index card, or a pattern such as 'beir.*'",
-            do=f"Cards at hand: {', '.join(known_indexes()) or 'none'}.",
+            do=suggest_indexes(name) or _directories_of_cards(indexes_home()),
         )
-    return [next(card for card in _index_cards(found) if card.is_file()) for found in names]
+    cards = [_named_card(card_name, indexes_home()) for card_name in names]
+    return [card for card in cards if card is not None]
 
 
-def known_indexes() -> list[str]:
-    """Names of the index cards within reach."""
-    return sorted({card.stem for home in _homes(indexes_home()) for card in home.glob("*.toml")})
+def available_indexes() -> list[str]:
+    """Return the names of the index cards in the working directory's indexes/ and in the package."""
+    return _names_of_cards(indexes_home())
 
 
-def index_places(card: Path) -> list[Path]:
-    """Return the directories where the index of a card may lie, under its name, the one to build it in last."""
-    return _places(card, indexes_home())
+def suggest_indexes(name: str) -> str:
+    """Return "Did you mean …?" with the cards whose names are similar; an empty text without any."""
+    return did_you_mean(nearest(name, available_indexes()))
 
 
-def _index_cards(name: str) -> list[Path]:
-    return [home / f"{name}.toml" for home in _homes(indexes_home())]
+def index_homes(card: Path) -> list[Path]:
+    """Return the directories that may hold the index of a card, under its name; a new one is built in the last."""
+    return _homes_of(card, indexes_home())
+
+
+# Directories of cards. A user's own cards and artifacts are in encoders/ and indexes/ of the working directory.
 
 
 def _homes(package_home: Path) -> list[Path]:
-    # The working directory's own encoders/ or indexes/ first: that is where a user's cards and artefacts land.
+    """Return the directories of cards, the user's own first."""
     return [Path.cwd() / package_home.name, package_home]
 
 
-def _from_card(name: str, path: Path) -> EncoderSource:
-    card = read_card(path, EncoderCard)
-    # What a card of the package describes is made in the working directory's encoders/.
-    places = [home / card.source for home in _places(path, encoders_home())]
-    beside = next((place for place in places if place.is_dir()), None)
-    if card.training and "/" not in card.source and not beside:
-        raise InputError(
-            f"The encoder {card.name} is described by {path} but has not been trained yet.",
-            do=f"Run: splade-anserini train --card {name} --data … --output {places[-1]}",
-        )
-    return EncoderSource(name=name, location=str(beside or card.source), card=card)
+def _homes_of(card: Path, package_home: Path) -> list[Path]:
+    """Return the directories that may hold what a card describes; it is created in the last."""
+    own, package = _homes(package_home)
+    return [package, own] if card.parent.absolute() == package.absolute() else [card.parent]
 
 
-def _places(card: Path, package_home: Path) -> list[Path]:
-    """Return the directories where what a card describes may lie, the one to make it in last."""
-    own, packages = _homes(package_home)
-    return [packages, own] if card.parent.absolute() == packages.absolute() else [card.parent]
+def _named_card(name: str, package_home: Path) -> Path | None:
+    paths = [home / f"{name}.toml" for home in _homes(package_home)]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _names_of_cards(package_home: Path) -> list[str]:
+    return sorted({card.stem for home in _homes(package_home) for card in home.glob("*.toml")})
+
+
+def _directories_of_cards(package_home: Path) -> str:
+    own, package = _homes(package_home)
+    return f"Available cards are the .toml files in {own} and {package}."

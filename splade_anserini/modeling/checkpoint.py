@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.cards.finding import known_encoders
+from splade_anserini.cards.finding import suggest_encoders
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.modeling.transformers_logging import no_conversion, quiet
 
@@ -149,9 +149,9 @@ def unreadable(name: str, part: str, error: Exception) -> InputError:
     reason = str(error).strip().split("\n", maxsplit=1)[0]
     if Path(name).is_dir():
         return InputError(f"The {part} in {name} cannot be loaded: {reason}", expected=_KINDS)
+    check = "Check the name and the network; a model behind a licence needs `huggingface-cli login` first."
     return InputError(
         f"{name} is no directory, and its {part} cannot be had from Hugging Face: {reason}",
         expected=_KINDS,
-        do="Check the name and the network; a model behind a licence needs `huggingface-cli login` first. "
-        f"Cards at hand: {', '.join(known_encoders())}.",
+        do=" ".join(filter(None, (suggest_encoders(name), check))),
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from splade_anserini.cards.finding import find_encoder, index_places, read_card
+from splade_anserini.cards.finding import find_encoder, index_homes, read_card
 from splade_anserini.cards.index_card import Expectation, IndexCard
 from splade_anserini.cards.shipped import cranfield
 from splade_anserini.errors import InputError
@@ -51,7 +51,7 @@ class Contract:
 
     def home(self, output: Path | None) -> Path:
         """Return the directory in which the index lies: the user's, or where `--index NAME` finds it."""
-        return output or index_places(self.path)[-1]
+        return output or index_homes(self.path)[-1]
 
 
 def open_contract(path: Path, data: Path | None = None) -> Contract:

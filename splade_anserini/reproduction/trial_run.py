@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from splade_anserini.cards.index_card import Indexing
+from splade_anserini.cards.index_card import IndexTable
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 POSTINGS = 600_000
@@ -22,7 +22,7 @@ _PARTS = 4
 class Setting:
     """How a card wants its index to be built and searched."""
 
-    options: Indexing
+    options: IndexTable
     hits: int
     threads: int
     files: int
