@@ -1,8 +1,10 @@
 import json
 import logging
 import math
+import re
 from pathlib import Path
 
+import ir_measures
 import pytest
 from ir_measures import Qrel, R, ScoredDoc, nDCG
 from typer.testing import CliRunner, Result
@@ -10,7 +12,7 @@ from typer.testing import CliRunner, Result
 from splade_anserini.cli.console import application
 from splade_anserini.errors import InputError, OutputError, RecordError
 from splade_anserini.evaluate import command, evaluate
-from splade_anserini.evaluation.measures import PRESETS, Preset, chosen_measures, parse_measures
+from splade_anserini.evaluation.measures import PRESETS, Preset, canonical_measure, chosen_measures, parse_measures
 from splade_anserini.formats.parsing.tables import aligned
 from splade_anserini.formats.runs import read_run
 
@@ -71,22 +73,110 @@ def test_judgements_of_other_topics_are_refused() -> None:
         evaluate([], QRELS, [nDCG @ 10])
 
 
-def test_measures_are_separated_by_space_comma_or_repetition_and_each_counts_once() -> None:
+def test_measures_are_separated_by_spaces_or_commas_and_each_is_returned_once() -> None:
     assert names("nDCG@10 RR@10,R@100", "P@5", "MRR@10") == ["nDCG@10", "RR@10", "R@100", "P@5"]
     assert names("P(rel=2, judged_only=True)@5, AP") == ["P(rel=2,judged_only=True)@5", "AP"]
 
 
-@pytest.mark.parametrize("name", ["nDGC@10", "ndcg@10", "nDCG@", "nDCG@ten", "nDCG(cat=3)@10", "P(5)", "1+1", "10"])
-def test_an_unknown_measure_is_refused_with_those_that_exist(name: str) -> None:
-    with pytest.raises(InputError, match=r"There is no measure") as caught:
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        # trec_eval
+        ("map", "AP"),
+        ("map_cut_1000", "AP@1000"),
+        ("ndcg", "nDCG"),
+        ("ndcg_cut_10", "nDCG@10"),
+        ("ndcg_cut.10", "nDCG@10"),
+        ("recall_1000", "R@1000"),
+        ("recip_rank", "RR"),
+        ("P_10", "P@10"),
+        ("P.10", "P@10"),
+        ("bpref", "Bpref"),
+        ("Rprec", "Rprec"),
+        ("infAP", "infAP"),
+        ("success_1", "Success@1"),
+        ("set_P", "SetP"),
+        ("set_recall", "SetR"),
+        ("set_map", "SetAP"),
+        ("set_F", "SetF"),
+        ("set_relative_P", "SetP(relative=True)"),
+        ("num_q", "NumQ"),
+        ("num_rel", "NumRel"),
+        ("num_ret", "NumRet"),
+        ("num_rel_ret", "NumRet(rel=1)"),
+        ("iprec_at_recall_0.10", "IPrec@0.1"),
+        # Other libraries, papers, and typing
+        ("mrr@10", "RR@10"),
+        ("MRR@10", "RR@10"),
+        ("mrr(rel=2)@10", "RR(rel=2)@10"),
+        ("ndcg@10", "nDCG@10"),
+        ("NDCG@10", "nDCG@10"),
+        ("ndcg_at_10", "nDCG@10"),
+        ("ndcg(dcg='exp-log2')@10", "nDCG(dcg='exp-log2')@10"),
+        ("r@1000", "R@1000"),
+        ("recall@100", "R@100"),
+        ("Recall@100", "R@100"),
+        ("recall_at_100", "R@100"),
+        ("map@1000", "AP@1000"),
+        ("precision@5", "P@5"),
+        ("p@5", "P@5"),
+        ("judged@10", "Judged@10"),
+        ("hit_rate@5", "Success@5"),
+        # ir_measures itself
+        ("R@1000", "R@1000"),
+        ("NERR8@5", "NERR8@5"),
+        ("alpha_nDCG@10", "alpha_nDCG@10"),
+    ],
+)
+def test_measures_may_be_spelled_as_in_trec_eval_and_other_libraries(spelling: str, name: str) -> None:
+    assert str(ir_measures.parse_measure(canonical_measure(spelling))) == name
+
+
+@pytest.mark.parametrize("name", [name for name in ir_measures.measures.registry if name.isascii()])
+def test_every_measure_of_ir_measures_keeps_its_meaning(name: str) -> None:
+    expected = ir_measures.parse_measure(name)
+    assert ir_measures.parse_measure(canonical_measure(name)) == expected
+    assert ir_measures.parse_measure(canonical_measure(name.lower())) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("nDGC@10", "Did you mean nDCG@10?"),
+        ("ndgc_cut_10", "Did you mean nDCG@10?"),
+        ("precison@5", "Did you mean P@5 or AP@5?"),
+        ("judgd@10", "Did you mean Judged@10?"),
+        ("recal_1000", "Did you mean R@1000?"),
+        ("nope", "https://ir-measur.es lists the measures."),
+    ],
+)
+def test_an_unknown_measure_is_an_error_that_suggests_similar_ones(name: str, suggestion: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"There is no measure {name!r}.\n{suggestion}")):
         parse_measures([name])
-    for known in ("nDCG", "RR", "AP", "with a cutoff"):
-        assert known in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["nDCG@0", "P@0", "Judged@0", "R(rel=0)@10", "R(rel=1000001)@10", "nDCG@2147483648"])
-def test_what_would_end_trec_eval_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=r"has the (cutoff|rel) \d+\.\nExpected 1 to"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nDCG@", "'nDCG@' is not a valid measure.\nExpected for example nDCG@10"),
+        ("nDCG@ten", "'nDCG@ten' is not a valid measure."),
+        ("P(5)", "'P(5)' is not a valid measure."),
+        ("1+1", "'1+1' is not a valid measure."),
+        ("10", "'10' is not a valid measure."),
+        ("nDCG(cat=3)@10", "The measure nDCG(cat=3)@10 has no parameter 'cat'."),
+        ("recall", "The measure recall needs a cutoff.\nExpected for example R@10."),
+        ("nDCG@0.5", "The cutoff of nDCG@0.5 is not valid: 0.5.\nExpected a value of the type int."),
+        # trec_eval would end the process for these.
+        ("nDCG@0", "The cutoff of nDCG@0 must be between 1 and 2,147,483,647, got 0."),
+        ("P@0", "The cutoff of P@0 must be between 1 and 2,147,483,647, got 0."),
+        ("Judged@0", "The cutoff of Judged@0 must be between 1 and 2,147,483,647, got 0."),
+        ("R(rel=0)@10", "The rel of R(rel=0)@10 must be between 1 and 1,000,000, got 0."),
+        ("R(rel=1000001)@10", "The rel of R(rel=1000001)@10 must be between 1 and 1,000,000, got 1,000,001."),
+        ("nDCG@2147483648", "The cutoff of nDCG@2147483648 must be between 1 and 2,147,483,647, got 2,147,483,648."),
+    ],
+)
+def test_an_invalid_measure_is_an_error_that_says_what_is_wrong(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
         parse_measures([name])
 
 
