@@ -1,7 +1,7 @@
-"""Stage: runs and judgements → measures, tests of their differences, a picture."""
+"""The command `evaluate`: runs and judgements → measures, significance tests, a figure."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,11 +10,7 @@ from splade_anserini.cli.console import main_of
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import MEASURES, Preset, chosen_measures
-from splade_anserini.evaluation.rendering import Format, rendered
-from splade_anserini.evaluation.sampling import PERMUTATIONS, SEED, Sampling
-
-if TYPE_CHECKING:
-    from splade_anserini.evaluation.comparison import Comparison
+from splade_anserini.evaluation.options import PERMUTATIONS, SEED, Format, RandomizationOptions
 
 __all__ = ["command", "evaluate"]
 
@@ -43,7 +39,7 @@ def command(
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.TABLE,  # noqa: A002  # the option's name
     output: Annotated[Path | None, typer.Option(help="File to write to. [default: standard output]")] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Picture of recall, and of each query against the baseline: .png or .svg.")
+        Path | None, typer.Option(help="Figure of recall, and of each query against the baseline: .png, .svg or .pdf.")
     ] = None,
 ) -> None:
     """Evaluate runs against relevance judgements, and test whether they differ from a baseline.
@@ -56,11 +52,12 @@ def command(
       splade-anserini evaluate --run bm25=runs/bm25.txt --run runs/mine.txt --baseline bm25 \\
         --qrels qrels/test.tsv --preset beir --plot differences.png
     """
-    from splade_anserini.artifacts.figures import require_picture
+    from splade_anserini.artifacts.figures import require_figure_format
     from splade_anserini.artifacts.files import require_disjoint, whole_file
     from splade_anserini.evaluation.comparison import compare
     from splade_anserini.evaluation.measures import recall_at_depths
-    from splade_anserini.evaluation.plots import draw
+    from splade_anserini.evaluation.plots import plot_comparison
+    from splade_anserini.evaluation.rendering import render
     from splade_anserini.evaluation.run_names import baseline_label, named_runs
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
@@ -69,13 +66,9 @@ def command(
     base = None if baseline is None else baseline_label(baseline, runs)
     sampling = _sampling(permutations, seed, tested=base is not None)
     chosen = chosen_measures(preset, measures)
-    for place in (output, plot):
-        if place is not None:
-            require_disjoint([place], [*runs.values(), qrels])
+    require_disjoint([output, plot], [*runs.values(), qrels])
     if plot is not None:
-        require_picture(plot)
-        if output is not None and output.absolute() == plot.absolute():
-            raise InputError(f"--output and --plot both name {plot}.", expected="a file for each")
+        require_figure_format(plot)
     recall = recall_at_depths(chosen) if plot is not None else []
     judgements, computed = read_qrels(qrels), list(dict.fromkeys([*chosen, *recall]))
     evaluations = {
@@ -83,30 +76,20 @@ def command(
         for label, path in runs.items()
     }
     comparison = compare(evaluations, [str(measure) for measure in chosen], base, sampling)
-    text = _rendered(comparison, format, per_query=per_query)
+    text = render(comparison, format, per_query=per_query)
     if output is None:
         typer.echo(text, nl=False)
     else:
         with whole_file(output) as file:
             file.write(text.encode())
     if plot is not None:
-        draw(comparison, recall, plot)
+        plot_comparison(comparison, recall, plot)
 
 
-def _sampling(permutations: int | None, seed: int | None, *, tested: bool) -> Sampling:
+def _sampling(permutations: int | None, seed: int | None, *, tested: bool) -> RandomizationOptions:
     if not tested and (permutations is not None or seed is not None):
-        raise InputError(f"{'--seed' if permutations is None else '--permutations'} is given without --baseline.")
-    return Sampling(PERMUTATIONS if permutations is None else permutations, SEED if seed is None else seed)
-
-
-def _rendered(comparison: "Comparison", format: Format, *, per_query: bool) -> str:  # noqa: A002  # as the option
-    from splade_anserini.evaluation.comparison_rendering import rendered_comparison
-
-    match [*comparison.evaluations.values()]:
-        case [evaluation]:
-            return rendered(evaluation, comparison.measures, format, per_query=per_query)
-        case _:
-            return rendered_comparison(comparison, format, per_query=per_query)
+        raise InputError(f"{'--seed' if permutations is None else '--permutations'} needs --baseline.")
+    return RandomizationOptions(PERMUTATIONS if permutations is None else permutations, SEED if seed is None else seed)
 
 
 if __name__ == "__main__":

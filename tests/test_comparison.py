@@ -1,11 +1,11 @@
-"""Several runs side by side: labels, differences, tables, pictures."""
+"""Comparison of several runs: labels, differences, tables, figures."""
 
 import csv
 import io
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,9 @@ from splade_anserini.errors import InputError
 from splade_anserini.evaluation.comparison import Comparison, compare
 from splade_anserini.evaluation.evaluation import Evaluation
 from splade_anserini.evaluation.measures import DEPTHS
+from splade_anserini.evaluation.options import RandomizationOptions
 from splade_anserini.evaluation.plots import figure_of
 from splade_anserini.evaluation.run_names import baseline_label, named_runs
-from splade_anserini.evaluation.sampling import Sampling
 from tests.running import Outcome, run_stage
 
 QUERIES = [f"q{number}" for number in range(6)]
@@ -43,24 +43,26 @@ runs = st.lists(
 @settings(deadline=None)
 @given(runs)
 def test_every_run_is_compared_with_the_baseline_query_by_query(values: list[dict[str, float]]) -> None:
-    comparison = compare({f"r{n}": evaluation(v) for n, v in enumerate(values)}, ["AP"], "r0", Sampling(50))
+    comparison = compare({f"r{n}": evaluation(v) for n, v in enumerate(values)}, ["AP"], "r0", RandomizationOptions(50))
     assert list(comparison.differences) == [f"r{n}" for n in range(1, len(values))]
     for number, run in enumerate(values[1:], 1):
-        found = comparison.differences[f"r{number}"]["AP"]
-        assert found.per_query == {query_id: run[query_id] - values[0][query_id] for query_id in QUERIES}
-        assert found.aggregate == pytest.approx(sum(found.per_query.values()) / len(QUERIES))
-        assert found.wins + found.ties + found.losses == len(QUERIES)
-        assert found.wins == sum(run[query_id] > values[0][query_id] for query_id in QUERIES)
-        assert found.losses == sum(run[query_id] < values[0][query_id] for query_id in QUERIES)
-        for p_value in (found.t_test, found.randomization):
+        difference = comparison.differences[f"r{number}"]["AP"]
+        assert difference.per_query == {query_id: run[query_id] - values[0][query_id] for query_id in QUERIES}
+        assert difference.aggregate == pytest.approx(sum(difference.per_query.values()) / len(QUERIES))
+        assert difference.wins + difference.ties + difference.losses == len(QUERIES)
+        assert difference.wins == sum(run[query_id] > values[0][query_id] for query_id in QUERIES)
+        assert difference.losses == sum(run[query_id] < values[0][query_id] for query_id in QUERIES)
+        for p_value in (difference.t_test, difference.randomization):
             assert p_value.raw <= p_value.holm <= min(1.0, p_value.raw * (len(values) - 1))
 
 
-def test_differences_by_rounding_are_ties() -> None:
-    one, other = evaluation(dict.fromkeys(QUERIES, 0.3)), evaluation(dict.fromkeys(QUERIES, 0.1 + 0.2))
-    found = compare({"a": one, "b": other}, ["AP"], "a").differences["b"]["AP"]
-    assert (found.wins, found.ties, found.losses) == (0, 6, 0)
-    assert found.t_test.holm == found.randomization.holm == 1
+def test_differences_due_to_rounding_are_ties() -> None:
+    evaluations = {
+        label: evaluation(dict.fromkeys(QUERIES, value)) for label, value in {"a": 0.3, "b": 0.1 + 0.2}.items()
+    }
+    difference = compare(evaluations, ["AP"], "a").differences["b"]["AP"]
+    assert (difference.wins, difference.ties, difference.losses) == (0, 6, 0)
+    assert difference.t_test.holm == difference.randomization.holm == 1
 
 
 def test_without_a_baseline_nothing_is_tested() -> None:
@@ -71,12 +73,12 @@ def test_without_a_baseline_nothing_is_tested() -> None:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_run_is_called_by_its_label_or_its_file_and_as_much_as_tells_it_from_others(here: Path) -> None:
+def test_a_run_without_a_label_gets_the_shortest_end_of_its_path_that_is_unique(directory: Path) -> None:
     assert named_runs(["x/run.txt", "y/run.txt", "y/bm25.txt", "mine=z/run.txt"]) == {
         "x/run.txt": Path("x/run.txt"),
         "y/run.txt": Path("y/run.txt"),
@@ -85,7 +87,7 @@ def test_a_run_is_called_by_its_label_or_its_file_and_as_much_as_tells_it_from_o
     }
 
 
-def test_a_path_with_an_equals_sign_is_a_path(here: Path) -> None:
+def test_an_existing_file_with_an_equals_sign_is_a_path(directory: Path) -> None:
     Path("k=3.txt").touch()
     assert named_runs(["k=3.txt", "three=k=3.txt", "a=1/b.txt", "dir/k=4.txt", "k=5.txt"]) == {
         "k=3.txt": Path("k=3.txt"),
@@ -99,16 +101,16 @@ def test_a_path_with_an_equals_sign_is_a_path(here: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["a=x", "a=y"], "Two runs are labelled a"),
-        (["x", "x=y"], "Two runs are labelled x"),
-        (["x", "./x"], "The run x is named twice"),
+        (["a=x", "a=y"], "Two runs have the label a"),
+        (["x", "x=y"], "Two runs have the label x"),
+        (["x", "./x"], "--run x is given twice"),
         (["=x"], "has no label"),
         ([" =x"], "has no label"),
         (["a="], "has no path"),
-        (["a\nb=x"], "cannot be printed"),
+        (["a\nb=x"], "unprintable characters"),
     ],
 )
-def test_a_label_that_is_none_is_refused(here: Path, texts: list[str], message: str) -> None:
+def test_an_invalid_label_is_an_error(directory: Path, texts: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         named_runs(texts)
 
@@ -116,17 +118,25 @@ def test_a_label_that_is_none_is_refused(here: Path, texts: list[str], message: 
 def test_a_baseline_is_one_of_several_runs_by_label_or_path() -> None:
     named = named_runs(["a=x/1", "y/2"])
     assert [baseline_label(name, named) for name in ("a", "x/1", "2", "y/2")] == ["a", "a", "2", "2"]
-    with pytest.raises(InputError, match=r"none of the runs.\nExpected one of: a, 2"):
-        baseline_label("b", named)
-    with pytest.raises(InputError, match="no run to compare"):
-        baseline_label("a", named_runs(["a=x"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "message"),
+    [
+        ("b", ["a=x/1", "y/2"], r"--baseline b is not one of the runs\.\nExpected one of: a, 2"),
+        ("a", ["a=x"], r"--baseline needs at least two runs, got 1\."),
+    ],
+)
+def test_a_baseline_without_a_run_is_an_error(name: str, runs: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        baseline_label(name, named_runs(runs))
 
 
 # The command.
 
 
 @pytest.fixture
-def collection(here: Path) -> Path:
+def collection(directory: Path) -> Path:
     """Twenty queries with one relevant document each: `good` ranks it first, `poor` third, `same` as poor does."""
     queries = [f"q{number:02}" for number in range(20)]
     Path("qrels").write_text("".join(f"{query_id} 0 d{query_id} 1\n" for query_id in queries))
@@ -137,7 +147,7 @@ def collection(here: Path) -> Path:
             for rank, doc in enumerate(order.split())
         ]
         Path(name).write_text("".join(lines))
-    return here
+    return directory
 
 
 def evaluate(*options: object) -> Outcome:
@@ -147,7 +157,7 @@ def evaluate(*options: object) -> Outcome:
 RUNS = ["--run", "poor", "--run", "good", "--run", "again=same"]
 
 
-def test_the_table_has_a_row_a_run(collection: Path) -> None:
+def test_the_table_has_a_row_for_each_run(collection: Path) -> None:
     assert evaluate(*RUNS).out == (
         "run     RR@10     R@2\n"
         "poor   0.3333  0.0000\n"
@@ -156,7 +166,7 @@ def test_the_table_has_a_row_a_run(collection: Path) -> None:
     )  # fmt: skip
 
 
-def test_the_table_shows_differences_p_values_and_what_they_mean(collection: Path) -> None:
+def test_the_table_shows_differences_and_p_values_and_explains_them(collection: Path) -> None:
     assert evaluate(*RUNS, "--baseline", "poor", "--permutations", 999, "--seed", 3).out == (
         "run     RR@10        Δ      R@2        Δ\n"
         "poor   0.3333            0.0000\n"
@@ -168,10 +178,11 @@ def test_the_table_shows_differences_p_values_and_what_they_mean(collection: Pat
         "good       R@2  +1.0000    20     0       0    <0.0001            0.0020\n"
         "again    RR@10  +0.0000     0    20       0     1.0000            1.0000\n"
         "again      R@2  +0.0000     0    20       0     1.0000            1.0000\n"
-        "Δ is the difference from poor, over 20 judged queries.\n"
-        "* says that both p-values are below 0.05. They are of paired, two-sided tests,\n"
-        "corrected after Holm for 2 runs compared in each measure.\n"
-        "Randomization tries all signs where at most 16 queries differ, else 999 permutations, seed 3.\n"
+        "Δ is the difference from poor over 20 judged queries.\n"
+        "* marks a difference with p < 0.05 in both tests, which are paired, two-sided,\n"
+        "and Holm-corrected for 2 runs compared in each measure.\n"
+        "The randomization test tries all signs if at most 16 queries differ,\n"
+        "else 999 permutations with seed 3.\n"
     )
 
 
@@ -185,7 +196,7 @@ def test_the_table_shows_each_query_and_its_difference_on_request(collection: Pa
     assert evaluate(*RUNS, "--per-query").out.splitlines()[1] == "q00      RR@10  0.3333  1.0000  0.3333"
 
 
-def test_json_carries_everything(collection: Path) -> None:
+def test_json_has_all_values(collection: Path) -> None:
     done = evaluate(*RUNS, "--baseline", "poor", "--format", "json", "--per-query", "--permutations", 999)
     printed = json.loads(done.out)
     assert printed["queries"] == 20
@@ -207,7 +218,7 @@ def test_json_carries_everything(collection: Path) -> None:
     }
 
 
-def test_csv_carries_everything_in_rows(collection: Path) -> None:
+def test_csv_has_all_values_in_rows(collection: Path) -> None:
     done = evaluate(*RUNS, "--baseline", "poor", "--format", "csv", "--per-query", "--permutations", 999)
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert len(rows) == 3 * 2 * 21
@@ -219,47 +230,48 @@ def test_csv_carries_everything_in_rows(collection: Path) -> None:
     assert [plain.splitlines()[line] for line in (0, 2)] == ["run,query,measure,value", "poor,all,R@2,0.0"]
 
 
-def test_all_runs_are_measured_over_the_same_queries_and_warnings_say_of_which_run(
+def test_all_runs_have_the_same_queries_and_warnings_begin_with_the_label(
     collection: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = Path("good").read_text().splitlines(keepends=True)
     Path("half").write_text("".join(lines[:30]))
     done = evaluate("--run", "good", "--run", "half")
     assert done.out.splitlines()[2] == "half  0.5000  0.5000"
-    assert caplog.messages == ["half: Judged queries that are not in the run, which count as 0: 10 (q10, q11, q12, …)"]
+    assert caplog.messages == ["half: The run lacks 10 judged queries, counted as 0: q10, q11, q12, …"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--run", "good", "--baseline", "good"], "no run to compare"),
+        (["--run", "good", "--baseline", "good"], "--baseline needs at least two runs, got 1."),
         ([*RUNS, "--baseline", "best"], "Expected one of: poor, good, again"),
-        ([*RUNS, "--seed", 1], "--seed is given without --baseline"),
-        ([*RUNS, "--permutations", 1], "--permutations is given without --baseline"),
-        ([*RUNS, "--baseline", "poor", "--permutations", 0], "cannot be 0 permutations"),
-        ([*RUNS, "--baseline", "poor", "--seed", -1], "with the seed -1"),
-        (["--run", "good", "--run", "good"], "named twice"),
+        ([*RUNS, "--seed", 1], "--seed needs --baseline."),
+        ([*RUNS, "--permutations", 1], "--permutations needs --baseline."),
+        ([*RUNS, "--baseline", "poor", "--permutations", 0], "--permutations must be at least 1, got 0."),
+        ([*RUNS, "--baseline", "poor", "--seed", -1], "--seed must be at least 0, got -1."),
+        (["--run", "good", "--run", "good"], "--run good is given twice"),
         (["--run", "good", "--run", "nowhere"], "nowhere does not exist"),
         (["--run", "good", "--run", "qrels"], "qrels, line 1: 4 columns"),
-        (["--run", "good", "--plot", "picture.jpg"], "Expected .png or .svg"),
-        (["--run", "good", "--plot", "picture"], "has the suffix ''"),
-        (["--run", "good", "--plot", "good/picture.svg"], "cannot be written"),
-        (["--run", "good", "--output", "one.png", "--plot", "./one.png"], "both"),
+        (["--run", "good", "--plot", "figure.jpg"], "Expected .png, .svg or .pdf"),
+        (["--run", "good", "--plot", "figure"], "the format of the figure figure from its suffix ''"),
+        (["--run", "good", "--plot", "good/figure.svg"], "cannot be written"),
+        (["--run", "good", "--output", "one.png", "--plot", "./one.png"], "Outputs one.png and one.png are the same path."),
     ],
 )
-def test_what_cannot_be_is_refused(collection: Path, options: list[object], message: str) -> None:
+def test_invalid_options_are_errors_and_nothing_is_written(
+    collection: Path, options: list[object], message: str
+) -> None:
     before = sorted(path.name for path in collection.iterdir())
     done = evaluate(*options)
     assert (done.code, message in done.err) == (2, True), done.err
     assert sorted(path.name for path in collection.iterdir()) == before
 
 
-# The picture.
+# The figure.
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_a_picture_is_written_whole_and_the_same_again(collection: Path, suffix: str) -> None:
-    beginning = {".png": b"\x89PNG", ".svg": b"<?xml"}[suffix]
+@pytest.mark.parametrize(("suffix", "beginning"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+def test_the_same_values_give_the_same_bytes_of_a_figure(collection: Path, suffix: str, beginning: bytes) -> None:
     written = []
     for name in ("one", "two"):
         done = evaluate(*RUNS, "--run", "_$a=poor", "--baseline", "poor", "--plot", f"{name}{suffix}")
@@ -271,24 +283,30 @@ def test_a_picture_is_written_whole_and_the_same_again(collection: Path, suffix:
     assert not list(collection.glob("*.partial"))
 
 
-def comparison_of(depth: int, baseline: str | None) -> Comparison:
-    values = {"good": [1.0, 0.5, 0.75, 0.25], "poor": [0.0, 1.0, 0.5, 0.25]}
+def comparison_of(
+    runs: Mapping[str, Sequence[float]], baseline: str | None, depth: int = 100, measures: Sequence[str] = ("AP",)
+) -> Comparison:
+    """Compare runs, which are given by the values of their queries: the same in each measure."""
     evaluations = {
         label: Evaluation(
-            {"AP": sum(of_run) / 4} | {f"R@{d}": d / 1000 for d in DEPTHS},
-            {f"q{n}": {"AP": value} for n, value in enumerate(of_run)},
+            dict.fromkeys(measures, sum(values) / len(values)) | {f"R@{cutoff}": cutoff / 1000 for cutoff in DEPTHS},
+            {f"q{n}": dict.fromkeys(measures, value) for n, value in enumerate(values)},
             (),
             depth,
         )
-        for label, of_run in values.items()
+        for label, values in runs.items()
     }
-    return compare(evaluations, ["AP"], baseline)
+    return compare(evaluations, measures, baseline)
+
+
+RECALL = [R @ depth for depth in DEPTHS]
+VALUES = {"good": [1.0, 0.5, 0.75, 0.25], "poor": [0.0, 1.0, 0.5, 0.25]}
+MANY = {"base": [0.5] * 10, "better": [0.75] * 10, "much better": [1.0] * 10, "mixed": [0.25, 0.75] * 5}
 
 
 @pytest.mark.filterwarnings("error")
-def test_the_picture_shows_each_difference_and_recall_to_the_depth_of_the_run() -> None:
-    figure = figure_of(comparison_of(100, "poor"), [R @ depth for depth in DEPTHS])
-    differences, recall = figure.axes
+def test_the_figure_shows_each_difference_and_recall_to_the_depth_of_the_run() -> None:
+    differences, recall = figure_of(comparison_of(VALUES, "poor"), RECALL).axes
     drawn = [patch.get_data().values for patch in differences.patches]  # type: ignore[attr-defined]
     assert [float(gain + loss) for gain, loss in zip(*drawn, strict=True)] == [1.0, 0.25, 0.0, -0.5]
     assert differences.get_xlabel() == "queries: 2 better, 1 equal, 1 worse"
@@ -300,19 +318,51 @@ def test_the_picture_shows_each_difference_and_recall_to_the_depth_of_the_run() 
     assert [text.get_text() for text in legend.get_texts()] == ["good", "poor"]
 
 
-def test_without_a_baseline_the_picture_is_of_recall_alone() -> None:
-    (axis,) = figure_of(comparison_of(5, None), [R @ depth for depth in DEPTHS]).axes
-    assert axis.get_title() == "recall at depth"
+def test_the_panels_of_a_measure_share_their_scale_and_stand_in_a_row() -> None:
+    comparison = comparison_of(MANY, "base", measures=("AP", "nDCG@10"))
+    *panels, _ = figure_of(comparison, RECALL).axes
+    assert [panel.get_ylabel() for panel in panels] == ["Δ AP", "", "", "Δ nDCG@10", "", ""]
+    assert [panel.get_subplotspec().rowspan.start for panel in panels] == [0, 0, 0, 1, 1, 1]  # type: ignore[union-attr]
+    scales = [panel.get_ylim() for panel in panels]
+    assert len(set(scales[:3])) == 1
+    assert scales[0][0] <= -0.25
+    assert scales[0][1] >= 0.5
 
 
-def test_recall_in_the_picture_counts_as_relevant_what_the_measures_do(collection: Path) -> None:
+def test_the_figure_marks_significant_differences_and_names_tests_and_correction() -> None:
+    figure = figure_of(comparison_of(MANY, "base"), RECALL)
+    *panels, _ = figure.axes
+    assert [panel.get_title() for panel in panels] == ["better: +0.2500*", "much better: +0.5000*", "mixed: +0.0000"]
+    assert [panel.title.get_fontweight() for panel in panels] == ["bold", "bold", "normal"]
+    assert panels[2].texts[0].get_text() == "t-test p: 1.0000\nrandomization p: 1.0000"
+    explanation = figure.get_supxlabel()
+    assert "p < 0.05 in both tests" in explanation
+    assert "Holm-corrected for 3 runs" in explanation
+    assert "from base over 10 judged queries" in explanation
+
+
+def test_more_than_four_runs_are_wrapped_and_keep_the_scale() -> None:
+    runs = {f"run{number}": [number / 10] * 3 for number in range(6)}
+    *panels, _ = figure_of(comparison_of(runs, "run0"), RECALL).axes
+    assert [panel.get_subplotspec().rowspan.start for panel in panels] == [0, 0, 0, 0, 1]  # type: ignore[union-attr]
+    assert len({panel.get_ylim() for panel in panels}) == 1
+
+
+def test_the_figure_without_a_baseline_shows_recall_only() -> None:
+    figure = figure_of(comparison_of(VALUES, None, depth=5), RECALL)
+    (panel,) = figure.axes
+    assert panel.get_title() == "recall at depth"
+    assert figure.get_supxlabel() == ""
+
+
+def test_recall_in_the_figure_has_the_relevance_level_of_the_measures(collection: Path) -> None:
     options = ["--qrels", "qrels", "--run", "good", "--measures", "R(rel=2)@10"]
     plain, drawn = run_stage("evaluate", *options), run_stage("evaluate", *options, "--plot", "one.svg")
     assert drawn == plain
     assert "<!-- R(rel=2) -->" in Path("one.svg").read_text()
 
 
-def test_without_matplotlib_the_extra_is_named(collection: Path) -> None:
+def test_an_error_names_the_extra_if_matplotlib_is_missing(collection: Path) -> None:
     options = ["evaluate", "--run", "good", "--qrels", "qrels", "--plot", "one.png"]
     code = (
         f"import sys; sys.modules['matplotlib'] = None; sys.argv[1:] = {options!r}\n"

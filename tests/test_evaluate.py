@@ -41,36 +41,44 @@ def test_measures_are_means_over_all_judged_queries() -> None:
     )
 
 
-def test_a_judged_query_that_the_run_does_not_answer_counts_as_zero() -> None:
+def test_a_judged_query_that_the_run_lacks_counts_as_zero() -> None:
     evaluation = evaluate(RUN, QRELS, [nDCG @ 10, R @ 100])
     assert evaluation.missing == ("q1", "q2")
     assert list(evaluation.per_query) == ["q0", "q1", "q2"]
     assert evaluation.per_query["q1"] == evaluation.per_query["q2"] == {"nDCG@10": 0, "R@100": 0}
 
 
-def test_a_query_without_judgements_does_not_count() -> None:
+def test_a_query_without_judgements_is_ignored() -> None:
     judged_part = [doc for doc in RUN if doc.query_id != "q9"]
     assert evaluate(RUN, QRELS, [nDCG @ 10]) == evaluate(judged_part, QRELS, [nDCG @ 10])
 
 
-def test_counts_are_sums() -> None:
+def test_measures_that_count_are_summed() -> None:
     assert evaluate(RUN, QRELS, parse_measures(["NumRet", "NumRelRet"])).aggregate == {"NumRet": 3, "NumRet(rel=1)": 1}
 
 
-def test_partial_overlap_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_queries_of_only_the_run_or_only_the_qrels_are_warnings(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         evaluate(RUN, QRELS, [nDCG @ 10])
     assert caplog.messages == [
-        "Queries of the run without judgements, which do not count: 1 (q9)",
-        "Judged queries that are not in the run, which count as 0: 2 (q1, q2)",
+        "Ignored 1 query of the run without judgements: q9",
+        "The run lacks 2 judged queries, counted as 0: q1, q2",
     ]
 
 
-def test_judgements_of_other_topics_are_refused() -> None:
-    with pytest.raises(InputError, match="the run has q0, q9, the qrels have 1, 2, 3, …"):
-        evaluate(RUN, [Qrel(str(n), "a", 1) for n in range(1, 5)], [nDCG @ 10])
-    with pytest.raises(InputError, match="the run has no queries"):
-        evaluate([], QRELS, [nDCG @ 10])
+@pytest.mark.parametrize(
+    ("run", "qrels", "message"),
+    [
+        (RUN, [Qrel(str(n), "a", 1) for n in range(1, 5)], "the run has q0, q9, the qrels have 1, 2, 3, …"),
+        ([], QRELS, "the run has no queries, the qrels have q0, q1, q2"),
+        (RUN, [], "the run has q0, q9, the qrels have no queries"),
+    ],
+)
+def test_a_run_and_qrels_without_common_queries_are_an_error(
+    run: list[ScoredDoc], qrels: list[Qrel], message: str
+) -> None:
+    with pytest.raises(InputError, match=f"No query of the run is judged: {message}\\."):
+        evaluate(run, qrels, [nDCG @ 10])
 
 
 def test_measures_are_separated_by_spaces_or_commas_and_each_is_returned_once() -> None:
@@ -180,8 +188,8 @@ def test_an_invalid_measure_is_an_error_that_says_what_is_wrong(name: str, messa
         parse_measures([name])
 
 
-def test_a_measure_whose_program_fails_is_a_sentence() -> None:
-    # gdeval takes numbers alone as ids of queries, and Accuracy divides by what is not relevant.
+def test_a_measure_whose_program_fails_is_an_error_with_the_runs_label() -> None:
+    # Accuracy divides by the number of documents that are not relevant.
     with pytest.raises(InputError, match=r"mine: .*Accuracy.* cannot be computed"):
         evaluate([ScoredDoc("q0", "a", 1.0)], QRELS, parse_measures(["Accuracy@1"]), label="mine")
 
@@ -196,29 +204,29 @@ def test_a_measure_whose_program_fails_is_a_sentence() -> None:
         ("q0 Q0 a 1 2 t\nq0 b 3\n", "line 2: 3 columns instead of 6\\."),
     ],
 )
-def test_a_run_that_trec_eval_would_take_for_another_is_refused(tmp_path: Path, content: str, fragment: str) -> None:
+def test_a_run_that_trec_eval_would_misread_is_an_error(tmp_path: Path, content: str, fragment: str) -> None:
     (tmp_path / "run").write_text(content)
     with pytest.raises(RecordError, match=fragment):
         list(read_run(tmp_path / "run"))
 
 
-def test_no_measure_at_all_is_refused() -> None:
-    with pytest.raises(InputError, match="No measure"):
+def test_an_empty_list_of_measures_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"No measure is given\.\nExpected for example nDCG@10"):
         parse_measures([" , "])
 
 
 @pytest.mark.parametrize("preset", Preset)
-def test_a_preset_names_measures_by_their_canonical_names(preset: Preset) -> None:
+def test_the_measures_of_a_preset_have_the_names_of_ir_measures(preset: Preset) -> None:
     assert [str(measure) for measure in chosen_measures(preset, None)] == list(PRESETS[preset])
 
 
-def test_measures_are_added_to_a_preset_each_once() -> None:
+def test_measures_are_added_to_those_of_a_preset() -> None:
     assert [str(measure) for measure in chosen_measures(Preset.BEIR, ["RR@10 R@100", "P@5"])] == [
         *("nDCG@10", "R@100", "RR@10", "P@5")
     ]
 
 
-def test_trec_counts_grades_from_two_on() -> None:
+def test_the_trec_preset_counts_grades_of_at_least_two_as_relevant() -> None:
     values = evaluate(RUN, QRELS[:3], chosen_measures(Preset.TREC_DL, None)).aggregate
     assert values == pytest.approx({"nDCG@10": NDCG, "RR(rel=2)@10": 0, "AP(rel=2)@1000": 0, "R(rel=2)@1000": 0})
     better = [*RUN, ScoredDoc("q0", "b", 2.5)]
@@ -232,7 +240,7 @@ def test_judged_is_the_share_of_judged_documents() -> None:
     assert evaluation.per_query["q1"] == {"Judged@10": 0, "Judged@2": 0}
 
 
-def test_the_depth_is_that_of_the_longest_ranking_of_a_judged_query() -> None:
+def test_the_depth_of_an_evaluation_is_that_of_the_longest_judged_ranking() -> None:
     more = [ScoredDoc("q9", str(n), float(n)) for n in range(9)]
     assert evaluate([*RUN[:3], *more], QRELS, [nDCG @ 10]).depth == 3
 
@@ -241,7 +249,7 @@ def test_the_depth_is_that_of_the_longest_ranking_of_a_judged_query() -> None:
 
 
 def rankings(depth: int, queries: int, answered: int) -> list[ScoredDoc]:
-    """So many rankings of so many documents, of which the first few have the judged one last."""
+    """Return rankings of `depth` documents; those of the first `answered` queries end with a judged document."""
     return [
         ScoredDoc(f"q{query}", "a" if rank == depth and query < answered else f"doc{rank}", -float(rank))
         for query in range(queries)
@@ -256,26 +264,28 @@ def warnings_of(caplog: pytest.LogCaptureFixture, run: list[ScoredDoc], label: s
     return caplog.messages
 
 
-def test_a_run_without_a_judged_document_is_a_warning_with_examples(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_without_judged_documents_is_a_warning_with_examples(caplog: pytest.LogCaptureFixture) -> None:
     assert warnings_of(caplog, rankings(3, 10, 0), "mine") == [
         (
-            "mine: No document of the run is judged (judged queries that it answers: 10): "
-            "another collection, or ids of another form? For query q0 the run has doc1, doc2, the qrels have a, b."
+            "mine: No document of the run is judged (10 judged queries). "
+            "Are run and qrels of the same collection, with ids of the same form? "
+            "For query q0 the run has doc1, doc2, the qrels have a, b."
         )
     ]
 
 
-def test_most_of_deep_rankings_without_a_judged_document_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_needs_most_of_the_deep_rankings_to_lack_judged_documents(caplog: pytest.LogCaptureFixture) -> None:
     assert warnings_of(caplog, rankings(100, 10, 4)) == [
         (
-            "In 6 of 10 rankings of 100 documents and more, no document is judged: "
-            "another collection, or ids of another form? For query q4 the run has doc1, doc2, the qrels have a, b."
+            "6 of 10 rankings of at least 100 documents contain no judged document. "
+            "Are run and qrels of the same collection, with ids of the same form? "
+            "For query q4 the run has doc1, doc2, the qrels have a, b."
         )
     ]
     assert warnings_of(caplog, rankings(100, 10, 5)) == []
 
 
-def test_shallow_rankings_without_a_judged_document_are_nothing_strange(caplog: pytest.LogCaptureFixture) -> None:
+def test_shallow_rankings_without_judged_documents_are_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert warnings_of(caplog, rankings(99, 10, 1)) == []
 
 
@@ -294,7 +304,7 @@ class TestCommand:
         arguments = ["--run", "run", "--qrels", "qrels", *options]
         return CliRunner().invoke(application(command), arguments, catch_exceptions=False)
 
-    def test_a_table_of_the_usual_measures_is_printed(self) -> None:
+    def test_a_table_of_the_default_measures_is_printed(self) -> None:
         assert self.evaluate().stdout == (
             "query  nDCG@10   RR@10   R@100  R@1000\n"
             "all     0.0799  0.1667  0.1667  0.1667\n"
@@ -309,6 +319,12 @@ class TestCommand:
             "all    0.1667  0.0000\n"
         )  # fmt: skip
 
+    def test_the_table_has_the_names_of_ir_measures(self) -> None:
+        assert self.evaluate("--measures", "recip_rank ndcg_cut_10").stdout == (
+            "query      RR  nDCG@10\n"
+            "all    0.1667   0.0799\n"
+        )  # fmt: skip
+
     def test_json_has_all_digits(self) -> None:
         printed = json.loads(self.evaluate("--format", "json", "--measures", "RR@10", "--per-query").stdout)
         assert printed == {
@@ -318,25 +334,25 @@ class TestCommand:
             "per_query": {"q0": {"RR@10": 0.5}, "q1": {"RR@10": 0.0}, "q2": {"RR@10": 0.0}},
         }
 
-    def test_csv_has_one_row_a_query(self) -> None:
+    def test_csv_has_a_row_for_each_query(self) -> None:
         printed = self.evaluate("--format", "csv", "--measures", "RR@10", "--measures", "R@1", "--per-query").stdout
         assert printed == f"query,RR@10,R@1\nq0,0.5,0.0\nq1,0.0,0.0\nq2,0.0,0.0\nall,{1 / 6},0.0\n"
 
-    def test_the_result_may_go_to_a_file(self) -> None:
+    def test_the_result_is_written_to_the_output(self) -> None:
         assert self.evaluate("--output", "deep/result.txt", "--measures", "RR@10").stdout == ""
         assert Path("deep/result.txt").read_text() == "query   RR@10\nall    0.1667\n"
 
     @pytest.mark.parametrize("option", ["--output", "--plot"])
-    def test_what_is_read_is_not_overwritten(self, option: str) -> None:
+    @pytest.mark.parametrize("path", ["run", "./qrels", "link.png"])
+    def test_an_input_is_not_overwritten(self, option: str, path: str) -> None:
         Path("link.png").symlink_to("run")
-        for place in ("run", "./qrels", "link.png"):
-            before = Path(place).read_bytes()
-            with pytest.raises(OutputError, match="are one file"):
-                self.evaluate(option, place)
-            assert Path(place).read_bytes() == before
+        before = Path(path).read_bytes()
+        with pytest.raises(OutputError, match="are one file"):
+            self.evaluate(option, path)
+        assert Path(path).read_bytes() == before
 
-    def test_bad_input_leaves_with_code_2(self) -> None:
-        for options in (["--measures", "nope"], ["--run", "missing"], ["--qrels", "missing"]):
-            with pytest.raises(InputError) as caught:
-                self.evaluate(*options)
-            assert caught.value.exit_code == 2
+    @pytest.mark.parametrize("options", [("--measures", "nope"), ("--run", "missing"), ("--qrels", "missing")])
+    def test_bad_input_has_the_exit_code_2(self, options: tuple[str, str]) -> None:
+        with pytest.raises(InputError) as caught:
+            self.evaluate(*options)
+        assert caught.value.exit_code == 2

@@ -1,4 +1,4 @@
-"""Laws of the tests and of the correction, and what scipy computes."""
+"""Properties of the significance tests and of the correction, and the values that scipy computes."""
 
 import itertools
 import math
@@ -32,14 +32,16 @@ def brute_force(values: Sequence[float]) -> float:
 
 @settings(deadline=None)
 @given(few)
-def test_few_differences_are_tested_over_all_signs(values: list[float]) -> None:
+def test_all_signs_are_tried_for_few_differences(values: list[float]) -> None:
     assert randomization_test(values) == brute_force(values)
 
 
 @pytest.mark.parametrize("test", TESTS)
 @settings(deadline=None)
 @given(values=differences, data=st.data())
-def test_neither_sign_nor_order_nor_unit_decide(test: type(t_test), values: list[float], data: st.DataObject) -> None:  # type: ignore[valid-type]
+def test_p_values_do_not_depend_on_sign_order_or_unit(
+    test: type(t_test), values: list[float], data: st.DataObject
+) -> None:  # type: ignore[valid-type]
     p = test(values)
     assert 0 <= p <= 1
     assert test([-value for value in values]) == pytest.approx(p, abs=1e-12)
@@ -56,15 +58,15 @@ def test_queries_without_a_difference_do_not_change_the_randomization_test(value
 
 @pytest.mark.parametrize("test", TESTS)
 @pytest.mark.parametrize("values", [[], [0.0], [0.0] * 50])
-def test_equal_runs_are_as_likely_as_can_be(test: type(t_test), values: list[float]) -> None:  # type: ignore[valid-type]
+def test_the_p_value_of_equal_runs_is_one(test: type(t_test), values: list[float]) -> None:  # type: ignore[valid-type]
     assert test(values) == 1
 
 
-def test_a_single_query_tells_nothing() -> None:
+def test_the_p_value_of_a_single_query_is_one() -> None:
     assert t_test([0.7]) == randomization_test([0.7]) == 1
 
 
-def test_the_same_gain_in_every_query_is_no_chance() -> None:
+def test_the_same_gain_in_every_query_has_the_least_p_value() -> None:
     assert t_test([0.25] * 8) == 0
     assert randomization_test([0.25] * 8) == 2 / 2**8
 
@@ -75,7 +77,7 @@ def random_differences(queries: int, seed: int = 7) -> list[float]:
 
 
 @pytest.mark.parametrize("queries", [2, 3, 12, 50, 1000])
-def test_the_t_test_is_scipys(queries: int) -> None:
+def test_the_t_test_agrees_with_scipy(queries: int) -> None:
     from scipy.stats import ttest_rel
 
     values = random_differences(queries)
@@ -84,7 +86,7 @@ def test_the_t_test_is_scipys(queries: int) -> None:
     assert t_test(values) == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_randomization_test_is_scipys() -> None:
+def test_the_randomization_test_agrees_with_scipy() -> None:
     from scipy.stats import permutation_test
 
     values = np.array(random_differences(9))
@@ -94,19 +96,20 @@ def test_the_randomization_test_is_scipys() -> None:
     assert randomization_test([*values]) == pytest.approx(float(done.pvalue))
 
 
-@pytest.mark.parametrize("piece", [1, 100, significance.PIECE])
-def test_samples_come_close_to_all_signs(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(significance, "PIECE", piece)
+@pytest.mark.parametrize("least", [0.0, 0.5, 1.5, 3.0])
+@pytest.mark.parametrize(("block", "samples"), [(1, 2_000), (100, 20_000), (significance.BLOCK, 20_000)])
+def test_random_samples_come_close_to_all_signs(
+    block: int, samples: int, least: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(significance, "BLOCK", block)
     magnitudes = np.abs(random_differences(12))
-    samples = 20_000 if piece > 1 else 2_000
-    for least in (0.0, 0.5, 1.5, 3.0):
-        exact = share_of_all_signs(magnitudes, least)
-        sampled = share_of_samples(magnitudes, least, samples, seed=3)
-        # Five standard errors, and the one sample that is always counted.
-        assert abs(sampled - exact) < 5 * math.sqrt(exact * (1 - exact) / samples) + 1 / samples
+    exact = share_of_all_signs(magnitudes, least)
+    sampled = share_of_samples(magnitudes, least, samples, seed=3)
+    # Five standard errors, and the one sample that is always counted.
+    assert abs(sampled - exact) < 5 * math.sqrt(exact * (1 - exact) / samples) + 1 / samples
 
 
-def test_many_differences_are_sampled_with_the_seed_and_never_give_zero() -> None:
+def test_samples_depend_on_the_seed_and_no_p_value_is_zero() -> None:
     values = random_differences(40)
     assert randomization_test(values, 500, 1) == randomization_test(values, 500, 1)
     assert randomization_test(values, 500, 1) != randomization_test(values, 500, 2)
@@ -115,25 +118,25 @@ def test_many_differences_are_sampled_with_the_seed_and_never_give_zero() -> Non
 
 @settings(deadline=None)
 @given(p_values)
-def test_holm_raises_and_keeps_the_order(raw: list[float]) -> None:
+def test_holm_raises_p_values_and_keeps_their_order(raw: list[float]) -> None:
     corrected = holm(raw)
     assert all(p <= q <= 1 for p, q in zip(raw, corrected, strict=True))
     by_raw = sorted(zip(raw, corrected, strict=True))
     assert [q for _, q in by_raw] == sorted(corrected)
-    # Between no correction and Bonferroni's.
+    # At most Bonferroni's correction.
     assert all(q <= min(1, len(raw) * p) + 1e-15 for p, q in zip(raw, corrected, strict=True))
     assert min(corrected) == min(1.0, len(raw) * min(raw))
 
 
 @settings(deadline=None)
 @given(p_values, st.floats(0.001, 0.999))
-def test_holm_rejects_as_its_steps_do(raw: list[float], level: float) -> None:
+def test_holm_rejects_the_hypotheses_that_its_steps_reject(raw: list[float], level: float) -> None:
     rejected = set()
-    for rank, place in enumerate(sorted(range(len(raw)), key=raw.__getitem__)):
-        if min(1.0, (len(raw) - rank) * raw[place]) > level:
+    for rank, index in enumerate(sorted(range(len(raw)), key=raw.__getitem__)):
+        if min(1.0, (len(raw) - rank) * raw[index]) > level:
             break
-        rejected.add(place)
-    assert {place for place, p in enumerate(holm(raw)) if p <= level} == rejected
+        rejected.add(index)
+    assert {index for index, p in enumerate(holm(raw)) if p <= level} == rejected
 
 
 def test_holm_on_an_example() -> None:

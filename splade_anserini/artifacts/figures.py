@@ -1,4 +1,4 @@
-"""Figures as files: PNG or SVG by the name's ending; the same figure gives the same bytes."""
+"""Figures written as PNG, SVG or PDF; the same figure gives the same bytes."""
 
 import warnings
 from pathlib import Path
@@ -10,38 +10,45 @@ from splade_anserini.errors import DependencyError, InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg")
+_UNDATED: dict[str, dict[str, None] | None] = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""Suffix of a format → metadata that keep the time of writing out of the file."""
 
 
 def require_matplotlib() -> None:
-    """Raise `DependencyError` when nothing can be drawn: to be asked before hours of work."""
+    """Raise `DependencyError` when matplotlib is not installed. Call it before long work."""
     try:
         import matplotlib.figure  # noqa: F401  # only whether it is there
     except ImportError as error:
         raise DependencyError.missing("matplotlib", "plot") from error
 
 
-def require_picture(path: Path) -> None:
-    """Raise `InputError` for a suffix that names no format, and what `require_matplotlib` does."""
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"The picture {path} has the suffix {path.suffix!r}.", expected=" or ".join(SUFFIXES))
+def require_figure_format(path: Path) -> None:
+    """Raise `InputError` when the suffix is not that of a supported format, and the error of `require_matplotlib`."""
+    if path.suffix not in _UNDATED:
+        *others, last = _UNDATED
+        raise InputError(
+            f"Cannot infer the format of the figure {path} from its suffix {path.suffix!r}.",
+            expected=f"{', '.join(others)} or {last}",
+        )
     require_matplotlib()
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure. Raises what `require_picture` does, and `OutputError` when the file cannot be written."""
-    require_picture(path)
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure in the format of the path's suffix.
+
+    Raises the errors of `require_figure_format`, and `OutputError` when the file cannot be written.
+    """
+    require_figure_format(path)
     from matplotlib import rc_context
 
-    # Without these, an SVG holds the time, and ids that are drawn at random.
-    metadata = {"Date": None} if path.suffix == ".svg" else None
+    # Without a salt, the ids in an SVG are random.
     with whole_file(path) as file, rc_context({"svg.hashsalt": "splade-anserini"}), warnings.catch_warnings():
-        # A sign of a label that the font lacks is drawn as a box.
+        # matplotlib warns of characters that the font lacks, and draws boxes.
         warnings.simplefilter("ignore")
-        figure.savefig(file, format=path.suffix[1:], dpi=110, metadata=metadata)
+        figure.savefig(file, format=path.suffix[1:], dpi=110, metadata=_UNDATED[path.suffix])
 
 
-def plain(text: str) -> str:
-    """Return the text so that matplotlib shows it as it is: without formulas, and in a legend."""
+def plain_label(text: str) -> str:
+    """Return a text that matplotlib shows literally: `$` starts no formula, and a leading `_` hides no legend entry."""
     escaped = text.replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped

@@ -1,1 +1,1 @@
-"""What a run is worth, and whether another one is better: measures, tests, tables, pictures."""
+"""Evaluation of runs: measures, significance tests, tables and plots."""

@@ -1,30 +1,31 @@
-"""Several runs over the same judged queries, and how they differ from one of them."""
+"""Comparison of several runs with a baseline over the same judged queries."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from splade_anserini.evaluation.evaluation import Evaluation
-from splade_anserini.evaluation.sampling import Sampling
+from splade_anserini.evaluation.options import RandomizationOptions
 from splade_anserini.evaluation.significance import holm, randomization_test, t_test
 
-SIGNIFICANT = 0.05
-_EQUAL = 1e-12
-"""Values that differ by less differ by rounding."""
+SIGNIFICANCE_LEVEL = 0.05
+
+_ROUNDING = 1e-12
+"""Values that differ by less count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class PValue:
-    """Of a two-sided test."""
+    """The p-value of a two-sided test."""
 
     raw: float
     holm: float
-    """Corrected over all runs that are compared in the measure."""
+    """Corrected for all runs that are compared in the measure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A run less the baseline, in one measure."""
+    """The difference between a run and the baseline in one measure: run minus baseline."""
 
     aggregate: float
     per_query: Mapping[str, float]
@@ -33,40 +34,41 @@ class Difference:
 
     @property
     def wins(self) -> int:
-        """How many queries have a greater value than in the baseline."""
+        """Number of queries whose value is greater than in the baseline."""
         return sum(value > 0 for value in self.per_query.values())
 
     @property
     def losses(self) -> int:
-        """How many queries have a lesser value than in the baseline."""
+        """Number of queries whose value is less than in the baseline."""
         return sum(value < 0 for value in self.per_query.values())
 
     @property
     def ties(self) -> int:
-        """How many queries have the same value in both."""
+        """Number of queries whose value is the same as in the baseline."""
         return len(self.per_query) - self.wins - self.losses
 
     @property
     def significant(self) -> bool:
-        """Whether both tests say so, corrected."""
-        return max(self.t_test.holm, self.randomization.holm) < SIGNIFICANT
+        """Whether the corrected p-values of both tests are below `SIGNIFICANCE_LEVEL`."""
+        return max(self.t_test.holm, self.randomization.holm) < SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs by their labels, in order."""
+    """The evaluations of several runs, and their differences from the baseline if there is one."""
 
     measures: Sequence[str]
-    """What is compared; the evaluations may hold more."""
+    """The measures that are compared; the evaluations may have more."""
     evaluations: Mapping[str, Evaluation]
+    """Label of the run → evaluation, in order."""
     baseline: str | None
-    sampling: Sampling
+    randomization: RandomizationOptions
     differences: Mapping[str, Mapping[str, Difference]]
-    """Label → measure → difference, of all runs but the baseline; empty without one."""
+    """Label → measure → difference, for all runs but the baseline; empty without a baseline."""
 
     @property
     def queries(self) -> list[str]:
-        """The judged queries, in their order."""
+        """The ids of the judged queries, in the order of the judgements."""
         return list(next(iter(self.evaluations.values())).per_query)
 
 
@@ -74,23 +76,23 @@ def compare(
     evaluations: Mapping[str, Evaluation],
     measures: Sequence[str],
     baseline: str | None = None,
-    sampling: Sampling | None = None,
+    randomization: RandomizationOptions | None = None,
 ) -> Comparison:
-    """Test every run against the baseline, if there is one. All evaluations are of the same queries and measures."""
-    sampling = sampling or Sampling()
+    """Compare every run with the baseline, if there is one; all evaluations must have the same queries and measures."""
+    randomization = randomization or RandomizationOptions()
     differences: dict[str, dict[str, Difference]] = {}
     if baseline is not None:
         differences = {label: {} for label in evaluations if label != baseline}
         for measure in measures:
-            for label, difference in _differences(evaluations, measure, baseline, sampling).items():
+            for label, difference in _differences(evaluations, measure, baseline, randomization).items():
                 differences[label][measure] = difference
-    return Comparison(measures, evaluations, baseline, sampling, differences)
+    return Comparison(measures, evaluations, baseline, randomization, differences)
 
 
 def _differences(
-    evaluations: Mapping[str, Evaluation], measure: str, baseline: str, sampling: Sampling
+    evaluations: Mapping[str, Evaluation], measure: str, baseline: str, options: RandomizationOptions
 ) -> dict[str, Difference]:
-    """Return the difference of each run but the baseline, corrected over these runs."""
+    """Return the difference of each run from the baseline in one measure, with p-values corrected for all runs."""
     others = [label for label in evaluations if label != baseline]
     base = evaluations[baseline]
     by_query = {
@@ -102,7 +104,7 @@ def _differences(
     }
     t_tests = _corrected([t_test([*by_query[label].values()]) for label in others])
     randomizations = _corrected(
-        [randomization_test([*by_query[label].values()], sampling.permutations, sampling.seed) for label in others]
+        [randomization_test([*by_query[label].values()], options.permutations, options.seed) for label in others]
     )
     return {
         label: Difference(
@@ -113,7 +115,7 @@ def _differences(
 
 
 def _difference(value: float, other: float) -> float:
-    return 0.0 if math.isclose(value, other, rel_tol=0.0, abs_tol=_EQUAL) else value - other
+    return 0.0 if math.isclose(value, other, rel_tol=0.0, abs_tol=_ROUNDING) else value - other
 
 
 def _corrected(p_values: Sequence[float]) -> list[PValue]:

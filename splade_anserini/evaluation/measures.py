@@ -142,7 +142,7 @@ def _check_parameters(name: str, measure: "Measure") -> None:
         info = measure.SUPPORTED_PARAMS.get(parameter)
         if info is None:
             raise InputError(f"The measure {name} has no parameter {parameter!r}.", do=do)
-        if not info.validate(value):
+        if not info.validate(value):  # type: ignore[no-untyped-call]
             expected = f"a value of the type {info.dtype.__name__}" if info.dtype else ""
             raise InputError(f"The {parameter} of {name} is not valid: {value!r}.", expected=expected, do=do)
     for parameter, info in measure.SUPPORTED_PARAMS.items():

@@ -1,4 +1,4 @@
-"""What each of several runs is called."""
+"""Labels of the runs that are evaluated together."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,49 +8,58 @@ from splade_anserini.errors import InputError
 
 
 def named_runs(texts: Sequence[str]) -> dict[str, Path]:
-    """Return the runs by their labels, in order: each text is `PATH` or `LABEL=PATH`.
+    """Return the runs by their labels, in order, from texts of the form `PATH` or `LABEL=PATH`.
 
-    A text that is the path of a file as it stands has no label, also when there is a = in it. A run without a label is
-    called by its file, with as many directories before it as tell it from the others. Raises `InputError` for a label
-    that is empty or given twice, and a path that is given twice without labels.
+    A text that is the path of an existing file has no label, even if it contains `=`. A run without a label is labelled
+    with its file name, preceded by as many directories as are needed to tell the runs apart. Raises `InputError` for
+    an empty or duplicate label, and for a duplicate path without labels.
     """
     pairs = [_split(text) for text in texts]
     paths = [path for label, path in pairs if label is None]
-    if again := _repeated(map(str, paths)):
-        raise InputError(f"The run {again} is named twice.", do=f"Give it labels: --run one={again} --run two={again}")
+    if duplicate := _first_duplicate(map(str, paths)):
+        raise InputError(
+            f"--run {duplicate} is given twice.", do=f"Add labels: --run first={duplicate} --run second={duplicate}"
+        )
     labels = [_file_label(path, paths) if label is None else label for label, path in pairs]
-    if again := _repeated(labels):
-        raise InputError(f"Two runs are labelled {again}.", expected="LABEL=PATH with a label for each run")
+    if duplicate := _first_duplicate(labels):
+        raise InputError(
+            f"Two runs have the label {duplicate}.",
+            expected="a label of its own for each run",
+            do="Pass --run LABEL=PATH.",
+        )
     if unprintable := next((label for label in labels if not label.isprintable()), None):
-        raise InputError(f"The label {unprintable!r} cannot be printed.", expected="letters, digits, signs and spaces")
+        raise InputError(f"The label {unprintable!r} of a run has unprintable characters.", do="Choose another label.")
     return {label: path for label, (_, path) in zip(labels, pairs, strict=True)}
 
 
 def baseline_label(name: str, runs: Mapping[str, Path]) -> str:
-    """Return the label of the run that is named by its label, or by its path.
+    """Return the label of the run with this label or path.
 
-    Raises `InputError` when it is none of the runs, or there is no other.
+    Raises `InputError` when it is not one of the runs, or is the only one.
     """
     label = name if name in runs else next((label for label, path in runs.items() if path == Path(name)), None)
     if label is None:
-        raise InputError(f"The baseline {name} is none of the runs.", expected=f"one of: {', '.join(runs)}")
+        raise InputError(f"--baseline {name} is not one of the runs.", expected=f"one of: {', '.join(runs)}")
     if len(runs) < 2:
-        raise InputError("There is no run to compare with the baseline.", do="Name it too: --run may be repeated.")
+        raise InputError(
+            "--baseline needs at least two runs, got 1.", do="Add a --run for each run to compare with it."
+        )
     return label
 
 
 def _split(text: str) -> tuple[str | None, Path]:
     label, equals, path = text.partition("=")
-    # A label with a slash in it would be a directory's name: the path of a file that is not there.
+    # With a slash before the "=", the text is a path, of a file that does not exist.
     if not equals or "/" in label or Path(text).exists():
         return None, Path(text)
     if not label.strip() or not path:
-        raise InputError(f"The run {text!r} has no {'path' if label.strip() else 'label'}.", expected="LABEL=PATH")
+        missing = "path" if label.strip() else "label"
+        raise InputError(f"--run {text!r} has no {missing}.", expected="PATH or LABEL=PATH")
     return label, Path(path)
 
 
 def _file_label(path: Path, paths: Sequence[Path]) -> str:
-    """Return the shortest end of the path that is the end of no other."""
+    """Return the shortest end of the path that no other path has."""
     for length in range(1, len(path.parts) + 1):
         end = path.parts[-length:]
         if sum(other.parts[-length:] == end for other in paths) == 1:
@@ -58,6 +67,5 @@ def _file_label(path: Path, paths: Sequence[Path]) -> str:
     return str(path)
 
 
-def _repeated(names: Iterable[str]) -> str | None:
-    """Return the first name that occurs again."""
-    return next((name for name, times in Counter(names).items() if times > 1), None)
+def _first_duplicate(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)

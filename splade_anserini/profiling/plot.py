@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splade_anserini.artifacts.figures import plain, save
+from splade_anserini.artifacts.figures import plain_label, save_figure
 from splade_anserini.profiling.profile_record import Profile
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def plot(profile: Profile, path: Path) -> None:
     """Draw times, queries a second and what tokens cost, as PNG or SVG by the name's ending."""
-    save(figure_of(profile), path)
+    save_figure(figure_of(profile), path)
 
 
 def figure_of(profile: Profile) -> "Figure":
@@ -52,7 +52,7 @@ def _draw_speed(axis: Any, profile: Profile) -> None:
 
 def _draw_tokens(axis: Any, profile: Profile) -> None:
     costs = profile.costs.costliest
-    names = [plain(cost.token) for cost in costs]
+    names = [plain_label(cost.token) for cost in costs]
     axis.barh(range(len(costs)), [cost.share for cost in costs])
     axis.set_yticks(range(len(costs)), names)
     axis.invert_yaxis()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from splade_anserini.artifacts.figures import plain
+from splade_anserini.artifacts.figures import plain_label
 from splade_anserini.tradeoffs.rows import Row, fronts
 from splade_anserini.tradeoffs.settings import EXACT, Setting
 
@@ -25,7 +25,7 @@ def figure_of(rows: Mapping[Setting, Row], measure: str) -> "Figure":
     marks = fronts(list(rows.values()), measure)
     for axis, (cost, label) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
         _draw(axis, rows, cost, measure, marks[cost])
-        axis.set(xlabel=label, ylabel=plain(measure))
+        axis.set(xlabel=label, ylabel=plain_label(measure))
         axis.grid(alpha=0.3)
         axis.legend(loc="lower right")
     return figure
@@ -62,7 +62,7 @@ def _name(axis: Any, points: Mapping[str, tuple[float, float]]) -> None:
     for name, (x, y) in sorted(points.items(), key=lambda item: -item[1][1]):
         if last - y >= room:
             offset, side = ((6, -9), "left") if x * x < left * right else ((-6, 3), "right")
-            axis.annotate(plain(name), (x, y), offset, textcoords="offset points", ha=side, fontsize=7)
+            axis.annotate(plain_label(name), (x, y), offset, textcoords="offset points", ha=side, fontsize=7)
             last = y
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pydantic
 
-from splade_anserini.artifacts.figures import require_matplotlib, save
+from splade_anserini.artifacts.figures import require_matplotlib, save_figure
 from splade_anserini.artifacts.files import directory_lock, output_errors, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.lucene.sources import ImpactSource
@@ -125,4 +125,4 @@ def _write(output: Path, rows: Mapping[Setting, Row], asked: QueryWorkload, mean
     with whole_file(output / "sweep.csv") as file:
         file.write(as_comma_separated(rows, measures).encode())
     if means.picture != "none":
-        save(figure_of(rows, measures[0]), output / f"sweep.{means.picture}")
+        save_figure(figure_of(rows, measures[0]), output / f"sweep.{means.picture}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from splade_anserini.artifacts.figures import save
+from splade_anserini.artifacts.figures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ _PLAIN = {"step", "learning rate", "gradient", "FLOPS", "active q", "active d", 
 
 def plot(log: Rows, path: Path, title: str) -> None:
     """Draw the log as PNG or SVG."""
-    save(figure_of(log, title), path)
+    save_figure(figure_of(log, title), path)
 
 
 def figure_of(log: Rows, title: str) -> "Figure":
