@@ -255,7 +255,10 @@ def test_all_runs_have_the_same_queries_and_warnings_begin_with_the_label(
         (["--run", "good", "--plot", "figure.jpg"], "Expected .png, .svg or .pdf"),
         (["--run", "good", "--plot", "figure"], "the format of the figure figure from its suffix ''"),
         (["--run", "good", "--plot", "good/figure.svg"], "cannot be written"),
-        (["--run", "good", "--output", "one.png", "--plot", "./one.png"], "Outputs one.png and one.png are the same path."),
+        (
+            ["--run", "good", "--output", "one.png", "--plot", "./one.png"],
+            "Outputs one.png and one.png are the same",
+        ),
     ],
 )
 def test_invalid_options_are_errors_and_nothing_is_written(

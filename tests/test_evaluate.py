@@ -347,7 +347,7 @@ class TestCommand:
     def test_an_input_is_not_overwritten(self, option: str, path: str) -> None:
         Path("link.png").symlink_to("run")
         before = Path(path).read_bytes()
-        with pytest.raises(OutputError, match="are one file"):
+        with pytest.raises(OutputError, match="are the same path"):
             self.evaluate(option, path)
         assert Path(path).read_bytes() == before
 
