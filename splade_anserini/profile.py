@@ -141,12 +141,12 @@ def _open_queries(
 
 
 def _check_output(output: ProfileOutput) -> None:
-    from splade_anserini.artifacts.figures import require_picture
+    from splade_anserini.artifacts.figures import require_figure_format
     from splade_anserini.artifacts.files import output_errors, require_disjoint
     from splade_anserini.artifacts.outputs import require_new_file
 
     if output.plot is not None:
-        require_picture(output.plot)
+        require_figure_format(output.plot)
         require_new_file(output.plot, overwrite=output.overwrite)
     if output.output is None:
         return
