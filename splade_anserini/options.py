@@ -7,7 +7,8 @@ class itself, so both have the same defaults and the same messages.
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
-from typing import Any, dataclass_transform
+from functools import cache
+from typing import Any, Literal, dataclass_transform, get_args, get_origin, get_type_hints
 
 from splade_anserini.errors import InputError
 
@@ -52,8 +53,8 @@ def options[C](cls: type[C]) -> type[C]:
     check = cls.__dict__.get("__post_init__")
 
     def __post_init__(self: Any) -> None:  # noqa: N807  # dataclasses' name
-        for message, expected in _out_of_range(self):
-            raise InputError(message, expected=expected)
+        for message in _out_of_range(self):
+            raise InputError(message)
         if check:
             check(self)
 
@@ -61,16 +62,31 @@ def options[C](cls: type[C]) -> type[C]:
     return dataclass(frozen=True, kw_only=True)(cls)
 
 
-def _out_of_range(group: Any) -> Iterator[tuple[str, str]]:
+def _out_of_range(group: Any) -> Iterator[str]:
+    choices = _choices(type(group))
     for field in dataclasses.fields(group):
         info, value = option_info(field), getattr(group, field.name)
+        if field.name in choices and value is not None and value not in choices[field.name]:
+            yield f"{option_name(field)} must be {' or '.join(choices[field.name])}, got {value!r}."
         for number in value if isinstance(value, list | tuple) else [value]:
             if not isinstance(number, int | float):
                 continue
             if info.least is not None and not number >= info.least:
-                yield f"{option_name(field)} must be at least {info.least:g}, got {number:g}.", ""
+                yield f"{option_name(field)} must be at least {info.least:g}, got {number:g}."
             if info.greatest is not None and not number <= info.greatest:
-                yield f"{option_name(field)} must be at most {info.greatest:g}, got {number:g}.", ""
+                yield f"{option_name(field)} must be at most {info.greatest:g}, got {number:g}."
+
+
+@cache
+def _choices(cls: type) -> dict[str, tuple[str, ...]]:
+    """Return the values of each field whose type is a Literal, or a Literal or None."""
+    choices = {}
+    for name, hint in get_type_hints(cls).items():
+        for part in (hint, *get_args(hint)):
+            literal = getattr(part, "__value__", part)
+            if get_origin(literal) is Literal:
+                choices[name] = get_args(literal)
+    return choices
 
 
 def recorded_options(*groups: Any) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def command(
         raise texts_needed(topics)
     groups = (search_options, two_step, feedback, engine, run)
     recorded = RecordedRun(run, _record(directory, text_index, queries, groups))
-    if recorded.is_up_to_date:
+    if recorded.is_up_to_date and not two_step.check_exact:
         typer.echo(f"{run.output} is up to date: this command made it before.")
         return
     vectors = queries.vectors(query.batch_size, progress_bar)

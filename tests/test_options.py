@@ -58,6 +58,8 @@ def test_a_range_has_the_same_message_from_python_and_from_the_command(capsys: p
         Fruit(pieces=0)
     with pytest.raises(InputError, match=r"^--pieces must be at most 9, got 10\.$"):
         Fruit(pieces=10)
+    with pytest.raises(InputError, match=r"^--kind must be apple or pear, got 'plum'\.$"):
+        Fruit(kind="plum")  # type: ignore[arg-type]
     assert run("--name", "Eve", "--pieces", "0") == 2
     assert capsys.readouterr().err == "error: --pieces must be at least 1, got 0.\n"
 
