@@ -78,7 +78,7 @@ def _out_of_range(group: Any) -> Iterator[str]:
 
 
 @cache
-def _choices(cls: type) -> dict[str, tuple[str, ...]]:
+def _choices(cls: Any) -> dict[str, tuple[str, ...]]:
     """Return the values of each field whose type is a Literal, or a Literal or None."""
     choices = {}
     for name, hint in get_type_hints(cls).items():
