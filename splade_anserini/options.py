@@ -63,7 +63,8 @@ def options[C](cls: type[C]) -> type[C]:
 
 
 def _out_of_range(group: Any) -> Iterator[str]:
-    choices = _choices(type(group))
+    cls: Any = type(group)
+    choices = _choices(cls)
     for field in dataclasses.fields(group):
         info, value = option_info(field), getattr(group, field.name)
         if field.name in choices and value is not None and value not in choices[field.name]:
