@@ -6,7 +6,7 @@ SETS = $(DATA)/training
 MINI_DATA = $(SETS)/medquad $(SETS)/squad-sentences-nqg@dev+test $(SETS)/qamr@dev+test $(SETS)/cosqa@dev \
     $(SETS)/selqa@test titles:$(SETS)/medquad@train sentences:$(SETS)/medquad@train titles:$(SETS)/selqa
 
-.PHONY: help quickstart test check lint types tests bench bench-full splade-mini clean
+.PHONY: help quickstart test check lint types tests quick full bench bench-full splade-mini clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,12 @@ types:
 
 tests:
 	$(BIN)/pytest
+
+quick:  ## Run the fast half of the tests, in under a minute.
+	$(BIN)/pytest -m "not slow and not full"
+
+full:  ## Run all tests, also those that take long: kills at every step, long fuzzing.
+	$(BIN)/pytest -m ""
 
 bench: $(VENV)/installed-bench  ## Measure beside other tools, in ten minutes; DATA=… holds the real data.
 	$(BIN)/python benchmarks/run.py --data $(DATA) --short
