@@ -20,29 +20,33 @@ _log = logging.getLogger(__name__)
 def convert(
     source: "Source",
     output: Path,
-    target: "Format | None",
+    target: "Format",
     *,
     max_impact: int | None = None,
     docs_per_shard: int = 10_000,
     progress: Progress = silent,
 ) -> "Converted":
-    """Write the documents of `source` in the format `target`, or as a directory of pseudo-documents when it is None.
+    """Write the documents of `source` to `output` in the format `target`.
 
-    `max_impact` scales all impacts down when one is greater. What the format cannot hold of a document, but its
-    vector, is left out with a warning. Raises what `write_converted` raises.
+    `max_impact` scales all impacts down when one is greater. Contents and settings that the format does not store are
+    dropped with a warning. Raises what `write_converted` raises.
     """
-    from splade_anserini.conversion import ClampedImpacts, scaled_down, write_converted
+    from splade_anserini.conversion import ClampedImpacts, ImpactDirectory, scaled_down, write_converted
 
-    raised = ClampedImpacts()
+    clamped = ClampedImpacts()
     if max_impact is not None:
-        source = scaled_down(source, max_impact, raised)
-    converted = write_converted(source, output, target, docs_per_shard=docs_per_shard, progress=progress)
-    if raised.entries:
-        _log.warning("Impacts that became less than one half, and were made 1: %d", raised.entries)
-    if target and converted.contents_left_out:
-        _log.warning("Documents whose contents %s does not hold: %d", target.name, converted.contents_left_out)
-    if target and converted.settings_left_out:
-        _log.warning("%s does not hold how the documents were encoded: encoder and scale are left out", target.name)
+        source = scaled_down(source, max_impact, clamped)
+    if isinstance(target, ImpactDirectory):
+        target = ImpactDirectory(docs_per_shard)
+    converted = write_converted(source, output, target, progress=progress)
+    if clamped.entries:
+        _log.warning("Impacts that scaling rounded to 0, and which were set to 1: %d", clamped.entries)
+    if converted.contents_left_out:
+        _log.warning(
+            "Documents whose contents the format %s does not store: %d", target.name, converted.contents_left_out
+        )
+    if converted.settings_left_out:
+        _log.warning("The format %s does not store how documents were encoded: encoder and scale are lost", target.name)
     return converted
 
 
@@ -51,28 +55,27 @@ def open_source(path: Path, name: str | None, progress: Progress = silent) -> "S
 
     A directory of pseudo-documents is checked as index checks it. Raises `InputError` when it cannot be used.
     """
-    from splade_anserini.conversion import Source, file_format
-    from splade_anserini.conversion.directory import read_directory
+    from splade_anserini.conversion import ImpactDirectory, Source, document_format
     from splade_anserini.lucene.sources import open_impacts
 
     if not path.exists():
         raise InputError(f"The input {path} does not exist.", do="Check the spelling of the path.")
-    source = file_format(path, name)
-    if source is None:
-        opened = open_impacts(path, progress)
-        return Source(path, lambda: read_directory(path), opened.settings, opened.counts)
+    format_ = document_format(path, name)
+    if isinstance(format_, ImpactDirectory):
+        impacts = open_impacts(path, progress)
+        return Source(path, lambda: format_.read(path), impacts.settings, impacts.counts)
     if path.is_dir():
-        raise InputError(f"{path} is a directory.", expected=f"a file of the format {source.name}")
-    return Source(path, lambda: source.read(path), source.settings(path))
+        raise InputError(f"{path} is a directory.", expected=f"a file of the format {format_.name}")
+    return Source(path, lambda: format_.read(path), format_.read_settings(path))
 
 
 def convert_topics(input_: str, output: Path, source: str | None, target: str | None) -> int:
     """Write encoded topics in another format; return how many there are."""
-    from splade_anserini.conversion import read_topic_vectors, topic_format, write_topic_vectors
+    from splade_anserini.conversion import topic_format
 
-    into = topic_format(output.name, target, written=True)
-    topics = read_topic_vectors(input_, topic_format(input_, source, written=False))
-    write_topic_vectors(output, topics, into)
+    output_format = topic_format(str(output), target, for_output=True)
+    topics = topic_format(input_, source).read_topics(input_)
+    output_format.write_topics(output, topics)
     return len(topics)
 
 
@@ -87,7 +90,7 @@ def command(
     ] = None,
     to: Annotated[str | None, typer.Option(help="The same for --output.")] = None,
     topics: Annotated[
-        bool, typer.Option("--topics", help="Convert queries: topics, csr, parquet, seismic or bmp.")
+        bool, typer.Option("--topics", help="Convert topics: impacts (TSV), csr, parquet, seismic or bmp.")
     ] = False,
     max_impact: Annotated[
         int | None, typer.Option(min=1, help="Scale all impacts down when one is greater; none becomes 0.")
@@ -113,10 +116,10 @@ def command(
         require_disjoint([output], [input])
         typer.echo(f"{output}: {convert_topics(input, output, from_, to):,} topics")
         return
-    from splade_anserini.conversion import file_format
+    from splade_anserini.conversion import document_format
 
     check_place(Path(input), output)
-    target = file_format(output, to)
+    target = document_format(output, to, for_output=True)
     with progress_bar("Checking", None, "documents") as progress:
         source = open_source(Path(input), from_, progress)
     with progress_bar("Converting", source.counts.documents if source.counts else None, "documents") as progress:

@@ -1,23 +1,20 @@
-"""Impact vectors on their way out and in: as a matrix, as a table, and as other engines read them."""
+"""Conversion of impact vectors to and from matrices, tables and the input files of other engines."""
 
+from splade_anserini.conversion.directory import ImpactDirectory
 from splade_anserini.conversion.format import Format
-from splade_anserini.conversion.registry import FORMATS, IMPACTS, file_format
-from splade_anserini.conversion.source import ClampedImpacts, Source, scaled_down
-from splade_anserini.conversion.topics import TOPIC_FORMATS, read_topic_vectors, topic_format, write_topic_vectors
-from splade_anserini.conversion.transfer import Converted, write_converted
+from splade_anserini.conversion.registry import FORMATS, document_format, topic_format
+from splade_anserini.conversion.source import Source
+from splade_anserini.conversion.transfer import ClampedImpacts, Converted, scaled_down, write_converted
 
 __all__ = [
     "FORMATS",
-    "IMPACTS",
-    "TOPIC_FORMATS",
     "ClampedImpacts",
     "Converted",
     "Format",
+    "ImpactDirectory",
     "Source",
-    "file_format",
-    "read_topic_vectors",
+    "document_format",
     "scaled_down",
     "topic_format",
     "write_converted",
-    "write_topic_vectors",
 ]

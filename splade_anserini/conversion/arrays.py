@@ -1,4 +1,4 @@
-"""The arrays in a .npz file, written and read in pieces."""
+"""NumPy arrays in a .npz file, written and read in pieces."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from tokenize import TokenError
 from types import TracebackType
 from typing import IO, Any, Self
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
-from zlib import error as DeflateError  # noqa: N812  # it is a class
+from zlib import error as DeflateError  # noqa: N812  # a class
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,17 @@ from splade_anserini.errors import InputError
 
 type Array = npt.NDArray[Any]
 
-COMPRESSION = 4
+COMPRESSION_LEVEL = 4
 
-DAMAGED = (BadZipFile, DeflateError, EOFError, OSError, ValueError, RuntimeError, TokenError)
-"""What reading a file raises that is cut off, or is something else."""
+READ_ERRORS = (BadZipFile, DeflateError, EOFError, OSError, ValueError, RuntimeError, TokenError)
+"""Errors that zipfile and NumPy raise for a truncated file, or for a file of another format."""
 
 
 def write_array(archive: ZipFile, name: str, dtype: str, shape: tuple[int, ...], pieces: Iterable[Array]) -> None:
-    """Add an array, which is all `pieces` behind each other; without a time, so that the bytes are always the same."""
+    """Write the concatenation of `pieces` as one array. The entry has no time stamp, so that bytes are reproducible."""
     entry = ZipInfo(f"{name}.npy")
     entry.compress_type = ZIP_DEFLATED
-    entry._compresslevel = COMPRESSION  # type: ignore[attr-defined]  # noqa: SLF001  # public from Python 3.13
+    entry._compresslevel = COMPRESSION_LEVEL  # type: ignore[attr-defined]  # noqa: SLF001  # public from Python 3.13
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     with archive.open(entry, "w", force_zip64=True) as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -35,7 +35,7 @@ def write_array(archive: ZipFile, name: str, dtype: str, shape: tuple[int, ...],
 
 
 class ArrayFile:
-    """Reads a .npz file; as a context manager. Raises `InputError` for what is none, or is damaged."""
+    """Reads a .npz file; use it as a context manager. Raises `InputError` for a damaged file or another format."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -46,8 +46,8 @@ class ArrayFile:
             raise InputError(f"{self._path} does not exist.", do="Check the spelling of the path.")
         try:
             self._archive = self._stack.enter_context(ZipFile(self._path))
-        except DAMAGED as error:
-            raise self.error(f"is no .npz file, or is cut off ({error})") from error
+        except READ_ERRORS as error:
+            raise self.error(f"is not a .npz file, or is truncated ({error})") from error
         return self
 
     def __exit__(
@@ -55,40 +55,40 @@ class ArrayFile:
     ) -> None:
         self._stack.close()
 
-    def error(self, found: str) -> InputError:
-        """Return the error that says what is wrong with the file."""
+    def error(self, problem: str) -> InputError:
+        """Return an error about this file; `problem` completes the sentence that starts with its path."""
         return InputError(
-            f"{self._path} {found}.",
+            f"{self._path} {problem}.",
             expected="a file of scipy.sparse.save_npz with the arrays ids and tokens, as convert writes it",
-            do="Make or fetch the file again.",
+            do="Create or download the file again.",
         )
 
     def __contains__(self, name: str) -> bool:
         return f"{name}.npy" in self._archive.namelist()
 
     def open(self, name: str, kinds: str) -> "ArrayStream":
-        """Return an array of one dimension, whose kind of numbers is one of `kinds`, to read in pieces."""
+        """Return an array of at most one dimension to read in pieces; `kinds` are the NumPy dtype kinds accepted."""
         if name not in self:
-            raise self.error(f"holds no array {name}")
+            raise self.error(f"has no array {name}")
         try:
             stream = ArrayStream(self._stack.enter_context(self._archive.open(f"{name}.npy")))
-        except DAMAGED as error:
-            raise self.error(f"holds a damaged array {name} ({error})") from error
+        except READ_ERRORS as error:
+            raise self.error(f"has a damaged array {name} ({error})") from error
         if stream.dtype.hasobject or stream.dtype.kind not in kinds or len(stream.shape) > 1:
-            raise self.error(f"holds an array {name} of {stream.dtype}, with {len(stream.shape)} dimensions")
+            raise self.error(f"has an array {name} of {stream.dtype}, with {len(stream.shape)} dimensions")
         return stream
 
-    def take(self, name: str, kinds: str) -> Array:
+    def read(self, name: str, kinds: str) -> Array:
         """Return a whole array."""
         stream = self.open(name, kinds)
         return self.pieces(name, stream, stream.size)
 
     def pieces(self, name: str, stream: "ArrayStream", count: int) -> Array:
-        """Return the next `count` numbers of an array."""
+        """Return the next `count` values of an array."""
         try:
             return stream.read(count)
-        except DAMAGED as error:
-            raise self.error(f"holds a damaged array {name} ({error})") from error
+        except READ_ERRORS as error:
+            raise self.error(f"has a damaged array {name} ({error})") from error
 
     def texts(self, name: str, stream: "ArrayStream", count: int) -> list[str]:
         """Return the next `count` strings of an array."""
@@ -96,13 +96,13 @@ class ArrayFile:
             texts: list[str] = self.pieces(name, stream, count).tolist()
             "".join(texts).encode()
         except (UnicodeEncodeError, ValueError, SystemError) as error:
-            # NumPy holds any number as a character.
-            raise self.error(f"holds an array {name} that is no text ({error})") from error
+            # NumPy stores any number as a character.
+            raise self.error(f"has an array {name} that is not valid text ({error})") from error
         return texts
 
 
 class ArrayStream:
-    """An array in a file, whose numbers are read one after the other."""
+    """An array in a file, read from its start to its end."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -112,9 +112,9 @@ class ArrayStream:
         self.size = int(np.prod(self.shape))
 
     def read(self, count: int) -> Array:
-        """Return the next `count` numbers. Raises `EOFError` when there are no more."""
-        wanted = count * self.dtype.itemsize
-        found = self._file.read(wanted) if wanted else b""
-        if len(found) < wanted:
-            raise EOFError(f"{len(found)} bytes instead of {wanted}")
-        return np.frombuffer(found, dtype=self.dtype) if wanted else np.empty(count, dtype=self.dtype)
+        """Return the next `count` values. Raises `EOFError` when there are fewer."""
+        size = count * self.dtype.itemsize
+        data = self._file.read(size) if size else b""
+        if len(data) < size:
+            raise EOFError(f"{len(data)} bytes instead of {size}")
+        return np.frombuffer(data, dtype=self.dtype) if size else np.empty(count, dtype=self.dtype)

@@ -1,4 +1,4 @@
-"""Postings sorted by a number, more than memory holds: dealt out to files by ranges of it, which are sorted."""
+"""External sorting of postings: they are distributed to temporary files by key ranges, and each file is sorted."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -12,20 +12,19 @@ import numpy.typing as npt
 
 from splade_anserini.artifacts.files import output_errors
 
-type Numbers = npt.NDArray[np.int32]
+type Integers = npt.NDArray[np.int32]
 
 POSTINGS = 1 << 22
-"""Of a bucket, about: 50 MB, and three times that while it is sorted."""
+"""Approximate postings per bucket: 50 MB, and three times as much memory while a bucket is sorted."""
 
-MOST = 512
-"""Buckets, whose files are open together."""
+MOST_BUCKETS = 512
+"""Upper limit of the number of buckets, because all their files are open at the same time."""
 
 
 class Buckets:
-    """Takes triples of numbers, gives them back by the first; those with the same stay in their order.
+    """Sorts triples of integers by the first one, stably; use it as a context manager.
 
-    Files without a name below TMPDIR hold 12 bytes a posting. Bucket i is for numbers from `bounds[i]` up to
-    `bounds[i + 1]`.
+    Unnamed files in TMPDIR take 12 bytes per posting. Bucket i takes keys from `bounds[i]` to `bounds[i + 1]` − 1.
     """
 
     def __init__(self, bounds: Sequence[int]) -> None:
@@ -34,28 +33,28 @@ class Buckets:
 
     def __enter__(self) -> Self:
         count = len(self._bounds) - 1
-        self._files = [cast("IO[bytes]", self._stack.enter_context(TemporaryFile())) for _ in range(count)]  # noqa: SIM115  # the stack closes
+        self._files = [cast("IO[bytes]", self._stack.enter_context(TemporaryFile())) for _ in range(count)]  # noqa: SIM115  # the stack closes them
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Closing writes again what could not be written.
+        # Closing a file tries again to write what is buffered.
         with temporary_errors():
             self._stack.close()
 
-    def add(self, keys: Numbers, others: Numbers, impacts: Numbers) -> None:
-        """Take postings, in any order of the keys."""
-        triples = np.column_stack((keys, others, impacts)).astype(np.int32)
+    def add(self, keys: Integers, values: Integers, impacts: Integers) -> None:
+        """Add triples, in any order of their keys."""
+        triples = np.column_stack((keys, values, impacts)).astype(np.int32)
         order = np.argsort(keys, kind="stable")
-        cuts = np.searchsorted(keys[order], self._bounds)
+        starts = np.searchsorted(keys[order], self._bounds)
         with temporary_errors():
-            for file, first, last in zip(self._files, cuts[:-1], cuts[1:], strict=True):
-                if last > first:
-                    file.write(triples[order[first:last]].tobytes())
+            for file, start, end in zip(self._files, starts[:-1], starts[1:], strict=True):
+                if end > start:
+                    file.write(triples[order[start:end]].tobytes())
 
-    def sorted(self) -> Iterator[npt.NDArray[np.int32]]:
-        """Yield each bucket's triples, [postings, 3], by their first number."""
+    def sorted(self) -> Iterator[Integers]:
+        """Yield the triples of each bucket, [postings, 3], sorted by the first column."""
         for file in self._files:
             with temporary_errors():
                 file.flush()
@@ -66,11 +65,11 @@ class Buckets:
 
 
 def temporary_errors() -> AbstractContextManager[None]:
-    """Turn what the system says of a file below TMPDIR into an `OutputError`: a full disk is that one."""
+    """Turn errors of temporary files into an `OutputError` that names TMPDIR, as the full disk is that one."""
     return output_errors(Path(gettempdir()))
 
 
-def even_bounds(size: int, postings: int) -> list[int]:
-    """Return bounds of the numbers below `size` for buckets of about `POSTINGS`."""
-    count = max(1, min(MOST, size, -(-postings // POSTINGS)))
-    return [size * bucket // count for bucket in range(count + 1)]
+def even_bounds(key_count: int, postings: int) -> list[int]:
+    """Return the bounds of buckets of about `POSTINGS` postings, for keys below `key_count`."""
+    buckets = max(1, min(MOST_BUCKETS, key_count, -(-postings // POSTINGS)))
+    return [key_count * bucket // buckets for bucket in range(buckets + 1)]

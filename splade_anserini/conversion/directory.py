@@ -1,34 +1,79 @@
-"""A directory of impact pseudo-documents: several files, for `index` reads one a thread, and the manifest."""
+"""A directory of impact pseudo-documents, the format that Anserini and `index` read.
+
+It holds several files, because `index` reads each file in one thread, and a manifest. Topics are tab-separated text.
+"""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
+from splade_anserini.artifacts.files import whole_directory
 from splade_anserini.artifacts.manifests import Counts, EncodeSettings, ImpactManifest, Shard, write_manifest
-from splade_anserini.conversion.tally import Count
+from splade_anserini.conversion.format import Format
+from splade_anserini.conversion.source import DocumentCounter
 from splade_anserini.formats.impacts import ImpactWriter, impact_files, impact_line, read_impacts
-from splade_anserini.records import ImpactDocument
+from splade_anserini.formats.topics import read_encoded_topics, write_encoded_topics
+from splade_anserini.records import ImpactDocument, ImpactVector
+
+DOCS_PER_SHARD = 10_000
+"""Documents per file, unless another number is given."""
+
+
+class ImpactDirectory(Format):
+    """A directory of impact pseudo-documents, with `docs_per_shard` documents per file."""
+
+    name = "impacts"
+    topic_suffixes = (".tsv", ".tsv.gz")
+    keeps_contents = True
+
+    def __init__(self, docs_per_shard: int = DOCS_PER_SHARD) -> None:
+        self.docs_per_shard = docs_per_shard
+
+    def read(self, path: Path) -> Iterator[ImpactDocument]:
+        """Yield the documents of all files that Anserini would read, in the order of the file names."""
+        return read_directory(path)
+
+    @contextmanager
+    def writing(
+        self, output: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
+    ) -> Iterator[Path]:
+        """Write documents and yield the path to read them from; they appear at `output` when the block succeeds."""
+        with whole_directory(output) as directory:
+            write_directory(directory, documents, settings, self.docs_per_shard)
+            yield directory
+
+    def read_topics(self, source: str) -> dict[str, ImpactVector]:
+        """Return impact vectors by query id, from a file, a BEIR directory or `irds:<name>`."""
+        return read_encoded_topics(source)
+
+    def write_topics(self, output: Path, topics: Mapping[str, ImpactVector]) -> None:
+        """Write `qid<TAB>token token …`, each token repeated as often as its impact says."""
+        write_encoded_topics(output, topics)
 
 
 def read_directory(directory: Path) -> Iterator[ImpactDocument]:
-    """Yield the documents of all files that Anserini would read, in the order of their names."""
+    """Yield the documents of all files that Anserini would read, in the order of the file names."""
     for path in impact_files(directory):
         yield from read_impacts(path)
 
 
 def write_directory(
-    directory: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None, docs_per_shard: int
+    directory: Path,
+    documents: Iterable[ImpactDocument],
+    settings: EncodeSettings | None,
+    docs_per_shard: int = DOCS_PER_SHARD,
 ) -> None:
-    """Write files of so many documents into a new directory, and a manifest when it is known how they were encoded."""
+    """Write documents into an existing, empty directory; with `settings`, write a manifest too."""
     remaining, shards = iter(documents), list[Shard]()
     while (first := next(remaining, None)) is not None:
         path = directory / f"shard-{len(shards):05d}.jsonl.gz"
         shards.append(_write_shard(path, chain([first], islice(remaining, docs_per_shard - 1))))
     if settings:
-        one = {"docs_per_shard": docs_per_shard, "shard_id": 0, "shard_num": 1}
+        sharding = {"docs_per_shard": docs_per_shard, "shard_id": 0, "shard_num": 1}
         manifest = ImpactManifest(
-            settings=settings.model_copy(update=one),
+            settings=settings.model_copy(update=sharding),
             complete=True,
             counts=sum((shard.counts for shard in shards), Counts()),
             empty=sum(len(shard.empty) for shard in shards),
@@ -38,12 +83,12 @@ def write_directory(
 
 
 def _write_shard(path: Path, documents: Iterable[ImpactDocument]) -> Shard:
-    digest, count, empty = hashlib.sha256(), Count(), []
+    digest, counter, empty = hashlib.sha256(), DocumentCounter(), []
     with ImpactWriter(path) as writer:
         for document in documents:
             writer.write(document)
             digest.update(impact_line(document))
-            count.add(document)
+            counter.add(document)
             if not document.vector:
                 empty.append(document.id)
-    return Shard(file=path.name, counts=count.counts, empty=tuple(empty), digest=digest.hexdigest())
+    return Shard(file=path.name, counts=counter.counts, empty=tuple(empty), digest=digest.hexdigest())

@@ -1,45 +1,115 @@
-"""What a format of impact vectors is: how it is read and written, and what it can hold."""
+"""The interface of a format of impact vectors: one object reads and writes documents and topics."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import pydantic
 
+from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifests import EncodeSettings
-from splade_anserini.records import ImpactDocument
-
-type Reader = Callable[[Path], Iterator[ImpactDocument]]
-"""Yields the documents of a file in their order. Raises `InputError` for a file that is damaged or of another kind."""
-
-type Writer = Callable[[IO[bytes], Iterable[ImpactDocument], EncodeSettings | None], None]
-"""Writes the documents. Raises `InputError` for one that could not be read again as it is."""
+from splade_anserini.errors import InputError, IntegrityError
+from splade_anserini.formats.parsing.duplicates import duplicate
+from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.records import ImpactDocument, ImpactVector
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """One file format."""
+class Format(ABC):
+    """A format of impact vectors."""
 
-    name: str
-    suffixes: tuple[str, ...]
-    """Of the names of its files; the first is the usual one."""
-    read: Reader
-    write: Writer
-    settings: Callable[[Path], EncodeSettings | None]
-    """How the documents of a file were encoded, or None when it does not say."""
-    keeps_contents: bool = False
-    keeps_settings: bool = True
-    greatest_impact: int | None = None
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """File name suffixes of documents, the preferred one first; empty for a directory."""
+    input_suffixes: ClassVar[tuple[str, ...]] = ()
+    """Suffixes of documents that are read but not written."""
+    topic_suffixes: ClassVar[tuple[str, ...]] = ()
+    """File name suffixes of topics, the preferred one first; empty when the format does not define topics."""
+    keeps_contents: ClassVar[bool] = False
+    """Whether the contents of documents are stored."""
+    keeps_settings: ClassVar[bool] = True
+    """Whether the settings that the documents were encoded with are stored."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Iterator[ImpactDocument]:
+        """Yield the documents at `path` in order. Raises `InputError` for damaged data or another format."""
+
+    def read_settings(self, path: Path) -> EncodeSettings | None:  # noqa: ARG002  # for formats that keep settings
+        """Return the settings that the documents at `path` were encoded with, or None when they are not stored."""
+        return None
+
+    @abstractmethod
+    def writing(
+        self, output: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
+    ) -> AbstractContextManager[Path]:
+        """Write documents and yield the path to read them from; they appear at `output` when the block succeeds.
+
+        Raises `InputError` for a document that the format cannot store unchanged.
+        """
+
+    @abstractmethod
+    def read_topics(self, source: str) -> dict[str, ImpactVector]:
+        """Return impact vectors by query id. Raises `InputError` for an empty or duplicate query, or no queries."""
+
+    @abstractmethod
+    def write_topics(self, output: Path, topics: Mapping[str, ImpactVector]) -> None:
+        """Write impact vectors by query id. Raises `InputError` for a query that cannot be stored unchanged."""
 
 
-def settings_from(text: str | bytes) -> EncodeSettings | None:
-    """Return the settings in a note of ours; None when they are of a version that this one does not know."""
+class FileFormat(Format):
+    """A format whose documents are in one file, and whose topics are rows like documents."""
+
+    @abstractmethod
+    def write(self, file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:
+        """Write documents to an open file. Raises `InputError` for one that cannot be stored unchanged."""
+
+    @contextmanager
+    def writing(
+        self, output: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
+    ) -> Iterator[Path]:
+        """Write documents and yield the path to read them from; they appear at `output` when the block succeeds."""
+        with whole_file(output) as file:
+            self.write(file, documents, settings)
+            file.flush()
+            yield Path(file.name)
+
+    def read_topics(self, source: str) -> dict[str, ImpactVector]:
+        """Return impact vectors by query id. Raises `InputError` for an empty or duplicate query, or no queries."""
+        topics: dict[str, ImpactVector] = {}
+        first_places: dict[str, Place] = {}
+        for place, query_id, vector in self.topic_rows(Path(source)):
+            if query_id in topics:
+                raise duplicate(place, query_id, first_places[query_id], "query id")
+            if not vector:
+                raise place.error(f"the query {query_id!r} is empty", expected="at least one token", do="Remove it.")
+            topics[query_id], first_places[query_id] = vector, place
+        if not topics:
+            raise InputError(f"The topics {source} are empty.", expected="at least one query")
+        return topics
+
+    def write_topics(self, output: Path, topics: Mapping[str, ImpactVector]) -> None:
+        """Write impact vectors by query id. Raises `IntegrityError` when reading them again gives others."""
+        with whole_file(output) as file:
+            self.write_topic_rows(file, topics)
+            file.flush()
+            written = {query_id: vector for _, query_id, vector in self.topic_rows(Path(file.name))}
+            if written != dict(topics):
+                raise IntegrityError(f"{output} does not match what was written to it.")
+
+    def topic_rows(self, path: Path) -> Iterator[tuple[Place, str, ImpactVector]]:
+        """Yield the position, id and vector of each query."""
+        for row, document in enumerate(self.read(path), 1):
+            yield Place(path, row, "row"), document.id, document.vector
+
+    def write_topic_rows(self, file: IO[bytes], topics: Mapping[str, ImpactVector]) -> None:
+        """Write queries to an open file. Raises `InputError` for one that cannot be stored unchanged."""
+        self.write(file, (ImpactDocument(query_id, vector) for query_id, vector in topics.items()), None)
+
+
+def settings_from_json(text: str | bytes) -> EncodeSettings | None:
+    """Return the settings in JSON that this package wrote, or None when another version of it wrote other fields."""
     try:
         return EncodeSettings.model_validate_json(text)
     except pydantic.ValidationError:
         return None
-
-
-def no_settings(_: Path) -> None:
-    """Say that a format has no place for settings."""

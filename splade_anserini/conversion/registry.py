@@ -1,47 +1,73 @@
-"""The formats by name, and which one a path is of."""
+"""The table of formats, and the choice of one by its name or by a file name."""
 
 from pathlib import Path
 
-from splade_anserini.conversion.bmp import BMP
-from splade_anserini.conversion.ciff import CIFF
-from splade_anserini.conversion.csr import CSR
+from splade_anserini.conversion.bmp import Bmp
+from splade_anserini.conversion.ciff import Ciff
+from splade_anserini.conversion.csr import Csr
+from splade_anserini.conversion.directory import ImpactDirectory
 from splade_anserini.conversion.format import Format
-from splade_anserini.conversion.parquet import PARQUET
-from splade_anserini.conversion.seismic import SEISMIC
+from splade_anserini.conversion.parquet import Parquet
+from splade_anserini.conversion.seismic import Seismic
 from splade_anserini.errors import InputError
 
-IMPACTS = "impacts"
-"""A directory of impact pseudo-documents."""
+FORMATS: dict[str, Format] = {
+    format_.name: format_ for format_ in (ImpactDirectory(), Csr(), Parquet(), Ciff(), Seismic(), Bmp())
+}
 
-FORMATS = {format_.name: format_ for format_ in (CSR, PARQUET, CIFF, SEISMIC, BMP)}
-"""Those of one file."""
+_IMPACTS = FORMATS[ImpactDirectory.name]
+_TOPICS = "topics"
+"""Another name of `impacts`, for topics."""
 
 
-def file_format(path: Path, name: str | None) -> Format | None:
-    """Return the format that `name` says, or else what `path` is called; None for a directory of pseudo-documents.
+def document_format(path: Path, name: str | None = None, *, for_output: bool = False) -> Format:
+    """Return the format called `name`, or else the format that the name of `path` implies.
 
-    Raises `InputError` when neither says.
+    A directory, or a path without a suffix, is a directory of pseudo-documents. Raises `InputError` for an unknown
+    name or suffix.
     """
-    if name == IMPACTS or (name is None and (path.is_dir() or not path.suffix)):
-        return None
     if name is not None:
-        return _named(name)
-    if path.name.endswith((".json", ".json.gz", ".jsonl.gz")):
-        return SEISMIC
-    # Longer suffixes first: .bmp.ciff before .ciff.
-    pairs = [(suffix, format_) for format_ in FORMATS.values() for suffix in format_.suffixes]
-    for suffix, format_ in sorted(pairs, key=lambda pair: -len(pair[0])):
-        if path.name.endswith(suffix):
+        if name not in FORMATS:
+            raise InputError(f"There is no format {name!r}.", expected=f"one of {', '.join(FORMATS)}")
+        return FORMATS[name]
+    if path.is_dir() or not path.suffix:
+        return _IMPACTS
+    suffixes = {suffix: format_ for format_ in FORMATS.values() for suffix in format_.suffixes}
+    if not for_output:
+        suffixes |= {suffix: format_ for format_ in FORMATS.values() for suffix in format_.input_suffixes}
+    matching = [suffix for suffix in suffixes if path.name.endswith(suffix)]
+    if not matching:
+        preferred = [f"{format_.suffixes[0]} ({format_.name})" for format_ in FORMATS.values() if format_.suffixes]
+        raise InputError(
+            f"Cannot infer the format of {path}.",
+            expected=f"a directory, or a name that ends in {', '.join(preferred)}",
+            do="Rename it, or pass --from or --to.",
+        )
+    # The name of a BMP file, .bmp.ciff, ends in the suffix of CIFF as well.
+    return suffixes[max(matching, key=len)]
+
+
+def topic_format(path: str, name: str | None = None, *, for_output: bool = False) -> Format:
+    """Return the format called `name`, or else the format that the name of a topics file implies.
+
+    An input whose name implies none is read as `impacts`: tab-separated text, JSON, a BEIR directory or `irds:<name>`.
+    Raises `InputError` for an unknown format, or one that does not define topics.
+    """
+    formats = {format_.name: format_ for format_ in FORMATS.values() if format_.topic_suffixes}
+    if name is not None:
+        if name not in formats and name != _TOPICS:
+            raise InputError(f"The format {name!r} is not defined for topics.", expected=f"one of {', '.join(formats)}")
+        return formats.get(name, _IMPACTS)
+    for format_ in formats.values():
+        if path.endswith(format_.topic_suffixes):
             return format_
-    known = ", ".join(f"{suffix} ({format_.name})" for suffix, format_ in pairs)
-    raise InputError(
-        f"Nothing says what format {path} is of.",
-        expected=f"a directory, or a name that ends in {known}",
-        do="Rename it, or say --from or --to.",
-    )
-
-
-def _named(name: str) -> Format:
-    if name not in FORMATS:
-        raise InputError(f"There is no format {name!r}.", expected=f"one of {', '.join([IMPACTS, *FORMATS])}")
-    return FORMATS[name]
+    suffixes = ", ".join(format_.topic_suffixes[0] for format_ in formats.values())
+    if path.endswith(".ciff"):
+        raise InputError(f"{path}: CIFF does not define topics.", expected=f"a name that ends in {suffixes}")
+    if for_output:
+        raise InputError(
+            f"Cannot infer the format of {path}.",
+            expected=f"a name that ends in {suffixes}",
+            do="Rename it, or pass --to.",
+        )
+    return _IMPACTS

@@ -1,55 +1,108 @@
-"""Where a conversion takes its documents from, and how their impacts are scaled down on the way."""
+"""The documents of a conversion, counted and checked while they are read."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from splade_anserini.artifacts.manifests import Counts, EncodeSettings
-from splade_anserini.errors import InputError
+from splade_anserini.errors import InputError, IntegrityError
+from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.progress import Progress
 from splade_anserini.records import ImpactDocument
-from splade_anserini.vectors.pruning import scaled
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Documents that can be read as often as one likes."""
+    """Documents that can be read several times."""
 
     path: Path
     read: Callable[[], Iterator[ImpactDocument]]
     settings: EncodeSettings | None = None
     counts: Counts | None = None
-    """What must be in it, where a manifest says."""
+    """The counts in the manifest; None when there is no manifest."""
 
 
-@dataclass(slots=True)
-class ClampedImpacts:
-    """How many impacts came out below one half, and were made 1."""
+class DocumentCounter:
+    """Counts documents, postings and impacts as an index holds them, and documents with an empty vector."""
 
-    entries: int = 0
+    def __init__(self) -> None:
+        self._documents = self._postings = self._impacts = self.empty = 0
+
+    def add(self, document: ImpactDocument) -> None:
+        """Count one document."""
+        self._documents += bool(document.vector)
+        self.empty += not document.vector
+        self._postings += len(document.vector)
+        self._impacts += sum(document.vector.values())
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of an index of these documents."""
+        return Counts(documents=self._documents, postings=self._postings, impacts=self._impacts)
 
 
-def scaled_down(source: Source, most: int, raised: ClampedImpacts) -> Source:
-    """Return the source with all impacts scaled such that the greatest is `most`; as it is when none is greater.
+class CountedSource:
+    """Reads a source, counts its documents and checks that their ids are unique; use it as a context manager."""
 
-    impact → impact × most / greatest, rounded, and at least 1: no entry is lost, and no document becomes empty. This
-    reads the source once. `raised` counts what was made 1 while the new source is read.
-    """
-    if most < 1:
-        raise InputError(f"The greatest impact shall be {most}.", expected="at least 1")
-    greatest = max((max(document.vector.values(), default=0) for document in source.read()), default=0)
-    if greatest <= most:
-        return source
+    def __init__(self, source: Source, progress: Progress) -> None:
+        self._source = source
+        self._progress = progress
+        self._ids = DuplicateFinder()
+        self.counts = Counts()
+        self.empty = 0
+        """Documents with an empty vector."""
+        self.with_contents = 0
+        """Documents that have contents."""
 
-    def read() -> Iterator[ImpactDocument]:
-        raised.entries = 0
-        for document in source.read():
-            vector = {token: scaled(impact, most, greatest) for token, impact in document.vector.items()}
-            for token, impact in vector.items():
-                if not impact:
-                    vector[token] = 1
-                    raised.entries += 1
-            yield ImpactDocument(document.id, vector, document.contents)
+    def __enter__(self) -> Self:
+        self._ids.__enter__()
+        return self
 
-    scale = source.settings.scale * most / greatest if source.settings else 0
-    settings = source.settings.model_copy(update={"scale": scale}) if source.settings else None
-    return replace(source, read=read, settings=settings, counts=None)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ids.__exit__(kind, error, trace)
+
+    def documents(self) -> Iterator[ImpactDocument]:
+        """Yield all documents once; then check the counts of the manifest and that ids are unique.
+
+        Raises `InputError` for no documents or a duplicate id, `IntegrityError` for counts that differ.
+        """
+        counter = DocumentCounter()
+        for document in self._source.read():
+            counter.add(document)
+            self._ids.add(document.id)
+            self.with_contents += bool(document.contents)
+            self._progress(1)
+            yield document
+        self.counts, self.empty = counter.counts, counter.empty
+        self._check()
+
+    def _check(self) -> None:
+        path = self._source.path
+        if not self.counts.documents + self.empty:
+            raise InputError(f"{path} contains no documents.", expected="at least one document")
+        differences = self.counts.differences(self._source.counts) if self._source.counts else []
+        if differences:
+            raise IntegrityError(
+                f"{path} does not match its manifest: {'; '.join(differences)}.", do="Encode the corpus again."
+            )
+        refuse_duplicates(self._ids, self._numbered_ids, "document id")
+
+    def _numbered_ids(self) -> Iterator[tuple[Place, str]]:
+        for position, document in enumerate(self._source.read(), 1):
+            yield Place(self._source.path, position, "document"), document.id
+
+    def check_written(self, written: Iterable[ImpactDocument], output: Path) -> None:
+        """Raise `IntegrityError` unless the documents read again from the output have the counts of the source."""
+        counter = DocumentCounter()
+        for document in written:
+            counter.add(document)
+        differences = counter.counts.differences(self.counts)
+        if counter.empty != self.empty:
+            differences.append(f"empty vectors: {counter.empty:,} instead of {self.empty:,}")
+        if differences:
+            raise IntegrityError(f"{output} does not match what was written to it: {'; '.join(differences)}.")

@@ -1,4 +1,4 @@
-"""Documents set aside on disk as numbers, for formats that must know all tokens before they write the first."""
+"""Documents stored in temporary files, for formats that need the whole vocabulary before the first document."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -16,42 +16,42 @@ from splade_anserini.formats.parsing.lines import Place
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 
-type Numbers = npt.NDArray[np.int32]
+type Integers = npt.NDArray[np.int32]
 
 BLOCK = 1 << 20
-"""Postings that are worked on at once."""
+"""Approximate postings per block."""
 
 GREATEST_INT32 = 2**31 - 1
 
 
 class Block(NamedTuple):
-    """The postings of some documents that follow each other, in the order of the documents and their tokens."""
+    """The postings of consecutive documents, sorted by document, then by token."""
 
-    documents: Numbers
-    terms: Numbers
-    """Places of tokens in `Spool.tokens`."""
-    impacts: Numbers
+    documents: Integers
+    terms: Integers
+    """Indices into `Spool.tokens`."""
+    impacts: Integers
 
 
 class Spool:
-    """Takes documents, then gives them back in blocks; as a context manager.
+    """Takes documents once and yields their postings as often as needed; use it as a context manager.
 
-    On disk, in files without a name below TMPDIR: 8 bytes a posting, and the ids. In memory: the vocabulary, and 16
-    bytes a document.
+    Unnamed files in TMPDIR take 8 bytes per posting, and the ids. Memory holds the vocabulary, and 16 bytes per
+    document.
     """
 
     tokens: list[str]
-    """The vocabulary in the order of its code points, once the spool is filled."""
+    """The vocabulary, sorted by code points; set by `fill`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._stack = ExitStack()
-        self._numbers: dict[str, int] = {}
+        self._term_ids: dict[str, int] = {}
         self._check = VectorCheck()
         self.lengths = array("q")
-        """By document: its number of postings."""
+        """Number of postings of each document."""
         self.sums = array("q")
-        """By document: the sum of its impacts."""
+        """Sum of the impacts of each document."""
 
     def __enter__(self) -> Self:
         self._ids, self._terms, self._impacts = (
@@ -63,25 +63,25 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Closing writes again what could not be written.
+        # Closing a file tries again to write what is buffered.
         with temporary_errors():
             self._stack.close()
 
     def fill(self, documents: Iterable[ImpactDocument]) -> None:
-        """Take all documents. Raises `RecordError` for one that could not be read again as it is."""
+        """Store all documents. Raises `RecordError` for one that cannot be stored unchanged."""
         with temporary_errors():
-            self._take(documents)
-        self.tokens = sorted(self._numbers)
+            self._store(documents)
+        self.tokens = sorted(self._term_ids)
         self._ranks = np.empty(len(self.tokens), dtype=np.int32)
-        self._ranks[[self._numbers[token] for token in self.tokens]] = np.arange(len(self.tokens), dtype=np.int32)
+        self._ranks[[self._term_ids[token] for token in self.tokens]] = np.arange(len(self.tokens), dtype=np.int32)
 
-    def _take(self, documents: Iterable[ImpactDocument]) -> None:
-        for number, document in enumerate(documents, 1):
-            place = Place(self._name, number, "document")
+    def _store(self, documents: Iterable[ImpactDocument]) -> None:
+        for position, document in enumerate(documents, 1):
+            place = Place(self._name, position, "document")
             vector = self._check(dict(document.vector), place)
             self._ids.write(checked_id(document.id, place).encode() + b"\n")
-            numbers = [self._numbers.setdefault(token, len(self._numbers)) for token in vector]
-            self._terms.write(array("i", numbers).tobytes())
+            term_ids = [self._term_ids.setdefault(token, len(self._term_ids)) for token in vector]
+            self._terms.write(array("i", term_ids).tobytes())
             self._impacts.write(array("i", vector.values()).tobytes())
             self.lengths.append(len(vector))
             self.sums.append(sum(vector.values()))
@@ -90,11 +90,11 @@ class Spool:
 
     @property
     def postings(self) -> int:
-        """How many there are."""
+        """Number of postings of all documents."""
         return sum(self.lengths)
 
     def ids(self) -> Iterator[str]:
-        """Yield the documents' ids in their order."""
+        """Yield the ids of the documents in order."""
         self._ids.seek(0)
         for line in self._ids:
             yield line[:-1].decode()

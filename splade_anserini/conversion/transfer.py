@@ -1,61 +1,81 @@
-"""A conversion: documents go from a source to a file or directory, which appears when it has been read again."""
+"""Conversion of documents from a source to a format, with their impacts scaled down if necessary."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from splade_anserini.artifacts.files import whole_directory, whole_file
 from splade_anserini.artifacts.manifests import Counts
-from splade_anserini.conversion.directory import read_directory, write_directory
 from splade_anserini.conversion.format import Format
-from splade_anserini.conversion.source import Source
-from splade_anserini.conversion.tally import Tally
+from splade_anserini.conversion.source import CountedSource, Source
+from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
-
-DOCS_PER_SHARD = 10_000
+from splade_anserini.records import ImpactDocument
+from splade_anserini.vectors.pruning import scaled
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What was written, and what the format could not hold."""
+    """Counts of a conversion, and what the format could not store."""
 
     counts: Counts
     empty: int
-    """Documents with an empty vector; they are written too."""
+    """Documents with an empty vector, which are written too."""
     contents_left_out: int = 0
-    """Documents whose contents the format does not hold."""
+    """Documents whose contents were dropped."""
     settings_left_out: bool = False
-    """Whether it was known how they were encoded, and the format does not hold that."""
+    """Whether the settings that the documents were encoded with were dropped."""
 
 
-def write_converted(
-    source: Source,
-    output: Path,
-    target: Format | None,
-    *,
-    docs_per_shard: int = DOCS_PER_SHARD,
-    progress: Progress = silent,
-) -> Converted:
-    """Write the documents of `source` in the format `target`, or as a directory of pseudo-documents when it is None.
+def write_converted(source: Source, output: Path, target: Format, *, progress: Progress = silent) -> Converted:
+    """Write the documents of `source` to `output` in the format `target`.
 
-    Raises `InputError` for what the format cannot hold or the source does not, `OutputError` when the place is taken,
-    `IntegrityError` when something was lost. In either case nothing is put in place.
+    `output` appears after it has been read again and its counts match. Raises `InputError` for a document that the
+    format cannot store, a duplicate id or no documents, `OutputError` when `output` exists, `IntegrityError` when the
+    counts differ.
     """
-    with Tally(source, progress) as tally:
-        if target is None:
-            with whole_directory(output) as directory:
-                write_directory(directory, tally.documents(), source.settings, docs_per_shard)
-                tally.compare(read_directory(directory), output)
-            return Converted(tally.counts, tally.empty)
-        settings = source.settings
-        if settings and not target.keeps_contents:
-            settings = settings.model_copy(update={"contents": False})
-        with whole_file(output) as file:
-            target.write(file, tally.documents(), settings)
-            file.flush()
-            tally.compare(target.read(Path(file.name)), output)
+    settings = source.settings
+    if settings and not target.keeps_contents:
+        settings = settings.model_copy(update={"contents": False})
+    with CountedSource(source, progress) as counted:
+        with target.writing(output, counted.documents(), settings) as written:
+            counted.check_written(target.read(written), output)
         return Converted(
-            tally.counts,
-            tally.empty,
-            contents_left_out=0 if target.keeps_contents else tally.contents,
+            counted.counts,
+            counted.empty,
+            contents_left_out=0 if target.keeps_contents else counted.with_contents,
             settings_left_out=settings is not None and not target.keeps_settings,
         )
+
+
+@dataclass(slots=True)
+class ClampedImpacts:
+    """The number of impacts that scaling rounded to 0, and which were set to 1."""
+
+    entries: int = 0
+
+
+def scaled_down(source: Source, greatest_impact: int, clamped: ClampedImpacts) -> Source:
+    """Return a source whose greatest impact is `greatest_impact`, or the same source when it has no greater one.
+
+    Each impact becomes impact × `greatest_impact` / greatest, rounded, and at least 1, so that no entry is lost. The
+    source is read once to find its greatest impact; `clamped` is counted while the new source is read.
+    """
+    if greatest_impact < 1:
+        raise InputError(f"--max-impact must be at least 1, got {greatest_impact}.")
+    greatest = max((max(document.vector.values(), default=0) for document in source.read()), default=0)
+    if greatest <= greatest_impact:
+        return source
+
+    def read() -> Iterator[ImpactDocument]:
+        clamped.entries = 0
+        for document in source.read():
+            vector = {token: scaled(impact, greatest_impact, greatest) for token, impact in document.vector.items()}
+            for token, impact in vector.items():
+                if not impact:
+                    vector[token] = 1
+                    clamped.entries += 1
+            yield ImpactDocument(document.id, vector, document.contents)
+
+    scale = source.settings.scale * greatest_impact / greatest if source.settings else 0
+    settings = source.settings.model_copy(update={"scale": scale}) if source.settings else None
+    return replace(source, read=read, settings=settings, counts=None)

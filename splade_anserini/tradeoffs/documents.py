@@ -17,8 +17,6 @@ from splade_anserini.records import ImpactDocument, ImpactVector
 from splade_anserini.tradeoffs.settings import Pruning, Setting
 from splade_anserini.vectors.pruning import requantize
 
-_DOCS_PER_SHARD = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class Collection:
@@ -67,7 +65,7 @@ def build_index(collection: Collection, setting: Setting, index: Path, threads: 
         index_source(source, index, options)
         return
     with output_errors(index), _scratch(index.parent / f"impacts{PARTIAL}") as place:
-        write_directory(place, _smaller(collection, setting), source.settings, _DOCS_PER_SHARD)
+        write_directory(place, _smaller(collection, setting), source.settings)
         index_source(open_impacts(place), index, options, made=setting.of_index.parts)
 
 
