@@ -25,7 +25,7 @@ from splade_anserini.formats.topics import read_topics
 from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
 from splade_anserini.profiling.flops import flops, occurrences
 from splade_anserini.records import ImpactVector, Query
-from splade_anserini.retrieval.fusion import FusionOptions, fused
+from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
 
 COLUMNS = ("nDCG@10", "R@100", "entries a document", "entries a query", "FLOPS", "index, MB")
 
@@ -111,7 +111,7 @@ def hybrid(runs: Sequence[Path], output: Path) -> Path:
     """Write the reciprocal rank fusion of runs."""
     together = side_by_side([read_rankings(run) for run in runs])
     options = FusionOptions()
-    write_run(output, ((id_, fused(id_, rankings, options)) for id_, rankings in together), "trec", "rrf")
+    write_run(output, ((id_, fuse_rankings(id_, rankings, options)) for id_, rankings in together), "trec", "rrf")
     return output
 
 

@@ -43,7 +43,7 @@ def fuse(
     when a run shares no query with any other, or at once when there are not as many weights as runs.
     """
     from splade_anserini.formats.side_by_side import side_by_side
-    from splade_anserini.retrieval.fusion import fused
+    from splade_anserini.retrieval.fusion import fuse_rankings
 
     if options.weights and len(options.weights) != len(runs):
         raise InputError(
@@ -59,7 +59,7 @@ def fuse(
             alone.difference_update(having)
         if len(having) < len(runs):
             lacking, first = lacking + 1, first or query_id
-        yield query_id, fused(query_id, rankings, options)
+        yield query_id, fuse_rankings(query_id, rankings, options)
         progress(1)
     if alone:
         # One that is empty explains more than the one that it was compared with.
@@ -84,18 +84,20 @@ def cut(run: Run, options: "FusionOptions", progress: Progress = silent) -> "Ite
 
 
 def open_run(path: Path, separator: str | None = None, *, scores_count: bool = False) -> Run:
-    """Open a run; with a separator, passages become documents, see `max_passages`.
+    """Open a run; with a separator, passages become documents, see `rank_by_best_passage`.
 
     While it is read, raises `RecordError` where `read_rankings` does, `InputError` for a score beyond float32 and
-    where `max_passages` does. If scores count and the run has only ranks, it warns.
+    where `rank_by_best_passage` does. If scores count and the run has only ranks, it warns.
     """
     from splade_anserini.formats.runs import read_rankings
-    from splade_anserini.retrieval.fusion import max_passages
+    from splade_anserini.retrieval.fusion import rank_by_best_passage
 
     read = _checked(path, read_rankings(path), scores_count=scores_count)
     if separator is None:
         return Run(str(path), read)
-    return Run(str(path), ((query_id, max_passages(ranking, separator, str(path))) for query_id, ranking in read))
+    return Run(
+        str(path), ((query_id, rank_by_best_passage(ranking, separator, str(path))) for query_id, ranking in read)
+    )
 
 
 def _checked(

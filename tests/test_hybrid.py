@@ -1,7 +1,9 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 import pytest
+from ir_measures import ScoredDoc
 
 from splade_anserini.cards.shipped import cranfield
 from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder, quantize
@@ -22,10 +24,9 @@ HITS = 40
 
 DOCUMENTS = list(open_corpus(str(cranfield())))[:600]
 TOPICS = read_topics(str(cranfield()))[:30]
-WORDS = {
-    word for text in [each.contents for each in DOCUMENTS] + [each.text for each in TOPICS] for word in text.split()
-}
-# Ranks otherwise than BM25: a word counts as it is long.
+TEXTS = [document.contents for document in DOCUMENTS] + [query.text for query in TOPICS]
+WORDS = {word for text in TEXTS for word in text.split()}
+# Weights are lengths of words, so that rankings differ from those of BM25.
 ENCODER = DictionaryEncoder({word: {word: len(word) / 100} for word in WORDS if word.isalpha() and len(word) > 3})
 
 
@@ -34,87 +35,130 @@ def _encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `dictionary` the name of an encoder."""
     import splade_anserini.encoding
 
-    def opened(name: str, options: object = None) -> DictionaryEncoder:
+    def open_dictionary(name: str, options: object = None) -> DictionaryEncoder:
         return {"dictionary": ENCODER}[name]
 
-    monkeypatch.setattr(splade_anserini.encoding, "open_query_encoder", opened)
+    monkeypatch.setattr(splade_anserini.encoding, "open_query_encoder", open_dictionary)
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cranfield as an impact index and as a text index, and a few of its topics."""
-    place = tmp_path_factory.mktemp("cranfield")
-    vectors = ENCODER.encode([each.contents for each in DOCUMENTS])
-    impacts = {each.id: quantize(vector, 100) for each, vector in zip(DOCUMENTS, vectors, strict=True)}
-    write_encoded(place / "impacts", impacts, encoder=ENCODER.identity)
-    index(place / "impacts", place / "index")
-    text_index(place, {each.id: each.contents for each in DOCUMENTS})
-    # The first is named like a document, which it finds; the last has a word of no document.
+    directory = tmp_path_factory.mktemp("cranfield")
+    vectors = ENCODER.encode([document.contents for document in DOCUMENTS])
+    impacts = {document.id: quantize(vector, 100) for document, vector in zip(DOCUMENTS, vectors, strict=True)}
+    write_encoded(directory / "impacts", impacts, encoder=ENCODER.identity)
+    index(directory / "impacts", directory / "index")
+    text_index(directory, {document.id: document.contents for document in DOCUMENTS})
+    # The first query has the id of a document, which it finds; the word of the last is in no document.
     lines = [f"{DOCUMENTS[0].id}\t{DOCUMENTS[0].title}", *(f"t{query.id}\t{query.text}" for query in TOPICS)]
-    (place / "topics.tsv").write_text("\n".join([*lines, "none\tzzzz"]) + "\n")
-    return place
+    (directory / "topics.tsv").write_text("\n".join([*lines, "none\tzzzz"]) + "\n")
+    return directory
 
 
-def text_index(place: Path, texts: dict[str, str]) -> Path:
-    (place / "json").mkdir(parents=True)
-    rows = b"".join(orjson.dumps({"id": id_, "contents": text}) + b"\n" for id_, text in texts.items())
-    (place / "json" / "a.jsonl").write_bytes(rows)
-    build_bm25_index(place / "json", place / "bm25")
-    return place / "bm25"
+def text_index(directory: Path, texts: dict[str, str]) -> Path:
+    (directory / "json").mkdir(parents=True)
+    rows = b"".join(orjson.dumps({"id": doc_id, "contents": text}) + b"\n" for doc_id, text in texts.items())
+    (directory / "json" / "a.jsonl").write_bytes(rows)
+    build_bm25_index(directory / "json", directory / "bm25")
+    return directory / "bm25"
 
 
-def searched(place: Path, output: Path, *more: object) -> Outcome:
-    topics = place / "topics.tsv"
-    return run_stage("search", "--index", place / "index", "--topics", topics, "--output", output, *more)
+def run_search(collection: Path, output: Path, *options: object) -> Outcome:
+    topics = collection / "topics.tsv"
+    return run_stage("search", "--index", collection / "index", "--topics", topics, "--output", output, *options)
 
 
 @pytest.mark.slow
-def test_hybrid_is_search_and_bm25_and_fuse(collection: Path, tmp_path: Path) -> None:
-    one, other, apart, at_once = (tmp_path / name for name in ("impacts.txt", "bm25.txt", "apart.txt", "at-once.txt"))
-    assert searched(collection, one, "--hits", HITS).code == 0
+def test_hybrid_search_gives_the_same_run_as_search_bm25_and_fuse(collection: Path, tmp_path: Path) -> None:
+    impact_run, bm25_run, fused_run, hybrid_run = (
+        tmp_path / f"{name}.txt" for name in ("impact", "bm25", "fused", "hybrid")
+    )
+    hits = ("--hits", HITS)
+    assert run_search(collection, impact_run, *hits).code == 0
     queries = read_topics(str(collection / "topics.tsv"))
-    write_run(other, search_bm25(collection / "bm25", queries, HITS))
-    assert run_stage("fuse", "--run", one, "--run", other, "--output", apart, "--depth", HITS, "--hits", HITS).code == 0
-    outcome = searched(collection, at_once, "--hits", HITS, "--hybrid", f"bm25:{collection / 'bm25'}")
-    assert outcome.code == 0
-    assert at_once.read_text() == apart.read_text()
-    assert at_once.read_text() not in (one.read_text(), other.read_text())
-    assert len(at_once.read_text().splitlines()) == 31 * HITS
+    write_run(bm25_run, search_bm25(collection / "bm25", queries, HITS))
+    runs = ("--run", impact_run, "--run", bm25_run)
+    assert run_stage("fuse", *runs, "--output", fused_run, "--depth", HITS, *hits).code == 0
+    assert run_search(collection, hybrid_run, *hits, "--hybrid", f"bm25:{collection / 'bm25'}").code == 0
+    assert hybrid_run.read_text() == fused_run.read_text()
+    assert hybrid_run.read_text() not in (impact_run.read_text(), bm25_run.read_text())
+    assert len(hybrid_run.read_text().splitlines()) == 31 * HITS
 
 
 @pytest.mark.slow
-def test_the_querys_own_document_is_in_neither_ranking(collection: Path) -> None:
+def test_remove_query_leaves_the_querys_document_out_of_both_rankings(collection: Path) -> None:
     queries = read_topics(str(collection / "topics.tsv"))[:2]
     vectors = encode_queries(queries, ImpactQueryEncoder(ENCODER, scale=100))
-    found = {}
+    doc_ids = {}
     with ImpactSearcher(collection / "index") as searcher:
-        for remove in (True, False):
-            rankings = search(vectors, searcher, SearchOptions(hits=5, remove_query=remove))
-            fused = with_bm25(rankings, queries, collection / "bm25", 5, remove_query=remove)
-            found[remove] = {query_id: [hit.doc_id for hit in ranking] for query_id, ranking in fused}
+        for remove_query in (True, False):
+            rankings = search(vectors, searcher, SearchOptions(hits=5, remove_query=remove_query))
+            fused = with_bm25(rankings, queries, collection / "bm25", 5, remove_query=remove_query)
+            doc_ids[remove_query] = {query_id: [hit.doc_id for hit in ranking] for query_id, ranking in fused}
     own = queries[0].id
-    assert own == found[False][own][0]
-    assert own not in found[True][own]
-    assert [len(ranking) for ranking in found[True].values()] == [5, 5]
-    assert found[True][queries[1].id] == found[False][queries[1].id]
+    assert own == doc_ids[False][own][0]
+    assert own not in doc_ids[True][own]
+    assert [len(ranking) for ranking in doc_ids[True].values()] == [5, 5]
+    assert doc_ids[True][queries[1].id] == doc_ids[False][queries[1].id]
 
 
 @pytest.mark.slow
-def test_every_bad_input_has_its_sentence_and_exit_code_2(collection: Path, tmp_path: Path) -> None:
-    others = text_index(tmp_path / "others", {"x1": "the cat", "x2": "the dog"})
-    blank = text_index(tmp_path / "blank", {"1": "the", "2": "of the"})
-    (tmp_path / "empty").mkdir()
-    for name, said in [
-        (collection / "bm25", "Expected bm25: and the directory"),
-        ("bm25:", "nothing to search that is called 'bm25:'"),
-        (f"bm25:{tmp_path / 'nowhere'}", "nowhere does not exist"),
-        (f"bm25:{tmp_path / 'empty'}", "is no Lucene index: it is empty"),
-        (f"bm25:{collection / 'index'}", "is an impact index"),
-        (f"bm25:{blank}", "has no text to search"),
-        (f"bm25:{others}", "No document of"),
-    ]:
-        outcome = searched(collection, tmp_path / "out.txt", "--hybrid", name)
-        assert (outcome.code, said in outcome.err) == (2, True), outcome.err
-    outcome = searched(collection, tmp_path / "out.txt", "--pre-encoded", "--hybrid", f"bm25:{collection / 'bm25'}")
-    assert (outcome.code, "--hybrid needs their texts" in outcome.err) == (2, True), outcome.err
+def test_a_removed_document_is_replaced_by_the_next_one(collection: Path) -> None:
+    """Each ranking alone has `hits` other documents: the search is for one more."""
+    queries = read_topics(str(collection / "topics.tsv"))[:1]
+    own = queries[0].id
+    vectors = encode_queries(queries, ImpactQueryEncoder(ENCODER, scale=100))
+
+    def others(ranking: Sequence[ScoredDoc]) -> list[str]:
+        return [hit.doc_id for hit in ranking if hit.doc_id != own]
+
+    with ImpactSearcher(collection / "index") as searcher:
+        ((_, impact_hits),) = search(vectors, searcher, SearchOptions(hits=5, remove_query=True))
+        ((_, six),) = search(vectors, searcher, SearchOptions(hits=6))
+    assert own in {hit.doc_id for hit in six}
+    assert [hit.doc_id for hit in impact_hits] == others(six)
+    ((_, bm25_hits),) = with_bm25([(own, [])], queries, collection / "bm25", 5, remove_query=True)
+    ((_, six),) = search_bm25(collection / "bm25", queries, 6)
+    assert own in {hit.doc_id for hit in six}
+    assert [hit.doc_id for hit in bm25_hits] == others(six)
+
+
+@pytest.fixture(scope="module")
+def other_indexes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Text indexes that hybrid search cannot use, and an empty directory."""
+    directory = tmp_path_factory.mktemp("others")
+    text_index(directory / "others", {"x1": "the cat", "x2": "the dog"})
+    text_index(directory / "blank", {"1": "the", "2": "of the"})
+    (directory / "empty").mkdir()
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{collection}/bm25", "Expected bm25: followed by the directory of a text index"),
+        ("bm25:", "--hybrid 'bm25:' is not valid"),
+        ("bm25:{others}/nowhere", "nowhere does not exist"),
+        ("bm25:{others}/empty", "it is empty"),
+        ("bm25:{collection}/index", "is an impact index; BM25 needs a text index."),
+        ("bm25:{others}/blank/bm25", "has no text in its field `contents`"),
+        ("bm25:{others}/others/bm25", "have no document in common"),
+    ],
+)
+def test_an_index_that_hybrid_search_cannot_use_is_an_error(
+    collection: Path, other_indexes: Path, tmp_path: Path, value: str, message: str
+) -> None:
+    value = value.format(collection=collection, others=other_indexes)
+    outcome = run_search(collection, tmp_path / "out.txt", "--hybrid", value)
+    assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.slow
+def test_hybrid_search_of_encoded_topics_is_an_error(collection: Path, tmp_path: Path) -> None:
+    options = ("--pre-encoded", "--hybrid", f"bm25:{collection / 'bm25'}")
+    outcome = run_search(collection, tmp_path / "out.txt", *options)
+    assert (outcome.code, "--hybrid needs their texts for BM25" in outcome.err) == (2, True), outcome.err
     assert not list(tmp_path.glob("out*"))

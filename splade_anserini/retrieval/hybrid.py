@@ -1,4 +1,4 @@
-"""Impacts and BM25 together: each query's rankings from two indexes, fused."""
+"""Hybrid search: the rankings of an impact index and of BM25 over a text index, fused."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,42 +12,42 @@ if TYPE_CHECKING:
 
     from splade_anserini.records import Query
 
-_BM25 = "bm25:"
-_DO = "Name an index of the collection's texts, as Anserini or Pyserini builds it."
+_PREFIX = "bm25:"
+_DO = "Pass an index of the texts of the same collection, built by Anserini or Pyserini."
 
 
 def bm25_index(name: str, impacts: Path) -> Path:
-    """Return the text index that `name`, bm25:DIRECTORY, names, to be searched beside the index `impacts`.
+    """Return the directory of the text index in `name`, which has the form bm25:DIRECTORY.
 
-    Raises `InputError` when there is none there, `MismatchError` when the two hold different collections.
+    Raises `InputError` when there is no such index, `MismatchError` when it has no document of the index `impacts`.
     """
     from splade_anserini.lucene import count_index
     from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.lucene.id_overlap import share_ids
 
-    if not name.startswith(_BM25) or name == _BM25:
-        raise InputError(
-            f"There is nothing to search that is called {name!r}.", expected="bm25: and the directory of a text index"
-        )
-    directory = Path(name.removeprefix(_BM25))
+    if not name.startswith(_PREFIX) or name == _PREFIX:
+        raise InputError(f"--hybrid {name!r} is not valid.", expected="bm25: followed by the directory of a text index")
+    directory = Path(name.removeprefix(_PREFIX))
     check_index_directory(directory)
     if read_manifest(directory, IndexManifest):
-        raise InputError(f"{directory} is an impact index, in which BM25 means nothing.", do=_DO)
+        raise InputError(f"{directory} is an impact index; BM25 needs a text index.", do=_DO)
     if not count_index(directory).postings:
-        raise InputError(f"{directory} has no text to search in its field contents.", do=_DO)
+        raise InputError(f"{directory} has no text in its field `contents`.", do=_DO)
     if not share_ids(directory, impacts):
         raise MismatchError(
-            f"No document of {directory} is in {impacts}.", expected="two indexes of the same collection", do=_DO
+            f"The indexes {directory} and {impacts} have no document in common.",
+            expected="two indexes of the same collection",
+            do=_DO,
         )
     return directory
 
 
 def texts_needed(topics: str) -> InputError:
-    """Return the error for topics that are impact vectors already."""
+    """Return the error for topics that are impact vectors, whose texts BM25 needs."""
     return InputError(
-        f"The topics {topics} are encoded already, but --hybrid needs their texts for BM25.",
+        f"The topics {topics} are impact vectors, but --hybrid needs their texts for BM25.",
         expected="topics as texts",
-        do="Name those that these were made of, or add --not-pre-encoded if they are texts.",
+        do="Pass the topics that were encoded, or add --not-pre-encoded if these are texts.",
     )
 
 
@@ -60,15 +60,15 @@ def with_bm25(
     threads: int = 1,
     remove_query: bool = False,
 ) -> "Iterator[tuple[str, list[ScoredDoc]]]":
-    """Fuse the rankings of the queries, in their order, with what BM25 finds, by reciprocal ranks with k = 60.
+    """Fuse each query's ranking with its best `hits` documents of BM25, by reciprocal rank fusion with k = 60.
 
-    From BM25 come as many `hits`, and with `remove_query` never the document with the query's id.
+    `rankings` must be in the order of `queries`. With `remove_query` the document with the query's id is left out.
     """
     from splade_anserini.lucene import search_bm25
-    from splade_anserini.retrieval.fusion import FusionOptions, fused
+    from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
 
     options = FusionOptions(depth=hits, hits=hits)
-    lexical = search_bm25(index, queries, hits + remove_query, threads)
-    for (query_id, ranking), (_, found) in zip(rankings, lexical, strict=True):
-        kept = [hit for hit in found if hit.doc_id != query_id] if remove_query else found
-        yield query_id, fused(query_id, [ranking, kept], options)
+    bm25_rankings = search_bm25(index, queries, hits + remove_query, threads)
+    for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
+        others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
+        yield query_id, fuse_rankings(query_id, [ranking, others], options)
