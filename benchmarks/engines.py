@@ -124,15 +124,12 @@ def prepared(name: str, impacts: Path, topics: Path, queries: int, work: Path) -
     import bmp as engine
     from seismic import SeismicIndex
 
-    from splade_anserini.conversion import FORMATS
-    from splade_anserini.convert import convert, open_source
+    from splade_anserini.convert import ConvertOptions, convert
 
     files = {"csr": f"{name}.npz", "seismic": f"{name}.jsonl", "bmp": f"{name}.bmp.ciff"}
     for format_, file in files.items():
         if not (work / file).exists():
-            convert(
-                open_source(impacts, None), work / file, FORMATS[format_], max_impact=255 if format_ == "bmp" else None
-            )
+            convert(impacts, work / file, ConvertOptions(max_impact=255 if format_ == "bmp" else None))
     if not (work / f"{name}.index.seismic").exists():
         SeismicIndex.build(str(work / files["seismic"])).save(str(work / name))
     if not (work / f"{name}.bmp").exists():
@@ -147,12 +144,12 @@ def prepared(name: str, impacts: Path, topics: Path, queries: int, work: Path) -
 
 def nfcorpus(settings: Settings) -> tuple[Path, Path]:
     """Return NFCorpus as pseudo-documents, and an index of it."""
-    from splade_anserini.convert import convert, open_source
+    from splade_anserini.convert import convert
     from splade_anserini.index import index
 
     directory, built = settings.work / "engines-nfcorpus", settings.work / "engines-nfcorpus-index"
     if not directory.exists():
-        convert(open_source(settings.vectors, None), directory, None)
+        convert(settings.vectors, directory)
     if not built.exists():
         index(directory, built)
     return directory, built

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 type StrPath = str | os.PathLike[str]
 """A path as public functions take it."""
 
+DOCS_PER_SHARD = 10_000
+"""Documents in one file of pseudo-documents, unless an option says otherwise."""
+
 type SparseVector = Mapping[str, float]
 """Token → weight > 0: log(1 + ReLU(logit)), pooled over the text (SPLADE v2, section 3)."""
 

@@ -1,3 +1,4 @@
+import json
 import logging
 import shutil
 import zipfile
@@ -31,7 +32,7 @@ from splade_anserini.conversion import (
 )
 from splade_anserini.conversion.directory import read_directory
 from splade_anserini.conversion.format import FileFormat
-from splade_anserini.convert import open_source
+from splade_anserini.convert import convert, open_source
 from splade_anserini.errors import InputError, IntegrityError, OutputError
 from splade_anserini.formats.impacts import count_impacts, read_impacts
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
@@ -380,11 +381,11 @@ def test_topics_of_an_unknown_suffix_are_read_as_pseudo_documents_are(source: st
 @pytest.mark.parametrize(
     ("source", "output", "fragment"),
     [
-        ("in", "in", "one place"),
-        ("in", "in/a.npz", "one place"),
-        ("in", "link/b.npz", "one place"),
-        ("a.npz", "out/../a.npz", "one place"),
-        ("a.npz", "out", "exists already"),
+        ("in", "in", "are the same path"),
+        ("in", "in/a.npz", "is inside input"),
+        ("in", "link/b.npz", "is inside input"),
+        ("a.npz", "out/../a.npz", "are the same path"),
+        ("a.npz", "out", "already exists"),
         ("nothing", "b.npz", "does not exist"),
         ("in", "out/mine.txt/b.npz", "mine.txt"),
     ],
@@ -407,6 +408,54 @@ def test_a_directory_with_the_name_of_a_file_format_is_an_error(tmp_path: Path) 
     outcome = run_stage("convert", "--input", tmp_path / "in", "--from", "csr", "--output", tmp_path / "b.npz")
     assert outcome.code == 2
     assert "is a directory" in outcome.err
+
+
+@pytest.mark.parametrize("output", ["a.npz", "out"])
+def test_a_conversion_is_made_once_and_replaced_only_with_overwrite(tmp_path: Path, output: str) -> None:
+    pseudo.write_encoded(tmp_path / "in")
+    pseudo.write_encoded(tmp_path / "changed", pseudo.ANIMALS | {"d5": {"cat": 1}})
+    (tmp_path / "link").symlink_to("in")
+    made = ["--output", tmp_path / output, "--format", "json"]
+    first = run_stage("convert", "--input", tmp_path / "link", *made)
+    counts = {"documents": 4, "empty": 0, "postings": 7, "impacts": 23}
+    assert json.loads(first.out) == {"output": str(tmp_path / output), **counts, "up_to_date": False}
+    written = (tmp_path / output).stat().st_mtime_ns
+    again = run_stage("convert", "--input", tmp_path / "in", *made)
+    assert (again.code, json.loads(again.out)) == (0, {**json.loads(first.out), "up_to_date": True})
+    assert (tmp_path / output).stat().st_mtime_ns == written
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("changed")
+    other = run_stage("convert", "--input", tmp_path / "link", *made)
+    assert (other.code, "made with other settings or inputs: input was" in other.err) == (2, True)
+    scaled = run_stage("convert", "--input", tmp_path / "in", *made, "--max-impact", 3)
+    assert (scaled.code, "max_impact was None, is 3" in scaled.err) == (2, True)
+    assert json.loads(run_stage("convert", "--input", tmp_path / "link", *made, "--overwrite").out)["documents"] == 5
+    assert len(documents_of(tmp_path / output)) == 5
+
+
+def test_overwrite_removes_no_directory_that_others_made(tmp_path: Path) -> None:
+    pseudo.write_encoded(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    done = run_stage("convert", "--input", tmp_path / "in", "--output", tmp_path / "out", "--overwrite")
+    assert (done.code, "was not written by splade-anserini" in done.err) == (2, True)
+    with pytest.raises(OutputError, match="was not written by splade-anserini"):
+        convert(tmp_path / "in", tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--docs-per-shard", 0), "--docs-per-shard must be at least 1, got 0."),
+        (("--docs-per-shard", 2**31), "--docs-per-shard must be at most"),
+        (("--max-impact", 0), "--max-impact must be at least 1, got 0."),
+    ],
+)
+def test_numbers_out_of_range_are_refused(tmp_path: Path, option: tuple[str, int], message: str) -> None:
+    pseudo.write_encoded(tmp_path / "in")
+    done = run_stage("convert", "--input", tmp_path / "in", "--output", tmp_path / "out", *option)
+    assert (done.code, message in done.err) == (2, True)
 
 
 def test_an_incomplete_directory_is_an_error(tmp_path: Path) -> None:
@@ -486,7 +535,8 @@ def test_a_round_trip_keeps_topics(tmp_path: Path, name: str) -> None:
     topics = {id_: vector for id_, vector in TOPICS.items() if ":" not in id_ or "bmp" not in name}
     write_encoded_topics(tmp_path / "in.tsv", topics)
     out = ["--input", tmp_path / "in.tsv", "--output", tmp_path / name, "--topics"]
-    assert run_stage("convert", *out).out == f"{tmp_path / name}: {len(topics)} topics\n"
+    assert run_stage("convert", *out).out == f"{tmp_path / name}: {len(topics)} queries\n"
+    assert "is up to date" in run_stage("convert", *out).out
     back = ["--input", tmp_path / name, "--output", tmp_path / "back.tsv", "--topics"]
     assert run_stage("convert", *back).code == 0
     assert read_encoded_topics(str(tmp_path / "back.tsv")) == topics
@@ -501,7 +551,7 @@ def test_a_round_trip_keeps_topics(tmp_path: Path, name: str) -> None:
         ("t.tsv", ["--to", "ciff"], "not defined for topics"),
         ("t.bmp.txt", [], "contains a colon"),
         ("t.npz", ["--max-impact", "255"], "--max-impact is for documents"),
-        ("in.tsv", [], "are one file"),
+        ("in.tsv", [], "are the same path"),
     ],
 )
 def test_topics_that_cannot_be_written_are_an_error(
@@ -545,7 +595,7 @@ def test_a_round_trip_keeps_the_vectors_of_a_real_collection(tmp_path: Path, nam
         "convert", "--input", tmp_path / FILES[name], "--output", tmp_path / "back", "--docs-per-shard", 999
     )
     assert back.out.partition(": ")[2] == counts
-    assert len(list((tmp_path / "back").iterdir())) == 4
+    assert len(list((tmp_path / "back").glob("shard-*"))) == 4
     for before, after in zip(read_impacts(docs), read_directory(tmp_path / "back"), strict=True):
         assert (before.id, before.vector) == (after.id, after.vector)
 

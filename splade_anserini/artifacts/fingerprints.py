@@ -1,7 +1,7 @@
 """SHA-256 fingerprints: the same weights, tokenizer or vocabulary, whatever they are called."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 
@@ -18,6 +18,20 @@ def fingerprint_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, as `sha256sum` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint_of_directory(
+    directory: Path, patterns: Collection[str] = ("**/*",), *, without: Collection[str] = ()
+) -> str:
+    """Return the fingerprint of the files of a directory that match `patterns`: their paths and contents.
+
+    Files whose names are among `without` do not count.
+    """
+    matches = {path for pattern in patterns for path in directory.glob(pattern)}
+    files = sorted(path for path in matches if path.is_file() and path.name not in without)
+    return fingerprint_of_bytes(
+        *(part.encode() for path in files for part in (str(path.relative_to(directory)), fingerprint_of_file(path)))
+    )
 
 
 def fingerprint_of_vocabulary(tokens: Sequence[str]) -> str:

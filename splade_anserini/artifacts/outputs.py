@@ -1,10 +1,12 @@
 """The one policy for outputs: what is finished is never replaced unless the user says so.
 
-Beside an output file stands a manifest, `<file>.manifest`, with the command's settings and the fingerprints of its
-inputs. The same command again finds its output there and has nothing to do; any other needs --overwrite.
+Beside an output file, `<file>.manifest` holds the command's settings and the fingerprints of its inputs; in an output
+directory, `output.manifest` does. The same command again finds its output there and has nothing to do; any other needs
+--overwrite.
 """
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +14,15 @@ from pathlib import Path
 import pydantic
 
 from splade_anserini.artifacts.files import whole_file
-from splade_anserini.artifacts.fingerprints import fingerprint_of_file
-from splade_anserini.artifacts.manifests import OutputManifest, changes, parse_manifest
+from splade_anserini.artifacts.fingerprints import fingerprint_of_directory, fingerprint_of_file
+from splade_anserini.artifacts.manifests import MANIFEST, OutputManifest, changes, parse_manifest
 from splade_anserini.errors import OutputError
+from splade_anserini.records import StrPath
 
 SUFFIX = ".manifest"
+IN_DIRECTORY = "output.manifest"
+
+_BEIR = ("corpus.jsonl*", "queries.jsonl*", "qrels/*")
 
 _log = logging.getLogger(__name__)
 
@@ -38,14 +44,17 @@ def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False
     """Say whether `output` is there already, made by exactly this command and not changed since.
 
     With `overwrite` it is written in any case, as are pipes and devices. Raises `OutputError` when another output
-    would be replaced.
+    would be replaced, or with `overwrite` a directory that this program did not write.
     """
-    if overwrite or not output.is_file():
+    if overwrite:
+        require_replaceable(output)
+        return False
+    if not _is_there(output):
         return False
     manifest = read_output_manifest(output)
     if manifest is None:
         raise already_exists(output)
-    if manifest.sha256 != fingerprint_of_file(output):
+    if manifest.sha256 != _fingerprint(output):
         raise already_exists(output, "its content was changed after it was written")
     made = {"command": manifest.command, **manifest.settings, **manifest.inputs}
     now = {"command": record.command, **record.settings, **record.inputs}
@@ -63,31 +72,74 @@ def already_exists(output: Path, reason: str = "") -> OutputError:
 
 
 def record_output(output: Path, record: OutputRecord, counts: Mapping[str, int] | None = None) -> None:
-    """Write the manifest of an output that was just finished; nothing for a pipe or a device."""
-    if not output.is_file():
+    """Write the manifest of a file or directory that was just finished; nothing for a pipe or a device."""
+    if not (output.is_file() or output.is_dir()):
         return
     manifest = OutputManifest(
         command=record.command,
         settings=dict(record.settings),
         inputs=dict(record.inputs),
         counts=dict(counts or {}),
-        sha256=fingerprint_of_file(output),
+        sha256=_fingerprint(output),
     )
     with whole_file(manifest_path(output)) as file:
         file.write(manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
+def fingerprint_of_input(name: StrPath) -> str:
+    """Return the fingerprint of an input as a user names it: a file, a directory, DIR@SPLIT, or KIND: and one of these.
+
+    Of a BEIR directory, corpus, queries and qrels count, so outputs may be written into it. What is not on this
+    machine, such as irds:<name> or a model of the Hugging Face Hub, is identified by its name.
+    """
+    path, text = Path(name), os.fspath(name)
+    if path.is_file():
+        return fingerprint_of_file(path)
+    if path.is_dir():
+        beir = (path / "qrels").is_dir() or any(path.glob("queries.jsonl*"))
+        return fingerprint_of_directory(path, _BEIR if beir else ("**/*",), without={IN_DIRECTORY})
+    kind, colon, rest = text.partition(":")
+    if colon and Path(rest.partition("@")[0]).exists():
+        return f"{kind}:{fingerprint_of_input(rest)}"
+    directory, at, split = text.rpartition("@")
+    return f"{fingerprint_of_input(directory)}@{split}" if at and Path(directory).is_dir() else text
+
+
 def read_output_manifest(output: Path) -> OutputManifest | None:
-    """Return the manifest beside an output file, or None when there is none. Raises `InputError` when it is invalid."""
+    """Return the manifest of an output, or None when there is none. Raises `InputError` when it is invalid."""
     return parse_manifest(manifest_path(output), OutputManifest)
 
 
 def manifest_path(output: Path) -> Path:
-    """Return where the manifest of an output file is."""
-    return output.with_name(output.name + SUFFIX)
+    """Return where the manifest of an output is: beside a file, inside a directory."""
+    return output / IN_DIRECTORY if output.is_dir() else output.with_name(output.name + SUFFIX)
 
 
 def require_new_file(output: Path, *, overwrite: bool = False) -> None:
     """Raise `OutputError` when a file would be replaced that has no manifest to compare, without `overwrite`."""
     if not overwrite and output.is_file():
         raise already_exists(output)
+
+
+def require_replaceable(output: Path) -> None:
+    """Raise `OutputError` for a directory that --overwrite would remove, though this program did not write it."""
+    if (
+        output.is_dir()
+        and _is_there(output)
+        and not any((output / name).is_file() for name in (MANIFEST, IN_DIRECTORY))
+    ):
+        raise OutputError(
+            f"Output {output} already exists and was not written by splade-anserini.",
+            do="Choose another path, or remove the directory first.",
+        )
+
+
+def _is_there(output: Path) -> bool:
+    """Say whether there is a file, or a directory with something in it."""
+    return output.is_file() or (output.is_dir() and any(output.iterdir()))
+
+
+def _fingerprint(output: Path) -> str:
+    if output.is_dir():
+        return fingerprint_of_directory(output, without={IN_DIRECTORY})
+    return fingerprint_of_file(output)

@@ -1,6 +1,6 @@
 """Options of single values that several commands have, in the same words."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,3 +14,4 @@ Qrels = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Format = Annotated[Literal["table", "json"], typer.Option(help="How to print the result.")]

@@ -15,21 +15,21 @@ from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.source import DocumentCounter
 from splade_anserini.formats.impacts import ImpactWriter, impact_files, impact_line, read_impacts
 from splade_anserini.formats.topics import read_encoded_topics, write_encoded_topics
-from splade_anserini.records import ImpactDocument, ImpactVector
-
-DOCS_PER_SHARD = 10_000
-"""Documents per file, unless another number is given."""
+from splade_anserini.records import DOCS_PER_SHARD, ImpactDocument, ImpactVector
 
 
 class ImpactDirectory(Format):
-    """A directory of impact pseudo-documents, with `docs_per_shard` documents per file."""
+    """A directory of impact pseudo-documents, with `docs_per_shard` documents per file.
+
+    With `replace` it takes the place of a directory that is not empty.
+    """
 
     name = "impacts"
     topic_suffixes = (".tsv", ".tsv.gz")
     keeps_contents = True
 
-    def __init__(self, docs_per_shard: int = DOCS_PER_SHARD) -> None:
-        self.docs_per_shard = docs_per_shard
+    def __init__(self, docs_per_shard: int = DOCS_PER_SHARD, *, replace: bool = False) -> None:
+        self.docs_per_shard, self.replace = docs_per_shard, replace
 
     def read(self, path: Path) -> Iterator[ImpactDocument]:
         """Yield the documents of all files that Anserini would read, in the order of the file names."""
@@ -40,7 +40,7 @@ class ImpactDirectory(Format):
         self, output: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
     ) -> Iterator[Path]:
         """Write documents and yield the path to read them from; they appear at `output` when the block succeeds."""
-        with whole_directory(output) as directory:
+        with whole_directory(output, replace=self.replace) as directory:
             write_directory(directory, documents, settings, self.docs_per_shard)
             yield directory
 

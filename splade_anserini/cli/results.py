@@ -1,0 +1,49 @@
+"""What a command has made and what it prints of it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from splade_anserini.artifacts.outputs import OutputRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An output and what is known of it, such as counts."""
+
+    output: Path
+    values: Mapping[str, Any]
+    up_to_date: bool = False
+    """Whether the command had made it before, and so did nothing."""
+
+    def text(
+        self,
+        format: Literal["table", "json"],  # noqa: A002  # as --format
+        summary: Callable[[Mapping[str, Any]], str],
+    ) -> str:
+        """Return what the command prints: JSON, or a line with the summary of the values."""
+        if format == "json":
+            return json.dumps({"output": str(self.output), **self.values, "up_to_date": self.up_to_date})
+        if self.up_to_date:
+            return f"{self.output} is up to date: this command made it before."
+        return f"{self.output}: {summary(self.values)}"
+
+
+def make_once(
+    output: Path, record: "OutputRecord", make: Callable[[], Mapping[str, int]], *, overwrite: bool
+) -> Result:
+    """Call `make`, which writes the output and returns its counts, and record it; not if that was done before.
+
+    Raises `OutputError` when another output would be replaced without `overwrite`.
+    """
+    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output
+
+    if is_up_to_date(output, record, overwrite=overwrite):
+        manifest = read_output_manifest(output)
+        return Result(output, manifest.counts if manifest else {}, up_to_date=True)
+    counts = make()
+    record_output(output, record, counts)
+    return Result(output, counts)
