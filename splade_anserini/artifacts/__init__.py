@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all, manifests, fingerprints, figures, and a description of the environment."""
+"""Files on disk: atomic writing, manifests, fingerprints, figures, and a description of the environment."""

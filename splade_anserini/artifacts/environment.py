@@ -1,8 +1,9 @@
-"""The environment of a measurement: processors, memory, system and versions. It names no host and no path."""
+"""The environment of a measurement: processors, memory, system and versions, without names of hosts or paths."""
 
 import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 
 from splade_anserini._version import __version__
@@ -24,11 +25,9 @@ def environment() -> dict[str, str | int]:
 
 
 def package_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
-    """Return the versions of those packages that are installed."""
+    """Return the versions of those of the packages that are installed."""
     versions = {}
     for name in names:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,24 +23,27 @@ def require_matplotlib() -> None:
         raise DependencyError.missing("matplotlib", "plot") from error
 
 
-def require_figure_format(path: Path) -> None:
+def require_figure_format(path: StrPath) -> None:
     """Raise `InputError` when the suffix is not that of a supported format, and the error of `require_matplotlib`."""
-    if path.suffix not in _UNDATED:
+    suffix = Path(path).suffix
+    if suffix not in _UNDATED:
         *others, last = _UNDATED
         raise InputError(
-            f"Cannot infer the format of the figure {path} from its suffix {path.suffix!r}.",
+            f"Cannot infer the format of the figure {path} from its suffix {suffix!r}.",
             expected=f"{', '.join(others)} or {last}",
         )
     require_matplotlib()
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: StrPath) -> None:
     """Write a figure in the format of the path's suffix.
 
     Raises the errors of `require_figure_format`, and `OutputError` when the file cannot be written.
     """
     require_figure_format(path)
     from matplotlib import rc_context
+
+    path = Path(path)
 
     # Without a salt, the ids in an SVG are random.
     with whole_file(path) as file, rc_context({"svg.hashsalt": "splade-anserini"}), warnings.catch_warnings():

@@ -1,12 +1,14 @@
-"""SHA-256 fingerprints: the same weights, tokenizer or vocabulary, whatever they are called."""
+"""SHA-256 fingerprints of files, vocabularies, weights and indexes; equal content has equal fingerprints."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from splade_anserini.records import StrPath
+
 
 def fingerprint_of_bytes(*parts: bytes) -> str:
-    """Return the SHA-256 of the parts, each after its length, so that no two divisions agree."""
+    """Return the SHA-256 of the parts, each preceded by its length, so that the division into parts counts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -14,9 +16,9 @@ def fingerprint_of_bytes(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def fingerprint_of_file(path: Path) -> str:
+def fingerprint_of_file(path: StrPath) -> str:
     """Return the SHA-256 of a file's bytes, as `sha256sum` prints it."""
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -40,7 +42,7 @@ def fingerprint_of_vocabulary(tokens: Sequence[str]) -> str:
 
 
 def fingerprint_of_arrays(arrays: Iterable[tuple[str, str, tuple[int, ...], bytes]]) -> str:
-    """Return the fingerprint of named arrays, each as (name, dtype, shape, bytes), in any order."""
+    """Return the fingerprint of named arrays, given as (name, dtype, shape, bytes); their order has no effect."""
     parts = (
         fingerprint_of_bytes(name.encode(), dtype.encode(), repr(shape).encode(), data)
         for name, dtype, shape, data in arrays
@@ -49,6 +51,6 @@ def fingerprint_of_arrays(arrays: Iterable[tuple[str, str, tuple[int, ...], byte
 
 
 def fingerprint_of_index(directory: Path) -> str:
-    """Return a fingerprint of a Lucene index: of its commits, which Lucene gives unique ids."""
+    """Return the fingerprint of a Lucene index: that of its commits, which have unique ids."""
     commits = sorted(directory.glob("segments_*"))
     return fingerprint_of_bytes(*(part for path in commits for part in (path.name.encode(), path.read_bytes())))

@@ -1,4 +1,4 @@
-"""What an artefact on disk says of itself: one JSON file a directory, named so that Anserini takes it for no data."""
+"""Manifests: the JSON file in an output directory that says how its content was made."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,10 @@ import pydantic
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.errors import InputError
+from splade_anserini.records import StrPath
 
 MANIFEST = "splade.manifest"
-"""Anserini reads every .json, .jsonl and .gz file of a collection's directory, so the manifest is none of these."""
+"""File name of a manifest. Anserini reads all .json, .jsonl and .gz files of a collection, so it has another suffix."""
 
 type Pooling = Literal["max", "sum", "norm"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling.__value__)
@@ -25,20 +26,20 @@ type QuerySide = Literal["splade", "doc", "idf", "separate"]
 section 3.2) or with one that is known for it; or a model of their own."""
 
 QUERY_WEIGHTS = "query_weights.json"
-"""Beside a model whose query side is `idf`: token → weight."""
+"""File next to a model whose query side is `idf`: token → weight."""
 
 QUERY_MODEL = "query"
-"""The subdirectory of a model whose query side is `separate`, with the queries' model."""
+"""Subdirectory of a model whose query side is `separate`, with the query model."""
 
 
 class Model(pydantic.BaseModel):
-    """Frozen and strict: an unknown field is an error, not a surprise later."""
+    """Base of manifests and cards: immutable; unknown fields are errors."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
 
 class EncoderIdentity(Model):
-    """Which encoder made something. Two encoders are the same when all their fingerprints are."""
+    """The identity of an encoder; encoders with equal fingerprints are the same."""
 
     name: str
     weights: str
@@ -46,16 +47,16 @@ class EncoderIdentity(Model):
     tokenizer: str
     """SHA-256 of the tokenizer."""
     vocabulary: str
-    """SHA-256 of the tokens in the order of their ids: what queries and documents must share."""
+    """SHA-256 of the tokens in the order of their ids; it must be the same for queries and documents."""
     pooling: Pooling
     precision: str
 
 
 class Counts(Model):
-    """What is in a shard, a directory or an index."""
+    """Numbers of documents, postings and impacts in a shard, a directory or an index."""
 
     documents: int = 0
-    """Documents with at least one posting; the others are in no index."""
+    """Documents with at least one posting; Lucene cannot index others."""
     postings: int = 0
     impacts: int = 0
     """The sum of all impacts."""
@@ -68,7 +69,7 @@ class Counts(Model):
         )
 
     def differences(self, other: "Counts") -> list[str]:
-        """One phrase for each count that differs from `other`'s: "documents: 3 instead of 4"."""
+        """Return a phrase for each count that differs, such as "documents: 3 instead of 4"."""
         return [
             f"{name}: {getattr(self, name):,} instead of {getattr(other, name):,}"
             for name in Counts.model_fields
@@ -77,11 +78,11 @@ class Counts(Model):
 
 
 class EncodeSettings(Model):
-    """All that decides which bytes `encode` writes."""
+    """The settings that decide the bytes that `encode` writes."""
 
     encoder: EncoderIdentity
     corpus: str
-    """As it was named; the shards' digests say what was read."""
+    """The value of --corpus. The digests of the shards identify the content."""
     scale: float
     max_length: int
     top_k: int | None
@@ -97,13 +98,13 @@ class Shard(Model):
     file: str
     counts: Counts
     empty: tuple[str, ...] = ()
-    """Ids of the documents whose vector is empty, which Lucene cannot hold."""
+    """Ids of the documents whose vectors are empty, which Lucene cannot index."""
     digest: str
-    """SHA-256 of the documents that were read for it: the same corpus again, or none."""
+    """SHA-256 of the documents of the shard, by which a resumed `encode` recognizes the same corpus."""
 
 
 class ImpactManifest(Model):
-    """Beside the shards of a directory of impact pseudo-documents."""
+    """The manifest of a directory of impact pseudo-documents."""
 
     kind: Literal["impacts"] = "impacts"
     version: str = __version__
@@ -111,22 +112,22 @@ class ImpactManifest(Model):
     complete: bool = False
     counts: Counts = Counts()
     empty: int = 0
-    """How many documents have an empty vector; each shard lists its own."""
+    """Number of documents with an empty vector; each shard lists their ids."""
     shards: tuple[Shard, ...] = ()
 
 
 class IndexManifest(Model):
-    """Inside an impact index: how its documents were encoded."""
+    """The manifest of an impact index: how its documents were encoded."""
 
     kind: Literal["index"] = "index"
     version: str = __version__
     encoder: EncoderIdentity | None = None
-    """None when the pseudo-documents came from elsewhere, without a manifest."""
+    """None when the pseudo-documents had no manifest."""
     scale: float | None = None
     max_length: int | None = None
     corpus: str = ""
     writer: str
-    """The program and version that wrote it."""
+    """The program that wrote the index, with its version."""
     options: dict[str, str | int | bool | None] = {}
     source: str | None = None
     """Fingerprint of the pseudo-documents; None in indexes of version 0.1.0 and before."""
@@ -134,7 +135,7 @@ class IndexManifest(Model):
 
 
 class OutputManifest(Model):
-    """Beside an output file, such as a run: what it was made with."""
+    """The manifest of an output file, such as a run."""
 
     kind: Literal["output"] = "output"
     version: str = __version__
@@ -144,52 +145,52 @@ class OutputManifest(Model):
     """Input → its fingerprint."""
     counts: dict[str, int] = {}
     sha256: str
-    """Of the output."""
+    """SHA-256 of the output file."""
 
 
 class ParityReport(Model):
-    """How an exported encoder compares with the checkpoint it came from, on real text."""
+    """Comparison of an exported encoder with its checkpoint on real text."""
 
     texts: int
     max_difference: float
-    """The greatest difference between two weights; of weights above 1, relative to the weight."""
+    """The greatest difference between two weights, relative to the weight if that is above 1."""
     mean_difference: float
     """The sum of all differences, relative to the sum of all weights."""
     bound: float
-    """On `max_difference` at fp32; on `mean_difference` at int8, which moves every weight."""
+    """The largest `max_difference` that fp32 may have, or the largest `mean_difference` for int8."""
     equal_impacts: float
-    """The share of entries, active in either, whose impacts at `scale` are equal."""
+    """Share of the entries that are active in either encoder whose impacts at `scale` are equal."""
     scale: float
 
 
 class CheckpointManifest(Model):
-    """Beside a checkpoint that was trained: how it is used, and how it came about."""
+    """The manifest of a trained checkpoint: how it is used and how it was trained."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     version: str = __version__
     pooling: Pooling
     query_side: QuerySide
     max_length: int = pydantic.Field(gt=2)
-    """Tokens of a document that were read in training."""
+    """Tokens of a document that were used in training."""
     query_max_length: int = pydantic.Field(gt=2)
     scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
     steps: int
     recipe: dict[str, pydantic.JsonValue]
-    """The training table of its card, as it ran."""
+    """The table `[training]` of the card, with all overrides."""
 
 
 class EncoderManifest(Model):
-    """Inside an encoder directory."""
+    """The manifest of an exported encoder."""
 
     kind: Literal["encoder"] = "encoder"
     version: str = __version__
     identity: EncoderIdentity
     source: str
-    """The checkpoint it was exported from, as it was named."""
+    """The name or path of the checkpoint that was exported."""
     max_length: int
     """The longest input the model can read, in tokens."""
     default_max_length: int | None = None
-    """Tokens of a document that are read unless options or a card say otherwise. None: 256."""
+    """Tokens of a document that are encoded unless an option or a card says otherwise. None: 256."""
     default_query_max_length: int | None = None
     scale: float = DEFAULT_SCALE
     query_side: QuerySide = "splade"
@@ -200,24 +201,24 @@ class EncoderManifest(Model):
 
 
 def changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """Say what differs: "hits was 10, is 100; scale was 100, is 51.2"."""
+    """Return the differences as a phrase, such as "hits was 10, is 100; scale was 100, is 51.2"."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in names)
 
 
-def write_manifest(directory: Path, manifest: Model) -> None:
-    """Put `manifest` into `directory`, in place of the one that may be there."""
-    with whole_file(directory / MANIFEST) as file:
+def write_manifest(directory: StrPath, manifest: Model) -> None:
+    """Write the manifest of a directory, replacing an earlier one."""
+    with whole_file(Path(directory) / MANIFEST) as file:
         file.write(manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
-def read_manifest[M: Model](directory: Path, kind: type[M]) -> M | None:
-    """Return the manifest of `directory`, or None when it has none. Raises `InputError` when it is not of `kind`."""
-    return parse_manifest(directory / MANIFEST, kind)
+def read_manifest[M: Model](directory: StrPath, kind: type[M]) -> M | None:
+    """Return the manifest of a directory, or None if it has none. Raises `InputError` if it is not a valid `kind`."""
+    return parse_manifest(Path(directory) / MANIFEST, kind)
 
 
 def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
-    """Return the manifest at `path`, or None when there is none. Raises `InputError` when it is not of `kind`."""
+    """Return the manifest at a path, or None if there is none. Raises `InputError` if it is not a valid `kind`."""
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -226,10 +227,10 @@ def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
         return kind.model_validate_json(text)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
         raise InputError(
-            f"{path} is not a valid {name}: {first['msg']} ({where}).",
-            expected=f"a manifest as splade-anserini {__version__} writes it",
-            do="Name the right directory, or make it again.",
+            f"{path} is not a valid {name}: {first['msg']} ({field}).",
+            expected=f"a manifest written by splade-anserini {__version__}",
+            do="Pass another directory, or rebuild this one.",
         ) from error

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from splade_anserini.artifacts.figures import plain_label, require_figure_format
 from splade_anserini.evaluation.comparison import Comparison, Difference
 from splade_anserini.evaluation.measures import DEPTHS
 from splade_anserini.evaluation.rendering import legend, p_cell
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from ir_measures import Measure
@@ -23,7 +23,7 @@ _TITLE = 36
 """Characters of a title that fit above a panel."""
 
 
-def plot_comparison(comparison: Comparison, recall: Sequence["Measure"], path: Path) -> None:
+def plot_comparison(comparison: Comparison, recall: Sequence["Measure"], path: StrPath) -> None:
     """Write the figure of a comparison as PNG, SVG or PDF, by the file's suffix; equal values give equal bytes.
 
     `recall` is R at each of `DEPTHS`, which the evaluations must have too. Raises the errors of `save_figure`.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
@@ -16,7 +17,7 @@ _PREFIX = "bm25:"
 _DO = "Pass an index of the texts of the same collection, built by Anserini or Pyserini."
 
 
-def bm25_index(name: str, impacts: Path) -> Path:
+def bm25_index(name: str, impacts: StrPath) -> Path:
     """Return the directory of the text index in `name`, which has the form bm25:DIRECTORY.
 
     Raises `InputError` when there is no such index, `MismatchError` when it has no document of the index `impacts`.
@@ -33,7 +34,7 @@ def bm25_index(name: str, impacts: Path) -> Path:
         raise InputError(f"{directory} is an impact index; BM25 needs a text index.", do=_DO)
     if not count_index(directory).postings:
         raise InputError(f"{directory} has no text in its field `contents`.", do=_DO)
-    if not share_ids(directory, impacts):
+    if not share_ids(directory, Path(impacts)):
         raise MismatchError(
             f"The indexes {directory} and {impacts} have no document in common.",
             expected="two indexes of the same collection",
@@ -54,7 +55,7 @@ def texts_needed(topics: str) -> InputError:
 def with_bm25(
     rankings: "Iterable[tuple[str, Sequence[ScoredDoc]]]",
     queries: "Sequence[Query]",
-    index: Path,
+    index: StrPath,
     hits: int,
     *,
     threads: int = 1,
@@ -68,7 +69,7 @@ def with_bm25(
     from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
 
     options = FusionOptions(depth=hits, hits=hits)
-    bm25_rankings = search_bm25(index, queries, hits + remove_query, threads)
+    bm25_rankings = search_bm25(Path(index), queries, hits + remove_query, threads)
     for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
         others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
         yield query_id, fuse_rankings(query_id, [ranking, others], options)
