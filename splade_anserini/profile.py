@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from splade_anserini.encoding import ImpactQueryEncoder
-    from splade_anserini.profiling.profile_record import Profile
-    from splade_anserini.profiling.times import Plan
+    from splade_anserini.profiling.measurements import TimingPlan
+    from splade_anserini.profiling.report import Profile
     from splade_anserini.retrieval.query_vectors import QuerySet
 
 _log = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ class ProfileOptions:
     tokens: int = option(default=20, least=0, help="How many of the costliest tokens are listed.")
     seed: int = option(default=0, help="Seed of the order of the queries.")
 
-    def plan(self, threads: int) -> "Plan":
+    def plan(self, threads: int) -> "TimingPlan":
         """Return what is timed, on up to `threads` threads."""
-        from splade_anserini.profiling.times import Plan
+        from splade_anserini.profiling.measurements import TimingPlan
 
-        return Plan(tuple(sorted(set(self.hits))), threads, self.samples, self.warm_up, self.seed, self.cold)
+        return TimingPlan(tuple(sorted(set(self.hits))), threads, self.samples, self.warm_up, self.seed, self.cold)
 
 
 @options
@@ -74,8 +74,8 @@ def profile(
     from splade_anserini.lucene.lucene_writer import lucene_version
     from splade_anserini.parallel import cpu_count
     from splade_anserini.profiling.costs import costs
-    from splade_anserini.profiling.profile_record import Profile
-    from splade_anserini.profiling.times import encoding_times, search_times
+    from splade_anserini.profiling.measurements import encoding_times, search_times
+    from splade_anserini.profiling.report import Profile
 
     options = options or ProfileOptions()
     directory, plan = Path(index), options.plan(threads or cpu_count())
@@ -165,10 +165,9 @@ def _write(result: "Profile", output: ProfileOutput) -> None:
 
     from splade_anserini.artifacts.files import whole_file
     from splade_anserini.profiling.plot import plot
-    from splade_anserini.profiling.profile_record import content
-    from splade_anserini.profiling.report import report
+    from splade_anserini.profiling.report import as_json, as_text
 
-    text, json = report(result), orjson.dumps(content(result), option=orjson.OPT_APPEND_NEWLINE)
+    text, json = as_text(result), orjson.dumps(as_json(result), option=orjson.OPT_APPEND_NEWLINE)
     if output.output:
         for name, data in [("profile.txt", text.encode()), ("profile.json", json)]:
             with whole_file(output.output / name) as file:

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.errors import DependencyError, InputError
@@ -56,3 +56,13 @@ def plain_label(text: str) -> str:
     """Return a text that matplotlib shows literally: `$` starts no formula, and a leading `_` hides no legend entry."""
     escaped = text.replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
+
+
+def use_log_scale(axis: Any) -> None:
+    """Make the x axis logarithmic, labelled with numbers such as 0.5, 1 and 2 instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -1,1 +1,1 @@
-"""What a search costs: multiplications, entries, bytes and time."""
+"""The cost of a search: FLOPS, active entries, size of the index, and latency."""

@@ -1,4 +1,4 @@
-"""What can be counted of an index and its queries."""
+"""Counts of an index and its queries: FLOPS, active entries, postings and bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,51 +15,55 @@ from splade_anserini.records import ImpactVector
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Counts, which are the same on every machine."""
+    """Counts that are the same on every machine."""
 
     documents: int
-    """Those in the index, which holds none without tokens."""
+    """Documents in the index, which contains no empty ones."""
     queries: int
-    """All of them, empty ones too."""
+    """All queries, including empty ones."""
     empty_queries: int
     tokens: int
-    """Different ones in the index."""
+    """Distinct tokens in the index."""
     postings: int
     flops: float
-    """Σ_j p_j^q p_j^d over these queries and documents."""
+    """Σ_j p_j^q p_j^d over these queries and documents (SPLADE v2, section 4)."""
     entries_document: Distribution
     entries_query: Distribution
     postings_query: Distribution
-    """The postings of all of a query's tokens."""
+    """Postings of all tokens of a query."""
     costliest: list[TokenCost]
     parts: dict[str, int]
-    """Bytes of the index."""
+    """Part of the index → bytes on disk."""
 
     @property
     def bytes(self) -> int:
-        """What the index takes on disk."""
+        """Bytes of the index on disk."""
         return sum(self.parts.values())
 
     @property
     def bytes_posting(self) -> float:
-        """Bytes of a posting in the files of postings."""
+        """Bytes of the postings files per posting."""
         return self.parts["postings"] / self.postings if self.postings else 0.0
 
 
 def costs(index: Path, queries: Mapping[str, ImpactVector], tokens: int) -> Costs:
-    """Count; `tokens` is how many of the costliest are named. Raises `InputError` when `index` is no Lucene index."""
-    held = index_statistics(index)
-    documents, asked = Occurrences(held.documents, held.frequencies), occurrences(queries.values())
+    """Count the costs of searching `index` for `queries`, and list the `tokens` costliest tokens.
+
+    Raises `InputError` when `index` is not a Lucene index.
+    """
+    statistics = index_statistics(index)
+    in_documents = Occurrences(statistics.documents, statistics.frequencies)
+    in_queries = occurrences(queries.values())
     return Costs(
-        documents=held.documents,
-        queries=asked.texts,
+        documents=statistics.documents,
+        queries=in_queries.texts,
         empty_queries=sum(not vector for vector in queries.values()),
-        tokens=len(held.frequencies),
-        postings=held.postings,
-        flops=flops(asked, documents),
-        entries_document=distribution(held.lengths),
+        tokens=len(statistics.frequencies),
+        postings=statistics.postings,
+        flops=flops(in_queries, in_documents),
+        entries_document=distribution(statistics.lengths),
         entries_query=distribution([len(vector) for vector in queries.values()]),
-        postings_query=distribution(np.array([postings_of(vector, documents) for vector in queries.values()])),
-        costliest=costliest(asked, documents, tokens),
+        postings_query=distribution(np.array([postings_of(vector, in_documents) for vector in queries.values()])),
+        costliest=costliest(in_queries, in_documents, tokens),
         parts=index_parts(index),
     )

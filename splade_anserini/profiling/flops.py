@@ -1,4 +1,4 @@
-"""The FLOPS of the paper: how many multiplications a query and a document cost, by expectation."""
+"""The FLOPS measure of SPLADE v2 (section 4): expected multiplications per pair of a query and a document."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,26 +9,26 @@ from splade_anserini.records import ImpactVector
 
 @dataclass(frozen=True, slots=True)
 class Occurrences:
-    """In how many texts each token is active."""
+    """The number of texts, and in how many of them each token is active."""
 
     texts: int
-    """All of them, those without any active token too."""
+    """All texts, including those without an active token."""
     counts: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCost:
-    """What one token adds to the FLOPS."""
+    """The contribution of one token to the FLOPS."""
 
     token: str
     share: float
-    """Of the FLOPS."""
+    """Share of the FLOPS, from 0 to 1."""
     queries: int
     documents: int
 
 
 def occurrences(vectors: Iterable[ImpactVector]) -> Occurrences:
-    """Count the texts of each token."""
+    """Count in how many vectors each token is active."""
     counts: Counter[str] = Counter()
     texts = 0
     for vector in vectors:
@@ -38,27 +38,27 @@ def occurrences(vectors: Iterable[ImpactVector]) -> Occurrences:
 
 
 def flops(queries: Occurrences, documents: Occurrences) -> float:
-    """Return Σ_j p_j^q p_j^d, with p_j the share of texts in which entry j is active (SPLADE v2, section 4).
+    """Return Σ_j p_j^q p_j^d, where p_j is the share of texts in which token j is active (SPLADE v2, section 4).
 
-    It is the mean number of tokens that a query and a document share. 0 without queries or without documents.
+    This is the mean number of tokens that a query and a document share; 0 without queries or without documents.
     """
     pairs = queries.texts * documents.texts
     return sum(_products(queries, documents).values()) / pairs if pairs else 0.0
 
 
-def costliest(queries: Occurrences, documents: Occurrences, most: int) -> list[TokenCost]:
-    """Return the `most` tokens that add most to the FLOPS, by what they add; ties by token."""
+def costliest(queries: Occurrences, documents: Occurrences, count: int) -> list[TokenCost]:
+    """Return the `count` tokens that contribute most to the FLOPS, in decreasing order; ties are ordered by token."""
     products = _products(queries, documents)
     total = sum(products.values())
     tokens = sorted((token for token in products if products[token]), key=lambda token: (-products[token], token))
     return [
         TokenCost(token, products[token] / total, queries.counts[token], documents.counts[token])
-        for token in tokens[:most]
+        for token in tokens[:count]
     ]
 
 
 def postings_of(query: ImpactVector, documents: Occurrences) -> int:
-    """Return how many postings the tokens of a query have: what an exhaustive search multiplies."""
+    """Return the number of postings of a query's tokens, which an exhaustive search multiplies."""
     return sum(documents.counts.get(token, 0) for token in query)
 
 

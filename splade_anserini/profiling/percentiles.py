@@ -1,4 +1,4 @@
-"""How numbers are distributed: their mean and their percentiles."""
+"""Mean, range and percentiles of a list of numbers."""
 
 from dataclasses import dataclass
 
@@ -10,31 +10,32 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Of `n` numbers; all else is None when there are none."""
+    """Statistics of `n` numbers; all others are None when there are none."""
 
     n: int
     mean: float | None
     smallest: float | None
     greatest: float | None
     percentiles: dict[str, float | None]
-    """By name, "p99.9"; None where there are too few numbers to tell."""
+    """Name, such as "p99.9" → value; None when there are too few numbers to estimate it."""
 
 
 def distribution(values: npt.ArrayLike) -> Distribution:
-    """Describe numbers."""
-    ordered = np.sort(np.asarray(values, dtype=np.float64).ravel())
-    named = {f"p{which:g}": percentile(ordered, which) for which in PERCENTILES}
-    if not len(ordered):
-        return Distribution(0, None, None, None, named)
-    return Distribution(len(ordered), float(ordered.mean()), float(ordered[0]), float(ordered[-1]), named)
+    """Compute the statistics of some numbers."""
+    ascending = np.sort(np.asarray(values, dtype=np.float64).ravel())
+    percentiles = {f"p{percent:g}": percentile(ascending, percent) for percent in PERCENTILES}
+    if not len(ascending):
+        return Distribution(0, None, None, None, percentiles)
+    return Distribution(len(ascending), float(ascending.mean()), float(ascending[0]), float(ascending[-1]), percentiles)
 
 
-def percentile(ordered: npt.NDArray[np.float64], which: float) -> float | None:
-    """Return the least of the ascending numbers that is no less than `which` % of them: one that was there.
+def percentile(ascending: npt.NDArray[np.float64], percent: float) -> float | None:
+    """Return the smallest of the ascending numbers that is at least as great as `percent` % of them.
 
-    None when fewer than one number is expected above it: the 99.9th needs 1,000 numbers. `which` has one decimal.
+    The result is one of the numbers. None when fewer than one number is expected above it: the 99.9th percentile needs
+    1,000 numbers. `percent` has at most one decimal.
     """
-    tenths, n = round(10 * which), len(ordered)
-    if n * (1000 - tenths) < 1000:
+    per_mille, n = round(10 * percent), len(ascending)
+    if n * (1000 - per_mille) < 1000:
         return None
-    return float(ordered[-(-n * tenths // 1000) - 1])
+    return float(ascending[-(-n * per_mille // 1000) - 1])

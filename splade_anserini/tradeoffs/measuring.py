@@ -7,15 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.formats.runs import as_written
 from splade_anserini.lucene import ImpactSearcher, Searcher, TwoPhaseSearcher
 from splade_anserini.lucene.disk_usage import index_parts
 from splade_anserini.lucene.statistics import index_statistics
 from splade_anserini.profiling.flops import Occurrences, flops, occurrences
-from splade_anserini.profiling.latency import Timing, drawn, joined, rounds, time_each
+from splade_anserini.profiling.latency import Timing, combined, rounds, sample, time_calls
 from splade_anserini.profiling.percentiles import distribution
 from splade_anserini.records import ImpactVector
 from splade_anserini.tradeoffs.documents import impacts_of
@@ -112,8 +110,7 @@ def _pruned(setting: Setting, queries: Mapping[str, ImpactVector]) -> Mapping[st
 def _timed(ways: Sequence[_Configuration], asked: QueryWorkload) -> list[Timing]:
     """Time the same queries in all ways, by turns."""
     parts: list[list[Timing]] = [[] for _ in ways]
-    for ids in rounds(drawn(list(asked.queries), asked.samples, asked.seed)):
+    for ids in rounds(sample(list(asked.queries), asked.samples, asked.seed)):
         for way, timings in zip(ways, parts, strict=True):
-            timings.append(time_each([(query_id, way.queries[query_id]) for query_id in ids], way.search))
-    empty = Timing(np.empty(0, dtype=np.int64), 0)
-    return [joined(timings) if timings else empty for timings in parts]
+            timings.append(time_calls(way.search, [(query_id, way.queries[query_id]) for query_id in ids]))
+    return [combined(timings) for timings in parts]
