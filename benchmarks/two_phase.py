@@ -36,9 +36,9 @@ def exact(index: str, topics: str, queries: int) -> dict[str, Any]:
 
 def two_phase(index: str, topics: str, queries: int, tokens: int) -> dict[str, Any]:
     """Search for candidates with so many tokens, and rank them by all."""
-    from splade_anserini.lucene import TwoPhaseSearcher
+    from splade_anserini.lucene import TwoStepSearcher
 
-    return _measured(index, topics, queries, lambda searcher: TwoPhaseSearcher(searcher, tokens).search)
+    return _measured(index, topics, queries, lambda searcher: TwoStepSearcher(searcher, tokens).search)
 
 
 def strongest(index: str, topics: str, queries: int, tokens: int) -> dict[str, Any]:

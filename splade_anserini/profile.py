@@ -70,8 +70,8 @@ def profile(
     when index and queries share no token. Raises `InputError` when `index` is not a Lucene index.
     """
     from splade_anserini.artifacts.environment import environment
+    from splade_anserini.lucene.index_writer import lucene_version
     from splade_anserini.lucene.java.jvm import java_version
-    from splade_anserini.lucene.lucene_writer import lucene_version
     from splade_anserini.parallel import cpu_count
     from splade_anserini.profiling.costs import costs
     from splade_anserini.profiling.measurements import encoding_times, search_times
@@ -106,7 +106,7 @@ def command(
     """
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
-    from splade_anserini.lucene.counting import check_index_directory
+    from splade_anserini.lucene.index_reader import check_index_directory
 
     directory = resolve_index(index)
     check_index_directory(directory)

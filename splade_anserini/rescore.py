@@ -147,7 +147,7 @@ def command(
 
 def _queries(topics: str, index: Path | None, documents: DocumentOptions, query: QueryOptions) -> "QuerySet":
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
-    from splade_anserini.lucene.counting import check_index_directory
+    from splade_anserini.lucene.index_reader import check_index_directory
     from splade_anserini.retrieval.query_vectors import load_queries, load_queries_for, open_query_encoder_for
 
     if index is not None:

@@ -80,8 +80,8 @@ def command(
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
-    from splade_anserini.lucene.counting import check_index_directory
     from splade_anserini.lucene.feedback import check_document_vectors
+    from splade_anserini.lucene.index_reader import check_index_directory
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
     from splade_anserini.retrieval.overlap import OverlapWithExact
     from splade_anserini.retrieval.query_vectors import load_queries_for
@@ -124,7 +124,7 @@ def _check_combination(
     search_options: SearchOptions, two_step: TwoStepOptions, feedback: FeedbackOptions, engine: EngineOptions
 ) -> None:
     """Raise `InputError` for options that exclude one another."""
-    from splade_anserini.lucene.two_phase import check_candidates
+    from splade_anserini.lucene.two_step import check_candidates
 
     check_candidates(two_step.candidates, search_options.hits)
     if two_step.two_step is not None and engine.searcher == "pyserini":
@@ -170,22 +170,22 @@ def _feedback(options: FeedbackOptions) -> "Feedback | None":
 
     if options.feedback is None:
         return None
-    weight = options.rocchio_beta if options.feedback == "rocchio" else 1 - options.original_query_weight
     return Feedback(
         options.feedback,
-        documents=options.feedback_docs,
+        docs=options.feedback_docs,
         terms=options.feedback_terms,
-        weight=weight,
+        original_query_weight=options.original_query_weight,
+        rocchio_beta=options.rocchio_beta,
         words_only=options.feedback_words_only,
     )
 
 
 def _two_step(searcher: "ImpactSearcher | PyseriniImpactSearcher", two_step: TwoStepOptions) -> "Searcher":
-    from splade_anserini.lucene import PyseriniImpactSearcher, TwoPhaseSearcher
+    from splade_anserini.lucene import PyseriniImpactSearcher, TwoStepSearcher
 
     if two_step.two_step is None or isinstance(searcher, PyseriniImpactSearcher):
         return searcher
-    return TwoPhaseSearcher(searcher, two_step.two_step, two_step.candidates)
+    return TwoStepSearcher(searcher, two_step.two_step, two_step.candidates)
 
 
 def _with_bm25(

@@ -101,7 +101,7 @@ def command(
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.sources import open_impacts
-    from splade_anserini.lucene.two_phase import check_candidates
+    from splade_anserini.lucene.two_step import check_candidates
     from splade_anserini.parallel import cpu_count
     from splade_anserini.retrieval.query_vectors import load_queries_for
     from splade_anserini.tradeoffs.measuring import QueryWorkload

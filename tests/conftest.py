@@ -1,10 +1,40 @@
 import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
-# No test asks the network for a model: without this, every name that is none costs half a minute of retries.
+# Without this, every name that is not a model's costs half a minute of attempts to reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# How long an example takes says something of the machine, which may be busy, and nothing of the code.
+# How long an example takes depends on the machine, which may be busy, not on the code.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
+
+
+@pytest.fixture(scope="session")
+def shared_index(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that builds an impact index of vectors, once for all tests with the same vectors and options.
+
+    The index and the `impacts` beside it are shared: tests must not change them.
+    """
+    from splade_anserini.index import index
+    from splade_anserini.lucene import IndexOptions
+    from tests.pseudo import write_encoded
+
+    built: dict[str, Path] = {}
+
+    def build(
+        vectors: Mapping[str, Mapping[str, int]], options: IndexOptions | None = None, **encoding: object
+    ) -> Path:
+        options = options or IndexOptions()
+        key = repr((vectors, options, encoding))
+        if key not in built:
+            home = tmp_path_factory.mktemp("shared-index")
+            write_encoded(home / "impacts", vectors, shard_size=100, **encoding)
+            index(home / "impacts", home / "index", options)
+            built[key] = home / "index"
+        return built[key]
+
+    return build

@@ -22,6 +22,15 @@ ANIMALS = {
     "d4": {"fish": 4},
 }
 
+UNUSUAL = {
+    "naïve": {"naïve": 2},
+    "文書-1": {"日本": 3, "##語": 1},
+    "😀": {"😀": 5, "cat": 1},
+    'a"b\\c': {'"': 1, "\\": 2, "|": 3},
+    "A" * 300: {"x" * 255: 4},
+}
+"""Ids and tokens of letters, symbols and lengths that are rare."""
+
 IDENTITY = EncoderIdentity(name="words", weights="w", tokenizer="t", vocabulary="v", pooling="max", precision="fp32")
 
 
@@ -61,14 +70,15 @@ def write_encoded(
     vectors: Mapping[str, Mapping[str, int]] = ANIMALS,
     *,
     complete: bool = True,
+    shard_size: int = 2,
     **changes: object,
 ) -> ImpactManifest:
-    """Write what encode writes: shards of two documents and a manifest."""
+    """Write what encode writes: shards of `shard_size` documents and a manifest."""
     some = documents(vectors)
     shards = []
-    for number, start in enumerate(range(0, len(some), 2)):
+    for number, start in enumerate(range(0, len(some), shard_size)):
         name = f"shard-{number:05}.jsonl.gz"
-        counts = write_documents(directory / name, some[start : start + 2])
+        counts = write_documents(directory / name, some[start : start + shard_size])
         shards.append(Shard(file=name, counts=counts, digest=str(number)))
     manifest = ImpactManifest(
         settings=settings(**changes),

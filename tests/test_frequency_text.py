@@ -25,30 +25,30 @@ documents = st.builds(
 )
 
 
-def read(found: Entry) -> tuple[str, dict[str, int]]:
-    """Read an entry as Java does: as JSON strings, split at white space and at the separator."""
-    id_, text = (orjson.loads(b'"' + part + b'"') for part in found)
+def parse(entry_: Entry) -> tuple[str, dict[str, int]]:
+    """Parse an entry as Java does: as JSON strings, split at white space and at the separator."""
+    id_, text = (orjson.loads(b'"' + part + b'"') for part in entry_)
     pairs = [token.split(SEPARATOR) for token in text.split(" ")]
     return id_, {token: int(impact) for token, impact in pairs}
 
 
 @given(documents)
-def test_an_entry_holds_the_id_and_every_impact(document: ImpactDocument) -> None:
-    assert read(entry(document)) == (document.id, document.vector)
+def test_an_entry_contains_the_id_and_every_impact(document: ImpactDocument) -> None:
+    assert parse(entry(document)) == (document.id, document.vector)
 
 
 @given(documents)
-def test_a_line_is_read_without_parsing_it_or_not_at_all(document: ImpactDocument) -> None:
-    found = entry_of_line(impact_line(document).rstrip(b"\n"))
-    assert found is None or read(found) == (document.id, document.vector)
+def test_a_line_gives_the_right_entry_or_none(document: ImpactDocument) -> None:
+    line_entry = entry_of_line(impact_line(document).rstrip(b"\n"))
+    assert line_entry is None or parse(line_entry) == (document.id, document.vector)
 
 
 @pytest.mark.parametrize("token", ["cat", "##ing", "1,000", "日本", "a'b", "|", *'":,\\'])
-def test_usual_tokens_need_no_parsing(token: str) -> None:
+def test_lines_of_common_tokens_need_no_parsing(token: str) -> None:
     document = ImpactDocument("d1", {"x": 9, token: 7, "y": 5}, 'says "vector":{"cat":1}}')
-    found = entry_of_line(impact_line(document).rstrip(b"\n"))
-    assert found is not None
-    assert read(found) == ("d1", document.vector)
+    line_entry = entry_of_line(impact_line(document).rstrip(b"\n"))
+    assert line_entry is not None
+    assert parse(line_entry) == ("d1", document.vector)
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def test_usual_tokens_need_no_parsing(token: str) -> None:
         b"",
     ],
 )
-def test_a_line_that_is_written_otherwise_is_left_alone(line: bytes) -> None:
+def test_a_line_in_another_format_must_be_parsed(line: bytes) -> None:
     assert entry_of_line(line) is None
 
 
-def test_documents_without_a_vector_have_no_entry(tmp_path: Path) -> None:
-    some = [ImpactDocument("full", {"cat": 1}), ImpactDocument("empty", {}), ImpactDocument("}", {"}": 2})]
-    path = tmp_path / "some.jsonl.gz"
-    path.write_bytes(gzip.compress(b"".join(map(impact_line, some))))
-    for ours in [True, False]:
-        assert [read(found) for found, _ in entries(path, ours=ours)] == [("full", {"cat": 1}), ("}", {"}": 2})]
+@pytest.mark.parametrize("trusted", [True, False])
+def test_documents_without_a_vector_have_no_entry(tmp_path: Path, trusted: bool) -> None:
+    lines = [ImpactDocument("full", {"cat": 1}), ImpactDocument("empty", {}), ImpactDocument("}", {"}": 2})]
+    path = tmp_path / "impacts.jsonl.gz"
+    path.write_bytes(gzip.compress(b"".join(map(impact_line, lines))))
+    assert [parse(entry_) for entry_, _ in entries(path, trusted=trusted)] == [("full", {"cat": 1}), ("}", {"}": 2})]
 
 
 def test_the_separator_in_a_token_is_refused() -> None:
-    with pytest.raises(InputError, match=r"holds U\+FFFE"):
+    with pytest.raises(InputError, match=r"contains U\+FFFE"):
         entry(ImpactDocument("d1", {f"a{SEPARATOR}b": 1}))

@@ -47,7 +47,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("cranfield")
     vectors = ENCODER.encode([document.contents for document in DOCUMENTS])
     impacts = {document.id: quantize(vector, 100) for document, vector in zip(DOCUMENTS, vectors, strict=True)}
-    write_encoded(directory / "impacts", impacts, encoder=ENCODER.identity)
+    write_encoded(directory / "impacts", impacts, shard_size=100, encoder=ENCODER.identity)
     index(directory / "impacts", directory / "index")
     text_index(directory, {document.id: document.contents for document in DOCUMENTS})
     # The first query has the id of a document, which it finds; the word of the last is in no document.

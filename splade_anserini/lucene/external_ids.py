@@ -1,53 +1,53 @@
-"""From Lucene's numbers to the collection's ids."""
+"""The collection's ids of documents, by Lucene's document numbers."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from splade_anserini.lucene.query_executor import Lane
+from splade_anserini.lucene.query_executor import QueryExecutor
 
-_MOST_KEPT = 1 << 20
-"""Ids of an index that is no larger are kept, once they are wanted: at most some 80 MB."""
+_CACHE_LIMIT = 1 << 20
+"""The ids of an index with at most this many documents may be cached: about 80 MB."""
 
 _CHUNK = 1 << 16
 
-_CALL = 128
-"""As many ids could be looked up in the time that Java takes to be called at all."""
+_CALL_COST = 128
+"""A call to Java takes about as long as looking up this many ids."""
 
 
 class ExternalIds:
-    """Looks ids up in the doc values, until that has cost as much as reading all of them; then it keeps all.
+    """Looks up ids in the doc values, until that has cost as much as reading all of them; then it caches all.
 
-    So a single query does not wait for a whole column to be read, and thousands do not look the same ids up again.
+    A single query does not have to wait until all ids are read, and many queries do not look up the same ids again.
     """
 
     def __init__(self, documents: int) -> None:
         self.documents = documents
         self._looked_up = 0
-        self._all: npt.NDArray[Any] | None = None
+        self._cache: npt.NDArray[Any] | None = None
 
-    def of(self, docs: npt.NDArray[np.int32], lane: Lane) -> list[str]:
-        """Return the ids of documents, in their order; `lane` reads the index where that is needed."""
-        if self._all is None:
-            self._looked_up += len(docs) + _CALL
-            if not self._looked_up > self.documents <= _MOST_KEPT:
-                return _looked_up(docs, lane)
-            self._all = np.concatenate(
-                [_column(start, self.documents, lane) for start in range(0, self.documents, _CHUNK)]
+    def of(self, docs: npt.NDArray[np.int32], executor: QueryExecutor) -> list[str]:
+        """Return the ids of documents, in the same order; `executor` reads those that are not cached."""
+        if self._cache is None:
+            self._looked_up += len(docs) + _CALL_COST
+            if not self._looked_up > self.documents <= _CACHE_LIMIT:
+                return _look_up(docs, executor)
+            self._cache = np.concatenate(
+                [_read_chunk(start, self.documents, executor) for start in range(0, self.documents, _CHUNK)]
             )
-        ids: list[str] = self._all[docs].tolist()
+        ids: list[str] = self._cache[docs].tolist()
         return ids
 
 
-def _looked_up(docs: npt.NDArray[np.int32], lane: Lane) -> list[str]:
-    """Ask in ascending order, which is the only one that doc values can be read in."""
+def _look_up(docs: npt.NDArray[np.int32], executor: QueryExecutor) -> list[str]:
+    """Look up ids in ascending order of the document numbers: doc values can be read in no other order."""
     order = np.argsort(docs)
     ids = np.empty(len(docs), dtype=object)
-    ids[order] = lane.external_ids(docs[order].tolist())
-    found: list[str] = ids.tolist()
-    return found
+    ids[order] = executor.external_ids(docs[order].tolist())
+    id_list: list[str] = ids.tolist()
+    return id_list
 
 
-def _column(start: int, documents: int, lane: Lane) -> npt.NDArray[Any]:
-    return np.array(lane.external_ids(range(start, min(start + _CHUNK, documents))), dtype=object)
+def _read_chunk(start: int, documents: int, executor: QueryExecutor) -> npt.NDArray[Any]:
+    return np.array(executor.external_ids(range(start, min(start + _CHUNK, documents))), dtype=object)

@@ -1,30 +1,30 @@
-"""LuceneImpactSearcher's interface over our own searcher."""
+"""Pyserini's LuceneImpactSearcher, reimplemented over `ImpactSearcher`: its methods for searching and reading."""
 
 import math
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from splade_anserini.errors import InputError
+from splade_anserini.errors import InputError, counted
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
+from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.ranking import Ranking
-from splade_anserini.lucene.schema import CONTENTS, ID, RAW
 from splade_anserini.lucene.searcher import Closeable
+from splade_anserini.records import StrPath
 
 
 class QueryEncoder(Protocol):
-    """A query encoder as Pyserini takes them."""
+    """The interface of Pyserini's query encoders."""
 
     def encode(self, query: str) -> Mapping[str, int]:
-        """Return token → impact."""
+        """Return the impacts of a query's tokens."""
         ...
 
 
 class Hit(NamedTuple):
-    """A document that was found, with the names that Pyserini's hits have."""
+    """A hit, with the attributes of Pyserini's hits."""
 
     docid: str
     score: float
@@ -32,30 +32,39 @@ class Hit(NamedTuple):
 
 
 class FastLuceneImpactSearcher(Closeable):
-    """What Pyserini's LuceneImpactSearcher finds, in the same order, in a fraction of the time.
+    """A faster replacement for Pyserini's LuceneImpactSearcher: the same hits in the same order.
 
-    `min_idf` as there: a token counts only if ln(documents / documents with the token) > min_idf. Unlike there, it is
-    -1 by default, so that tokens of all documents count. Scores are what Lucene computes, without the millionths that
-    Anserini takes off tied ones.
+    It has LuceneImpactSearcher's `search(q, k)`, `batch_search(queries, qids, k, threads)`, `doc`, `close`, `num_docs`,
+    `query_encoder` and `min_idf`; hits have `docid`, `score` and `lucene_docid`, documents `docid()`, `id()`,
+    `contents()`, `raw()`, `get(field)` and `lucene_document()`. It is also a context manager.
+
+    It does not have `from_prebuilt_index`, `list_prebuilt_indexes`, `encode`, `doc_by_field`, `set_analyzer`,
+    `set_language`, feedback (`set_rm3`, `unset_rm3`, `is_using_rm3`, `set_rocchio`, `unset_rocchio`,
+    `is_using_rocchio`), the argument `fields` of the searches, encoders by name or `encoder_type`, or the attributes
+    `idf`, `index_dir`, `object` and `prebuilt_index_name`. For these, use LuceneImpactSearcher.
+
+    As there, a token counts only if ln(documents / documents with the token) > `min_idf`; but the default is -1, so
+    that tokens of all documents count. Scores are Lucene's own, without the millionths that Anserini subtracts from
+    tied ones.
     """
 
-    def __init__(self, index_dir: str | Path, query_encoder: QueryEncoder, min_idf: float = -1) -> None:
-        # Pyserini takes names, too, and a str has a method of this name.
-        given: object = query_encoder
-        if isinstance(given, str) or not hasattr(given, "encode"):
+    def __init__(self, index_dir: StrPath, query_encoder: QueryEncoder, min_idf: float = -1) -> None:
+        # A string, which Pyserini takes as the name of an encoder, also has a method `encode`.
+        encoder: object = query_encoder
+        if isinstance(encoder, str) or not hasattr(encoder, "encode"):
             raise InputError(
-                f"The query encoder is {query_encoder!r}.",
-                expected="an object with a method encode(text) that returns token → impact",
-                do="OnnxQueryEncoder and TorchQueryEncoder open an encoder by its name.",
+                f"The query encoder {query_encoder!r} has no method encode(text).",
+                expected="an object whose encode(text) returns a dictionary from tokens to impacts",
+                do="To open an encoder by its name, use OnnxQueryEncoder or TorchQueryEncoder.",
             )
         self.query_encoder = query_encoder
         self.min_idf = min_idf
-        self._searcher = ImpactSearcher(Path(index_dir))
+        self._searcher = ImpactSearcher(index_dir)
         self._idf: dict[str, float] = {}
 
     @property
     def num_docs(self) -> int:
-        """Documents in the index."""
+        """Number of documents in the index."""
         return self._searcher.documents
 
     def search(self, q: str, k: int = 10) -> list[Hit]:
@@ -67,18 +76,21 @@ class FastLuceneImpactSearcher(Closeable):
     ) -> dict[str, list[Hit]]:
         """Search for several queries on `threads` threads; return the hits of each by its id."""
         if len(queries) != len(qids):
-            raise InputError(f"{len(queries)} queries have {len(qids)} ids.", expected="one id a query")
+            raise InputError(
+                f"There are {counted(len(queries), 'query', 'queries')} and {counted(len(qids), 'id')}.",
+                expected="one id for each query",
+            )
         vectors = ((qid, self._impacts(query)) for qid, query in zip(qids, queries, strict=True))
         rankings = self._searcher.rankings(vectors, k, max(threads, 1))
         return {qid: _hits(ranking) for qid, ranking in rankings}
 
     def doc(self, docid: str | int) -> "StoredDocument | None":
-        """Return what the index stores of a document, by its id or by Lucene's number; None when there is none."""
+        """Return a document by its id or by Lucene's document number; None if there is no such document."""
         with JAVA_LOCK, java_errors(f"reading document {docid}"):
-            number = self._number(docid) if isinstance(docid, str) else docid
-            if number is None or not 0 <= number < self.num_docs:
+            lucene_docid = self._lucene_docid(docid) if isinstance(docid, str) else docid
+            if lucene_docid is None or not 0 <= lucene_docid < self.num_docs:
                 return None
-            return StoredDocument(self._searcher.lucene.getIndexReader().storedFields().document(number))
+            return StoredDocument(self._searcher.lucene.getIndexReader().storedFields().document(lucene_docid))
 
     def close(self) -> None:
         """Close the index."""
@@ -86,9 +98,9 @@ class FastLuceneImpactSearcher(Closeable):
 
     def _impacts(self, text: str) -> dict[str, int]:
         encoded = self.query_encoder.encode(text)
-        return {token: _whole(token, weight) for token, weight in encoded.items() if self._counts(token)}
+        return {token: _integer(token, weight) for token, weight in encoded.items() if self._has_min_idf(token)}
 
-    def _counts(self, token: str) -> bool:
+    def _has_min_idf(self, token: str) -> bool:
         if self.min_idf < 0:
             return True
         if token not in self._idf:
@@ -97,18 +109,18 @@ class FastLuceneImpactSearcher(Closeable):
             self._idf[token] = math.log(self.num_docs / frequency) if frequency else -math.inf
         return self._idf[token] > self.min_idf
 
-    def _number(self, docid: str) -> int | None:
+    def _lucene_docid(self, docid: str) -> int | None:
         from jnius import autoclass
 
         query = autoclass("org.apache.lucene.search.TermQuery")(
             _term(ID, docid), signature="(Lorg/apache/lucene/index/Term;)V"
         )
-        found = self._searcher.lucene.search(query, 1).scoreDocs
-        return int(found[0].doc) if found else None
+        hits = self._searcher.lucene.search(query, 1).scoreDocs
+        return int(hits[0].doc) if hits else None
 
 
 class StoredDocument:
-    """A document of the index, with the names that Pyserini's documents have."""
+    """A document of the index, with the methods of Pyserini's documents."""
 
     def __init__(self, document: Any) -> None:
         self._document = document
@@ -122,15 +134,15 @@ class StoredDocument:
         return self.docid()
 
     def contents(self) -> str | None:
-        """Return the text, None when the index does not store it."""
+        """Return the text; None if the index does not store it."""
         return self.get(CONTENTS)
 
     def raw(self) -> str | None:
-        """Return the record that was indexed, None when the index does not store it."""
+        """Return the record that was indexed; None if the index does not store it."""
         return self.get(RAW)
 
     def get(self, field: str) -> str | None:
-        """Return a stored field, None when the document has none of this name."""
+        """Return a stored field; None if the document does not have it."""
         value: str | None = self._document.get(field)
         return value
 
@@ -140,16 +152,16 @@ class StoredDocument:
 
 
 def _hits(ranking: Ranking) -> list[Hit]:
-    # As in ImpactSearcher.search: a named tuple's own constructor is slow.
+    # The constructor of a named tuple is slow.
     return list(map(tuple.__new__, repeat(Hit), zip(*ranking, strict=True)))
 
 
-def _whole(token: str, weight: float) -> int:
+def _integer(token: str, weight: float) -> int:
     if weight < 0 or weight != int(weight):
         raise InputError(
-            f"The query's weight of {token!r} is {weight}.",
-            expected="whole numbers from 0: Lucene refuses negative ones, and Pyserini cuts fractions off",
-            do="Quantize the query as the documents were: see OnnxQueryEncoder.",
+            f"The weight of the query token {token!r} is {weight}.",
+            expected="non-negative integers: Lucene rejects negative weights, and Pyserini truncates fractions",
+            do="Quantize the query with the scale of the documents, as OnnxQueryEncoder does.",
         )
     return int(weight)
 

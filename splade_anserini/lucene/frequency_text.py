@@ -1,6 +1,6 @@
-"""Impact pseudo-documents as text whose tokens carry their frequency: `cat␟215 ##ing␟6`.
+"""Impact pseudo-documents as text in which each token carries its frequency: `cat␟215 ##ing␟6`.
 
-Lucene's DelimitedTermFrequencyTokenFilter reads the frequency off each token, so none has to be repeated.
+Lucene's DelimitedTermFrequencyTokenFilter reads the frequency from each token, so that none has to be repeated.
 """
 
 from collections.abc import Iterator
@@ -15,35 +15,40 @@ from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 
 SEPARATOR = "\ufffe"
-"""Between a token and its frequency: no character of any text, and no white space to Java."""
+"""Between a token and its frequency: a code point that no text contains and that Java does not treat as white space."""
 
 type Entry = tuple[bytes, bytes]
-"""The id and the text of a document, each as it stands inside a JSON string."""
+"""The id and the text of a document, each escaped as inside a JSON string."""
 
 _SEPARATOR = SEPARATOR.encode()
 _START, _VECTOR, _END = b'{"id":"', b'"vector":{', b"}}"
-_ALONE = [(b'"\\"":', b'"\\u0022":'), (b'"\\\\":', b'"\\u005c":'), (b'":":', b'"\\u003a":'), (b'",":', b'"\\u002c":')]
-"""Tokens that are one character of JSON's own syntax, and how else JSON can spell them."""
+_SYNTAX_TOKENS = [
+    (b'"\\"":', b'"\\u0022":'),
+    (b'"\\\\":', b'"\\u005c":'),
+    (b'":":', b'"\\u003a":'),
+    (b'",":', b'"\\u002c":'),
+]
+"""Tokens that are one character of JSON's own syntax, each with another way to write it in JSON."""
 
 
-def entries(path: Path, *, ours: bool) -> Iterator[tuple[Entry, bytes]]:
-    """Yield the entry of each document that has a vector, and its record; `ours` are files that `encode` wrote.
+def entries(path: Path, *, trusted: bool) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the entry and the record of each document with a vector; `trusted` files were written by `encode`.
 
     Raises `RecordError` or `InputError` for a document that Lucene cannot hold.
     """
-    if not ours:
+    if not trusted:
         for document in read_impacts(path):
             if document.vector:
                 yield entry(document), orjson.dumps(_record(document))
         return
     check = VectorCheck()
     for place, line in byte_lines(path):
-        found = entry_of_line(line)
-        if found is None:
+        line_entry = entry_of_line(line)
+        if line_entry is None:
             document = read_impact(line, place, check)
-            found = entry(document) if document.vector else (b"", b"")
-        if found[1]:
-            yield found, line
+            line_entry = entry(document) if document.vector else (b"", b"")
+        if line_entry[1]:
+            yield line_entry, line
 
 
 def entry(document: ImpactDocument) -> Entry:
@@ -51,18 +56,19 @@ def entry(document: ImpactDocument) -> Entry:
     for token in document.vector:
         if SEPARATOR in token:
             raise InputError(
-                f"The token {token!r} of document {document.id} holds U+FFFE, which is no character.",
-                do="Take it out, or build the index with --writer anserini.",
+                f"The token {token!r} of document {document.id} contains U+FFFE, which is not a valid character.",
+                do="Remove it, or build the index with --writer anserini.",
             )
     text = " ".join([f"{token}{SEPARATOR}{impact}" for token, impact in document.vector.items()])
     return orjson.dumps(document.id)[1:-1], orjson.dumps(text)[1:-1]
 
 
 def entry_of_line(line: bytes) -> Entry | None:
-    """Return the entry of a line as `impact_line` writes it, without parsing it; None for one that must be parsed.
+    """Return the entry of a line as `impact_line` writes it, without parsing it; None for a line that must be parsed.
 
     In such a line every quote either opens a token, after a brace or a comma, or closes one, before a colon. Tokens
-    that hold these characters make it ambiguous: those of one character are spelt in another way, others left alone.
+    that contain these characters make the line ambiguous: those of one character are escaped in another way, and lines
+    with others must be parsed.
     """
     if not line.startswith(_START) or not line.endswith(_END) or _SEPARATOR in line:
         return None
@@ -70,8 +76,8 @@ def entry_of_line(line: bytes) -> Entry | None:
     vector = line[line.rfind(_VECTOR) + len(_VECTOR) : -len(_END)]
     if not vector:
         return id_, b""
-    for token, other in _ALONE:
-        vector = vector.replace(token, other)
+    for token, escaped in _SYNTAX_TOKENS:
+        vector = vector.replace(token, escaped)
     if (
         b"\\" in id_
         or b"{" in vector

@@ -1,49 +1,48 @@
-"""Searches an impact index through Lucene's IndexSearcher, and hands the hits over whole."""
+"""Searches an impact index with Lucene's IndexSearcher; each query takes two calls to Java."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from splade_anserini.lucene.counting import open_reader
 from splade_anserini.lucene.external_ids import ExternalIds
+from splade_anserini.lucene.index_reader import open_reader
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
-from splade_anserini.lucene.query_executor import Lane
-from splade_anserini.lucene.ranking import Ranking, asked_for, rank, sorted_ranking
-from splade_anserini.lucene.searcher import Closeable, refuse_missing
-from splade_anserini.records import ImpactVector
+from splade_anserini.lucene.query_executor import QueryExecutor
+from splade_anserini.lucene.ranking import Ranking, hits_to_fetch, rank, sorted_ranking
+from splade_anserini.lucene.searcher import Closeable, check_no_missing
+from splade_anserini.records import ImpactVector, StrPath
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-_AHEAD = 2
-"""Queries for each thread that Java has or will find when it is done with them."""
+_QUERIES_AHEAD = 2
+"""Queries for each thread that are submitted to Java before the results of the first are read."""
 
-_NOTHING = Ranking([], [], [])
+_EMPTY = Ranking([], [], [])
 
 
 class ImpactSearcher(Closeable):
-    """A `Searcher` over a Lucene impact index, one that we or Anserini built. Threads may share it; they take turns.
+    """A `Searcher` and `Scorer` over a Lucene impact index that this package or Anserini built.
 
-    Raises `InputError` when `index` is no Lucene index.
+    Several Python threads may share it; they take turns. Raises `InputError` when `index` is not a Lucene index.
     """
 
-    def __init__(self, index: Path, threads: int = 1) -> None:
+    def __init__(self, index: StrPath, threads: int = 1) -> None:
         self._index = index
         self.threads = threads
-        """Java's, that search at the same time."""
+        """Threads of Java that search in parallel."""
         with JAVA_LOCK:
             self._reader = open_reader(index)
             self._searcher = _index_searcher(self._reader)
             self._ids = ExternalIds(self._reader.maxDoc())
-        self._idle: list[Lane] = []
+        self._idle: list[QueryExecutor] = []
 
     @property
     def documents(self) -> int:
-        """How many documents the index holds."""
+        """Number of documents in the index."""
         return self._ids.documents
 
     @property
@@ -52,12 +51,12 @@ class ImpactSearcher(Closeable):
         return self._searcher
 
     def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
-        """Search, on as many threads of Java as the searcher has."""
+        """Yield each query's id and its best `hits` documents, as `Searcher.search` defines them."""
         from ir_measures import ScoredDoc
 
         for query_id, ranking in self.rankings(queries.items(), hits, self.threads):
             rows = zip(repeat(query_id), ranking.ids, ranking.scores)
-            # A named tuple's own constructor would take as long as the search of a small index.
+            # The constructor of a named tuple would take as long as the search of a small index.
             yield query_id, list(map(tuple.__new__, repeat(ScoredDoc), rows))
 
     def rank(self, query: ImpactVector, hits: int) -> Ranking:
@@ -71,43 +70,44 @@ class ImpactSearcher(Closeable):
         """Yield each query's id and its best `hits` documents, in the order of `queries`."""
         if threads == 1:
             for query_id, vector in queries:
-                with self._turn():
-                    ranking = self._finished(self._begun(query_id, vector, hits, None), hits)
+                with self._locked():
+                    ranking = self._finish(self._start(query_id, vector, hits, None), hits)
                 yield query_id, ranking
             return
         with JavaThreads(threads) as pool:
             searches: deque[_Search] = deque()
             for query_id, vector in queries:
-                with self._turn():
-                    searches.append(self._begun(query_id, vector, hits, pool))
-                if len(searches) > _AHEAD * threads:
-                    yield self._next(searches, hits)
+                with self._locked():
+                    searches.append(self._start(query_id, vector, hits, pool))
+                if len(searches) > _QUERIES_AHEAD * threads:
+                    yield self._finish_oldest(searches, hits)
             while searches:
-                yield self._next(searches, hits)
+                yield self._finish_oldest(searches, hits)
 
     def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
-        """Return the score of each document, as a search gives it; 0 for one that shares no token with the query.
+        """Return the score of each document, as in a search; 0 for one that shares no token with the query.
 
-        Of an id that the index holds several times, the best. Raises `InputError` when it does not hold one of `ids`.
+        For an id that the index contains more than once, the best score counts. Raises `InputError` when the index
+        does not contain one of `ids`.
         """
         if not ids:
             return []
-        with self._turn(), self._lane() as lane:
-            docs = lane.find(list(dict.fromkeys(ids)))
-            found = Ranking(self._ids.of(docs, lane), [0.0] * len(docs), docs.tolist())
-            scored = _scored(lane, query, found)
+        with self._locked(), self._executor() as executor:
+            docs = executor.find_docs(list(dict.fromkeys(ids)))
+            unscored = Ranking(self._ids.of(docs, executor), [0.0] * len(docs), docs.tolist())
+            scored = _scored(executor, query, unscored)
         best: dict[str, float] = {}
         for id_, score in zip(scored.ids, scored.scores, strict=True):
             best.setdefault(id_, score)
-        refuse_missing([id_ for id_ in ids if id_ not in best], len(ids), f"the index {self._index}")
+        check_no_missing([id_ for id_ in ids if id_ not in best], len(ids), f"the index {self._index}")
         return [best[id_] for id_ in ids]
 
     def rescored(self, query: ImpactVector, ranking: Ranking) -> Ranking:
-        """Rank the documents of a ranking by their scores for `query`, all of them."""
+        """Rank all documents of a ranking by their scores for `query`."""
         if not ranking.docs:
             return ranking
-        with self._turn(), self._lane() as lane:
-            return _scored(lane, query, ranking)
+        with self._locked(), self._executor() as executor:
+            return _scored(executor, query, ranking)
 
     def close(self) -> None:
         """Close the index."""
@@ -115,67 +115,69 @@ class ImpactSearcher(Closeable):
             self._reader.close()
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         with JAVA_LOCK, java_errors(f"searching {self._index}"):
             yield
 
     @contextmanager
-    def _lane(self) -> Iterator[Lane]:
-        """Lend a lane that nobody uses."""
-        lane = self._idle.pop() if self._idle else Lane(self._reader, self._searcher)
-        yield lane
-        # One that failed is not used again.
-        self._idle.append(lane)
+    def _executor(self) -> Iterator[QueryExecutor]:
+        """Yield an idle executor; it is reused unless the block fails."""
+        executor = self._take_executor()
+        yield executor
+        self._idle.append(executor)
 
-    def _next(self, searches: "deque[_Search]", hits: int) -> tuple[str, Ranking]:
-        search = searches.popleft()
-        with self._turn():
-            return search.query_id, self._finished(search, hits)
+    def _take_executor(self) -> QueryExecutor:
+        return self._idle.pop() if self._idle else QueryExecutor(self._reader, self._searcher)
 
-    def _begun(self, query_id: str, query: ImpactVector, hits: int, pool: JavaThreads | None) -> "_Search":
-        """Let Java search, now or on one of the threads of `pool`; it is not asked for an empty query."""
+    def _start(self, query_id: str, query: ImpactVector, hits: int, pool: JavaThreads | None) -> "_Search":
+        """Search in Java, now or on one of the threads of `pool`; an empty query is not searched for."""
         if not query:
             return _Search(query_id, query, None, None)
-        lane = self._idle.pop() if self._idle else Lane(self._reader, self._searcher)
-        task = lane.ask(query, asked_for(hits, self.documents))
-        return _Search(query_id, query, lane, pool.start(task) if pool else task.call())
+        executor = self._take_executor()
+        task = executor.search_task(query, hits_to_fetch(hits, self.documents))
+        return _Search(query_id, query, executor, pool.start(task) if pool else task.call())
 
-    def _finished(self, search: "_Search", hits: int) -> Ranking:
-        if search.lane is None:
-            return _NOTHING
+    def _finish(self, search: "_Search", hits: int) -> Ranking:
+        if search.executor is None:
+            return _EMPTY
         if search.future is not None:
             search.future.get()
-        ranking = rank(search.lane, search.query, hits, self._ids)
-        self._idle.append(search.lane)
+        ranking = rank(search.executor, search.query, hits, self._ids)
+        self._idle.append(search.executor)
         return ranking
+
+    def _finish_oldest(self, searches: "deque[_Search]", hits: int) -> tuple[str, Ranking]:
+        search = searches.popleft()
+        with self._locked():
+            return search.query_id, self._finish(search, hits)
 
 
 class _Search(NamedTuple):
-    """A query that is under way."""
+    """A query that was started."""
 
     query_id: str
     query: ImpactVector
-    lane: Lane | None
+    executor: QueryExecutor | None
     future: Any
 
 
-def _scored(lane: Lane, query: ImpactVector, ranking: Ranking) -> Ranking:
-    """Give the documents of a ranking their scores for `query`, and order them by these."""
+def _scored(executor: QueryExecutor, query: ImpactVector, ranking: Ranking) -> Ranking:
+    """Return the documents of a ranking with their scores for `query`, sorted by these."""
     if not query or not ranking.docs:
         return sorted_ranking(ranking.ids, [0.0] * len(ranking.ids), ranking.docs)
-    lane.ask_about(query, ranking.docs).call()
-    docs, scores = lane.answer()
+    executor.score_task(query, ranking.docs).call()
+    docs, scores = executor.hits()
     ids = dict(zip(ranking.docs, ranking.ids, strict=True))
-    numbers = docs.tolist()
-    return sorted_ranking([ids[number] for number in numbers], scores.tolist(), numbers)
+    doc_list = docs.tolist()
+    return sorted_ranking([ids[doc] for doc in doc_list], scores.tolist(), doc_list)
 
 
 def _index_searcher(reader: Any) -> Any:
     from jnius import autoclass
 
-    kind = autoclass("org.apache.lucene.search.IndexSearcher")
-    # By default, a query of more than 1,024 terms is refused.
-    kind.setMaxClauseCount(2**31 - 1)
-    searcher = kind(reader, signature="(Lorg/apache/lucene/index/IndexReader;)V")
+    index_searcher = autoclass("org.apache.lucene.search.IndexSearcher")
+    # By default, Lucene rejects queries of more than 1,024 terms.
+    index_searcher.setMaxClauseCount(2**31 - 1)
+    searcher = index_searcher(reader, signature="(Lorg/apache/lucene/index/IndexReader;)V")
     searcher.setSimilarity(autoclass("io.anserini.search.similarity.ImpactSimilarity")())
     return searcher

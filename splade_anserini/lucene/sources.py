@@ -1,4 +1,4 @@
-"""What an index of a directory of impact pseudo-documents must hold: by its manifests, or by counting."""
+"""Directories of impact pseudo-documents: their manifests, files and counts are checked before they are indexed."""
 
 import logging
 from dataclasses import dataclass
@@ -8,29 +8,33 @@ from splade_anserini.artifacts.manifests import MANIFEST, Counts, EncodeSettings
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.formats.impacts import count_impacts, impact_files
 from splade_anserini.progress import Progress, silent
+from splade_anserini.records import StrPath
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ImpactSource:
-    """A directory of impact pseudo-documents whose files are all there."""
+    """A complete directory of impact pseudo-documents."""
 
     directory: Path
     counts: Counts
     settings: EncodeSettings | None = None
-    """How it was encoded; None when it came without a manifest."""
+    """How it was encoded; None when it has no manifest."""
 
 
-def open_impacts(directory: Path, progress: Progress = silent) -> ImpactSource:
-    """Read the manifest of `directory`, or those of its parts in sub-directories; without any, check all records.
+def open_impacts(directory: StrPath, progress: Progress = silent) -> ImpactSource:
+    """Check a directory of impact pseudo-documents by its manifest; without one, read and check all records.
 
-    Raises `InputError` when something is missing or foreign, `MismatchError` when parts do not belong together.
+    The directory may also hold sub-directories, each with a manifest: the parts of a corpus that several processes
+    encoded. Raises `InputError` when a file is missing or not listed in a manifest, `MismatchError` when the parts do
+    not belong together.
     """
+    directory = Path(directory)
     if not directory.is_dir():
-        found = "is a file" if directory.exists() else "does not exist"
-        raise InputError(f"The input {directory} {found}.", expected="a directory that encode wrote")
-    manifests = _manifests(directory)
+        problem = "is a file" if directory.exists() else "does not exist"
+        raise InputError(f"The input {directory} {problem}.", expected="a directory that encode wrote")
+    manifests = _read_manifests(directory)
     if manifests:
         _check_files(directory, manifests)
         settings = _common_settings(manifests)
@@ -40,66 +44,83 @@ def open_impacts(directory: Path, progress: Progress = silent) -> ImpactSource:
         counts, _ = count_impacts(directory, progress)
         source = ImpactSource(directory, counts)
     if not source.counts.documents:
-        raise InputError(f"No document in {directory} has an entry: all vectors are empty.", do="Encode it again.")
+        raise InputError(f"{directory} has nothing to index: all document vectors are empty.", do="Encode it again.")
     return source
 
 
-def _manifests(directory: Path) -> dict[Path, ImpactManifest]:
-    places = [directory, *sorted(path for path in directory.iterdir() if path.is_dir())]
-    found = {place: manifest for place in places if (manifest := read_manifest(place, ImpactManifest))}
-    for place, manifest in found.items():
+def _read_manifests(directory: Path) -> dict[Path, ImpactManifest]:
+    """Return the manifests of a directory and of its sub-directories, by directory."""
+    directories = [directory, *sorted(path for path in directory.iterdir() if path.is_dir())]
+    manifests = {path: manifest for path in directories if (manifest := read_manifest(path, ImpactManifest))}
+    for path, manifest in manifests.items():
         if not manifest.complete:
             raise InputError(
-                f"{place} is not complete: encoding was interrupted.", do="Run the same encode command again."
+                f"{path} is incomplete: encoding was interrupted.", do="Run the same encode command again."
             )
-    return found
+    return manifests
 
 
 def _check_files(directory: Path, manifests: dict[Path, ImpactManifest]) -> None:
-    """Make sure that the manifests list exactly what Anserini would read."""
-    listed = {place / shard.file: place for place, manifest in manifests.items() for shard in manifest.shards}
+    """Raise `InputError` unless the manifests list exactly the files that Anserini would read."""
+    listed = {path / shard.file: path for path, manifest in manifests.items() for shard in manifest.shards}
     present = set(impact_files(directory))
-    for file, place in listed.items():
+    for file, path in listed.items():
         if file not in present:
             raise InputError(
-                f"{file} is missing, though {place / MANIFEST} lists it.", do="Run the same encode command again."
+                f"{file} is missing, but {path / MANIFEST} lists it.", do="Run the same encode command again."
             )
     for file in sorted(present - set(listed)):
-        raise InputError(f"{file} is foreign: no {MANIFEST} lists it.", do="Move it elsewhere, or Anserini reads it.")
+        raise InputError(
+            f"{file} is not listed in any {MANIFEST}.", do="Move it elsewhere; Anserini would index it as well."
+        )
 
 
 def _common_settings(manifests: dict[Path, ImpactManifest]) -> EncodeSettings:
-    """Return what all parts share. Raises `MismatchError` unless they are all parts of one corpus, encoded alike."""
-    (first_place, first), *others = manifests.items()
-    reference = first.settings
-    for place, manifest in others:
-        for name, theirs in _decisive(manifest.settings).items():
-            ours = _decisive(reference)[name]
-            if ours != theirs:
-                raise MismatchError(
-                    f"{place} was encoded with another {name} than {first_place}: {theirs} instead of {ours}.",
-                    do="Encode both with the same settings, or index them apart.",
-                )
+    """Return the settings of the first part.
+
+    Raises `MismatchError` unless the manifests are of all parts of one corpus, encoded with the same settings.
+    """
+    (first_path, first), *others = manifests.items()
+    for path, manifest in others:
+        _check_same_settings(first_path, first.settings, path, manifest.settings)
+    _check_parts(manifests, first.settings.shard_num)
+    return first.settings
+
+
+def _check_same_settings(first_path: Path, first: EncodeSettings, path: Path, other: EncodeSettings) -> None:
+    expected = _shared_settings(first)
+    for name, value in _shared_settings(other).items():
+        if value != expected[name]:
+            raise MismatchError(
+                f"{path} and {first_path} were encoded with different settings ({name}: {value} and {expected[name]}).",
+                do="Encode both with the same settings, or build two indexes.",
+            )
+
+
+def _check_parts(manifests: dict[Path, ImpactManifest], shard_num: int) -> None:
+    """Raise `MismatchError` unless each part is there once; a single part of several only causes a warning."""
     parts: dict[int, Path] = {}
-    for place, manifest in manifests.items():
-        part = manifest.settings.shard_id
-        if part in parts:
-            raise MismatchError(f"{place} and {parts[part]} are both part {part} of {reference.shard_num}.")
-        parts[part] = place
-    missing = sorted(set(range(reference.shard_num)) - set(parts))
-    if missing and others:
-        raise MismatchError(
-            f"Of {reference.shard_num} parts, {', '.join(map(str, missing))} "
-            f"{'is' if len(missing) == 1 else 'are'} missing below {first_place.parent}.",
-            do=f"Encode with --shard-id {missing[0]} --shard-num {reference.shard_num} into a directory beside them.",
-        )
-    if missing:
-        _logger.warning("%s is part %d of %d: the index holds no other", first_place, *parts, reference.shard_num)
-    return reference
+    for path, manifest in manifests.items():
+        shard_id = manifest.settings.shard_id
+        if shard_id in parts:
+            raise MismatchError(f"{path} and {parts[shard_id]} are both part {shard_id} of {shard_num}.")
+        parts[shard_id] = path
+    missing = sorted(set(range(shard_num)) - set(parts))
+    if not missing:
+        return
+    first_path = next(iter(manifests))
+    if len(manifests) == 1:
+        _logger.warning("%s is part %d of %d; the index contains no other part", first_path, *parts, shard_num)
+        return
+    raise MismatchError(
+        f"Part{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} of {shard_num} "
+        f"{'is' if len(missing) == 1 else 'are'} missing in {first_path.parent}.",
+        do=f"Encode with --shard-id {missing[0]} --shard-num {shard_num} into a sub-directory of it.",
+    )
 
 
-def _decisive(settings: EncodeSettings) -> dict[str, object]:
-    """Return what parts of one index must share; names and paths may differ from machine to machine."""
+def _shared_settings(settings: EncodeSettings) -> dict[str, object]:
+    """Return the settings that all parts of an index share; names and paths may differ between machines."""
     encoder = settings.encoder.model_dump(exclude={"name"})
     return {
         **{f"encoder ({name})": value for name, value in encoder.items()},

@@ -103,7 +103,7 @@ def _built(
     documents: Sequence[ImpactDocument], queries: Mapping[str, ImpactVector], setting: Setting, home: Path
 ) -> _Built:
     from splade_anserini.lucene import IndexOptions, start_jvm
-    from splade_anserini.lucene.lucene_writer import write_with_lucene
+    from splade_anserini.lucene.index_writer import write_with_lucene
     from splade_anserini.lucene.sources import open_impacts
 
     start_jvm()
@@ -114,7 +114,7 @@ def _built(
     with clocked() as clock:
         if setting.checked:
             open_impacts(home / "impacts")
-        write_with_lucene(home / "impacts", index, options, ours=not setting.checked)
+        write_with_lucene(home / "impacts", index, options, trusted=not setting.checked)
     size = sum(file.stat().st_size for file in index.iterdir())
     return _Built(clock.seconds, size, sum(len(one.vector) for one in documents), _searched(queries, setting, index))
 

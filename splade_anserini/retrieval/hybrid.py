@@ -23,8 +23,7 @@ def bm25_index(name: str, impacts: StrPath) -> Path:
     Raises `InputError` when there is no such index, `MismatchError` when it has no document of the index `impacts`.
     """
     from splade_anserini.lucene import count_index
-    from splade_anserini.lucene.counting import check_index_directory
-    from splade_anserini.lucene.id_overlap import share_ids
+    from splade_anserini.lucene.index_reader import check_index_directory, share_ids
 
     if not name.startswith(_PREFIX) or name == _PREFIX:
         raise InputError(f"--hybrid {name!r} is not valid.", expected="bm25: followed by the directory of a text index")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.formats.runs import as_written
-from splade_anserini.lucene import ImpactSearcher, Searcher, TwoPhaseSearcher
+from splade_anserini.lucene import ImpactSearcher, Searcher, TwoStepSearcher
 from splade_anserini.lucene.disk_usage import index_parts
 from splade_anserini.lucene.statistics import index_statistics
 from splade_anserini.profiling.flops import Occurrences, flops, occurrences
@@ -34,7 +34,7 @@ class QueryWorkload:
     measures: "Sequence[Measure]"
     hits: int = 1000
     candidates: int | None = None
-    """Of a first phase; None for those that `TwoPhaseSearcher` looks at."""
+    """Of a first phase; None for those that `TwoStepSearcher` looks at."""
     samples: int = 500
     """Timed queries of each setting. Topics that are fewer come again."""
     seed: int = 0
@@ -74,7 +74,7 @@ class _Configuration:
     def __init__(self, setting: Setting, searcher: ImpactSearcher, asked: QueryWorkload) -> None:
         self.setting, self._asked = setting, asked
         self.queries = _pruned(setting, asked.queries)
-        self._phases = TwoPhaseSearcher(searcher, setting.two_phase, asked.candidates) if setting.two_phase else None
+        self._phases = TwoStepSearcher(searcher, setting.two_phase, asked.candidates) if setting.two_phase else None
         self._searcher: Searcher = self._phases or searcher
 
     def found(self, held: Occurrences) -> tuple[float, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""How much memory Java may use: half of what the process may have, or what SPLADE_ANSERINI_HEAP says."""
+"""The size of Java's heap: half of the memory that the process may use, or what SPLADE_ANSERINI_HEAP says."""
 
 import os
 import re
@@ -14,43 +14,45 @@ _SMALLEST = 16 * 2**20
 
 
 def heap_size(environment: Mapping[str, str], memory: int | None = None) -> int:
-    """Return the greatest size of Java's heap in bytes; `memory` is what the process may have, None to look it up.
+    """Return the maximum size of Java's heap in bytes.
 
-    Raises `InputError` for a size that is none, `JavaError` for one that is larger than the memory.
+    `memory` is the memory that the process may use, in bytes; None looks it up. Raises `InputError` when
+    SPLADE_ANSERINI_HEAP is not a valid size, `JavaError` when it is larger than the memory.
     """
     memory = memory or memory_limit()
-    wanted = environment.get(HEAP, "").strip()
-    if not wanted:
+    text = environment.get(HEAP, "").strip()
+    if not text:
         return max(memory // 2, _SMALLEST)
-    size = re.fullmatch(r"(\d+)([kmgt]?)b?", wanted.lower())
+    half = f"unset it to use half of the memory ({memory // 2 // 2**20}m)."
+    size = re.fullmatch(r"(\d+)([kmgt]?)b?", text.lower())
     if size is None or int(size[1]) * _UNITS[size[2]] < _SMALLEST:
         raise InputError(
-            f"{HEAP} is {wanted!r}, which is no size of a heap.",
-            expected=f"a number of at least {_SMALLEST // 2**20} megabytes with a unit, such as 512m or 8g",
-            do=f"Correct it, or unset it to use half of the memory ({memory // 2 // 2**20}m).",
+            f"{HEAP} is not a valid heap size: {text!r}.",
+            expected=f"a number and a unit, at least {_SMALLEST // 2**20}m, for example 512m or 8g",
+            do=f"Correct it, or {half}",
         )
     heap = int(size[1]) * _UNITS[size[2]]
     if heap > memory:
         raise JavaError(
-            f"{HEAP} is {wanted}, but this process may have only {memory // 2**20}m of memory.",
-            do=f"Set it to a smaller size, or unset it to use half of the memory ({memory // 2 // 2**20}m).",
+            f"{HEAP} is {text}, but this process may use only {memory // 2**20}m of memory.",
+            do=f"Set it to a smaller size, or {half}",
         )
     return heap
 
 
 def memory_limit() -> int:
-    """Return the bytes that this process may have: the least of what machine, control groups and shell allow."""
+    """Return the bytes of memory that this process may use: the least of physical memory, cgroup and ulimit."""
     import resource
 
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_control_groups()]
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_cgroup_limits()]
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
     if address_space != resource.RLIM_INFINITY:
         limits.append(address_space)
     return min(limits)
 
 
-def _control_groups(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """Yield the memory limits of this process's control group and of those above it, versions 1 and 2."""
+def _cgroup_limits(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """Yield the memory limits of this process's control group and of its parents, for cgroups v1 and v2."""
     try:
         lines = proc.read_text(encoding="utf-8").splitlines()
     except OSError:

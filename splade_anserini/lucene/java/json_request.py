@@ -1,30 +1,48 @@
-"""JSON on its way to Java: bytes that Python writes, and the handle that parses them there."""
+"""JSON that Python passes to a method handle in Java, as bytes in a buffer."""
 
 from typing import Any
 
-from splade_anserini.lucene.java import method_handles as h
+from splade_anserini.lucene.java.method_handles import (
+    BYTE_OUTPUT,
+    BYTES,
+    LIST,
+    MAP,
+    OBJECT,
+    as_type,
+    bind,
+    chain,
+    java_class,
+    virtual_method,
+)
 
-BUFFER = "java.io.ByteArrayOutputStream"
 _READER = "com.fasterxml.jackson.databind.ObjectReader"
 
 
 class JsonRequest:
-    """A buffer for one thread, written anew for each request."""
+    """A buffer for one thread: Python overwrites it with JSON before each call, and Java parses it."""
 
     def __init__(self) -> None:
         from jnius import autoclass
 
-        self._buffer = autoclass(BUFFER)()
+        self._buffer = autoclass(BYTE_OUTPUT)()
         self.mapper = autoclass("com.fasterxml.jackson.databind.ObjectMapper")()
-        """Jackson's, which makes the readers that `parsed` takes."""
+        """Jackson's, for writing JSON as well."""
 
     def write(self, json: bytes) -> None:
-        """Put JSON in place of what was there."""
+        """Replace the content of the buffer."""
         self._buffer.reset()
         self._buffer.writeBytes(json)
 
-    def parsed(self, reader: Any, kind: str) -> Any:
-        """Return a handle that parses what was written last, with a reader of `mapper`: () → kind."""
-        take = h.bound(h.virtual(BUFFER, "toByteArray", h.BYTES), self._buffer)
-        parse = h.bound(h.virtual(_READER, "readValue", h.OBJECT, h.BYTES), reader)
-        return h.chain(take, h.typed(parse, kind, h.BYTES))
+    def parse_list(self, kind: str) -> Any:
+        """Return a handle that parses the buffer as a list of objects of the class `kind`, () → List."""
+        return self._parse(self.mapper.readerForListOf(java_class(kind)), LIST)
+
+    def parse_map(self, kind: str) -> Any:
+        """Return a handle that parses the buffer as a map from strings to objects of the class `kind`, () → Map."""
+        return self._parse(self.mapper.readerForMapOf(java_class(kind)), MAP)
+
+    def _parse(self, reader: Any, kind: str) -> Any:
+        # return (kind) reader.readValue(buffer.toByteArray());
+        json = bind(virtual_method(BYTE_OUTPUT, "toByteArray", BYTES), self._buffer)
+        parse = bind(virtual_method(_READER, "readValue", OBJECT, BYTES), reader)
+        return chain(json, as_type(parse, kind, BYTES))

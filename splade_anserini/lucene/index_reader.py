@@ -1,0 +1,105 @@
+"""Opens Lucene indexes, counts what they contain, and compares their document ids."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from splade_anserini.artifacts.manifests import Counts
+from splade_anserini.errors import InputError
+from splade_anserini.lucene.java.java_errors import java_error, java_errors
+from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.records import StrPath
+
+ID = "id"
+"""The field of the document's id: stored, indexed as one term, and in binary doc values, as in Anserini's indexes."""
+
+CONTENTS = "contents"
+"""The field of the tokens; their impacts are its term frequencies."""
+
+RAW = "raw"
+"""The field of the original record, if it is stored."""
+
+_DO = "Pass a directory that `splade-anserini index` or Anserini wrote, or rebuild the index."
+
+_SAMPLE = 1000
+"""Documents of each index that `share_ids` looks up in the other, evenly spaced."""
+
+
+def count_index(index: StrPath) -> Counts:
+    """Count documents, postings and the sum of impacts of an index.
+
+    Raises `InputError` when `index` is not a valid Lucene index.
+    """
+    with opened_index(index) as reader:
+        return Counts(
+            documents=reader.numDocs(),
+            postings=max(0, reader.getSumDocFreq(CONTENTS)),
+            impacts=max(0, reader.getSumTotalTermFreq(CONTENTS)),
+        )
+
+
+@contextmanager
+def opened_index(index: StrPath) -> Iterator[Any]:
+    """Yield the `DirectoryReader` that `open_reader` returns, and close it."""
+    reader = open_reader(index)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def open_reader(index: StrPath) -> Any:
+    """Return a Lucene `DirectoryReader`. Raises `InputError` when `index` is not a Lucene index or is damaged."""
+    index = Path(index)
+    check_index_directory(index)
+    start_jvm()
+    from jnius import JavaException, autoclass
+
+    path = autoclass("java.nio.file.Paths").get(str(index.absolute()))
+    try:
+        return autoclass("org.apache.lucene.index.DirectoryReader").open(
+            autoclass("org.apache.lucene.store.FSDirectory").open(path)
+        )
+    except JavaException as error:
+        name = (error.classname or "").rpartition(".")[2]
+        if "OutOfMemory" in name:
+            raise java_error(f"opening {index}", name) from error
+        raise InputError(f"{index} is a damaged Lucene index, {name}: {error.innermessage}.", do=_DO) from error
+
+
+def check_index_directory(index: StrPath) -> None:
+    """Raise `InputError` unless `index` looks like the directory of a Lucene index. Does not start Java."""
+    index = Path(index)
+    if not index.is_dir():
+        problem = "is a file" if index.exists() else "does not exist"
+        raise InputError(f"The index {index} {problem}.", expected="the directory of a Lucene index", do=_DO)
+    if not any(index.glob("segments_*")):
+        problem = "has no segments file" if any(index.iterdir()) else "is empty"
+        raise InputError(f"{index} is not a Lucene index: it {problem}.", do=_DO)
+
+
+def share_ids(first: StrPath, second: StrPath) -> bool:
+    """Return whether two indexes have a document id in common, judging by a thousand documents of each.
+
+    Raises `InputError` when one of them is not a valid Lucene index.
+    """
+    with (
+        opened_index(first) as first_reader,
+        opened_index(second) as second_reader,
+        java_errors(f"comparing {first} and {second}"),
+    ):
+        return _has_id_of(first_reader, second_reader) or _has_id_of(second_reader, first_reader)
+
+
+def _has_id_of(reader: Any, other: Any) -> bool:
+    """Return whether `other` has a document whose id is in the sample of `reader`."""
+    from jnius import autoclass
+
+    term, stored_fields = autoclass("org.apache.lucene.index.Term"), reader.storedFields()
+    documents = reader.maxDoc()
+    for doc in range(0, documents, max(1, documents // _SAMPLE)):
+        id_ = stored_fields.document(doc).get(ID)
+        if id_ is not None and other.docFreq(term(ID, id_)) > 0:
+            return True
+    return False

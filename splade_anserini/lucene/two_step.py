@@ -1,0 +1,80 @@
+"""Two-step search: candidates by the strongest tokens of a query, ranked by all of its tokens.
+
+After Lassance et al., *Two-Step SPLADE: Simple, Efficient and Effective Approximation of SPLADE* (2024). Here both
+steps use the same index: the first prunes only the query, not the documents.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from splade_anserini.errors import InputError
+from splade_anserini.lucene.impact_searcher import ImpactSearcher
+from splade_anserini.lucene.ranking import Ranking
+from splade_anserini.lucene.searcher import Closeable
+from splade_anserini.records import ImpactVector
+from splade_anserini.vectors.pruning import prune_top_k
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+_MAX_TENFOLD = 1000
+
+
+def default_candidates(hits: int) -> int:
+    """Return the default number of candidates: ten times as many as hits up to 1,000, and at least twice as many.
+
+    With more candidates for few hits, the exact search is faster: it skips most documents that cannot be hits.
+    """
+    return max(2 * hits, min(10 * hits, _MAX_TENFOLD))
+
+
+def check_candidates(candidates: int | None, hits: int) -> None:
+    """Raise `InputError` when there are fewer candidates than hits."""
+    if candidates is not None and candidates < hits:
+        raise InputError(
+            f"--candidates ({candidates:,}) is less than --hits ({hits:,}).",
+            expected="at least as many candidates as hits",
+        )
+
+
+class TwoStepSearcher(Closeable):
+    """A `Searcher` that scores only the documents that a query's strongest tokens find.
+
+    The first step is an exact search for the `terms` strongest tokens; its best `candidates` are scored for the whole
+    query in the second step. Every score is exact, but documents may be missing; with as many `terms` as the query has
+    tokens, none is. Closing it closes `searcher`.
+    """
+
+    def __init__(self, searcher: ImpactSearcher, terms: int, candidates: int | None = None) -> None:
+        if terms < 1:
+            raise InputError(f"The first step of a two-step search needs at least 1 token, got {terms}.")
+        self._searcher = searcher
+        self._terms = terms
+        self._candidates = candidates
+        self.look_ups = 0
+        """The cost of all second steps so far: pairs of a query token and a candidate."""
+
+    def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+        """Yield each query's id and at most `hits` documents, in the order of `queries`.
+
+        The first steps run on all threads of the searcher while candidates are scored. There are at least as many
+        candidates as hits.
+        """
+        from ir_measures import ScoredDoc
+
+        candidates = default_candidates(hits) if self._candidates is None else self._candidates
+        pruned = ((query_id, prune_top_k(vector, self._terms)) for query_id, vector in queries.items())
+        for query_id, first_step in self._searcher.rankings(pruned, max(candidates, hits), self._searcher.threads):
+            ranking = self._second_step(queries[query_id], first_step)
+            rows = zip(ranking.ids[:hits], ranking.scores[:hits], strict=True)
+            yield query_id, [ScoredDoc(query_id, id_, score) for id_, score in rows]
+
+    def close(self) -> None:
+        """Close the index."""
+        self._searcher.close()
+
+    def _second_step(self, query: ImpactVector, candidates: Ranking) -> Ranking:
+        if len(query) <= self._terms:
+            return candidates
+        self.look_ups += len(query) * len(candidates.docs)
+        return self._searcher.rescored(query, candidates)
