@@ -1,46 +1,68 @@
 """The command `evaluate`: runs and judgements → measures, significance tests, a figure."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_anserini.cli import options
+from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import MEASURES, Preset, chosen_measures
-from splade_anserini.evaluation.options import PERMUTATIONS, SEED, Format, RandomizationOptions
+from splade_anserini.evaluation.options import Format, RandomizationOptions
+from splade_anserini.options import changed_options, option, options
+
+if TYPE_CHECKING:
+    from ir_measures import Measure
+
+    from splade_anserini.evaluation.comparison import Comparison
+    from splade_anserini.evaluation.evaluation import Evaluation
 
 __all__ = ["command", "evaluate"]
+
+_log = logging.getLogger(__name__)
+
+
+@options
+class EvaluateOptions:
+    """What is measured and compared."""
+
+    measures: tuple[str, ...] = option(
+        default=(), help="ir_measures or trec_eval names, by space or comma, or repeated.", unset=" ".join(MEASURES)
+    )
+    preset: Preset | None = option(
+        default=None, help="The measures that are reported for a collection; --measures adds to them."
+    )
+    baseline: str | None = option(default=None, help="Label or file of the run that the others are tested against.")
+    per_query: bool = option(default=False, help="Show each query too.")
+
+
+@options
+class EvaluateOutput:
+    """Where the results go."""
+
+    format: Format = option(default=Format.TABLE, help="Format of the result.")
+    output: Path | None = option(default=None, help="File to write to.", unset="standard output")
+    plot: Path | None = option(
+        default=None, help="Plot of recall, and of each query against the baseline: .png, .svg or .pdf."
+    )
+    overwrite: bool = option(default=False, help="Replace output files that exist.")
 
 
 def command(
     run: Annotated[
         list[str],
-        typer.Option(help="Run file, TREC or MS MARCO (.gz too), or LABEL=FILE; repeated to compare runs."),
+        typer.Option(
+            metavar="<str>", help="Run file, TREC or MS MARCO (.gz too), or LABEL=FILE; repeat to compare runs."
+        ),
     ],
-    qrels: options.Qrels,
-    measures: Annotated[
-        list[str] | None,
-        typer.Option(help=f"ir_measures names, by space or comma, or repeated. [default: {' '.join(MEASURES)}]"),
-    ] = None,
-    preset: Annotated[
-        Preset | None, typer.Option(help="The measures that are quoted for a collection; --measures adds to them.")
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(help="Label or file of the run that the others are tested against.")
-    ] = None,
-    permutations: Annotated[
-        int | None, typer.Option(help=f"Samples of the randomization test. [default: {PERMUTATIONS}]")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help=f"The same seed draws the same samples. [default: {SEED}]")] = None,
-    per_query: Annotated[bool, typer.Option("--per-query", help="Show each query too.")] = False,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.TABLE,  # noqa: A002  # the option's name
-    output: Annotated[Path | None, typer.Option(help="File to write to. [default: standard output]")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Figure of recall, and of each query against the baseline: .png, .svg or .pdf.")
-    ] = None,
+    qrels: cli.Qrels,
+    options: EvaluateOptions,
+    randomization: RandomizationOptions,
+    output: EvaluateOutput,
 ) -> None:
     """Evaluate runs against relevance judgements, and test whether they differ from a baseline.
 
@@ -52,44 +74,62 @@ def command(
       splade-anserini evaluate --run bm25=runs/bm25.txt --run runs/mine.txt --baseline bm25 \\
         --qrels qrels/test.tsv --preset beir --plot differences.png
     """
-    from splade_anserini.artifacts.figures import require_figure_format
-    from splade_anserini.artifacts.files import require_disjoint, whole_file
     from splade_anserini.evaluation.comparison import compare
     from splade_anserini.evaluation.measures import recall_at_depths
-    from splade_anserini.evaluation.plots import plot_comparison
-    from splade_anserini.evaluation.rendering import render
     from splade_anserini.evaluation.run_names import baseline_label, named_runs
+
+    runs = named_runs(run)
+    baseline = None if options.baseline is None else baseline_label(options.baseline, runs)
+    if baseline is None and (changed := changed_options(randomization)):
+        raise InputError(f"{changed[0]} needs --baseline.", do=f"Add --baseline, or leave {changed[0]} out.")
+    measures = chosen_measures(options.preset, options.measures)
+    _check_output(output, [*runs.values(), qrels])
+    recall = recall_at_depths(measures) if output.plot is not None else []
+    evaluations = _evaluate(runs, qrels, [*measures, *recall])
+    comparison = compare(evaluations, [str(measure) for measure in measures], baseline, randomization)
+    _write(comparison, recall, output, per_query=options.per_query)
+
+
+def _check_output(output: EvaluateOutput, inputs: Sequence[Path | str]) -> None:
+    from splade_anserini.artifacts.figures import require_figure_format
+    from splade_anserini.artifacts.files import require_disjoint
+    from splade_anserini.artifacts.outputs import require_new_file
+
+    require_disjoint([output.output, output.plot], inputs)
+    if output.plot is not None:
+        require_figure_format(output.plot)
+    for path in (output.output, output.plot):
+        if path is not None:
+            require_new_file(path, overwrite=output.overwrite)
+
+
+def _evaluate(runs: dict[str, Path], qrels: str, measures: Sequence["Measure"]) -> "dict[str, Evaluation]":
+    """Return the evaluation of each run by its label."""
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
 
-    runs = named_runs(run)
-    base = None if baseline is None else baseline_label(baseline, runs)
-    sampling = _sampling(permutations, seed, tested=base is not None)
-    chosen = chosen_measures(preset, measures)
-    require_disjoint([output, plot], [*runs.values(), qrels])
-    if plot is not None:
-        require_figure_format(plot)
-    recall = recall_at_depths(chosen) if plot is not None else []
-    judgements, computed = read_qrels(qrels), list(dict.fromkeys([*chosen, *recall]))
-    evaluations = {
-        label: evaluate(read_run(path), judgements, computed, label=label if len(runs) > 1 else "")
-        for label, path in runs.items()
-    }
-    comparison = compare(evaluations, [str(measure) for measure in chosen], base, sampling)
-    text = render(comparison, format, per_query=per_query)
-    if output is None:
+    _log.info("Reading judgements %s", qrels)
+    judgements, measures = read_qrels(qrels), list(dict.fromkeys(measures))
+    evaluations = {}
+    for label, path in runs.items():
+        _log.info("Evaluating run %s", path)
+        evaluations[label] = evaluate(read_run(path), judgements, measures, label=label if len(runs) > 1 else "")
+    return evaluations
+
+
+def _write(comparison: "Comparison", recall: Sequence["Measure"], output: EvaluateOutput, *, per_query: bool) -> None:
+    from splade_anserini.artifacts.files import whole_file
+    from splade_anserini.evaluation.plots import plot_comparison
+    from splade_anserini.evaluation.rendering import render
+
+    text = render(comparison, output.format, per_query=per_query)
+    if output.output is None:
         typer.echo(text, nl=False)
     else:
-        with whole_file(output) as file:
+        with whole_file(output.output) as file:
             file.write(text.encode())
-    if plot is not None:
-        plot_comparison(comparison, recall, plot)
-
-
-def _sampling(permutations: int | None, seed: int | None, *, tested: bool) -> RandomizationOptions:
-    if not tested and (permutations is not None or seed is not None):
-        raise InputError(f"{'--seed' if permutations is None else '--permutations'} needs --baseline.")
-    return RandomizationOptions(PERMUTATIONS if permutations is None else permutations, SEED if seed is None else seed)
+    if output.plot is not None:
+        plot_comparison(comparison, recall, output.plot)
 
 
 if __name__ == "__main__":

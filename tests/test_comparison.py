@@ -43,7 +43,9 @@ runs = st.lists(
 @settings(deadline=None)
 @given(runs)
 def test_every_run_is_compared_with_the_baseline_query_by_query(values: list[dict[str, float]]) -> None:
-    comparison = compare({f"r{n}": evaluation(v) for n, v in enumerate(values)}, ["AP"], "r0", RandomizationOptions(50))
+    comparison = compare(
+        {f"r{n}": evaluation(v) for n, v in enumerate(values)}, ["AP"], "r0", RandomizationOptions(permutations=50)
+    )
     assert list(comparison.differences) == [f"r{n}" for n in range(1, len(values))]
     for number, run in enumerate(values[1:], 1):
         difference = comparison.differences[f"r{number}"]["AP"]

@@ -351,6 +351,15 @@ class TestCommand:
             self.evaluate(option, path)
         assert Path(path).read_bytes() == before
 
+    @pytest.mark.parametrize(("option", "path"), [("--output", "result.txt"), ("--plot", "plot.svg")])
+    def test_a_file_is_replaced_only_with_overwrite(self, option: str, path: str) -> None:
+        Path(path).write_text("before")
+        with pytest.raises(OutputError, match=f"Output {path} already exists"):
+            self.evaluate(option, path)
+        assert Path(path).read_text() == "before"
+        self.evaluate(option, path, "--overwrite")
+        assert Path(path).read_text() != "before"
+
     @pytest.mark.parametrize("options", [("--measures", "nope"), ("--run", "missing"), ("--qrels", "missing")])
     def test_bad_input_has_the_exit_code_2(self, options: tuple[str, str]) -> None:
         with pytest.raises(InputError) as caught:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splade_anserini.evaluation import significance
+from splade_anserini.evaluation.options import RandomizationOptions
 from splade_anserini.evaluation.significance import (
     holm,
     randomization_test,
@@ -22,7 +23,8 @@ from splade_anserini.evaluation.significance import (
 differences = st.lists(st.integers(-16, 16).map(lambda number: number / 16), max_size=30)
 few = st.lists(st.integers(-16, 16).map(lambda number: number / 16), min_size=1, max_size=9)
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
-TESTS = [t_test, lambda values: randomization_test(values, 50, 1)]
+FEW = RandomizationOptions(permutations=50, seed=1)
+TESTS = [t_test, lambda values: randomization_test(values, FEW)]
 
 
 def brute_force(values: Sequence[float]) -> float:
@@ -53,7 +55,7 @@ def test_p_values_do_not_depend_on_sign_order_or_unit(
 @settings(deadline=None)
 @given(differences, st.integers(0, 20))
 def test_queries_without_a_difference_do_not_change_the_randomization_test(values: list[float], more: int) -> None:
-    assert randomization_test([*values, *[0.0] * more], 50, 1) == randomization_test(values, 50, 1)
+    assert randomization_test([*values, *[0.0] * more], FEW) == randomization_test(values, FEW)
 
 
 @pytest.mark.parametrize("test", TESTS)
@@ -111,9 +113,10 @@ def test_random_samples_come_close_to_all_signs(
 
 def test_samples_depend_on_the_seed_and_no_p_value_is_zero() -> None:
     values = random_differences(40)
-    assert randomization_test(values, 500, 1) == randomization_test(values, 500, 1)
-    assert randomization_test(values, 500, 1) != randomization_test(values, 500, 2)
-    assert randomization_test([1.0] * 40, 500, 1) == 1 / 501
+    first, second = (RandomizationOptions(permutations=500, seed=seed) for seed in (1, 2))
+    assert randomization_test(values, first) == randomization_test(values, first)
+    assert randomization_test(values, first) != randomization_test(values, second)
+    assert randomization_test([1.0] * 40, first) == 1 / 501
 
 
 @settings(deadline=None)

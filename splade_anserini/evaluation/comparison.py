@@ -103,9 +103,7 @@ def _differences(
         for label in others
     }
     t_tests = _corrected([t_test([*by_query[label].values()]) for label in others])
-    randomizations = _corrected(
-        [randomization_test([*by_query[label].values()], options.permutations, options.seed) for label in others]
-    )
+    randomizations = _corrected([randomization_test([*by_query[label].values()], options) for label in others])
     return {
         label: Difference(
             evaluations[label].aggregate[measure] - base.aggregate[measure], by_query[label], student, randomization

@@ -1,11 +1,8 @@
 """Options of an evaluation. Importing this module loads nothing heavy."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
-from splade_anserini.errors import InputError
-
-PERMUTATIONS, SEED = 100_000, 42
+from splade_anserini.options import option, options
 
 
 class Format(StrEnum):
@@ -16,15 +13,9 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class RandomizationOptions:
-    """How the randomization test draws samples where it cannot try all signs. Raises `InputError` out of range."""
+    """How the randomization test draws samples where it cannot try all signs."""
 
-    permutations: int = PERMUTATIONS
-    seed: int = SEED
-
-    def __post_init__(self) -> None:
-        if self.permutations < 1:
-            raise InputError(f"--permutations must be at least 1, got {self.permutations:,}.")
-        if self.seed < 0:
-            raise InputError(f"--seed must be at least 0, got {self.seed:,}.")
+    permutations: int = option(default=100_000, least=1, help="With --baseline: samples of the randomization test.")
+    seed: int = option(default=42, least=0, help="With --baseline: seed of these samples.")

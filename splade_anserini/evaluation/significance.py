@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splade_anserini.evaluation.options import PERMUTATIONS, SEED
+from splade_anserini.evaluation.options import RandomizationOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,12 +41,12 @@ def t_test(differences: Sequence[float]) -> float:
     return float(betainc(freedom / 2, 1 / 2, min(x, 1.0)))
 
 
-def randomization_test(differences: Sequence[float], permutations: int = PERMUTATIONS, seed: int = SEED) -> float:
+def randomization_test(differences: Sequence[float], options: RandomizationOptions | None = None) -> float:
     """Return the two-sided p-value of the paired randomization test, given the difference for each query.
 
     Under the null hypothesis the values of a query may be swapped between the runs: all signs are equally likely, and
     p = P(|Σ ±d| ≥ |Σ d|) (Fisher 1935; Smucker et al. 2007). Differences of 0 have no effect. All signs are tried for
-    up to `EXACT` other differences; for more, as many random samples as `permutations`.
+    up to `EXACT` other differences; for more, as many random samples as `options.permutations`.
     """
     values = _scaled(differences)
     # Sorted, so that the samples do not depend on the order of the queries.
@@ -54,7 +54,8 @@ def randomization_test(differences: Sequence[float], permutations: int = PERMUTA
     least = abs(math.fsum(values)) - _ROUNDING * math.fsum(magnitudes)
     if len(magnitudes) <= EXACT:
         return share_of_all_signs(magnitudes, least)
-    return share_of_samples(magnitudes, least, permutations, seed)
+    options = options or RandomizationOptions()
+    return share_of_samples(magnitudes, least, options.permutations, options.seed)
 
 
 def share_of_all_signs(magnitudes: "NDArray[np.float64]", least: float) -> float:
