@@ -1,11 +1,11 @@
 """The command `splade-anserini`: all commands under one name, each imported when it is called."""
 
-import difflib
 import sys
 from importlib import import_module
 
 from splade_anserini._version import __version__
 from splade_anserini.cli.console import main_of
+from splade_anserini.suggestions import did_you_mean, nearest
 
 COMMANDS = {
     "quickstart": "the whole pipeline on the Cranfield collection, compared with BM25",
@@ -50,8 +50,7 @@ def main() -> None:
     elif name in COMMANDS:
         main_of(import_module(f"splade_anserini.{name.replace('-', '_')}").command, arguments[1:])
     else:
-        nearest = difflib.get_close_matches(name, COMMANDS, n=3)
-        hint = f"Did you mean {' or '.join(nearest)}?" if nearest else "See splade-anserini --help."
+        hint = did_you_mean(nearest(name, COMMANDS)) or "See splade-anserini --help."
         sys.stderr.write(f"error: {name!r} is not a command. {hint}\n")
         sys.exit(2)
 
