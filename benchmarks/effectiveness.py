@@ -19,8 +19,8 @@ from splade_anserini.evaluation.measures import parse_measures
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.impacts import impact_files, read_impacts
 from splade_anserini.formats.qrels import read_qrels
+from splade_anserini.formats.rankings import zip_rankings
 from splade_anserini.formats.runs import read_rankings, write_run
-from splade_anserini.formats.side_by_side import side_by_side
 from splade_anserini.formats.topics import read_topics
 from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
 from splade_anserini.profiling.flops import flops, occurrences
@@ -109,7 +109,7 @@ def bm25(collection: Collection) -> Path:
 
 def hybrid(runs: Sequence[Path], output: Path) -> Path:
     """Write the reciprocal rank fusion of runs."""
-    together = side_by_side([read_rankings(run) for run in runs])
+    together = zip_rankings([read_rankings(run) for run in runs])
     options = FusionOptions()
     write_run(output, ((id_, fuse_rankings(id_, rankings, options)) for id_, rankings in together), "trec", "rrf")
     return output

@@ -1,28 +1,31 @@
-"""What can go wrong, as a tree. Every message says what was found, what was expected and what to do.
+"""The exceptions of this package. Every message says what is wrong, what was expected and what to do.
 
     SpladeAnseriniError
     ├── InputError            a path, option, collection or model that cannot be used
     │   ├── RecordError       one line or record of a file, named by file and line number
-    │   └── MismatchError     two things that do not belong together: settings, vocabularies, scales
-    ├── OutputError           what was made cannot be written: full disk, no permission, in use
-    ├── IntegrityError        what came out is not what went in: documents or postings are missing
-    ├── TrainingError         a training run that is lost: vectors dead or full, a loss that is no number
-    ├── JavaError             no Java, one that is too old, or one that ran out of memory
-    └── DependencyError       an optional part is not installed
+    │   └── MismatchError     two inputs that do not fit together: settings, vocabularies, scales
+    ├── OutputError           an output that cannot be written: full disk, no permission, file in use
+    ├── IntegrityError        an output that differs from its input: documents or postings are missing
+    ├── TrainingError         a training run that cannot succeed: empty or dense vectors, a loss of NaN
+    ├── JavaError             Java is missing, too old, or out of memory
+    └── DependencyError       an optional dependency that is not installed
 
-Exit codes: 0 done, 1 failed, 2 bad input or usage.
+Exit codes of the commands: 0 success, 1 failure, 2 bad input or usage.
 """
 
-from pathlib import Path
+from splade_anserini.records import StrPath
 
 
 class SpladeAnseriniError(Exception):
-    """The base of all errors that this package raises on purpose."""
+    """Base class of the errors that this package raises on purpose.
+
+    `problem` is a sentence that names the value; `expected` completes "Expected …"; `do` is a sentence.
+    """
 
     exit_code = 1
 
-    def __init__(self, found: str, *, expected: str = "", do: str = "") -> None:
-        parts = [found]
+    def __init__(self, problem: str, *, expected: str = "", do: str = "") -> None:
+        parts = [problem]
         if expected:
             parts.append(f"Expected {expected}.")
         if do:
@@ -37,46 +40,46 @@ class InputError(SpladeAnseriniError):
 
 
 class RecordError(InputError):
-    """Raised when one line or record of a file cannot be used."""
+    """Raised when one line or record of a file cannot be used; `problem` is not a full sentence here."""
 
     def __init__(
-        self, path: Path | str, line: int, found: str, *, expected: str = "", do: str = "", unit: str = "line"
+        self, path: StrPath, line: int, problem: str, *, expected: str = "", do: str = "", unit: str = "line"
     ) -> None:
         self.path = path
         self.line = line
-        super().__init__(f"{path}, {unit} {line}: {found}.", expected=expected, do=do)
+        super().__init__(f"{path}, {unit} {line}: {problem}.", expected=expected, do=do)
 
 
 class MismatchError(InputError):
-    """Raised when two things do not belong together."""
+    """Raised when two inputs do not fit together, such as an index and an encoder."""
 
 
 class OutputError(SpladeAnseriniError):
-    """Raised when what was made cannot be written."""
+    """Raised when an output cannot be written."""
 
     exit_code = 2
 
 
 class IntegrityError(SpladeAnseriniError):
-    """Raised when what came out is not what went in."""
+    """Raised when an output does not hold what its input holds."""
 
 
 class TrainingError(SpladeAnseriniError):
-    """Raised when training cannot come to anything, so that hours are not spent on it."""
+    """Raised when a training run cannot succeed, as early as that is certain."""
 
 
 class JavaError(SpladeAnseriniError):
-    """Raised when there is no Java that can do the work, or it failed at it."""
+    """Raised when Java is missing or too old, or fails."""
 
 
 class DependencyError(SpladeAnseriniError):
-    """Raised when a part that is optional is needed and not installed."""
+    """Raised when an optional dependency is needed and not installed."""
 
     exit_code = 2
 
     @classmethod
     def missing(cls, module: str, extra: str) -> "DependencyError":
-        """Name the extra that brings `module`."""
+        """Return the error for `module`, with the command that installs the extra it belongs to."""
         return cls(f"{module} is not installed.", do=f"Run: pip install 'splade-anserini[{extra}]'")
 
 

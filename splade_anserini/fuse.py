@@ -42,7 +42,7 @@ def fuse(
     A query that some of the runs lack is kept, from those that have it, and warned of. Raises `InputError` at the end
     when a run shares no query with any other, or at once when there are not as many weights as runs.
     """
-    from splade_anserini.formats.side_by_side import side_by_side
+    from splade_anserini.formats.rankings import zip_rankings
     from splade_anserini.retrieval.fusion import fuse_rankings
 
     if options.weights and len(options.weights) != len(runs):
@@ -51,7 +51,7 @@ def fuse(
         )
     queries, lacking, first = [0] * len(runs), 0, ""
     alone = set(range(len(runs)))
-    for query_id, rankings in side_by_side([run.rankings for run in runs]):
+    for query_id, rankings in zip_rankings([run.rankings for run in runs]):
         having = [number for number, ranking in enumerate(rankings) if ranking]
         for number in having:
             queries[number] += 1

@@ -75,7 +75,7 @@ def write_mined(mined: Iterable[list["Draw"]], output: Path, wanted: int, texts:
 
     The file appears whole. Raises `InputError` when there is no example, or an id has no text.
     """
-    from splade_anserini.formats.example_writing import write_examples
+    from splade_anserini.formats.example_records import write_examples
 
     counts = Mined()
     write_examples(output, _records(mined, counts, wanted, texts))
@@ -176,8 +176,8 @@ def command(
       splade-anserini mine --run bm25.txt --qrels qrels/train.tsv --output triples.jsonl --depth 100 --negatives 4
     """
     from splade_anserini.cli.lookup import open_texts_from_options
-    from splade_anserini.formats.qrels import training_qrels
-    from splade_anserini.formats.run_scores import RunScores
+    from splade_anserini.formats.qrels import read_qrels
+    from splade_anserini.formats.rankings import RunScores
     from splade_anserini.formats.runs import read_rankings
     from splade_anserini.training.mining import MiningOptions, PairScores
 
@@ -188,7 +188,7 @@ def command(
     if known is None and (texts or teacher):
         raise InputError(f"{'--texts' if texts else '--teacher'} needs texts.", expected="--corpus and --topics")
     relevant: dict[str, list[str]] = {}
-    for _, qrel in training_qrels(qrels):
+    for qrel in read_qrels(qrels, "train"):
         if qrel.relevance > 0:
             relevant.setdefault(qrel.query_id, []).append(qrel.doc_id)
     source: PairScores | None = RunScores(scores) if scores else None

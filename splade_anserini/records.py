@@ -1,6 +1,6 @@
-"""The nouns: what crosses the borders between the rooms of this package, and nothing else does.
+"""The record types that the packages of this project exchange.
 
-A run's lines and judgements are `ir_measures.ScoredDoc` and `ir_measures.Qrel`.
+The lines of runs and the relevance judgements are `ir_measures.ScoredDoc` and `ir_measures.Qrel`.
 """
 
 import os
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 type StrPath = str | os.PathLike[str]
-"""A path as public functions take it."""
+"""A path, as public functions accept it."""
 
 DOCS_PER_SHARD = 10_000
 """Documents in one file of pseudo-documents, unless an option says otherwise."""
 
 type SparseVector = Mapping[str, float]
-"""Token → weight > 0: log(1 + ReLU(logit)), pooled over the text (SPLADE v2, section 3)."""
+"""Token → weight > 0: log(1 + ReLU(logit)), max- or sum-pooled over the text (SPLADE v2, section 3)."""
 
 type ImpactVector = Mapping[str, int]
-"""Token → impact ≥ 1: the quantized weight, which Lucene stores as a term frequency."""
+"""Token → impact ≥ 1: the quantized weight, which Lucene stores as the term frequency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Document:
 
     @property
     def contents(self) -> str:
-        """The title, if any, before the text: what an encoder reads."""
+        """The text that is encoded: the title, if there is one, followed by the text."""
         return f"{self.title} {self.text}" if self.title and self.text else self.title or self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One topic."""
+    """A query, which TREC calls a topic."""
 
     id: str
     text: str
@@ -44,20 +44,20 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class ImpactDocument:
-    """A document as Lucene indexes it: Anserini's pseudo-document. The vector may be empty."""
+    """A document as it is indexed: Anserini's pseudo-document. Its vector may be empty."""
 
     id: str
     vector: ImpactVector
     contents: str = ""
-    """The text it was made from, for people to read; Lucene does not search it."""
+    """The text that was encoded, or ""; it is kept for readers and is not searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a model learns from: a query, a text that answers it, and texts that answer it less or not at all."""
+    """A training example: a query, a relevant passage, and less relevant or irrelevant passages."""
 
     query: str
     positive: str
     negatives: tuple[str, ...] = ()
     scores: tuple[float, ...] | None = None
-    """A teacher's scores: of the positive, then of each negative."""
+    """The scores of a teacher: first of the positive, then of each negative."""

@@ -68,7 +68,7 @@ def command(
         --teacher cross-encoder/ms-marco-MiniLM-L6-v2 --output scored.jsonl
     """
     from splade_anserini.cli.lookup import open_texts_from_options
-    from splade_anserini.formats.example_writing import write_examples
+    from splade_anserini.formats.example_records import write_examples
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.training.teachers.inputs import TeacherOptions
     from splade_anserini.training.teachers.opening import open_teacher

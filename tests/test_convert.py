@@ -183,8 +183,8 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         ({"indices": np.full(7, 9)}, "an index outside its columns"),
         ({"indices": np.full(7, -1)}, "an index outside its columns"),
         ({"indices": np.zeros(7, int)}, "row 1: duplicate column"),
-        ({"ids": np.array(["d 1", "d2", "d3", "d4"])}, "row 1: the id 'd 1' holds white space"),
-        ({"ids": np.array(["d1", "d2", "d3", "d1"])}, "document 4: the document id 'd1' occurs again"),
+        ({"ids": np.array(["d 1", "d2", "d3", "d4"])}, "row 1: the id 'd 1' contains white space"),
+        ({"ids": np.array(["d1", "d2", "d3", "d1"])}, "document 4: duplicate document id 'd1'"),
         ({"data": np.array([object()] * 7)}, "array data of object"),
         ({"format": np.array([], "S3")}, "is not a CSR matrix"),
         ({"ids": np.array(["\ud800", "d2", "d3", "d4"])}, "array ids that is not valid text"),
@@ -566,7 +566,7 @@ def test_topics_that_cannot_be_written_are_an_error(
 
 @pytest.mark.parametrize(
     ("text", "fragment"),
-    [("q1 cat", "line 1: no colon"), ("q1: cat\nq1: dog", "line 2: the query id 'q1' occurs again"), ("q1: ", "empty")],
+    [("q1 cat", "line 1: no colon"), ("q1: cat\nq1: dog", "line 2: duplicate query id 'q1'"), ("q1: ", "empty")],
 )
 def test_invalid_topics_of_bmp_are_an_error(tmp_path: Path, text: str, fragment: str) -> None:
     (tmp_path / "t.bmp.txt").write_text(text)

@@ -65,31 +65,31 @@ def test_a_directory_is_read_by_name_without_hidden_and_foreign_files(tmp_path: 
 @pytest.mark.parametrize(
     ("name", "content", "line", "fragments"),
     [
-        ("c.jsonl", '{"id": "d0", "text": "x"}\n{"id": ', 2, ["not JSON"]),
-        ("c.jsonl", '{"id": "d0", "text": NaN}', 1, ["not JSON"]),
-        ("c.jsonl", '{"id": "d0", "text": "\\ud800"}', 1, ["not JSON"]),
+        ("c.jsonl", '{"id": "d0", "text": "x"}\n{"id": ', 2, ["not valid JSON"]),
+        ("c.jsonl", '{"id": "d0", "text": NaN}', 1, ["not valid JSON"]),
+        ("c.jsonl", '{"id": "d0", "text": "\\ud800"}', 1, ["not valid JSON"]),
         ("c.jsonl", "\n[1]", 2, ["an array, not an object"]),
         ("c.jsonl", '{"text": "x"}', 1, ["no id", "id, _id or docid"]),
         ("c.jsonl", '{"id": null, "text": "x"}', 1, ["no id"]),
         ("c.jsonl", '{"id": 1.5, "text": "x"}', 1, ["the id is 1.5"]),
         ("c.jsonl", '{"id": true, "text": "x"}', 1, ["the id is true"]),
         ("c.jsonl", '{"id": "", "text": "x"}', 1, ["the id is empty"]),
-        ("c.jsonl", '{"id": "a b", "text": "x"}', 1, ["'a b' holds white space"]),
-        ("c.jsonl", '{"id": "a\u3000b", "text": "x"}', 1, ["holds white space"]),
+        ("c.jsonl", '{"id": "a b", "text": "x"}', 1, ["'a b' contains white space"]),
+        ("c.jsonl", '{"id": "a\u3000b", "text": "x"}', 1, ["contains white space"]),
         ("c.jsonl", '{"id": "d0"}', 1, ["no text", "text or contents"]),
         ("c.jsonl", '{"id": "d0", "text": null}', 1, ["no text"]),
         ("c.jsonl", '{"id": "d0", "text": ["x"]}', 1, ["the text is an array"]),
         ("c.jsonl", '{"id": "d0", "text": "x", "title": 3}', 1, ["the title is 3"]),
-        ("c.jsonl", b'{"id": "d0", "text": "\xff"}', 1, ["byte 23 is no UTF-8"]),
+        ("c.jsonl", b'{"id": "d0", "text": "\xff"}', 1, ["byte 23 is not valid UTF-8"]),
         ("c.tsv", "d0\tx\nd1", 2, ["1 column", "id<TAB>text"]),
         ("c.tsv", "d0\tx\ty\tz", 1, ["4 columns"]),
         ("c.tsv", "\t", 1, ["the id is empty"]),
-        ("c.tsv", b"d0\tx\nd1\t\xff", 2, ["no UTF-8"]),
+        ("c.tsv", b"d0\tx\nd1\t\xff", 2, ["not valid UTF-8"]),
         ("c.json", '[{"id": "d0", "text": "x"},\n{"id": "d1"}]', 2, ["no text"]),
         ("c.json", '[{"id": "d0", "text": "x"}\n{"id": "d1"}]', 2, ["neither continued nor closed"]),
-        ("c.json", '[{"id": "d0", "text": "x"},]', 1, ["not JSON"]),
+        ("c.json", '[{"id": "d0", "text": "x"},]', 1, ["not valid JSON"]),
         ("c.json", '[{"id": "d0", "text": "x"}]\n\n[]', 3, ["after the array"]),
-        ("c.json", '{"id": "d0", "text": "x"}\n\n{"id": \n"d1', 3, ["not JSON", "line 4"]),
+        ("c.json", '{"id": "d0", "text": "x"}\n\n{"id": \n"d1', 3, ["not valid JSON", "line 4"]),
         ("c.json", b'{"id": "d0", "text": "\xff"}', 1, ["UTF-8"]),
         ("c.json", b'{"id": "d0", "text": "\xc3', 1, ["UTF-8"]),
         ("c.json", "[" * 100_000, 1, ["nested too deeply"]),
@@ -113,40 +113,41 @@ def test_a_truncated_gzip_file_is_an_error_and_no_shorter_corpus(tmp_path: Path,
     line = b"d0\tthe cat\n" if "tsv" in name else b'{"id": "d0", "text": "the cat"}\n'
     whole = gzip.compress(line * 100, mtime=0)
     (tmp_path / name).write_bytes(whole[:-12])
-    with pytest.raises(RecordError, match=rf"{name}, line \d+: .*cut off or damaged"):
+    with pytest.raises(RecordError, match=rf"{name}, line \d+: .*truncated or damaged"):
         list(open_corpus(str(tmp_path / name)))
 
 
-def test_what_is_no_gzip_file_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_gzip_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "c.tsv.gz").write_text("d0\tx")
-    with pytest.raises(RecordError, match=r"line 1: .*cut off or damaged"):
+    with pytest.raises(RecordError, match=r"line 1: .*truncated or damaged"):
         list(open_corpus(str(tmp_path / "c.tsv.gz")))
 
 
-def test_a_duplicate_id_is_named_with_both_places(tmp_path: Path) -> None:
+def test_a_duplicate_id_is_named_with_both_locations(tmp_path: Path) -> None:
     write(tmp_path / "a.tsv", "d0\tx\nd1\ty")
     write(tmp_path / "b.jsonl", '\n{"id": "d1", "text": "z"}')
     with pytest.raises(RecordError) as caught:
         check_corpus(open_corpus(str(tmp_path)))
-    assert f"{tmp_path}/b.jsonl, line 2: the document id 'd1' occurs again" in str(caught.value)
-    assert f"{tmp_path}/a.tsv, line 2" in str(caught.value)
+    assert f"{tmp_path}/b.jsonl, line 2: duplicate document id 'd1' (first seen at {tmp_path}/a.tsv, line 2)" in str(
+        caught.value
+    )
 
 
-def test_an_array_larger_than_what_is_read_at_once_is_read_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("separators", [(",", ":"), (", \n", ": ")])
+def test_an_array_larger_than_a_chunk_is_read_whole(tmp_path: Path, separators: tuple[str, str]) -> None:
     records = [{"id": str(n), "text": "ä" * (n * 997 % 200_000)} for n in range(60)]
-    for separators in ((",", ":"), (", \n", ": ")):
-        source = write(tmp_path / "c.json", json.dumps(records, ensure_ascii=False, separators=separators))
-        assert [(doc.id, doc.text) for doc in open_corpus(source)] == [(r["id"], r["text"]) for r in records]
+    source = write(tmp_path / "c.json", json.dumps(records, ensure_ascii=False, separators=separators))
+    assert [(doc.id, doc.text) for doc in open_corpus(source)] == [(r["id"], r["text"]) for r in records]
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
-    [("missing.jsonl", "does not exist"), ("notes.pdf", "no known format"), ("empty", "holds no corpus")],
+    ("name", "message"),
+    [("missing.jsonl", "does not exist"), ("notes.pdf", "unknown format"), ("empty", "contains no corpus")],
 )
-def test_what_is_no_corpus_is_refused_with_what_would_be_one(tmp_path: Path, name: str, found: str) -> None:
+def test_what_is_not_a_corpus_is_refused_with_the_formats_of_one(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "notes.pdf").write_text("")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=found) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         open_corpus(str(tmp_path / name))
     assert "irds:<name>" in str(caught.value)
 
@@ -158,21 +159,26 @@ def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
 
 def test_documents_in_memory_are_a_corpus_and_are_checked_like_others() -> None:
     assert check_corpus(InMemoryCorpus("mine", [CAT])) == 1
-    with pytest.raises(RecordError, match="mine, line 2: the document id 'd0' occurs again"):
+    with pytest.raises(RecordError, match="mine, line 2: duplicate document id 'd0'"):
         check_corpus(InMemoryCorpus("mine", [CAT, CAT]))
     with pytest.raises(RecordError, match="white space"):
         check_corpus(InMemoryCorpus("mine", [Document("a\nb", "", "")]))
 
 
-def test_progress_hears_of_every_document() -> None:
-    heard: list[int] = []
-    check_corpus(InMemoryCorpus("mine", [CAT, Document("d1", "", "")]), heard.append)
-    assert sum(heard) == 2
+def test_every_document_counts_as_progress() -> None:
+    progress: list[int] = []
+    check_corpus(InMemoryCorpus("mine", [CAT, Document("d1", "", "")]), progress.append)
+    assert sum(progress) == 2
 
 
-def test_the_digest_tells_fields_order_and_documents_apart() -> None:
-    digests = set()
-    for documents in (
+def test_the_digest_depends_on_fields_order_and_documents() -> None:
+    def digest_of(documents: list[Document]) -> str:
+        digest = CorpusDigest()
+        for document in documents:
+            digest.update(document)
+        return digest.hexdigest()
+
+    corpora = [
         [],
         [Document("a", "b", "c")],
         [Document("a", "", "bc")],
@@ -180,12 +186,8 @@ def test_the_digest_tells_fields_order_and_documents_apart() -> None:
         [Document("ab", "", "c")],
         [CAT, Document("d1", "", "")],
         [Document("d1", "", ""), CAT],
-    ):
-        digest = CorpusDigest()
-        for document in documents:
-            digest.update(document)
-        digests.add(digest.hexdigest())
-    assert len(digests) == 7
+    ]
+    assert len({digest_of(documents) for documents in corpora}) == len(corpora)
 
 
 class TestIrDatasets:
@@ -218,7 +220,7 @@ class TestIrDatasets:
         assert list(corpus) == list(corpus) == [CAT, Document("d1", "Dogs", "bark")]
 
     def test_an_unknown_name_is_refused(self) -> None:
-        with pytest.raises(InputError, match="knows no dataset 'no/such'"):
+        with pytest.raises(InputError, match="has no dataset 'no/such'"):
             open_corpus("irds:no/such")
 
     def test_a_dataset_without_documents_is_refused(self, register) -> None:
@@ -226,7 +228,7 @@ class TestIrDatasets:
         with pytest.raises(InputError, match="has no docs"):
             open_corpus("irds:bare")
 
-    def test_a_failed_download_is_a_sentence(self, register) -> None:
+    def test_a_failed_download_is_an_input_error(self, register) -> None:
         from ir_datasets.formats import BaseDocs
 
         class Docs(BaseDocs):

@@ -186,7 +186,7 @@ def test_files_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
     ("documents", "error", "sentence"),
     [
         ([], InputError, "is empty"),
-        ([Document("a", "", "x"), Document("a", "", "y")], RecordError, "'a' occurs again"),
+        ([Document("a", "", "x"), Document("a", "", "y")], RecordError, "duplicate document id 'a'"),
         ([Document("a b", "", "x")], RecordError, "white space"),
     ],
 )
@@ -227,7 +227,7 @@ def test_documents_stream_through_the_encoder() -> None:
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # So that the check for duplicates goes to disk after thousands of documents, and not a quarter of a million.
-    monkeypatch.setattr("splade_anserini.formats.parsing.duplicates.BUFFER", 256)
+    monkeypatch.setattr("splade_anserini.formats.parsing.duplicates.BUFFER_SIZE", 256)
 
     class Counting:
         name = "many"

@@ -13,8 +13,8 @@ from splade_anserini.cli.console import application
 from splade_anserini.errors import InputError, OutputError, RecordError
 from splade_anserini.evaluate import command, evaluate
 from splade_anserini.evaluation.measures import PRESETS, Preset, canonical_measure, chosen_measures, parse_measures
-from splade_anserini.formats.parsing.tables import aligned
 from splade_anserini.formats.runs import read_run
+from splade_anserini.formats.text_table import text_table
 
 QRELS = [Qrel("q0", "a", 1), Qrel("q0", "b", 2), Qrel("q0", "c", 0), Qrel("q1", "a", 1), Qrel("q2", "d", 0)]
 RUN = [
@@ -197,7 +197,7 @@ def test_a_measure_whose_program_fails_is_an_error_with_the_runs_label() -> None
 @pytest.mark.parametrize(
     ("content", "fragment"),
     [
-        ("q0 Q0 a\0 1 2 t\n", "line 1: a character NUL"),
+        ("q0 Q0 a\0 1 2 t\n", "line 1: a NUL character"),
         (f"q0\ta\t{'9' * 400}\n", "line 1: the rank is 99"),
         (f"q0\ta\t{'9' * 5000}\n", "line 1: the rank is 99"),
         ("q0 Q0 a 1 2\n", "line 1: 5 columns\\."),
@@ -290,7 +290,7 @@ def test_shallow_rankings_without_judged_documents_are_no_warning(caplog: pytest
 
 
 def test_columns_are_aligned() -> None:
-    assert aligned([["query", "R@1"], ["q", "0.1234"]]) == "query     R@1\nq      0.1234\n"
+    assert text_table([["query", "R@1"], ["q", "0.1234"]]) == "query     R@1\nq      0.1234\n"
 
 
 class TestCommand:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ir_measures import ScoredDoc
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.rankings import zip_rankings
 from splade_anserini.formats.runs import strictly_decreasing
-from splade_anserini.formats.side_by_side import side_by_side
 from splade_anserini.retrieval.fusion import (
     FusionOptions,
     Method,
@@ -250,7 +250,7 @@ def test_each_query_comes_with_its_ranking_in_each_run(query_ids: list[list[str]
         [(query_id, [ScoredDoc(query_id, f"d{number}", 1.0)]) for query_id in queries]
         for number, queries in enumerate(query_ids)
     ]
-    together = {query_id: list(map(list, rankings)) for query_id, rankings in side_by_side(runs)}
+    together = {query_id: list(map(list, rankings)) for query_id, rankings in zip_rankings(runs)}
     assert list(together) == list(dict.fromkeys(query_id for queries in query_ids for query_id in queries))
     by_query = [dict(run) for run in runs]
     assert together == {query_id: [run.get(query_id, []) for run in by_query] for query_id in together}
@@ -264,7 +264,7 @@ def test_runs_in_the_same_order_are_read_in_step() -> None:
             read.append((number, query_id))
             yield query_id, []
 
-    pairs = side_by_side([run(0), run(1)])
+    pairs = zip_rankings([run(0), run(1)])
     next(pairs)
     assert read == [(0, "a"), (1, "a")]
     next(pairs)

@@ -155,7 +155,9 @@ def test_documents_that_anserini_loses_or_adds_are_an_error(
             "shard-00000.jsonl.gz, line 2: no vector",
             id="a record without a vector",
         ),
-        pytest.param(lambda lines: [lines[0], b"{nonsense"], RecordError, "line 2: not JSON", id="a malformed line"),
+        pytest.param(
+            lambda lines: [lines[0], b"{nonsense"], RecordError, "line 2: not valid JSON", id="a malformed line"
+        ),
         pytest.param(lambda lines: [*lines, lines[0]], IntegrityError, "5 instead of 4", id="a record twice"),
         pytest.param(lambda lines: lines[:1], IntegrityError, "3 instead of 4", id="a lost record"),
         pytest.param(
@@ -184,7 +186,7 @@ def test_a_cut_off_shard_is_an_error(
 ) -> None:
     shard = impacts / "shard-00001.jsonl.gz"
     shard.write_bytes(shard.read_bytes()[:40])
-    with pytest.raises(error, match=r"cut off or damaged|The index does not hold"):
+    with pytest.raises(error, match=r"truncated or damaged|The index does not hold"):
         index(impacts, output, IndexOptions(writer=writer))
     assert nothing_is_left_at(output)
 
@@ -264,7 +266,7 @@ def invalid_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "message"),
     [
         ("nowhere", "does not exist"),
-        ("empty", "holds no impact pseudo-documents"),
+        ("empty", "contains no impact pseudo-documents"),
         ("file", "is a file"),
         ("interrupted", "Run the same encode command again"),
         ("unlisted", "other.jsonl is not listed in any"),

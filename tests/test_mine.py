@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.examples import open_examples
-from splade_anserini.formats.run_scores import RunScores
+from splade_anserini.formats.rankings import RunScores
 from splade_anserini.formats.runs import read_rankings
 from splade_anserini.formats.texts import open_texts
 from splade_anserini.training.mining import MiningOptions, candidates, draw, fill, no_scores
@@ -98,8 +98,8 @@ class TestRankings:
     @pytest.mark.parametrize(
         ("lines", "found"),
         [
-            ("q0 Q0 a 1 1 t\nq1 Q0 a 1 1 t\nq0 Q0 b 2 1 t\n", "line 3: the query 'q0' comes again"),
-            ("q0 Q0 a 1 1 t\nq0 Q0 a 2 1 t\n", "line 2: the document 'a' occurs again"),
+            ("q0 Q0 a 1 1 t\nq1 Q0 a 1 1 t\nq0 Q0 b 2 1 t\n", "line 3: the lines of the query 'q0' are not contiguous"),
+            ("q0 Q0 a 1 1 t\nq0 Q0 a 2 1 t\n", "line 2: duplicate document id 'a' for the query 'q0'"),
             ("q0 Q0 a 1 1 t\nq0 Q0 a\n", "line 2: 3 columns instead of 6"),
         ],
     )

@@ -14,19 +14,55 @@ NFCORPUS = Path(__file__).parents[2] / "shared" / "data" / "nfcorpus"
     "content",
     ["1 0 d0 2\n猫 0 d1 -1\n", "1\t0\td0\t2\r\n\n猫\t0\td1\t-1", "query-id\tcorpus-id\tscore\n1\td0\t2\n猫\td1\t-1\n"],
 )
-def test_trec_and_beir_files_are_read_plain_and_compressed(tmp_path: Path, content: str) -> None:
-    (tmp_path / "qrels").write_bytes(content.encode())
-    (tmp_path / "qrels.gz").write_bytes(gzip.compress(content.encode()))
-    for name in ("qrels", "qrels.gz"):
-        assert read_qrels(str(tmp_path / name)) == [Qrel("1", "d0", 2), Qrel("猫", "d1", -1)]
+@pytest.mark.parametrize("name", ["qrels", "qrels.gz"])
+def test_trec_and_beir_files_are_read_plain_and_compressed(tmp_path: Path, content: str, name: str) -> None:
+    data = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert read_qrels(tmp_path / name) == [Qrel("1", "d0", 2), Qrel("猫", "d1", -1)]
 
 
-def test_a_beir_directory_has_a_test_split(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no qrels/test\.tsv"):
-        read_qrels(str(tmp_path))
-    (tmp_path / "qrels").mkdir()
-    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\td0\t2\n")
-    assert read_qrels(str(tmp_path)) == [Qrel("1", "d0", 2)]
+class TestBeirDirectory:
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        (tmp_path / "qrels").mkdir()
+        for number, split in enumerate(("dev", "test", "train")):
+            lines = f"query-id\tcorpus-id\tscore\n{number}\td0\t1\n"
+            (tmp_path / "qrels" / f"{split}.tsv").write_text(lines)
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("suffix", "default_split", "query_ids"),
+        [
+            ("", "test", ["1"]),
+            ("", "train", ["2"]),
+            ("@dev", "test", ["0"]),
+            ("@train+dev", "test", ["2", "0"]),
+        ],
+    )
+    def test_it_has_the_judgements_of_its_splits(
+        self, directory: Path, suffix: str, default_split: str, query_ids: list[str]
+    ) -> None:
+        qrels = read_qrels(f"{directory}{suffix}", default_split)
+        assert [qrel.query_id for qrel in qrels] == query_ids
+
+    def test_without_a_name_the_split_is_test(self, directory: Path) -> None:
+        assert read_qrels(directory) == [Qrel("1", "d0", 1)]
+
+    def test_an_unknown_split_is_refused_with_the_nearest(self, directory: Path) -> None:
+        with pytest.raises(
+            InputError, match=r"has no split 'devv'.*\nExpected .*: dev, test, train\.\nDid you mean .*@dev\?"
+        ):
+            read_qrels(f"{directory}@devv")
+
+    def test_without_a_default_split_it_is_refused(self, directory: Path) -> None:
+        (directory / "qrels" / "test.tsv").unlink()
+        with pytest.raises(InputError, match=r"has no split 'test': there is no qrels/test\.tsv"):
+            read_qrels(directory)
+
+    def test_a_document_that_two_splits_judge_for_a_query_is_refused(self, directory: Path) -> None:
+        (directory / "qrels" / "dev.tsv").write_text("1 0 d1 1\n1 0 d0 1\n")
+        with pytest.raises(RecordError, match=r"dev\.tsv, line 2: the document 'd0' is judged twice for the query '1'"):
+            read_qrels(f"{directory}@test+dev")
 
 
 @pytest.mark.parametrize(
@@ -38,14 +74,16 @@ def test_a_beir_directory_has_a_test_split(tmp_path: Path) -> None:
         ("1 0 d0 high\n", 1, "the relevance is high"),
         ("1 0 d0 1.5\n", 1, "the relevance is 1.5"),
         ("query-id\tcorpus-id\tscore\n1\td0\t1\nquery-id\tcorpus-id\tscore\n", 3, "the relevance is score"),
-        ("1 0 d0 1\n2 0 d0 1\n1 0 d0 0\n", 3, "'d0' is judged again for the query '1'"),
-        (b"1 0 \xff 1\n", 1, "no UTF-8"),
-        ("1 0 d\0 1\n", 1, "a character NUL"),
+        ("1 0 d0 1\n2 0 d0 1\n1 0 d0 0\n", 3, "'d0' is judged twice for the query '1'"),
+        (b"1 0 \xff 1\n", 1, "not valid UTF-8"),
+        ("1 0 d\0 1\n", 1, "a NUL character"),
         ("1 0 d0 1000000\n1 0 d1 1000001\n", 2, "the relevance is 1000001"),
         (f"1 0 d0 {-(10**30)}\n", 1, "an integer up to 1,000,000"),
     ],
 )
-def test_a_line_that_is_no_judgement_is_named(tmp_path: Path, content: str | bytes, line: int, fragment: str) -> None:
+def test_a_malformed_judgement_is_named_by_file_and_line(
+    tmp_path: Path, content: str | bytes, line: int, fragment: str
+) -> None:
     (tmp_path / "bad.qrels").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RecordError) as caught:
         read_qrels(str(tmp_path / "bad.qrels"))

@@ -136,7 +136,7 @@ source = "me"
         ('"nDCG@10" = 0.5', '"MRR@10" = 0.5, "RR@10" = 0.5', "'RR@10' is more than one measure, or one named twice"),
         ("expected", "colour", "evaluation.0.colour: Extra inputs are not permitted"),
         ('name = "test"', 'name = "a/b"', "evaluation.0.name: String should match pattern"),
-        ('topics = "mine"', 'topics = "irds:nowhere"', "ir_datasets knows no dataset 'nowhere'"),
+        ('topics = "mine"', 'topics = "irds:nowhere"', "ir_datasets has no dataset 'nowhere'"),
         ('qrels = "mine"', 'qrels = "irds:msmarco-passage"', "has no qrels"),
         ('topics = "mine"', 'topics = "{data}/t"', r"needs data that do not ship: \{data\}/t"),
         ('topics = "mine"', 'topics = "gone.tsv"', "this is missing: .*gone.tsv"),

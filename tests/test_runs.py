@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ir_measures import ScoredDoc
 
 from splade_anserini.errors import InputError, RecordError
-from splade_anserini.formats.runs import as_written, read_run, strictly_decreasing, write_run
+from splade_anserini.formats.runs import decimals, read_rankings, read_run, strictly_decreasing, without_ties, write_run
 
 floats = st.floats(-(2.0**100), 2.0**100, width=32) | st.integers(-3, 3).map(float)
 ranked = st.lists(floats, max_size=30).map(lambda scores: sorted(scores, reverse=True))
@@ -20,8 +20,8 @@ class Hit(NamedTuple):
     score: float
 
 
-def one_by_one(scores: list[float]) -> list[float]:
-    """The law as it reads."""
+def slowly_decreasing(scores: list[float]) -> list[float]:
+    """The definition of `strictly_decreasing`, score by score."""
     decreasing: list[np.float32] = []
     for score in map(np.float32, scores):
         below = np.nextafter(decreasing[-1], np.float32(-np.inf)) if decreasing else score
@@ -31,7 +31,7 @@ def one_by_one(scores: list[float]) -> list[float]:
 
 @given(ranked)
 def test_each_score_is_the_greatest_that_is_below_the_one_before(scores: list[float]) -> None:
-    assert strictly_decreasing(scores) == one_by_one(scores)
+    assert strictly_decreasing(scores) == slowly_decreasing(scores)
 
 
 @given(ranked)
@@ -57,14 +57,14 @@ def test_ties_go_down_by_one_step_and_what_is_below_stays() -> None:
 
 
 @pytest.mark.parametrize("scores", [[1, 2], [1, float("nan")], [float("inf"), 1]])
-def test_scores_that_are_no_ranking_are_refused(scores: list[float]) -> None:
-    with pytest.raises(ValueError, match="ranked"):
+def test_scores_that_are_not_finite_and_descending_are_refused(scores: list[float]) -> None:
+    with pytest.raises(ValueError, match="finite and in descending order"):
         strictly_decreasing(scores)
 
 
 @given(ranked)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
-def test_what_is_written_is_read_again_to_the_last_bit(tmp_path: Path, scores: list[float]) -> None:
+def test_scores_are_read_back_to_the_last_bit(tmp_path: Path, scores: list[float]) -> None:
     hits = [Hit(f"d{n}", score) for n, score in enumerate(scores)]
     write_run(tmp_path / "run", [("q", hits)])
     read = list(read_run(tmp_path / "run"))
@@ -105,14 +105,28 @@ def test_a_run_that_fails_in_the_middle_does_not_appear(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_tag_or_id_that_would_add_columns_is_refused(tmp_path: Path) -> None:
-    for tag in ("my run", ""):
-        with pytest.raises(InputError, match="cannot stand in a run"):
-            write_run(tmp_path / "run", [], tag=tag)
-    with pytest.raises(RecordError, match="run, line 2: the id 'd 1' holds white space"):
-        write_run(tmp_path / "run", [("q", [Hit("d0", 2), Hit("d 1", 1)])])
-    with pytest.raises(RecordError, match="the id 'q 1' holds white space"):
-        write_run(tmp_path / "run", [("q 1", [Hit("d0", 2)])])
+@pytest.mark.parametrize("tag", ["my run", "", "tag\n", "a\u200bb"])
+def test_a_tag_that_is_not_one_word_is_refused(tmp_path: Path, tag: str) -> None:
+    with pytest.raises(InputError, match="cannot be used in a run"):
+        write_run(tmp_path / "run", [], tag=tag)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("query_id", "doc_ids", "message"),
+    [
+        ("q", ["d0", "d 1"], "run, line 3: the id 'd 1' contains white space"),
+        ("q 1", ["d0"], "run, line 2: the id 'q 1' contains white space"),
+        ("q", [""], "run, line 2: the id is empty"),
+    ],
+)
+def test_an_id_that_would_add_columns_is_refused(
+    tmp_path: Path, query_id: str, doc_ids: list[str], message: str
+) -> None:
+    rankings = [("q0", [Hit("d", 1)]), (query_id, [Hit(doc_id, -rank) for rank, doc_id in enumerate(doc_ids)])]
+    with pytest.raises(RecordError, match=message):
+        write_run(tmp_path / "run", rankings)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -125,11 +139,11 @@ def test_a_tag_or_id_that_would_add_columns_is_refused(tmp_path: Path) -> None:
         ("q Q0 d 1 nan t\n", 1, "the score is nan"),
         ("q\td\t0\n", 1, "the rank is 0"),
         ("q\td\t1.5\n", 1, "the rank is 1.5"),
-        ("q Q0 d 1 2 t\nr Q0 d 1 2 t\nq Q0 d 2 1 t\n", 3, "'d' occurs again for the query 'q'"),
-        (b"q Q0 \xff 1 2 t\n", 1, "no UTF-8"),
+        ("q Q0 d 1 2 t\nr Q0 d 1 2 t\nq Q0 d 2 1 t\n", 3, "duplicate document id 'd' for the query 'q'"),
+        (b"q Q0 \xff 1 2 t\n", 1, "not valid UTF-8"),
     ],
 )
-def test_a_line_that_is_no_line_of_a_run_is_named(
+def test_a_malformed_line_is_named_by_file_and_line(
     tmp_path: Path, content: str | bytes, line: int, fragment: str
 ) -> None:
     (tmp_path / "bad.run").write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -139,16 +153,43 @@ def test_a_line_that_is_no_line_of_a_run_is_named(
     assert fragment in str(caught.value)
 
 
-def test_a_missing_run_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         list(read_run(tmp_path / "missing"))
 
 
-def test_what_is_measured_without_a_file_is_what_the_file_would_say(tmp_path: Path) -> None:
+def test_rankings_without_ties_are_what_a_run_of_them_holds(tmp_path: Path) -> None:
     ties = [Hit(f"d{number}", score) for number, score in enumerate([70.0, 30.0, 30.0, 30.0, 29.0, 0.5, 0.5])]
     rankings = [("q1", ties), ("q2", []), ("q3", ties[:2])]
     write_run(tmp_path / "run", rankings)
-    read, direct = list(read_run(tmp_path / "run")), list(as_written(rankings))
+    read, direct = list(read_run(tmp_path / "run")), list(without_ties(rankings))
     assert [(doc.query_id, doc.doc_id) for doc in direct] == [(doc.query_id, doc.doc_id) for doc in read]
     assert [np.float32(doc.score) for doc in direct] == [np.float32(doc.score) for doc in read]
     assert len({doc.score for doc in direct[:7]}) == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ("q Q0 a 1 1 t\nq Q0 b 2 3 t\nq Q0 c 3 2 t\n", "bca"),
+        ("q Q0 b 1 2 t\nq Q0 c 2 2 t\nq Q0 a 3 2 t\n", "bca"),
+        ("q\tb\t1\nq\ta\t3\nq\tc\t2\n", "bca"),
+    ],
+)
+def test_a_ranking_is_read_by_descending_score_and_equal_scores_in_their_order(
+    tmp_path: Path, content: str, ids: str
+) -> None:
+    (tmp_path / "run").write_text(content)
+    ((query_id, docs),) = read_rankings(tmp_path / "run")
+    assert (query_id, "".join(doc.doc_id for doc in docs)) == ("q", ids)
+
+
+some_scores = st.floats(width=32, allow_nan=False, allow_infinity=False)
+integers = st.integers(-(2**25), 2**25).map(float)
+
+
+@given(st.lists(st.one_of(some_scores, integers, st.sampled_from([0.0, -0.0, 2.0**24, 2.0**24 - 1])), max_size=30))
+def test_a_decimal_is_the_shortest_without_an_exponent_that_reads_back(scores: list[float]) -> None:
+    expected = [np.format_float_positional(np.float32(score), unique=True, trim="0") for score in scores]
+    assert decimals(scores) == expected
+    assert [np.float32(text) for text in decimals(scores)] == [np.float32(score) for score in scores]

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats.example_records import ExampleRecord, Passage
-from splade_anserini.formats.example_writing import write_examples
+from splade_anserini.formats.example_records import ExampleRecord, Passage, write_examples
 from splade_anserini.formats.examples import open_examples
 from splade_anserini.formats.texts import open_texts
 from splade_anserini.score import score
@@ -168,5 +167,5 @@ class TestStage:
         assert done.code == 2
         assert "There is no model at" in done.err
         done = run_stage("score", *files, "--teacher", place / "nothing")
-        assert "is an id, and without --topics" in done.err
+        assert "is unknown without --topics" in done.err
         assert not (place / "scored.jsonl").exists()

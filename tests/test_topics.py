@@ -1,7 +1,9 @@
 import gzip
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.formats.topics import are_encoded, read_encoded_topics, read_topics, write_encoded_topics
 from splade_anserini.records import Query
+from splade_anserini.retrieval import topics as topics_by_name
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="../shared/data is not here")
@@ -50,11 +53,11 @@ def test_each_format_is_read_plain_and_compressed(tmp_path: Path, name: str, con
         ("t.tsv", "1\tcats\n2\t  ", 2, ["the query '2' is empty"]),
         ("t.tsv", "1\tcats\n\tdogs", 2, ["the id is empty"]),
         ("t.tsv", "a b\tcats", 1, ["white space"]),
-        ("t.tsv", "1\tcats\n2\tdogs\n1\tcats", 3, ["query id '1' occurs again", "line 1"]),
-        ("t.jsonl", '{"id": "1", "text": "cats"}\n{', 2, ["not JSON"]),
+        ("t.tsv", "1\tcats\n2\tdogs\n1\tcats", 3, ["duplicate query id '1' (first seen at line 1)"]),
+        ("t.jsonl", '{"id": "1", "text": "cats"}\n{', 2, ["not valid JSON"]),
         ("t.jsonl", '{"id": "1"}', 1, ["no text", "text, contents, query or title"]),
         ("t.jsonl", '{"id": "1", "text": ""}', 1, ["the query '1' is empty"]),
-        ("t.jsonl", '{"id": "1", "vector": {"cat": 1}}', 1, ["an encoded query"]),
+        ("t.jsonl", '{"id": "1", "vector": {"cat": 1}}', 1, ["an encoded query without a text"]),
     ],
 )
 def test_a_bad_topic_is_named_by_file_and_line(
@@ -68,20 +71,25 @@ def test_a_bad_topic_is_named_by_file_and_line(
         assert fragment in message
 
 
-def test_no_topics_at_all_are_refused(tmp_path: Path) -> None:
-    for name in ("t.tsv", "t.jsonl"):
-        with pytest.raises(InputError, match="are empty"):
-            read_topics(write(tmp_path / name, ""))
-        with pytest.raises(InputError, match="are empty"):
-            read_encoded_topics(str(tmp_path / name))
-    with pytest.raises(InputError, match=r"holds no queries\.jsonl"):
-        read_topics(str(tmp_path))
+@pytest.mark.parametrize("name", ["t.tsv", "t.jsonl"])
+@pytest.mark.parametrize("read", [read_topics, read_encoded_topics])
+def test_a_file_without_topics_is_refused(tmp_path: Path, read: Callable[[str], object], name: str) -> None:
+    with pytest.raises(InputError, match="are empty"):
+        read(write(tmp_path / name, ""))
 
 
-@pytest.mark.parametrize("source", ["missing/topics", "missing.tsv", "missing.jsonl.gz"])
-def test_a_missing_file_is_said_to_be_missing_without_asking_pyserini(source: str) -> None:
-    with pytest.raises(InputError, match="do not exist"):
-        read_topics(source)
+def test_a_directory_without_a_file_of_queries_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no queries\.jsonl"):
+        read_topics(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["missing/topics", "missing.tsv", "missing.jsonl.gz", "missing@dev"])
+def test_a_path_that_does_not_exist_is_not_looked_up_by_name(source: str) -> None:
+    def resolver(name: str) -> list[Any]:
+        raise AssertionError(name)
+
+    with pytest.raises(InputError, match=f"The topics {source} do not exist"):
+        read_topics(source, resolver)
 
 
 class TestIrDatasets:
@@ -99,7 +107,7 @@ class TestIrDatasets:
         assert read_encoded_topics("irds:made-up") == {"q0": {"cat": 1}}
 
     def test_an_unknown_name_is_refused(self) -> None:
-        with pytest.raises(InputError, match="knows no dataset"):
+        with pytest.raises(InputError, match="has no dataset"):
             read_topics("irds:no/such")
 
 
@@ -116,43 +124,50 @@ class TestPyserini:
 
         search = ModuleType("pyserini.search")
         search.get_topics = get_topics  # type: ignore[attr-defined]
+        monkeypatch.setattr("splade_anserini.lucene.pyserini_topics.start_jvm", lambda: None)
         monkeypatch.setitem(sys.modules, "pyserini", ModuleType("pyserini"))
         monkeypatch.setitem(sys.modules, "pyserini.search", search)
         return topics
 
     def test_topics_come_by_name_with_ids_as_strings(self, topics: dict[int | str, dict[str, str]]) -> None:
         topics.update({2: {"title": "cat cat dog"}, "q": {"title": "dog"}})
-        assert read_topics("known") == [Query("2", "cat cat dog"), Query("q", "dog")]
-        assert read_encoded_topics("known") == {"2": {"cat": 2, "dog": 1}, "q": {"dog": 1}}
+        assert topics_by_name.read_topics("known") == [Query("2", "cat cat dog"), Query("q", "dog")]
+        assert topics_by_name.read_encoded_topics("known") == {"2": {"cat": 2, "dog": 1}, "q": {"dog": 1}}
 
     def test_a_topic_without_a_title_is_named(self, topics: dict[int | str, dict[str, str]]) -> None:
         topics[1] = {"url": "http://…"}
         with pytest.raises(RecordError, match="known, line 1: the topic 1 has no title but url"):
-            read_topics("known")
+            topics_by_name.read_topics("known")
 
     @pytest.mark.usefixtures("topics")
-    def test_of_a_failure_in_java_the_first_line_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_failure_in_java_the_message_has_the_first_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(name: str) -> None:
             raise RuntimeError("Error downloading topics\n\tio.anserini.SomeClass")
 
         monkeypatch.setattr(sys.modules["pyserini.search"], "get_topics", fail)
         with pytest.raises(InputError, match=r"\(RuntimeError: Error downloading topics\)\."):
-            read_topics("known")
+            topics_by_name.read_topics("known")
 
     @pytest.mark.usefixtures("topics")
-    def test_for_an_unknown_name_all_that_was_tried_is_listed(self) -> None:
+    def test_for_an_unknown_name_the_message_lists_what_was_tried(self) -> None:
         with pytest.raises(InputError) as caught:
-            read_topics("unknown")
-        for tried in ("unknown", "file", "directory", "Pyserini", "irds:<name>"):
-            assert tried in str(caught.value)
+            topics_by_name.read_topics("unknown")
+        missing = [
+            word
+            for word in ("unknown", "file", "directory", "Pyserini", "irds:<name>")
+            if word not in str(caught.value)
+        ]
+        assert not missing
 
 
+@pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz"])
 @given(encoded)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
-def test_encoded_topics_that_are_written_are_read_again(tmp_path: Path, topics: dict[str, dict[str, int]]) -> None:
-    for name in ("t.tsv", "t.tsv.gz"):
-        write_encoded_topics(tmp_path / name, topics)
-        assert read_encoded_topics(str(tmp_path / name)) == topics
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+def test_encoded_topics_are_read_back_as_they_were_written(
+    tmp_path: Path, name: str, topics: dict[str, dict[str, int]]
+) -> None:
+    write_encoded_topics(tmp_path / name, topics)
+    assert read_encoded_topics(tmp_path / name) == topics
 
 
 def test_an_encoded_topic_repeats_each_token_impact_times(tmp_path: Path) -> None:
@@ -170,9 +185,14 @@ def test_encoded_topics_may_be_json_vectors(tmp_path: Path) -> None:
     [
         ("t.tsv", "q0\tcat\nq1\t \n", 2, "the query 'q1' is empty"),
         ("t.tsv", f"q0\t{'x' * 256}", 1, "255"),
-        ("t.tsv", "q0\tcat\nq0\tdog", 2, "query id 'q0' occurs again"),
+        ("t.tsv", "q0\tcat\nq0\tdog", 2, "duplicate query id 'q0'"),
         ("t.jsonl", '{"id": "q0", "vector": {}}', 1, "the query 'q0' is empty"),
-        ("t.jsonl", '{"id": "q0", "vector": {"cat": 1}}\n{"id": "q0", "vector": {"cat": 1}}', 2, "occurs again"),
+        (
+            "t.jsonl",
+            '{"id": "q0", "vector": {"cat": 1}}\n{"id": "q0", "vector": {"cat": 1}}',
+            2,
+            "duplicate query id 'q0' (first seen at line 1)",
+        ),
         ("t.jsonl", '{"id": "q0", "vector": {"cat": 0.5}}', 1, "'cat' is 0.5"),
         ("t.jsonl", '{"id": "q0", "text": "cat"}', 1, "no vector"),
     ],
@@ -187,35 +207,68 @@ def test_a_bad_encoded_topic_is_named_by_file_and_line(
 
 
 @pytest.mark.parametrize("topics", [{"q 0": {"a": 1}}, {"q0": {}}, {"q0": {"a b": 1}}, {"q0": {"a": 0}}])
-def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, topics: dict[str, dict[str, int]]) -> None:
+def test_topics_that_would_be_read_back_differently_are_not_written(
+    tmp_path: Path, topics: dict[str, dict[str, int]]
+) -> None:
     with pytest.raises(RecordError):
         write_encoded_topics(tmp_path / "t.tsv", topics)
     assert not list(tmp_path.iterdir())
 
 
-@needs_data
-def test_the_encoded_topics_of_nfcorpus_are_read() -> None:
-    topics = read_encoded_topics(str(DATA / "splade-v3.nfcorpus" / "topics.test.tsv.gz"))
-    assert len(topics) == 323
-    assert topics["PLAIN-2"]["women"] == 19
+class TestBeirDirectory:
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        queries = [f'{{"_id": "q{number}", "text": "query {number}"}}' for number in range(4)]
+        (tmp_path / "queries.jsonl").write_text("\n".join(queries))
+        return tmp_path
 
+    def add_split(self, directory: Path, split: str, *query_ids: str) -> None:
+        (directory / "qrels").mkdir(exist_ok=True)
+        lines = "".join(f"{id_}\td\t1\n" for id_ in query_ids)
+        (directory / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{lines}")
 
-@needs_data
-def test_the_topics_of_cranfield_are_read() -> None:
-    assert len(read_topics(str(DATA / "cranfield"))) == 225
+    def test_without_a_test_split_it_means_all_its_queries(self, directory: Path) -> None:
+        self.add_split(directory, "dev", "q0")
+        assert [query.id for query in read_topics(directory)] == ["q0", "q1", "q2", "q3"]
 
+    @pytest.mark.parametrize(
+        ("suffix", "ids"),
+        [
+            ("", ["q1", "q2"]),
+            ("@test", ["q1", "q2"]),
+            ("@dev", ["q3"]),
+            ("@dev+test", ["q1", "q2", "q3"]),
+            ("/queries.jsonl", ["q0", "q1", "q2", "q3"]),
+        ],
+    )
+    def test_its_topics_are_the_judged_queries_of_the_splits_in_their_order(
+        self, directory: Path, suffix: str, ids: list[str]
+    ) -> None:
+        self.add_split(directory, "test", "q2", "q1", "elsewhere")
+        self.add_split(directory, "dev", "q3")
+        assert [query.id for query in read_topics(f"{directory}{suffix}")] == ids
 
-def test_a_beir_directory_gives_the_judged_queries_of_its_test_split(tmp_path: Path) -> None:
-    queries = [f'{{"_id": "q{i}", "text": "query {i}"}}' for i in range(4)]
-    (tmp_path / "queries.jsonl").write_text("\n".join(queries))
-    assert len(read_topics(str(tmp_path))) == 4
-    (tmp_path / "qrels").mkdir()
-    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq2\td\t1\nq1\td\t1\n")
-    assert [query.id for query in read_topics(str(tmp_path))] == ["q1", "q2"]
-    assert len(read_topics(str(tmp_path / "queries.jsonl"))) == 4
-    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nelse\td\t1\n")
-    with pytest.raises(InputError, match="None of the queries"):
-        read_topics(str(tmp_path))
+    def test_encoded_queries_are_selected_in_the_same_way(self, directory: Path) -> None:
+        self.add_split(directory, "dev", "q3")
+        vectors = [f'{{"_id": "q{number}", "vector": {{"cat": {number + 1}}}}}' for number in range(4)]
+        (directory / "queries.jsonl").write_text("\n".join(vectors))
+        assert are_encoded(f"{directory}@dev")
+        assert read_encoded_topics(f"{directory}@dev") == {"q3": {"cat": 4}}
+        assert len(read_encoded_topics(directory)) == 4
+
+    @pytest.mark.parametrize("suffix", ["", "@test", "@dev+test"])
+    def test_splits_that_judge_none_of_its_queries_are_refused(self, directory: Path, suffix: str) -> None:
+        for split in ("dev", "test"):
+            self.add_split(directory, split, f"elsewhere-{split}")
+        with pytest.raises(InputError, match=r"No query of .*queries\.jsonl is judged in the split \w") as caught:
+            read_topics(f"{directory}{suffix}")
+        assert "Name the file of queries" in str(caught.value)
+
+    @pytest.mark.parametrize("read", [read_topics, read_encoded_topics, are_encoded])
+    def test_an_unknown_split_is_refused(self, directory: Path, read: Callable[[str], object]) -> None:
+        self.add_split(directory, "test", "q0")
+        with pytest.raises(InputError, match=r"has no split 'tset'.*\n.*\nDid you mean .*@test\?"):
+            read(f"{directory}@tset")
 
 
 @pytest.mark.parametrize(
@@ -232,8 +285,45 @@ def test_encoded_topics_are_told_from_texts(tmp_path: Path, name: str, content: 
     assert are_encoded(write(tmp_path / name, content)) is encoded
 
 
+@pytest.mark.parametrize(
+    ("text", "encoded"),
+    [
+        ("cat cat cat", False),
+        ("cat cat cat dog dog dog", False),
+        ("cat cat cat cat", True),
+        ("cat cat cat dog dog dog dog", True),
+        ("cat cat cat cat dog dog", False),
+    ],
+)
+def test_encoded_tokens_occur_more_than_three_times_in_a_row_on_average(
+    tmp_path: Path, text: str, encoded: bool
+) -> None:
+    assert are_encoded(write(tmp_path / "t.tsv", f"1\t{text}\n")) is encoded
+
+
 @needs_data
-def test_real_topics_are_told_apart() -> None:
-    assert are_encoded(str(DATA / "encoded-queries" / "msmarco-passage.dev-subset.tsv.gz"))
-    assert are_encoded(str(DATA / "splade-v3.nfcorpus" / "topics.test.tsv.gz"))
-    assert not any(are_encoded(str(DATA / name)) for name in ["cranfield", "cacm", "nfcorpus", "msmarco-sample"])
+@pytest.mark.parametrize(
+    ("name", "encoded"),
+    [
+        ("encoded-queries/msmarco-passage.dev-subset.tsv.gz", True),
+        ("splade-v3.nfcorpus/topics.test.tsv.gz", True),
+        ("cranfield", False),
+        ("cacm", False),
+        ("nfcorpus", False),
+        ("msmarco-sample", False),
+    ],
+)
+def test_real_topics_are_told_apart(name: str, encoded: bool) -> None:
+    assert are_encoded(DATA / name) is encoded
+
+
+@needs_data
+def test_the_encoded_topics_of_nfcorpus_are_read() -> None:
+    topics = read_encoded_topics(DATA / "splade-v3.nfcorpus" / "topics.test.tsv.gz")
+    assert len(topics) == 323
+    assert topics["PLAIN-2"]["women"] == 19
+
+
+@needs_data
+def test_the_topics_of_cranfield_are_read() -> None:
+    assert len(read_topics(DATA / "cranfield")) == 225

@@ -488,7 +488,7 @@ def test_an_output_that_exists_is_refused_before_anything_is_read(home: Path, tm
         (["--set", 'training.teacher={model="./nowhere"}', "--set", "training.topics=4"], "no model at ./nowhere"),
         (["--data", "nothing.tsv"], "The examples nothing.tsv do not exist"),
         (["--validation", "nowhere"], "There is nothing to validate on at nowhere"),
-        (["--validation", ".@test"], "has no qrels/test.tsv"),
+        (["--validation", ".@test"], "has no split 'test'"),
         (["--validation", ".", "--measures", "fun"], "There is no measure 'fun'"),
         (["--patience", "2"], "--patience is given without --validation"),
         (["--measures", "RR@10"], "--measures is given without --validation"),

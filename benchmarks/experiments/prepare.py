@@ -15,7 +15,7 @@ from runs import TEACHER
 
 from splade_anserini.artifacts.files import whole_directory
 from splade_anserini.formats.corpora import open_corpus
-from splade_anserini.formats.qrels import read_qrels, training_qrels
+from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.topics import read_topics
 from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
@@ -63,7 +63,7 @@ def training_data(data: Path, output: Path, examples: int) -> dict[str, Path]:
     run = home / "bm25.txt"
     home.mkdir(parents=True, exist_ok=True)
     if not run.exists():
-        judged = {qrel.query_id for _, qrel in training_qrels(str(source))}
+        judged = {qrel.query_id for qrel in read_qrels(source, "train")}
         queries = [query for query in read_topics(str(source / "queries.jsonl.gz")) if query.id in judged]
         rankings = search_bm25(bm25_index(source, output), _sample(queries, examples), DEPTH, cpu_count())
         write_run(run, rankings, tag="bm25")

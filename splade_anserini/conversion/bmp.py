@@ -10,8 +10,8 @@ from typing import IO
 from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.conversion.ciff import Ciff
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.lines import Place, text_lines
-from splade_anserini.formats.tokens import VectorCheck, counted, repeated
+from splade_anserini.formats.parsing.lines import Location, text_lines
+from splade_anserini.formats.tokens import VectorCheck, count_tokens, repeat_tokens
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 GREATEST_IMPACT = 255
@@ -28,33 +28,33 @@ class Bmp(Ciff):
         """Write CIFF. Raises `RecordError` for an impact above 255."""
         super().write(file, _limited(documents), settings)
 
-    def topic_rows(self, path: Path) -> Iterator[tuple[Place, str, ImpactVector]]:
+    def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
         """Yield the position, id and vector of each query."""
         check = VectorCheck()
         for place, line in text_lines(path):
             query_id, colon, text = line.partition(":")
             if not colon:
                 raise place.error("no colon", expected="id: token token …")
-            yield place, checked_id(query_id, place), check(counted(text), place)
+            yield place, checked_id(query_id, place), check(count_tokens(text), place)
 
     def write_topic_rows(self, file: IO[bytes], topics: Mapping[str, ImpactVector]) -> None:
         """Write one line per query, with each token repeated as often as its weight says."""
         check = VectorCheck()
         for line, (query_id, vector) in enumerate(topics.items(), 1):
-            place = Place("the queries", line, "query")
+            place = Location("the queries", line, "query")
             if ":" in checked_id(query_id, place):
                 raise place.error(
                     f"the id {query_id!r} contains a colon",
                     expected="an id without a colon, which BMP reads as the end of the id",
                 )
-            file.write(f"{query_id}: {repeated(check(dict(vector), place))}\n".encode())
+            file.write(f"{query_id}: {repeat_tokens(check(dict(vector), place))}\n".encode())
 
 
 def _limited(documents: Iterable[ImpactDocument]) -> Iterator[ImpactDocument]:
     for position, document in enumerate(documents, 1):
         for token, impact in document.vector.items():
             if impact > GREATEST_IMPACT:
-                raise Place("the collection", position, "document").error(
+                raise Location("the collection", position, "document").error(
                     f"the impact of {token!r} is {impact}",
                     expected=f"at most {GREATEST_IMPACT}, because BMP stores impacts in 8 bits",
                     do=f"Pass --max-impact {GREATEST_IMPACT} to scale all impacts down.",

@@ -27,7 +27,7 @@ from splade_anserini.conversion.messages import (
 from splade_anserini.conversion.spool import GREATEST_INT32, Spool
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 
@@ -110,7 +110,7 @@ def _documents(path: Path, file: IO[bytes], size: int) -> Iterator[ImpactDocumen
             record = doc_record_from(read_message(file, size))
             if record.number != document:
                 raise ValueError(f"document records are out of order: {record.number} instead of {document}")
-            place = Place(path, document + 1, "document")
+            place = Location(path, document + 1, "document")
             vector = dict(zip(tokens[rows[:, 1]].tolist(), rows[:, 2].tolist(), strict=True))
             # Other programs may write lengths as Lucene rounds them.
             if header.description.startswith(_DESCRIPTION) and record.length != sum(vector.values()):

@@ -18,7 +18,7 @@ from splade_anserini.conversion.format import FileFormat, settings_from_json
 from splade_anserini.conversion.spool import GREATEST_INT32, Spool
 from splade_anserini.errors import counted
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 
@@ -41,7 +41,7 @@ class Csr(FileFormat):
                 words = tokens[columns].tolist()
                 for name, start, end in zip(names, bounds[:-1], bounds[1:], strict=True):
                     row += 1
-                    place = Place(path, row, "row")
+                    place = Location(path, row, "row")
                     vector = dict(zip(words[start:end], impacts[start:end], strict=True))
                     if len(vector) != end - start:
                         raise place.error("duplicate column", do="Call sum_duplicates() on the matrix and save it.")
@@ -80,7 +80,7 @@ def _write_names(archive: ZipFile, name: str, count: int, texts: Callable[[], It
     for position, text in enumerate(texts(), 1):
         width = max(width, len(text))
         if text.endswith("\0"):
-            raise Place(name, position, unit).error(f"{text!r} ends in NUL", do="Rename it.")
+            raise Location(name, position, unit).error(f"{text!r} ends in NUL", do="Rename it.")
     pieces = (np.array(batch, dtype=f"<U{width}") for batch in batched(texts(), BATCH))
     write_array(archive, name, f"<U{width}", (count,), pieces)
 

@@ -11,8 +11,8 @@ import pydantic
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.errors import InputError, IntegrityError
-from splade_anserini.formats.parsing.duplicates import duplicate
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.duplicates import duplicate_error
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 
@@ -77,10 +77,10 @@ class FileFormat(Format):
     def read_topics(self, source: str) -> dict[str, ImpactVector]:
         """Return impact vectors by query id. Raises `InputError` for an empty or duplicate query, or no queries."""
         topics: dict[str, ImpactVector] = {}
-        first_places: dict[str, Place] = {}
+        first_places: dict[str, Location] = {}
         for place, query_id, vector in self.topic_rows(Path(source)):
             if query_id in topics:
-                raise duplicate(place, query_id, first_places[query_id], "query id")
+                raise duplicate_error(place, query_id, first_places[query_id], "query id")
             if not vector:
                 raise place.error(f"the query {query_id!r} is empty", expected="at least one token", do="Remove it.")
             topics[query_id], first_places[query_id] = vector, place
@@ -97,10 +97,10 @@ class FileFormat(Format):
             if written != dict(topics):
                 raise IntegrityError(f"{output} does not match what was written to it.")
 
-    def topic_rows(self, path: Path) -> Iterator[tuple[Place, str, ImpactVector]]:
+    def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
         """Yield the position, id and vector of each query."""
         for row, document in enumerate(self.read(path), 1):
-            yield Place(path, row, "row"), document.id, document.vector
+            yield Location(path, row, "row"), document.id, document.vector
 
     def write_topic_rows(self, file: IO[bytes], topics: Mapping[str, ImpactVector]) -> None:
         """Write queries to an open file. Raises `InputError` for one that cannot be stored unchanged."""

@@ -13,7 +13,7 @@ from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.conversion.format import FileFormat, settings_from_json
 from splade_anserini.errors import DependencyError, InputError, counted
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 
@@ -46,7 +46,7 @@ class Parquet(FileFormat):
                 for batch in file.iter_batches(BATCH, columns=columns):
                     for record in batch.to_pylist():
                         row += 1
-                        yield _document(record, Place(path, row, "row"), check)
+                        yield _document(record, Location(path, row, "row"), check)
             except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise _damaged(path, error) from error
             # When the pages of a column are missing, pyarrow reads no rows and raises no error.
@@ -77,7 +77,7 @@ class Parquet(FileFormat):
 def _checked(documents: Iterable[ImpactDocument]) -> Iterator[ImpactDocument]:
     check = VectorCheck()
     for row, document in enumerate(documents, 1):
-        place = Place("the Parquet file", row, "row")
+        place = Location("the Parquet file", row, "row")
         vector = check(dict(sorted(document.vector.items())), place)
         yield ImpactDocument(checked_id(document.id, place), vector, document.contents)
 
@@ -104,7 +104,7 @@ def _columns(path: Path, schema: "Schema") -> list[str]:
     return [name for name in ("id", "contents", "tokens", "impacts") if name in schema.names]
 
 
-def _document(record: dict[str, Any], place: Place, check: VectorCheck) -> ImpactDocument:
+def _document(record: dict[str, Any], place: Location, check: VectorCheck) -> ImpactDocument:
     id_, tokens, impacts = record["id"], record["tokens"], record["impacts"]
     if type(id_) not in {str, int}:
         raise place.error("no id", expected="a string or an integer")

@@ -16,7 +16,7 @@ from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.conversion.format import FileFormat
 from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id
 from splade_anserini.formats.parsing.json_records import json_records
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument, ImpactVector
 
@@ -47,7 +47,7 @@ class Seismic(FileFormat):
         """Write one line per document, greatest impacts first; warn of what Seismic rounds or truncates."""
         check, rounded, truncated = VectorCheck(), 0, 0
         for line, document in enumerate(documents, 1):
-            place = Place("the JSON file", line)
+            place = Location("the JSON file", line)
             vector = check(dict(document.vector), place)
             rounded += sum(impact > GREATEST_EXACT_IMPACT for impact in vector.values())
             truncated += sum(len(token) > LONGEST_TOKEN for token in vector)
@@ -65,13 +65,13 @@ class Seismic(FileFormat):
                 truncated,
             )
 
-    def topic_rows(self, path: Path) -> Iterator[tuple[Place, str, ImpactVector]]:
+    def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
         """Yield the position, id and vector of each query."""
         for place, query in _placed_documents(path):
             yield place, query.id, query.vector
 
 
-def _placed_documents(path: Path) -> Iterator[tuple[Place, ImpactDocument]]:
+def _placed_documents(path: Path) -> Iterator[tuple[Location, ImpactDocument]]:
     check = VectorCheck()
     for place, record in json_records(path):
         if "vector" not in record:

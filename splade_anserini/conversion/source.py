@@ -9,7 +9,7 @@ from typing import Self
 from splade_anserini.artifacts.manifests import Counts, EncodeSettings
 from splade_anserini.errors import InputError, IntegrityError
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.progress import Progress
 from splade_anserini.records import ImpactDocument
 
@@ -92,9 +92,9 @@ class CountedSource:
             )
         refuse_duplicates(self._ids, self._numbered_ids, "document id")
 
-    def _numbered_ids(self) -> Iterator[tuple[Place, str]]:
+    def _numbered_ids(self) -> Iterator[tuple[Location, str]]:
         for position, document in enumerate(self._source.read(), 1):
-            yield Place(self._source.path, position, "document"), document.id
+            yield Location(self._source.path, position, "document"), document.id
 
     def check_written(self, written: Iterable[ImpactDocument], output: Path) -> None:
         """Raise `IntegrityError` unless the documents read again from the output have the counts of the source."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from splade_anserini.conversion.buckets import temporary_errors
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
 
@@ -77,7 +77,7 @@ class Spool:
 
     def _store(self, documents: Iterable[ImpactDocument]) -> None:
         for position, document in enumerate(documents, 1):
-            place = Place(self._name, position, "document")
+            place = Location(self._name, position, "document")
             vector = self._check(dict(document.vector), place)
             self._ids.write(checked_id(document.id, place).encode() + b"\n")
             term_ids = [self._term_ids.setdefault(token, len(self._term_ids)) for token in vector]

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats.qrels import MOST_RELEVANT
+from splade_anserini.formats.qrels import GREATEST_RELEVANCE
 from splade_anserini.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _check_parameters(name: str, measure: "Measure") -> None:
     for parameter, info in measure.SUPPORTED_PARAMS.items():
         if info.required and parameter not in measure.params:
             raise InputError(f"The measure {name} needs a {parameter}.", expected=f"for example {measure.NAME}@10")
-    for parameter, most in (("cutoff", 2**31 - 1), ("rel", MOST_RELEVANT)):
+    for parameter, most in (("cutoff", 2**31 - 1), ("rel", GREATEST_RELEVANCE)):
         value = measure.params.get(parameter, 1)
         # For some values outside this range, trec_eval ends the whole process.
         if not 1 <= value <= most:

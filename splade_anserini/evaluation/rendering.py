@@ -10,7 +10,7 @@ from splade_anserini.evaluation.comparison import SIGNIFICANCE_LEVEL, Comparison
 from splade_anserini.evaluation.evaluation import Evaluation
 from splade_anserini.evaluation.options import Format
 from splade_anserini.evaluation.significance import EXACT
-from splade_anserini.formats.parsing.tables import aligned
+from splade_anserini.formats.text_table import text_table
 
 
 def render(comparison: Comparison, format: Format, *, per_query: bool) -> str:  # noqa: A002  # the option's name
@@ -35,7 +35,7 @@ def _render_run(evaluation: Evaluation, measures: Sequence[str], format: Format,
     header = ["query", *measures]
     if format == Format.CSV:
         return as_csv([header, *([query_id, *values.values()] for query_id, values in lines)])
-    return aligned([header, *([query_id, *map("{:.4f}".format, values.values())] for query_id, values in lines)])
+    return text_table([header, *([query_id, *map("{:.4f}".format, values.values())] for query_id, values in lines)])
 
 
 def _render_runs(comparison: Comparison, format: Format, *, per_query: bool) -> str:  # noqa: A002
@@ -43,10 +43,10 @@ def _render_runs(comparison: Comparison, format: Format, *, per_query: bool) -> 
         return as_json(_json_content(comparison, per_query=per_query))
     if format == Format.CSV:
         return as_csv(_csv_rows(comparison, per_query=per_query))
-    tables = [aligned([*_per_query_rows(comparison)])] if per_query else []
-    tables.append(aligned([*_rows(comparison)]))
+    tables = [text_table([*_per_query_rows(comparison)])] if per_query else []
+    tables.append(text_table([*_rows(comparison)]))
     if comparison.baseline is not None:
-        tables.append(aligned([*_test_rows(comparison)]) + "".join(f"{line}\n" for line in legend(comparison)))
+        tables.append(text_table([*_test_rows(comparison)]) + "".join(f"{line}\n" for line in legend(comparison)))
     return "\n".join(tables)
 
 

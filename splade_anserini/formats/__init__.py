@@ -1,1 +1,1 @@
-"""Files that people have: corpora, topics, impact vectors, runs, qrels, training examples."""
+"""Readers and writers of files: corpora, topics, impact vectors, runs, qrels and training examples."""

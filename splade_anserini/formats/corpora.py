@@ -1,31 +1,36 @@
-"""Corpora: documents that stream, from files, from ir_datasets or from memory."""
+"""Corpora: documents that are streamed from files, from ir_datasets or from memory."""
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from splade_anserini.errors import InputError
-from splade_anserini.formats._corpus_files import FileCorpus, is_corpus_file
-from splade_anserini.formats.irds import PREFIX, irds_document, irds_items
+from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.beir import BeirDirectory
+from splade_anserini.formats.irds import irds_document, irds_items, is_irds, require_irds
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
-from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id, record_text
+from splade_anserini.formats.parsing.json_records import json_records
+from splade_anserini.formats.parsing.lines import Location, text_lines
 from splade_anserini.progress import Progress, silent
-from splade_anserini.records import Document
+from splade_anserini.records import Document, StrPath
 
-_log = logging.getLogger(__name__)
-_ACCEPTED = "a BEIR directory, a .jsonl, .json or .tsv file (each also .gz), a directory of such files, or irds:<name>"
+_SUFFIXES = (".jsonl", ".json", ".tsv")
+_TEXT_KEYS = ("text", "contents")
+_EXPECTED = "a BEIR directory, a .jsonl, .json or .tsv file (each also .gz), a directory of such files, or irds:<name>"
+
+_logger = logging.getLogger(__name__)
 
 
 class Corpus(Protocol):
-    """Documents that can be iterated over any number of times, and are never held all at once."""
+    """Documents that can be iterated over any number of times without loading them all."""
 
     @property
     def name(self) -> str:
-        """As it was named."""
+        """The path or name that the corpus was opened with."""
         ...
 
     def __iter__(self) -> Iterator[Document]: ...
@@ -33,7 +38,7 @@ class Corpus(Protocol):
 
 @dataclass(frozen=True)
 class InMemoryCorpus:
-    """Documents at hand."""
+    """A corpus of documents in memory."""
 
     name: str
     documents: Iterable[Document]
@@ -45,7 +50,7 @@ class InMemoryCorpus:
 
 @dataclass(frozen=True)
 class IrdsCorpus:
-    """The documents of a dataset of ir_datasets."""
+    """The documents of `irds:<name>`."""
 
     name: str
 
@@ -53,71 +58,112 @@ class IrdsCorpus:
         return map(irds_document, irds_items(self.name, "docs"))
 
 
+@dataclass(frozen=True)
+class FileCorpus:
+    """The documents of one or more files, in their order."""
+
+    name: str
+    files: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in self.with_locations())
+
+    def with_locations(self) -> Iterator[tuple[Location, Document]]:
+        """Yield each document with its location. Raises `RecordError` for a malformed record."""
+        for path in self.files:
+            yield from _read_tsv(path) if path.name.removesuffix(".gz").endswith(".tsv") else _read_json(path)
+
+
+def open_corpus(source: StrPath) -> Corpus:
+    """Return the corpus that `source` names, without reading documents. Raises `InputError` when there is none."""
+    name = os.fspath(source)
+    if is_irds(name):
+        require_irds(name, "docs")
+        return IrdsCorpus(name)
+    path = Path(source)
+    if path.is_dir():
+        return FileCorpus(name, _corpus_files(path))
+    if not path.exists():
+        raise InputError(f"The corpus {name} does not exist.", expected=_EXPECTED, do="Check the spelling.")
+    if not _is_corpus_file(path):
+        raise InputError(f"The corpus {name} has an unknown format.", expected=_EXPECTED, do="Rename or convert it.")
+    return FileCorpus(name, (path,))
+
+
+def check_corpus(corpus: Corpus, progress: Progress = silent) -> int:
+    """Read the whole corpus and return the number of its documents, in constant memory.
+
+    Raises `RecordError` for the first malformed record or duplicate id, `InputError` when there are no documents.
+    """
+    count = 0
+    with DuplicateFinder() as ids:
+        for location, document in _with_locations(corpus):
+            ids.add(checked_id(document.id, location))
+            count += 1
+            progress(1)
+        if not count:
+            raise InputError(f"The corpus {corpus.name} is empty.", expected="at least one document")
+        refuse_duplicates(ids, lambda: ((at, document.id) for at, document in _with_locations(corpus)), "document id")
+    return count
+
+
 class CorpusDigest:
-    """A running SHA-256 over documents: the same only for the same documents in the same order."""
+    """A running SHA-256 hash of documents, which depends on their fields and their order."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
     def update(self, document: Document) -> None:
-        """Add a document; each field goes in after its length."""
+        """Add a document: each field preceded by its length."""
         for field in (document.id, document.title, document.text):
             data = field.encode()
             self._digest.update(len(data).to_bytes(8, "little"))
             self._digest.update(data)
 
     def hexdigest(self) -> str:
-        """Return the digest of what was added so far."""
+        """Return the digest of the documents added so far."""
         return self._digest.hexdigest()
 
 
-def open_corpus(source: str) -> Corpus:
-    """Find the corpus that `source` names. Raises `InputError` when there is none. No document is read yet."""
-    if source.startswith(PREFIX):
-        irds_items(source, "docs")
-        return IrdsCorpus(source)
-    path = Path(source)
-    if path.is_dir():
-        return FileCorpus(source, _files_of(path))
-    if not path.exists():
-        raise InputError(f"The corpus {source} does not exist.", expected=_ACCEPTED, do="Check the spelling.")
-    if not is_corpus_file(path):
-        raise InputError(f"The corpus {source} is of no known format.", expected=_ACCEPTED, do="Rename or convert it.")
-    return FileCorpus(source, (path,))
-
-
-def check_corpus(corpus: Corpus, progress: Progress = silent) -> int:
-    """Read the whole corpus and return the number of its documents; memory does not grow with it.
-
-    Raises `RecordError` at the first bad record or duplicate id, `InputError` when there are no documents.
-    """
-    count = 0
-    with DuplicateFinder() as ids:
-        for place, document in _placed(corpus):
-            ids.add(checked_id(document.id, place))
-            count += 1
-            progress(1)
-        if not count:
-            raise InputError(f"The corpus {corpus.name} is empty.", expected="at least one document")
-        refuse_duplicates(ids, lambda: ((place, document.id) for place, document in _placed(corpus)), "document id")
-    return count
-
-
-def _placed(corpus: Corpus) -> Iterator[tuple[Place, Document]]:
+def _with_locations(corpus: Corpus) -> Iterator[tuple[Location, Document]]:
     if isinstance(corpus, FileCorpus):
-        return corpus.placed()
-    return ((Place(corpus.name, number), document) for number, document in enumerate(corpus, 1))
+        return corpus.with_locations()
+    return ((Location(corpus.name, index), document) for index, document in enumerate(corpus, 1))
 
 
-def _files_of(directory: Path) -> tuple[Path, ...]:
-    """Return the corpus.jsonl of a BEIR directory, or all files that can be read, by name."""
-    for name in ("corpus.jsonl", "corpus.jsonl.gz"):
-        if (directory / name).is_file():
-            return (directory / name,)
+def _corpus_files(directory: Path) -> tuple[Path, ...]:
+    """Return the corpus.jsonl of a BEIR directory, or all files of a known format, sorted by name."""
+    if path := BeirDirectory(directory).corpus_file:
+        return (path,)
     files = sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
-    readable = tuple(path for path in files if is_corpus_file(path))
-    if not readable:
-        raise InputError(f"The directory {directory} holds no corpus.", expected=_ACCEPTED)
-    if others := [path.name for path in files if path not in readable]:
-        _log.info("%s: not read, being of no known format: %s", directory, ", ".join(others))
-    return readable
+    corpus_files = tuple(path for path in files if _is_corpus_file(path))
+    if not corpus_files:
+        raise InputError(f"The directory {directory} contains no corpus.", expected=_EXPECTED)
+    if others := [path.name for path in files if path not in corpus_files]:
+        _logger.info("%s: skipped files of unknown formats: %s", directory, ", ".join(others))
+    return corpus_files
+
+
+def _is_corpus_file(path: Path) -> bool:
+    return not path.name.startswith(".") and path.name.removesuffix(".gz").endswith(_SUFFIXES)
+
+
+def _read_json(path: Path) -> Iterator[tuple[Location, Document]]:
+    for location, record in json_records(path):
+        id_, title = record_id(record, location), optional_text(record, location, "title")
+        yield location, Document(id_, title, record_text(record, location, _TEXT_KEYS))
+
+
+def _read_tsv(path: Path) -> Iterator[tuple[Location, Document]]:
+    for location, line in text_lines(path):
+        match line.split("\t"):
+            case [id_, text]:
+                yield location, Document(checked_id(id_, location), "", text)
+            case [id_, title, text]:
+                yield location, Document(checked_id(id_, location), title, text)
+            case columns:
+                raise location.error(
+                    counted(len(columns), "column"),
+                    expected="id<TAB>text or id<TAB>title<TAB>text",
+                    do="Separate the columns by one tab each, and replace tabs inside the text.",
+                )

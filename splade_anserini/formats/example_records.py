@@ -1,152 +1,201 @@
-"""Training examples as they stand in files: ids, texts or both, and a teacher's scores."""
+"""Training examples as records of files: ids, texts or both, with the scores of a teacher; read and written."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import orjson
 
+from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.parsing.fields import checked_id, finite_score
-from splade_anserini.formats.parsing.json_records import Record, json_record, kind
-from splade_anserini.formats.parsing.lines import Place, decoded
-from splade_anserini.formats.texts import Lookup, Texts
-from splade_anserini.records import Example
+from splade_anserini.formats.parsing.gzip_files import open_output
+from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
+from splade_anserini.formats.parsing.lines import Location, decode_utf8
+from splade_anserini.formats.texts import TextLookup, Texts
+from splade_anserini.records import Example, StrPath
 
 _COLUMNS = "2 (query, positive), 3 (and negative) or 5 (score+, score−, query, positive, negative) columns"
+
+type ExampleFormat = Literal["jsonl", "margin-tsv"]
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A query or a document by its id, its text, or both."""
+    """The id of a query or document, its text, or both."""
 
     id: str | None
     text: str | None = None
 
-    def read(self, lookup: Lookup) -> str:
-        """Return the text. Raises `InputError` when it has to be looked up and is not there."""
+    def read(self, lookup: TextLookup) -> str:
+        """Return the text, looked up if necessary. Raises `InputError` when it is not found."""
         return lookup[self.id or ""] if self.text is None else self.text
 
-    def check(self, lookup: Lookup, place: Place) -> None:
-        """Raise `RecordError` when the text has to be looked up and is certainly not there."""
-        if self.text is None and (found := lookup.missing(self.id or "")):
-            raise place.error(found, expected="ids that the corpus and the topics hold, or texts")
+    def check(self, lookup: TextLookup, location: Location) -> None:
+        """Raise `RecordError` when the text must be looked up and is certainly not there."""
+        if self.text is None and (problem := lookup.problem_with(self.id or "")):
+            raise location.error(problem, expected="ids in the corpus and the topics, or texts")
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleRecord:
-    """An example whose texts may have to be looked up."""
+    """A training example whose texts may have to be looked up."""
 
     query: Passage
     positive: Passage
     negatives: tuple[Passage, ...] = ()
     scores: tuple[float, ...] | None = None
+    """The scores of a teacher: first of the positive, then of each negative."""
 
     def read(self, texts: Texts) -> Example:
-        """Return the example in texts. Raises `InputError` when one is nowhere."""
+        """Return the example with its texts. Raises `InputError` when one is not found."""
         negatives = tuple(negative.read(texts.documents) for negative in self.negatives)
         return Example(self.query.read(texts.queries), self.positive.read(texts.documents), negatives, self.scores)
 
-    def check(self, texts: Texts, place: Place) -> None:
-        """Raise `RecordError` when a text is certainly nowhere."""
-        self.query.check(texts.queries, place)
+    def check(self, texts: Texts, location: Location) -> None:
+        """Raise `RecordError` when one of the texts is certainly missing."""
+        self.query.check(texts.queries, location)
         for passage in (self.positive, *self.negatives):
-            passage.check(texts.documents, place)
+            passage.check(texts.documents, location)
 
     def json_line(self) -> bytes:
-        """Return the record as a line of JSON without its end, which `parse_json` reads."""
-        record: Record = _named("query", self.query) | _named("positive", self.positive)
+        """Return the record as JSON for `parse_json`, without a line end."""
+        record: Record = _json_fields("query", self.query) | _json_fields("positive", self.positive)
         ids, texts = [negative.id for negative in self.negatives], [negative.text for negative in self.negatives]
         if self.negatives:
-            record |= {key: of for key, of in (("negative_ids", ids), ("negatives", texts)) if None not in of}
+            columns = {"negative_ids": ids, "negatives": texts}
+            record |= {key: values for key, values in columns.items() if None not in values}
         if self.scores is not None:
             record["scores"] = self.scores
         return orjson.dumps(record)
 
 
-def parse_json(line: bytes, place: Place) -> ExampleRecord:
-    """Read `{"query" and/or "query_id", "positive"…, "negatives" and/or "negative_ids": […], "scores": […]}`.
+def parse_json(line: bytes, location: Location) -> ExampleRecord:
+    """Parse `{"query" and/or "query_id", "positive"…, "negatives" and/or "negative_ids": […], "scores": […]}`.
 
-    Raises `RecordError` when it is none.
+    Raises `RecordError` for a malformed record.
     """
-    record = json_record(line, place)
-    negatives = _passages(record, place)
-    query, positive = _passage(record, place, "query"), _passage(record, place, "positive")
-    return ExampleRecord(query, positive, negatives, _json_scores(record, place, 1 + len(negatives)))
+    record = json_record(line, location)
+    negatives = _negatives(record, location)
+    query, positive = _passage(record, location, "query"), _passage(record, location, "positive")
+    return ExampleRecord(query, positive, negatives, _scores(record, location, 1 + len(negatives)))
 
 
-def parse_columns(line: bytes, place: Place, *, ids: bool) -> ExampleRecord:
-    """Read tab-separated columns, of ids or of texts: query, positive, and perhaps negative.
+def parse_columns(line: bytes, location: Location, *, ids: bool) -> ExampleRecord:
+    """Parse tab-separated ids or texts: query, positive, and perhaps negative.
 
     With 5 columns, the scores of positive and negative come first (Hofstätter et al. 2020, margin-MSE). Raises
-    `RecordError` for another number of columns, an empty one, or a score that is none.
+    `RecordError` for another number of columns, an empty column, or a score that is not a number.
     """
-    match decoded(line, place).split("\t"):
+    match decode_utf8(line, location).split("\t"):
         case [_, _] | [_, _, _] as columns:
             scores = None
         case [first, second, *columns] if len(columns) == 3:
-            scores = (finite_score(first, place), finite_score(second, place))
+            scores = (finite_score(first, location), finite_score(second, location))
         case columns:
-            raise place.error(f"{len(columns)} column{'s' * (len(columns) > 1)}", expected=_COLUMNS)
+            raise location.error(counted(len(columns), "column"), expected=_COLUMNS)
     query, positive, *negatives = (
-        Passage(checked_id(column, place)) if ids else Passage(None, _filled(column, place)) for column in columns
+        Passage(checked_id(column, location)) if ids else Passage(None, _require_words(column, location))
+        for column in columns
     )
     return ExampleRecord(query, positive, tuple(negatives), scores)
 
 
-def _filled(text: str, place: Place, name: str = "column") -> str:
+def write_examples(
+    path: StrPath,
+    records: Iterable[ExampleRecord],
+    format: ExampleFormat = "jsonl",  # noqa: A002  # the option's name
+) -> int:
+    """Write the records to a file and return their number; gzipped if the name ends in .gz.
+
+    In margin-tsv, each negative has a line: score of the positive, score of the negative, ids of query, positive and
+    negative (Hofstätter et al. 2020). The file appears as a whole when `records` is exhausted. Raises `InputError`
+    when there are no records, or when margin-tsv is asked for and a record has no scores or ids.
+    """
+    path = Path(path)
+    count = 0
+    with open_output(path) as file:
+        for count, record in enumerate(records, 1):
+            lines = [record.json_line()] if format == "jsonl" else _margin_lines(record, count)
+            file.writelines(line + b"\n" for line in lines)
+        if not count:
+            raise InputError(f"There are no examples to write to {path}.", expected="at least one example")
+    return count
+
+
+def _require_words(text: str, location: Location, name: str = "column") -> str:
     if not text.strip():
-        raise place.error(f"an empty {name}", expected="at least one word")
+        raise location.error(f"an empty {name}", expected="at least one word")
     return text
 
 
-def _named(name: str, passage: Passage) -> Record:
-    named = {f"{name}_id": passage.id, name: passage.text}
-    return {key: value for key, value in named.items() if value is not None}
+def _json_fields(name: str, passage: Passage) -> Record:
+    fields = {f"{name}_id": passage.id, name: passage.text}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
-def _passage(record: Record, place: Place, name: str) -> Passage:
+def _passage(record: Record, location: Location, name: str) -> Passage:
     id_, text = record.get(f"{name}_id"), record.get(name)
     if id_ is None and text is None:
-        raise place.error(f"no {name}", expected=f"a string under {name} or {name}_id")
-    return _checked(id_, text, place, name)
+        raise location.error(f"no {name}", expected=f"a string under {name} or {name}_id")
+    return _checked_passage(id_, text, location, name)
 
 
-def _passages(record: Record, place: Place) -> tuple[Passage, ...]:
-    ids, texts = _array(record, place, "negative_ids"), _array(record, place, "negatives")
+def _negatives(record: Record, location: Location) -> tuple[Passage, ...]:
+    ids, texts = _array(record, location, "negative_ids"), _array(record, location, "negatives")
     if ids is not None and texts is not None and len(ids) != len(texts):
-        raise place.error(f"{len(ids)} negative_ids beside {len(texts)} negatives", expected="as many")
+        raise location.error(
+            f"{counted(len(ids), 'id')} in negative_ids and {counted(len(texts), 'text')} in negatives",
+            expected="the same number of both",
+        )
     count = len(ids or texts or ())
     pairs = zip(ids or [None] * count, texts or [None] * count, strict=True)
-    return tuple(_checked(id_, text, place, "negative") for id_, text in pairs)
+    return tuple(_checked_passage(id_, text, location, "negative") for id_, text in pairs)
 
 
-def _array(record: Record, place: Place, key: str) -> list[object] | None:
+def _array(record: Record, location: Location, key: str) -> list[object] | None:
     value = record.get(key)
     if value is not None and not isinstance(value, list):
-        raise place.error(f"{key} is {kind(value)}", expected="an array")
+        raise location.error(f"{key} is {json_type(value)}", expected="an array")
     return value
 
 
-def _checked(id_: object, text: object, place: Place, name: str) -> Passage:
+def _checked_passage(id_: object, text: object, location: Location, name: str) -> Passage:
     if type(id_) is int:
         id_ = str(id_)
     for key, value in ((f"{name} id", id_), (name, text)):
         if value is not None and not isinstance(value, str):
-            raise place.error(f"the {key} is {kind(value)}", expected="a string")
+            raise location.error(f"the {key} is {json_type(value)}", expected="a string")
     if id_ is None and text is None:
-        raise place.error(f"a {name} is null", expected="a string")
+        raise location.error(f"a {name} is null", expected="a string")
     return Passage(
-        checked_id(id_, place) if isinstance(id_, str) else None,
-        _filled(text, place, name) if isinstance(text, str) else None,
+        checked_id(id_, location) if isinstance(id_, str) else None,
+        _require_words(text, location, name) if isinstance(text, str) else None,
     )
 
 
-def _json_scores(record: Record, place: Place, count: int) -> tuple[float, ...] | None:
-    values: list[Any] | None = _array(record, place, "scores")
+def _scores(record: Record, location: Location, count: int) -> tuple[float, ...] | None:
+    values: list[Any] | None = _array(record, location, "scores")
     if values is None:
         return None
     if len(values) != count:
-        raise place.error(f"{len(values)} scores", expected=f"{count}: of the positive, then of each negative")
+        raise location.error(counted(len(values), "score"), expected=f"{count}: of the positive, then of each negative")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise place.error(f"a score is {kind(value)}", expected="a number")
+            raise location.error(f"a score is {json_type(value)}", expected="a number")
     return tuple(map(float, values))
+
+
+def _margin_lines(record: ExampleRecord, number: int) -> Iterator[bytes]:
+    passages = (record.query, record.positive, *record.negatives)
+    query, positive, *negatives = [passage.id or "" for passage in passages]
+    if record.scores is None or not all((query, positive, *negatives)):
+        missing = "scores" if record.scores is None else "ids"
+        raise InputError(
+            f"Example {number} has no {missing} and cannot be written as margin-tsv.",
+            expected="scores, and ids of query, positive and negatives",
+            do="Write jsonl, which holds texts too.",
+        )
+    positive_score, *negative_scores = record.scores
+    for negative, negative_score in zip(negatives, negative_scores, strict=True):
+        yield f"{positive_score!r}\t{negative_score!r}\t{query}\t{positive}\t{negative}".encode()

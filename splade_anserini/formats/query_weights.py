@@ -1,4 +1,4 @@
-"""What the tokens of queries weigh where no model says so: one JSON object, token → weight."""
+"""Token weights of a query encoder without inference: one JSON object, token → weight, beside the model."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -9,42 +9,48 @@ import orjson
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifests import QUERY_WEIGHTS
 from splade_anserini.errors import InputError
-from splade_anserini.formats.parsing.json_records import kind
+from splade_anserini.formats.parsing.json_records import json_type
 from splade_anserini.formats.tokens import GREATEST_IMPACT
+from splade_anserini.records import StrPath
 
-_KIND = f'{{"token": 1.25, …}}, tokens that the vocabulary has and weights from 0 to {GREATEST_IMPACT:,}'
+_EXPECTED = f'{{"token": 1.25, …}}, with tokens of the vocabulary and weights from 0 to {GREATEST_IMPACT:,}'
 
 
-def read_query_weights(directory: Path, vocabulary: Collection[str]) -> dict[str, float]:
-    """Return token → weight, of the model in `directory`; absent tokens weigh 0.
+def read_query_weights(directory: StrPath, vocabulary: Collection[str]) -> dict[str, float]:
+    """Return the weight of each token for the model in `directory`; tokens that are absent have weight 0.
 
-    Raises `InputError` when there is no such file, or it gives weight to tokens that are not in `vocabulary`.
+    Raises `InputError` when the file is missing or malformed, or gives weight to a token outside `vocabulary`.
     """
-    path = directory / QUERY_WEIGHTS
+    path = Path(directory, QUERY_WEIGHTS)
     if not path.is_file():
-        raise InputError(f"The model in {directory} weights its queries, but has no {QUERY_WEIGHTS}.", expected=_KIND)
+        raise InputError(f"The model in {directory} needs {QUERY_WEIGHTS}, which is missing.", expected=_EXPECTED)
     try:
         weights = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON: {error.msg}, line {error.lineno}.", expected=_KIND) from error
+        raise InputError(f"{path} is not valid JSON: {error.msg}, line {error.lineno}.", expected=_EXPECTED) from error
     if not isinstance(weights, dict):
-        raise InputError(f"{path} holds {kind(weights)}.", expected=_KIND)
+        raise InputError(f"{path} contains {json_type(weights)}.", expected=_EXPECTED)
     for token, weight in weights.items():
         if not _is_weight(weight):
-            raise InputError(f"{path}: the weight of {token!r} is {kind(weight)}.", expected=_KIND)
+            raise InputError(f"{path}: the weight of {token!r} is {json_type(weight)}.", expected=_EXPECTED)
         if weight and token not in vocabulary:
             raise InputError(
-                f"{path}: the vocabulary has no token {token!r}.", expected=_KIND, do="Make it for this tokenizer."
+                f"{path}: the token {token!r} is not in the vocabulary.",
+                expected=_EXPECTED,
+                do="Create the weights with the tokenizer of this model.",
             )
     return {token: float(weight) for token, weight in weights.items()}
 
 
-def write_query_weights(directory: Path, weights: Mapping[str, float]) -> None:
-    """Put token → weight beside the model in `directory`. The same weights give the same bytes."""
+def write_query_weights(directory: StrPath, weights: Mapping[str, float]) -> None:
+    """Write the weight of each token beside the model in `directory`; the same weights give the same bytes.
+
+    Raises `InputError` for a weight that is negative, not finite or too large.
+    """
     for token, weight in weights.items():
         if not _is_weight(weight):
-            raise InputError(f"The weight of {token!r} is {weight}.", expected=_KIND)
-    with whole_file(directory / QUERY_WEIGHTS) as file:
+            raise InputError(f"The weight of {token!r} is {weight}.", expected=_EXPECTED)
+    with whole_file(Path(directory, QUERY_WEIGHTS)) as file:
         file.write(orjson.dumps(dict(weights), option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
 
 

@@ -1,85 +1,111 @@
-"""Runs: rankings per query, in the formats of TREC and of MS MARCO."""
+"""Runs, which are one ranking per query, in the formats of TREC and of MS MARCO."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
+
 from splade_anserini.errors import InputError
-from splade_anserini.formats._scores import decimals, strictly_decreasing
 from splade_anserini.formats.parsing.fields import checked_id, finite_score
-from splade_anserini.formats.parsing.lines import Place, byte_lines, columns_of, decoded
-from splade_anserini.formats.parsing.writing import open_whole
+from splade_anserini.formats.parsing.gzip_files import open_output
+from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8, split_columns
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-__all__ = ["RankedDoc", "RunFormat", "as_written", "read_rankings", "read_run", "strictly_decreasing", "write_run"]
+_MOST_RANK_DIGITS = 15
+"""Integers of up to 15 digits are exact in float64."""
 
-_LONGEST_RANK = 15
-"""Digits: such numbers float64 holds as they are."""
+_EXACT_INTEGERS = 2.0**24
+"""Below this, all integers are exact in float32."""
 
 type RunFormat = Literal["trec", "msmarco"]
 
 
 class RankedDoc(Protocol):
-    """A document with its score; `ir_measures.ScoredDoc` is one."""
+    """A document id with a score, such as `ir_measures.ScoredDoc`."""
 
     @property
     def doc_id(self) -> str:
-        """As the collection has it."""
+        """The document's id in the collection."""
         ...
 
     @property
     def score(self) -> float:
-        """Greater is better."""
+        """The document's score; greater is better."""
         ...
 
 
 def write_run(
-    path: Path,
+    path: StrPath,
     rankings: Iterable[tuple[str, Sequence[RankedDoc]]],
     format: RunFormat = "trec",  # noqa: A002  # the field's word, and the option's
     tag: str = "splade-anserini",
 ) -> None:
-    """Write rankings, best document first, as they come; the file appears whole, gzipped when its name ends in .gz.
+    """Write pairs of query id and ranking, best document first; gzipped if the name ends in .gz.
 
-    TREC scores decrease strictly (see `strictly_decreasing`). Raises `InputError` for an unusable tag, `RecordError`
-    for an id that a run cannot hold, `OutputError` when the file cannot be written.
+    The scores of a TREC run are made `strictly_decreasing`. The file appears as a whole when `rankings` is exhausted.
+    Raises `InputError` for an invalid tag, `RecordError` for an id that a run cannot represent, `OutputError` when
+    the file cannot be written.
     """
+    path = Path(path)
     if tag.split() != [tag] or not tag.isprintable():
-        raise InputError(f"The tag {tag!r} cannot stand in a run.", expected="a word without white space")
-    line = 0
-    with open_whole(path) as file:
+        raise InputError(f"The tag {tag!r} cannot be used in a run.", expected="a word without white space")
+    lines_written = 0
+    with open_output(path) as file:
         for query_id, ranking in rankings:
             ids = [doc.doc_id for doc in ranking]
-            _check(query_id, ids, path, line)
-            if format == "trec":
-                scores = decimals(strictly_decreasing([doc.score for doc in ranking]))
-                start, end = f"{query_id} Q0 ", f" {tag}\n"
-                lines = [
-                    f"{start}{id_} {rank} {score}{end}"
-                    for rank, (id_, score) in enumerate(zip(ids, scores, strict=True), 1)
-                ]
-            else:
-                lines = [f"{query_id}\t{id_}\t{rank}\n" for rank, id_ in enumerate(ids, 1)]
+            _check_ids(query_id, ids, path, lines_written)
+            lines = _trec_lines(query_id, ids, ranking, tag) if format == "trec" else _msmarco_lines(query_id, ids)
             file.write("".join(lines).encode())
-            line += len(ids)
+            lines_written += len(ids)
 
 
-def _check(query_id: str, ids: list[str], path: Path, line: int) -> None:
-    """Raise `RecordError` for an id that a run could not hold; `line` lines stand before."""
-    # All at once: an id with white space in it, or an empty one, comes back as something else.
-    if " ".join((query_id, *ids)).split() != [query_id, *ids]:
-        checked_id(query_id, Place(path, line + 1))
-        for rank, id_ in enumerate(ids, 1):
-            checked_id(id_, Place(path, line + rank))
+def read_run(path: StrPath) -> Iterator["ScoredDoc"]:
+    """Yield the lines of a run: TREC (6 columns), or MS MARCO (3 columns), where the score is the negated rank.
+
+    Raises `RecordError` for a malformed line, or a document that occurs twice for a query.
+    """
+    seen: dict[str, set[str]] = {}
+    for location, doc in _read_lines(Path(path)):
+        _refuse_duplicate(doc, seen.setdefault(doc.query_id, set()), location)
+        yield doc
 
 
-def as_written(rankings: Iterable[tuple[str, Sequence[RankedDoc]]]) -> Iterator["ScoredDoc"]:
-    """Yield what `read_run` would read of a TREC run with these rankings: equal scores no longer are.
+def read_rankings(path: StrPath) -> Iterator[tuple[str, list["ScoredDoc"]]]:
+    """Yield the id of each query and its documents by descending score; one query at a time is in memory.
 
-    A ranking that is measured as it comes from a searcher measures otherwise, for trec_eval orders ties in its own way.
+    Raises `RecordError` where `read_run` does, and where the lines of a query are not contiguous.
+    """
+    finished: set[str] = set()
+    for query_id, lines in groupby(_read_lines(Path(path)), key=lambda line: line[1].query_id):
+        seen: set[str] = set()
+        docs = []
+        for location, doc in lines:
+            if not seen and query_id in finished:
+                raise location.error(
+                    f"the lines of the query {query_id!r} are not contiguous",
+                    expected="all lines of a query together",
+                    do="Sort the run by query.",
+                )
+            _refuse_duplicate(doc, seen, location)
+            docs.append(doc)
+        finished.add(query_id)
+        yield query_id, sort_by_score(docs)
+
+
+def sort_by_score(docs: Iterable["ScoredDoc"]) -> list["ScoredDoc"]:
+    """Return documents by descending score; documents with equal scores keep their order, as in the run."""
+    return sorted(docs, key=lambda doc: -doc.score)
+
+
+def without_ties(rankings: Iterable[tuple[str, Sequence[RankedDoc]]]) -> Iterator["ScoredDoc"]:
+    """Yield the lines that `read_run` would read from a TREC run of these rankings, with strictly decreasing scores.
+
+    Rankings that are evaluated without a file need this: trec_eval orders documents with equal scores by id.
     """
     from ir_measures import ScoredDoc
 
@@ -89,67 +115,91 @@ def as_written(rankings: Iterable[tuple[str, Sequence[RankedDoc]]]) -> Iterator[
             yield ScoredDoc(query_id, doc.doc_id, score)
 
 
-def read_run(path: Path) -> Iterator["ScoredDoc"]:
-    """Yield the lines of a run, TREC (6 columns) or MS MARCO (3, where −rank stands for the score).
+def strictly_decreasing(scores: Sequence[float]) -> list[float]:
+    """Return the scores of a ranking as float32 values, each at least one float32 step below the one before.
 
-    Raises `RecordError` for a line that is none, or a document that occurs twice for a query.
+    A score that is already lower than the one before is unchanged. trec_eval reads scores as float32 and orders equal
+    scores by descending document id; without ties, it ranks as the run does. Raises `ValueError` for scores that are
+    not finite or not in descending order.
     """
-    seen: dict[str, set[str]] = {}
-    for place, doc in _placed(path):
-        _refuse_again(doc, seen.setdefault(doc.query_id, set()), place)
-        yield doc
+    values = np.asarray(scores, dtype=np.float32)
+    if not np.isfinite(values).all() or (values[1:] > values[:-1]).any():
+        raise ValueError("scores must be finite and in descending order")
+    # Adjacent float32 values are adjacent as (sign-adjusted) integers k: k'[i] = min(k[i], k'[i - 1] - 1).
+    bits = values.view(np.int32).astype(np.int64)
+    keys = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
+    ranks = np.arange(len(keys))
+    keys = np.minimum.accumulate(keys + ranks) - ranks
+    bits = np.where(keys >= 0, keys, -keys | 0x80000000).astype(np.uint32)
+    decreasing: list[float] = bits.view(np.float32).tolist()
+    return decreasing
 
 
-def read_rankings(path: Path) -> Iterator[tuple[str, list["ScoredDoc"]]]:
-    """Yield each query's id and documents, the greatest score first; one query is in memory at a time.
-
-    Raises `RecordError` where `read_run` does, and where a query's lines do not stand together.
-    """
-    queries: set[str] = set()
-    for query_id, lines in groupby(_placed(path), key=lambda line: line[1].query_id):
-        seen: set[str] = set()
-        ranking = []
-        for place, doc in lines:
-            if not seen and query_id in queries:
-                raise place.error(
-                    f"the query {query_id!r} comes again after others",
-                    expected="the lines of a query together",
-                    do="Sort the run by its queries.",
-                )
-            _refuse_again(doc, seen, place)
-            ranking.append(doc)
-        queries.add(query_id)
-        yield query_id, sorted(ranking, key=lambda doc: -doc.score)
+def decimals(scores: Sequence[float]) -> list[str]:
+    """Return each score as the shortest decimal without an exponent that reads back as the same float32."""
+    values = np.asarray(scores, dtype=np.float32)
+    # Most impact scores are integers, and a run has millions of them: they take a shortcut.
+    is_integer = (values == np.trunc(values)) & (np.abs(values) < _EXACT_INTEGERS)
+    is_integer &= ~((values == 0) & np.signbit(values))
+    texts = [f"{integer}.0" for integer in np.where(is_integer, values, 0).astype(np.int64).tolist()]
+    for index in np.flatnonzero(~is_integer).tolist():
+        texts[index] = _decimal(scores[index])
+    return texts
 
 
-def _refuse_again(doc: "ScoredDoc", seen: set[str], place: Place) -> None:
+def _decimal(score: float) -> str:
+    text = str(np.float32(score))
+    return text if "e" not in text else np.format_float_positional(np.float32(score), unique=True, trim="0")
+
+
+def _trec_lines(query_id: str, ids: list[str], ranking: Sequence[RankedDoc], tag: str) -> list[str]:
+    scores = decimals(strictly_decreasing([doc.score for doc in ranking]))
+    start, end = f"{query_id} Q0 ", f" {tag}\n"
+    return [f"{start}{id_} {rank} {score}{end}" for rank, (id_, score) in enumerate(zip(ids, scores, strict=True), 1)]
+
+
+def _msmarco_lines(query_id: str, ids: list[str]) -> list[str]:
+    return [f"{query_id}\t{id_}\t{rank}\n" for rank, id_ in enumerate(ids, 1)]
+
+
+def _check_ids(query_id: str, ids: list[str], path: Path, lines_before: int) -> None:
+    """Raise `RecordError` for an id that is empty or contains white space."""
+    # All ids are checked at once, because a run may have millions: an invalid id changes what `split` returns.
+    if " ".join((query_id, *ids)).split() != [query_id, *ids]:
+        checked_id(query_id, Location(path, lines_before + 1))
+        for rank, id_ in enumerate(ids, 1):
+            checked_id(id_, Location(path, lines_before + rank))
+
+
+def _read_lines(path: Path) -> Iterator[tuple[Location, "ScoredDoc"]]:
+    from ir_measures import ScoredDoc
+
+    width = 0
+    for location, line in byte_lines(path):
+        columns = split_columns(line, location)
+        if len(columns) not in ({width} if width else {3, 6}):
+            raise location.error(
+                f"{len(columns)} columns{f' instead of {width}' if width else ''}",
+                expected="qid Q0 docid rank score tag (TREC), or qid<TAB>docid<TAB>rank (MS MARCO)",
+                do="Check that the file is a run.",
+            )
+        width, query_id = len(columns), decode_utf8(columns[0], location)
+        if width == 6:
+            yield location, ScoredDoc(query_id, decode_utf8(columns[2], location), finite_score(columns[4], location))
+        else:
+            yield location, ScoredDoc(query_id, decode_utf8(columns[1], location), -_rank(columns[2], location))
+
+
+def _refuse_duplicate(doc: "ScoredDoc", seen: set[str], location: Location) -> None:
     if doc.doc_id in seen:
-        raise place.error(
-            f"the document {doc.doc_id!r} occurs again for the query {doc.query_id!r}", expected="each once"
+        raise location.error(
+            f"duplicate document id {doc.doc_id!r} for the query {doc.query_id!r}",
+            expected="each document once for each query",
         )
     seen.add(doc.doc_id)
 
 
-def _placed(path: Path) -> Iterator[tuple[Place, "ScoredDoc"]]:
-    from ir_measures import ScoredDoc
-
-    width = 0
-    for place, line in byte_lines(path):
-        columns = columns_of(line, place)
-        if len(columns) not in ({width} if width else {3, 6}):
-            raise place.error(
-                f"{len(columns)} columns{f' instead of {width}' if width else ''}",
-                expected="qid Q0 docid rank score tag (TREC), or qid<TAB>docid<TAB>rank (MS MARCO)",
-                do="Name a run.",
-            )
-        width, query_id = len(columns), decoded(columns[0], place)
-        if width == 6:
-            yield place, ScoredDoc(query_id, decoded(columns[2], place), finite_score(columns[4], place))
-        else:
-            yield place, ScoredDoc(query_id, decoded(columns[1], place), -_rank(columns[2], place))
-
-
-def _rank(column: bytes, place: Place) -> float:
-    if not column.isdigit() or len(column) > _LONGEST_RANK or int(column) < 1:
-        raise place.error(f"the rank is {decoded(column, place)}", expected="an integer from 1")
+def _rank(column: bytes, location: Location) -> float:
+    if not column.isdigit() or len(column) > _MOST_RANK_DIGITS or int(column) < 1:
+        raise location.error(f"the rank is {decode_utf8(column, location)}", expected="a positive integer")
     return float(column)

@@ -1,5 +1,6 @@
-"""Texts that are looked up by id and stay on disk: a corpus's documents, a file's queries."""
+"""Lookup of texts by id, with the texts on disk: the documents of a corpus and the queries of topics."""
 
+import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,17 +11,18 @@ import orjson
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.corpora import open_corpus
-from splade_anserini.formats.irds import PREFIX, IrdsStore
+from splade_anserini.formats.irds import IrdsStore, is_irds
 from splade_anserini.formats.parsing.duplicates import digest_of
-from splade_anserini.formats.parsing.random_lines import Lines
-from splade_anserini.formats.topics import NamedTopics, no_named_topics, placed_topics
+from splade_anserini.formats.parsing.random_lines import IndexedLines
+from splade_anserini.formats.topics import TopicResolver, no_resolver, topics_with_locations
+from splade_anserini.records import StrPath
 
 
-class Lookup(Protocol):
+class TextLookup(Protocol):
     """Texts by id."""
 
-    def missing(self, id_: str) -> str:
-        """Return what is wrong with an id that certainly has no text, "" for others; no text is read."""
+    def problem_with(self, id_: str) -> str:
+        """Return what is wrong with an id that certainly has no text, "" for other ids. No text is read."""
         ...
 
     def __getitem__(self, id_: str) -> str:
@@ -29,53 +31,58 @@ class Lookup(Protocol):
 
 
 class Texts:
-    """Where the ids of training examples are looked up."""
+    """The texts that the ids in training examples stand for."""
 
-    def __init__(self, documents: Lookup, queries: Lookup) -> None:
+    def __init__(self, documents: TextLookup, queries: TextLookup) -> None:
         self.documents = documents
         self.queries = queries
 
     def document(self, id_: str) -> str:
-        """Return title and text of a document. Raises `InputError` when there is none of this id."""
+        """Return title and text of a document. Raises `InputError` for an unknown id."""
         return self.documents[id_]
 
     def query(self, id_: str) -> str:
-        """Return the text of a query. Raises `InputError` when there is none of this id."""
+        """Return the text of a query. Raises `InputError` for an unknown id."""
         return self.queries[id_]
 
 
-def open_texts(corpus: str, topics: str, named: NamedTopics = no_named_topics) -> Texts:
-    """Read a corpus and topics once, as `open_corpus` and `read_topics` take them; of a BEIR directory all queries.
+def open_texts(corpus: StrPath, topics: StrPath, resolver: TopicResolver = no_resolver) -> Texts:
+    """Open a corpus and topics, as `open_corpus` and `read_topics` take them, to look up their texts.
 
-    Of a corpus `irds:<name>`, ir_datasets' own store is used. Raises `InputError` when an id occurs twice.
+    Of a BEIR directory, the queries of all splits are available. Raises `RecordError` or `InputError` for malformed
+    records and duplicate ids.
     """
-    queries = SpooledTexts("query", topics, ((query.id, query.text) for _, query in placed_topics(topics, named)))
-    return Texts(open_documents(corpus), queries)
+    queries = ((query.id, query.text) for _, query in topics_with_locations(topics, resolver))
+    return Texts(open_documents(corpus), SpooledTexts("query", os.fspath(topics), queries))
 
 
-def open_documents(corpus: str) -> Lookup:
-    """Read a corpus once, as `open_texts` does, to look up title and text of its documents."""
-    if corpus.startswith(PREFIX):
-        return StoredTexts(IrdsStore(corpus))
-    return SpooledTexts("document", corpus, ((document.id, document.contents) for document in open_corpus(corpus)))
+def open_documents(corpus: StrPath) -> TextLookup:
+    """Open a corpus to look up title and text of its documents.
+
+    `irds:<name>` is read from the store of ir_datasets; other corpora are read once, into a temporary file.
+    """
+    name = os.fspath(corpus)
+    if is_irds(name):
+        return StoredTexts(IrdsStore(name))
+    return SpooledTexts("document", name, ((document.id, document.contents) for document in open_corpus(name)))
 
 
-class NoTexts:
-    """Where nothing can be looked up."""
+class UnavailableTexts:
+    """A lookup without texts, which asks for the option that would provide them."""
 
     def __init__(self, what: str, option: str) -> None:
         self._what, self._option = what, option
 
-    def missing(self, id_: str) -> str:
-        """Say what is missing."""
-        return f"the {self._what} {id_!r} is an id, and without {self._option} there is nowhere to look it up"
+    def problem_with(self, id_: str) -> str:
+        """Return a message that names the option."""
+        return f"the text of the {self._what} {id_!r} is unknown without {self._option}"
 
     def __getitem__(self, id_: str) -> str:
-        raise InputError(self.missing(id_))
+        raise InputError(f"The text of the {self._what} {id_!r} is unknown.", do=f"Pass {self._option}.")
 
 
-NO_TEXTS = Texts(NoTexts("document", "--corpus"), NoTexts("query", "--topics"))
-"""For examples that hold their texts themselves."""
+NO_TEXTS = Texts(UnavailableTexts("document", "--corpus"), UnavailableTexts("query", "--topics"))
+"""For examples that contain texts instead of ids."""
 
 
 class StoredTexts:
@@ -84,8 +91,8 @@ class StoredTexts:
     def __init__(self, store: IrdsStore) -> None:
         self._store = store
 
-    def missing(self, id_: str) -> str:  # noqa: ARG002  # the protocol's
-        """Say nothing: the store would have to read the document."""
+    def problem_with(self, id_: str) -> str:  # noqa: ARG002  # the protocol's
+        """Return "": the store would have to read the document to find out."""
         return ""
 
     def __getitem__(self, id_: str) -> str:
@@ -93,59 +100,63 @@ class StoredTexts:
 
 
 class SpooledTexts:
-    """Texts in a temporary file, in 24 bytes of memory each: where each begins, and the sorted hashes of the ids."""
+    """Texts in a temporary file; memory holds 24 bytes for each: its offset, the hash of its id, its position."""
 
     def __init__(self, what: str, source: str, texts: Iterable[tuple[str, str]]) -> None:
+        """Store pairs of id and text; `what` ("document") and `source` are for messages.
+
+        Raises `InputError` when an id occurs twice.
+        """
         self._what, self._source = what, source
         hashes = array("Q")
-        self._lines = Lines.spooled(source, _hashed(texts, hashes))
+        self._lines = IndexedLines.spooled(source, _add_hashes(texts, hashes))
         unsorted = np.array(hashes, dtype=np.uint64)
-        self._numbers = np.argsort(unsorted, kind="stable")
-        self._hashes = unsorted[self._numbers]
-        # Single numbers are found in it without making numpy's scalars.
-        self._sorted: Sequence[int] = memoryview(self._hashes)
+        self._line_indices = np.argsort(unsorted, kind="stable")
+        self._hashes = unsorted[self._line_indices]
+        # A memoryview returns Python integers, which are faster to compare than NumPy scalars.
+        self._sorted_hashes: Sequence[int] = memoryview(self._hashes)
         self._refuse_duplicates()
 
-    def missing(self, id_: str) -> str:
-        """Say so when no id has this one's hash."""
-        known = any(True for _ in self._places(id_))
-        return "" if known else f"the {self._what} {id_!r} is not in {self._source}"
+    def problem_with(self, id_: str) -> str:
+        """Return that the id is unknown when no id has its hash."""
+        has_candidate = any(True for _ in self._candidates(id_))
+        return "" if has_candidate else f"the {self._what} {id_!r} is not in {self._source}"
 
     def __getitem__(self, id_: str) -> str:
-        for at in self._places(id_):
-            found, text = self._read(at)
-            if found == id_:
+        for position in self._candidates(id_):
+            candidate_id, text = self._read(position)
+            if candidate_id == id_:
                 return text
         raise InputError(f"The {self._what} {id_!r} is not in {self._source}.", do="Correct the id, or add the text.")
 
-    def _places(self, id_: str) -> Iterator[int]:
-        """Yield where the ids of this hash stand: one or none, but for collisions."""
+    def _candidates(self, id_: str) -> Iterator[int]:
+        """Yield the positions of the ids that have this hash: one or none, except for collisions."""
         hash_ = _hash(id_)
-        at = bisect_left(self._sorted, hash_)
-        while at < len(self._sorted) and self._sorted[at] == hash_:
-            yield at
-            at += 1
+        position = bisect_left(self._sorted_hashes, hash_)
+        while position < len(self._sorted_hashes) and self._sorted_hashes[position] == hash_:
+            yield position
+            position += 1
 
-    def _read(self, at: int) -> tuple[str, str]:
-        id_, text = orjson.loads(self._lines[int(self._numbers[at])])
+    def _read(self, position: int) -> tuple[str, str]:
+        id_, text = orjson.loads(self._lines[int(self._line_indices[position])])
         return id_, text
 
     def _refuse_duplicates(self) -> None:
-        same = self._hashes[1:] == self._hashes[:-1]
+        equals_next = self._hashes[1:] == self._hashes[:-1]
         seen: set[str] = set()
-        for at in np.flatnonzero(np.append(same, False) | np.append(False, same)).tolist():
-            id_, _ = self._read(at)
+        for position in np.flatnonzero(np.append(equals_next, False) | np.append(False, equals_next)).tolist():
+            id_, _ = self._read(position)
             if id_ in seen:
                 raise InputError(
-                    f"{self._source} holds the {self._what} {id_!r} twice.",
+                    f"{self._source} contains the {self._what} {id_!r} twice.",
                     expected="each id once",
                     do="Remove or rename one of them.",
                 )
             seen.add(id_)
 
 
-def _hashed(texts: Iterable[tuple[str, str]], hashes: "array[int]") -> Iterator[bytes]:
-    """Yield the lines to keep, and add the hash of each one's id to `hashes`."""
+def _add_hashes(texts: Iterable[tuple[str, str]], hashes: "array[int]") -> Iterator[bytes]:
+    """Yield the lines to store, and append the hash of each id to `hashes`."""
     for id_, text in texts:
         hashes.append(_hash(id_))
         yield orjson.dumps((id_, text))

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.records import Query
 
 
-def pyserini_topics(name: str) -> Iterator[tuple[Place, Query]]:
+def pyserini_topics(name: str) -> Iterator[tuple[Location, Query]]:
     """Yield the titles of the topics; start the Java virtual machine. Raises `InputError` for an unknown name."""
     for line, (id_, fields) in enumerate(_get_topics(name).items(), 1):
-        place = Place(name, line)
+        place = Location(name, line)
         if "title" not in fields:
             raise place.error(f"topic {id_} has no title, only {', '.join(sorted(fields))}", expected="a title")
         yield place, Query(str(id_), fields["title"])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from splade_anserini.formats.parsing.tables import aligned
+from splade_anserini.formats.text_table import text_table
 from splade_anserini.profiling.costs import Costs
 from splade_anserini.profiling.measurements import ColdCache, Measurement, TimingPlan
 from splade_anserini.profiling.percentiles import PERCENTILES, Distribution, distribution
@@ -64,7 +64,7 @@ def as_text(profile: Profile) -> str:
 
 
 def _count_tables(costs: Costs) -> Iterator[str]:
-    yield aligned(
+    yield text_table(
         [
             ["FLOPS, Σ p_q p_d", f"{costs.flops:.3f}"],
             ["documents", f"{costs.documents:,}"],
@@ -75,7 +75,7 @@ def _count_tables(costs: Costs) -> Iterator[str]:
             ["bytes per posting", f"{costs.bytes_posting:.2f}"],
         ]
     )
-    yield aligned(
+    yield text_table(
         [
             ["active entries", "n", *_COLUMNS],
             ["per document", *_cells(costs.entries_document, "{:,.0f}")],
@@ -83,7 +83,7 @@ def _count_tables(costs: Costs) -> Iterator[str]:
             ["postings of a query's tokens", *_cells(costs.postings_query, "{:,.0f}")],
         ]
     )
-    yield aligned(
+    yield text_table(
         [
             ["index", "MB", "share"],
             *([part, f"{size / 1e6:.2f}", f"{size / costs.bytes:.1%}"] for part, size in costs.parts.items() if size),
@@ -94,19 +94,19 @@ def _count_tables(costs: Costs) -> Iterator[str]:
         rows = [
             [cost.token, f"{cost.share:.1%}", f"{cost.queries:,}", f"{cost.documents:,}"] for cost in costs.costliest
         ]
-        yield aligned([["costliest tokens", "of FLOPS", "queries", "documents"], *rows])
+        yield text_table([["costliest tokens", "of FLOPS", "queries", "documents"], *rows])
 
 
 def _time_tables(profile: Profile) -> Iterator[str]:
     columns = ["threads", "queries/s", "n", *_COLUMNS]
     if profile.encoding:
         rows = [["one text at a time", *_time_cells(measurement)] for measurement in profile.encoding]
-        yield aligned([["encoding a query, ms", *columns], *rows])
+        yield text_table([["encoding a query, ms", *columns], *rows])
     rows = [
         [f"{measurement.cache}, {measurement.hits:,} hits", *_time_cells(measurement)]
         for measurement in profile.searching
     ]
-    yield aligned([["searching, ms", *columns], *rows])
+    yield text_table([["searching, ms", *columns], *rows])
 
 
 def _time_cells(measurement: Measurement) -> list[str]:

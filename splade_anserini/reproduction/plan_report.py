@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from splade_anserini.formats.parsing.tables import aligned
+from splade_anserini.formats.text_table import text_table
 from splade_anserini.reproduction.contract import Contract
 from splade_anserini.reproduction.estimates import Estimate
 from splade_anserini.reproduction.plan import Places
@@ -23,7 +23,7 @@ def told(contract: Contract, estimates: list[Estimate], places: Places) -> str:
     return "".join(
         [
             f"{contract.card.name}: {contract.card.description}\n\n",
-            aligned(rows),
+            text_table(rows),
             f"{_free(places.home, disk)}\n",
             *("\nWhere the numbers come from\n", *bases),
             *("\nFiles\n", *files),

@@ -10,7 +10,7 @@ from splade_anserini.artifacts.environment import environment, package_versions
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifests import IndexManifest, Model, read_manifest
 from splade_anserini.cards.index_card import IndexCard
-from splade_anserini.formats.parsing.tables import aligned
+from splade_anserini.formats.text_table import text_table
 from splade_anserini.reproduction.expectations import Line, passed
 from splade_anserini.reproduction.plan import Places
 
@@ -84,7 +84,7 @@ def text(report: Report) -> str:
     return "".join(
         [
             f"{report.card}: {'pass' if report.passed else 'FAIL'}\n{report.description}\n\n",
-            aligned([HEADER[:-1], *(row[:-1] for row in rows)]),
+            text_table([HEADER[:-1], *(row[:-1] for row in rows)]),
             "\nExpected by\n" * bool(sources),
             *(f"{source}\n" for source in sources),
             "\nSteps\n",
@@ -110,7 +110,7 @@ def summary(reports: Sequence[Report]) -> str:
         value = sum(line.value for line in found) / len(found)
         expected = sum(line.expected or 0 for line in found) / len(found)
         rows.append(("mean", "", name, f"{value:.4f}", f"{expected:.4f}", f"{value - expected:+.4f}", "", ""))
-    return aligned([("card", *HEADER[:-1]), *rows])
+    return text_table([("card", *HEADER[:-1]), *rows])
 
 
 def write_report(report: Report, places: Places) -> None:

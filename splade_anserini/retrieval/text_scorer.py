@@ -9,7 +9,7 @@ from splade_anserini.records import Document, ImpactDocument, ImpactVector
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import SpladeDocumentEncoder
-    from splade_anserini.formats.texts import Lookup
+    from splade_anserini.formats.texts import TextLookup
 
 
 class TextScorer:
@@ -21,7 +21,7 @@ class TextScorer:
     def __init__(
         self,
         ids: Iterable[str],
-        texts: "Lookup",
+        texts: "TextLookup",
         encoder: "SpladeDocumentEncoder",
         progress: Progress = silent,
     ) -> None:
@@ -58,8 +58,8 @@ def _told(documents: Iterable[ImpactDocument], progress: Progress) -> Iterable[I
         yield document
 
 
-def _refuse_missing(ids: Sequence[str], texts: "Lookup") -> None:
-    missing = [wrong for id_ in ids if (wrong := texts.missing(id_))]
+def _refuse_missing(ids: Sequence[str], texts: "TextLookup") -> None:
+    missing = [wrong for id_ in ids if (wrong := texts.problem_with(id_))]
     if missing:
         raise InputError(
             f"{len(missing):,} of {len(ids):,} documents have no text: {missing[0]}.",

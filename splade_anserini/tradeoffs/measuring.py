@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.evaluation.evaluation import evaluate
-from splade_anserini.formats.runs import as_written
+from splade_anserini.formats.runs import without_ties
 from splade_anserini.lucene import ImpactSearcher, Searcher, TwoStepSearcher
 from splade_anserini.lucene.disk_usage import index_parts
 from splade_anserini.lucene.statistics import index_statistics
@@ -80,7 +80,7 @@ class _Configuration:
     def found(self, held: Occurrences) -> tuple[float, dict[str, float]]:
         """Search all queries once; return the FLOPS and the measures."""
         rankings = self._searcher.search(self.queries, self._asked.hits)
-        docs = as_written(rankings)
+        docs = without_ties(rankings)
         names = [str(measure) for measure in self._asked.measures]
         measures = dict.fromkeys(names, 0.0)
         # Who finds nothing has 0.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from splade_anserini.evaluation.rendering import as_csv
-from splade_anserini.formats.parsing.tables import aligned
+from splade_anserini.formats.text_table import text_table
 from splade_anserini.tradeoffs.rows import COSTS, Row, fronts
 from splade_anserini.tradeoffs.settings import Setting
 
@@ -31,7 +31,7 @@ def as_table(rows: Mapping[Setting, Row], measures: Sequence[str]) -> str:
         }
         cells = [cell for cost, text in costs.items() for cell in (text, "*" if marks[cost][number] else "")]
         lines.append([str(setting), *(f"{row.measures[name]:.4f}" for name in measures), *cells])
-    return aligned(lines)
+    return text_table(lines)
 
 
 def as_comma_separated(rows: Mapping[Setting, Row], measures: Sequence[str]) -> str:

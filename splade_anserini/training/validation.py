@@ -1,7 +1,6 @@
 """How good a student is: a collection is encoded, searched and evaluated, as it would be in earnest."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.cards.encoder_card import EncoderCard
@@ -10,10 +9,11 @@ from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import InputError
+from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.corpora import open_corpus
-from splade_anserini.formats.qrels import named_splits, read_qrels
-from splade_anserini.formats.runs import as_written
-from splade_anserini.formats.topics import topic_file
+from splade_anserini.formats.qrels import read_qrels
+from splade_anserini.formats.runs import without_ties
+from splade_anserini.formats.topics import topics_file
 from splade_anserini.lucene.searcher import BruteForceSearcher
 from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
@@ -62,7 +62,7 @@ class Validation:
         searcher = BruteForceSearcher(ImpactDocument(id_, vector) for id_, vector in zip(ids, vectors, strict=True))
         queries = self._impacts(of_queries, [topic.text for topic in self._topics])
         asked = {topic.id: vector for topic, vector in zip(self._topics, queries, strict=True)}
-        run = as_written(searcher.search(asked, HITS))
+        run = without_ties(searcher.search(asked, HITS))
         values = ir_measures.calc_aggregate(self._measures, self._qrels, run)
         return {str(measure): float(values[measure]) for measure in self._measures}
 
@@ -88,14 +88,9 @@ def open_validation(source: str, measures: Sequence["Measure"], card: EncoderCar
 
     Raises `InputError` when there is no such directory or split.
     """
-    named = named_splits(f"{source}@dev" if Path(source).is_dir() else source)
-    if named is None:
+    directory = BeirDirectory.parse(source)
+    if directory is None:
         raise InputError(f"There is nothing to validate on at {source}.", expected="a BEIR directory: DIR or DIR@SPLIT")
-    directory, files = named
-    return Validation(
-        open_corpus(str(directory)),
-        read_topics(str(topic_file(str(directory)))),
-        [qrel for file in files for qrel in read_qrels(str(file))],
-        measures,
-        card,
-    )
+    qrels = read_qrels(source, "dev")
+    topics = read_topics(str(topics_file(directory.path)))
+    return Validation(open_corpus(directory.path), topics, qrels, measures, card)

@@ -1,1 +1,1 @@
-"""How lines, JSON and fields are parsed, whatever file they are in."""
+"""Parsing of lines, JSON and fields, whatever kind of file they come from."""

@@ -1,4 +1,4 @@
-"""Finding ids that occur twice, among any number of them, in little memory."""
+"""Detection of duplicate ids among any number of them, in constant memory."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -12,26 +12,29 @@ import numpy.typing as npt
 
 from splade_anserini.artifacts.files import output_errors
 from splade_anserini.errors import RecordError
-from splade_anserini.formats.parsing.lines import Place
+from splade_anserini.formats.parsing.lines import Location
 
 BUCKETS = 64
-BUFFER = 1 << 16
-"""Bytes a bucket holds in memory before it goes to its file: 4 MiB over all buckets."""
+BUFFER_SIZE = 1 << 16
+"""Bytes that a bucket holds in memory before they go to its file: 4 MiB over all buckets."""
 
-DIGEST = 16
-"""Bytes."""
+DIGEST_SIZE = 16
+"""Bytes of the digest of an id."""
 
 SUSPECTS = 10_000
-"""How many repeated digests are looked into at once."""
+"""How many repeated digests are checked in one pass over the ids."""
 
 
 def digest_of(id_: str) -> bytes:
-    """Return 128 bits that stand for the id."""
-    return hashlib.blake2b(id_.encode(), digest_size=DIGEST).digest()
+    """Return a 128-bit hash of the id."""
+    return hashlib.blake2b(id_.encode(), digest_size=DIGEST_SIZE).digest()
 
 
 class DuplicateFinder:
-    """Takes ids and says which digests came twice. Files hold the digests, by their first byte; they go at the end."""
+    """Collects ids and finds the digests that occur more than once, as a context manager.
+
+    The digests go to temporary files, one for each bucket, which are removed when the block ends.
+    """
 
     def __init__(self) -> None:
         self._buffers = [bytearray() for _ in range(BUCKETS)]
@@ -46,60 +49,63 @@ class DuplicateFinder:
         self._directory.cleanup()
 
     def add(self, id_: str) -> None:
-        """Take one id."""
+        """Add one id."""
         digest = digest_of(id_)
         bucket = digest[0] % BUCKETS
         buffer = self._buffers[bucket]
         buffer += digest
-        if len(buffer) >= BUFFER:
+        if len(buffer) >= BUFFER_SIZE:
             self._flush(bucket)
 
     def repeated(self) -> Iterator[set[bytes]]:
-        """Yield the digests that were taken more than once, at most `SUSPECTS` at a time."""
+        """Yield the digests that were added more than once, in sets of at most `SUSPECTS`."""
         for bucket, buffer in enumerate(self._buffers):
-            stored = self._file(bucket).read_bytes() if self._file(bucket).exists() else b""
-            digests = _repeated(stored + buffer)
+            path = self._path(bucket)
+            stored = path.read_bytes() if path.exists() else b""
+            digests = _repeated_rows(stored + buffer)
             for start in range(0, len(digests), SUSPECTS):
                 yield {row.tobytes() for row in digests[start : start + SUSPECTS]}
 
     def _flush(self, bucket: int) -> None:
-        path = self._file(bucket)
+        path = self._path(bucket)
         with output_errors(path), path.open("ab") as file:
             file.write(self._buffers[bucket])
         self._buffers[bucket].clear()
 
-    def _file(self, bucket: int) -> Path:
+    def _path(self, bucket: int) -> Path:
         return Path(self._directory.name) / str(bucket)
 
 
-def _repeated(digests: bytes) -> npt.NDArray[np.uint64]:
-    """Return the rows (of 2 × 64 bits) that occur more than once, each once, in order."""
+def _repeated_rows(digests: bytes) -> npt.NDArray[np.uint64]:
+    """Return the digests that occur more than once, sorted, as distinct rows of 2 × 64 bits."""
     rows = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    same = (rows[1:] == rows[:-1]).all(axis=1)
-    first = same & ~np.concatenate(([False], same[:-1])) if len(same) else same
-    repeated: npt.NDArray[np.uint64] = rows[1:][first]
+    equals_previous = (rows[1:] == rows[:-1]).all(axis=1)
+    second_of_its_kind = equals_previous.copy()
+    second_of_its_kind[1:] &= ~equals_previous[:-1]
+    repeated: npt.NDArray[np.uint64] = rows[1:][second_of_its_kind]
     return repeated
 
 
-def refuse_duplicates(finder: DuplicateFinder, ids: Callable[[], Iterable[tuple[Place, str]]], what: str) -> None:
-    """Raise `RecordError` for the first id that occurs twice; `ids` are read again only when digests did.
+def refuse_duplicates(finder: DuplicateFinder, ids: Callable[[], Iterable[tuple[Location, str]]], what: str) -> None:
+    """Raise `RecordError` for the first id that occurs twice; `what` names the ids, such as "document id".
 
-    Two ids that merely share a digest are no duplicates.
+    `ids` is read again only if digests are repeated. Two ids that merely share a digest are not duplicates.
     """
     for suspects in finder.repeated():
-        first: dict[str, Place] = {}
-        for place, id_ in ids():
+        first: dict[str, Location] = {}
+        for location, id_ in ids():
             if digest_of(id_) in suspects:
                 if id_ in first:
-                    raise duplicate(place, id_, first[id_], what)
-                first[id_] = place
+                    raise duplicate_error(location, id_, first[id_], what)
+                first[id_] = location
 
 
-def duplicate(place: Place, id_: str, first: Place, what: str) -> RecordError:
-    """Return the error for an id that stood before."""
-    return place.error(
-        f"the {what} {id_!r} occurs again; it stands already at {first}",
+def duplicate_error(location: Location, id_: str, first: Location, what: str) -> RecordError:
+    """Return the error for an id that occurred before, at `first`."""
+    seen = f"{first.unit} {first.line}" if first.path == location.path else str(first)
+    return location.error(
+        f"duplicate {what} {id_!r} (first seen at {seen})",
         expected=f"each {what} once",
         do="Remove or rename one of them.",
     )

@@ -1,45 +1,44 @@
-"""The values of one JSON document, an array or a sequence, without holding the document."""
+"""The values of one JSON document, an array or a sequence, parsed without loading the document."""
 
-import gzip
 import json
-import zlib
 from codecs import BOM_UTF8, getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 
-from splade_anserini.formats.parsing.lines import Place, damaged, open_bytes
+from splade_anserini.formats.parsing.gzip_files import DAMAGED_GZIP, open_input
+from splade_anserini.formats.parsing.lines import Location, damaged_gzip_error
 
 CHUNK = 1 << 16
 LARGEST_RECORD = 1 << 26
-"""Characters. What is longer and still not a whole value is malformed."""
+"""Characters. Text that is longer and still not a complete value is malformed."""
 
 _WHITESPACE = " \t\r\n"
 _DECODER = json.JSONDecoder()
 
 
-def json_values(path: Path) -> Iterator[tuple[Place, bytes]]:
-    """Yield the source of each value of a top-level array, or of a sequence of values.
+def json_values(path: Path) -> Iterator[tuple[Location, bytes]]:
+    """Yield the source text of each value of a top-level array, or of a sequence of values.
 
-    Raises `RecordError` where the document is not JSON.
+    Raises `RecordError` where the document is not valid JSON.
     """
-    with open_bytes(path) as file:
-        text = _Window(path, iter(lambda: file.read(CHUNK), b""))
-        if not text.skip_one("["):
-            while text.peek():
-                yield text.value()
+    with open_input(path) as file:
+        window = _Window(path, iter(lambda: file.read(CHUNK), b""))
+        if not window.skip("["):
+            while window.peek():
+                yield window.value()
             return
-        more = not text.skip_one("]")
+        more = not window.skip("]")
         while more:
-            yield text.value()
-            more = text.skip_one(",")
-            if not more and not text.skip_one("]"):
-                raise text.place().error("the array is neither continued nor closed", expected="a comma or ]")
-        if text.peek():
-            raise text.place().error("more text after the array", expected="one JSON array of records")
+            yield window.value()
+            more = window.skip(",")
+            if not more and not window.skip("]"):
+                raise window.location().error("the array is neither continued nor closed", expected="a comma or ]")
+        if window.peek():
+            raise window.location().error("more text after the array", expected="one JSON array of records")
 
 
 class _Window:
-    """The part of a text that was read and not yet parsed; it knows its line."""
+    """The part of a text that is read and not yet parsed, with its line number."""
 
     def __init__(self, path: Path, chunks: Iterator[bytes]) -> None:
         self._path = path
@@ -48,68 +47,68 @@ class _Window:
         self._text = ""
         self._position = 0
         self._line = 1
-        self._begun = False
+        self._at_start = True
 
-    def place(self) -> Place:
-        return Place(self._path, self._line)
+    def location(self) -> Location:
+        return Location(self._path, self._line)
 
     def peek(self) -> str:
         """Return the next character that is not white space, "" at the end."""
         while True:
-            rest = len(self._text)
-            while self._position < rest and self._text[self._position] in _WHITESPACE:
+            end = len(self._text)
+            while self._position < end and self._text[self._position] in _WHITESPACE:
                 self._line += self._text[self._position] == "\n"
                 self._position += 1
-            if self._position < rest:
+            if self._position < end:
                 return self._text[self._position]
             if not self._read(CHUNK):
                 return ""
 
-    def skip_one(self, character: str) -> bool:
-        """Step over the next character that is not white space, if it is this one."""
-        found = self.peek() == character
-        self._position += found
-        return found
+    def skip(self, character: str) -> bool:
+        """Skip the next character that is not white space if it is `character`, and return whether it was."""
+        is_next = self.peek() == character
+        self._position += is_next
+        return is_next
 
-    def value(self) -> tuple[Place, bytes]:
-        """Step over one value and return its source."""
+    def value(self) -> tuple[Location, bytes]:
+        """Skip one value and return its location and source text."""
         self.peek()
         while True:
             try:
                 _, end = _DECODER.raw_decode(self._text, self._position)
             except RecursionError as error:
-                raise self.place().error("nested too deeply", expected="JSON objects") from error
+                raise self.location().error("nested too deeply", expected="JSON objects") from error
             except json.JSONDecodeError as error:
-                # Perhaps it goes on in what was not read yet: read as much again as there is.
-                held = len(self._text) - self._position
-                if held < LARGEST_RECORD and self._read(max(held, CHUNK)):
+                # The value may continue beyond the window: double the window and try again.
+                unparsed = len(self._text) - self._position
+                if unparsed < LARGEST_RECORD and self._read(max(unparsed, CHUNK)):
                     continue
                 line = self._line + self._text.count("\n", self._position, error.pos)
-                raise self.place().error(
-                    f"not JSON ({error.msg}, line {line}, column {error.colno})", expected="JSON objects"
+                raise self.location().error(
+                    f"not valid JSON ({error.msg}, line {line}, column {error.colno})", expected="JSON objects"
                 ) from error
-            source, place = self._text[self._position : end], self.place()
+            source, location = self._text[self._position : end], self.location()
             self._line += source.count("\n")
             self._position = end
-            return place, source.encode(errors="surrogatepass")
+            return location, source.encode(errors="surrogatepass")
 
     def _read(self, size: int) -> bool:
-        """Drop what was parsed and read about `size` bytes more; say whether there were any."""
+        """Drop the parsed text, read about `size` more bytes, and return whether there were any."""
         parts: list[str] = [self._text[self._position :]]
         self._position = 0
-        done = 0
+        bytes_read = 0
         try:
-            while done < size and (chunk := next(self._chunks, None)) is not None:
-                if not self._begun:
-                    chunk, self._begun = chunk.removeprefix(BOM_UTF8), True
+            while bytes_read < size and (chunk := next(self._chunks, None)) is not None:
+                if self._at_start:
+                    chunk, self._at_start = chunk.removeprefix(BOM_UTF8), False
                 parts.append(self._decoder.decode(chunk))
-                done += len(chunk)
-            if done < size:
+                bytes_read += len(chunk)
+            if bytes_read < size:
                 self._decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             line = self._line + sum(part.count("\n") for part in parts)
-            raise Place(self._path, line).error("not UTF-8 from about here", expected="text in UTF-8") from error
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise damaged(Place(self._path, self._line), error) from error
+            raise Location(self._path, line).error("invalid UTF-8 near here", expected="text in UTF-8") from error
+        except DAMAGED_GZIP as error:
+            raise damaged_gzip_error(self.location(), error) from error
         self._text = "".join(parts)
-        return done > 0
+        return bytes_read > 0

@@ -8,7 +8,7 @@ import orjson
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.examples import Examples
-from splade_anserini.formats.parsing.random_lines import Lines
+from splade_anserini.formats.parsing.random_lines import IndexedLines
 from splade_anserini.formats.texts import Texts
 from splade_anserini.progress import Progress, silent
 from splade_anserini.training.teachers.dense import Teacher
@@ -58,7 +58,7 @@ class ScoreTable:
 
     def __init__(self, name: str, rows: Iterable[Sequence[float]]) -> None:
         self._count, self._sum, self._squares = 0, 0.0, 0.0
-        self._rows = Lines.spooled(name, self._added(rows))
+        self._rows = IndexedLines.spooled(name, self._added(rows))
         self.mean = self._sum / max(1, self._count)
         self.deviation = math.sqrt(max(0.0, self._squares / max(1, self._count) - self.mean**2))
 

@@ -1,10 +1,10 @@
-"""Plain text tables."""
+"""Tables in plain text."""
 
 from collections.abc import Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows as lines: the first column to the left, the others to the right, two spaces between."""
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows as lines: the first column left-aligned, the others right-aligned, separated by two spaces."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:

@@ -1,0 +1,85 @@
+"""BEIR directories: corpus.jsonl, queries.jsonl, and the judgements of each split in qrels/SPLIT.tsv."""
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Self
+
+from splade_anserini.errors import InputError
+from splade_anserini.records import StrPath
+
+SPLIT_SEPARATOR = "@"
+
+
+@dataclass(frozen=True, slots=True)
+class BeirDirectory:
+    """A directory and the splits named with it: `DIR`, `DIR@SPLIT` or `DIR@SPLIT+SPLIT`."""
+
+    path: Path
+    splits: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, source: StrPath) -> Self | None:
+        """Return the directory and splits that `source` names, or None when it does not name a directory.
+
+        A path that exists is taken as it is, even if its name contains "@". Raises `InputError` for a split that the
+        directory does not have.
+        """
+        path = Path(source)
+        if path.exists():
+            return cls(path) if path.is_dir() else None
+        directory, separator, splits = os.fspath(source).rpartition(SPLIT_SEPARATOR)
+        if not separator or not directory or not Path(directory).is_dir():
+            return None
+        return cls(Path(directory), tuple(dict.fromkeys(splits.split("+"))))
+
+    def __post_init__(self) -> None:
+        self._find(self.splits)
+
+    @property
+    def corpus_file(self) -> Path | None:
+        """The file of documents, if there is one."""
+        return self._first_file("corpus.jsonl", "corpus.jsonl.gz")
+
+    @property
+    def queries_file(self) -> Path | None:
+        """The file of queries of all splits, if there is one."""
+        return self._first_file("queries.jsonl", "queries.jsonl.gz")
+
+    @property
+    def available_splits(self) -> dict[str, Path]:
+        """The files of judgements by the names of their splits, in alphabetical order."""
+        files = [*self.path.glob("qrels/*.tsv.gz"), *self.path.glob("qrels/*.tsv")]
+        splits = {path.name.removesuffix(".gz").removesuffix(".tsv"): path for path in files if path.is_file()}
+        return dict(sorted(splits.items()))
+
+    def qrels_files(self, default_split: str) -> list[Path]:
+        """Return the files of judgements of the named splits, or of the default split when none is named.
+
+        Raises `InputError` when it does not have them.
+        """
+        return self._find(self.splits or (default_split,))
+
+    def _find(self, splits: tuple[str, ...]) -> list[Path]:
+        available = self.available_splits
+        for split in splits:
+            if split not in available:
+                raise self._unknown_split(split, list(available))
+        return [available[split] for split in splits]
+
+    def _first_file(self, *names: str) -> Path | None:
+        return next((path for name in names if (path := self.path / name).is_file()), None)
+
+    def _unknown_split(self, split: str, available: list[str]) -> InputError:
+        problem = f"The directory {self.path} has no split {split!r}: there is no qrels/{split}.tsv."
+        if not available:
+            return InputError(problem, expected="a BEIR directory with judgements in qrels/SPLIT.tsv")
+        similar = get_close_matches(split, available, n=1)
+        return InputError(
+            problem,
+            expected=f"one or more of its splits: {', '.join(available)}",
+            do=f"Did you mean {self.path}{SPLIT_SEPARATOR}{similar[0]}?"
+            if similar
+            else f"Name one or more, for example {self.path}{SPLIT_SEPARATOR}{'+'.join(available[:2])}.",
+        )
