@@ -136,7 +136,7 @@ class TestPyserini:
 
     def test_a_topic_without_a_title_is_named(self, topics: dict[int | str, dict[str, str]]) -> None:
         topics[1] = {"url": "http://…"}
-        with pytest.raises(RecordError, match="known, line 1: the topic 1 has no title but url"):
+        with pytest.raises(RecordError, match="known, line 1: topic 1 has no title, only url"):
             topics_by_name.read_topics("known")
 
     @pytest.mark.usefixtures("topics")
