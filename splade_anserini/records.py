@@ -6,6 +6,7 @@ The lines of runs and the relevance judgements are `ir_measures.ScoredDoc` and `
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 type StrPath = str | os.PathLike[str]
 """A path, as public functions accept it."""
@@ -18,6 +19,18 @@ type SparseVector = Mapping[str, float]
 
 type ImpactVector = Mapping[str, int]
 """Token → impact ≥ 1: the quantized weight, which Lucene stores as the term frequency."""
+
+type Pooling = Literal["max", "sum", "norm"]
+"""How the weights of a text's tokens become one: maximum (SPLADE v2), sum (v1), or 4-norm (docs/decisions/0012)."""
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling.__value__)
+
+type QuerySide = Literal["splade", "doc", "idf", "separate"]
+"""What encodes queries: `splade`, the documents' model; `doc`, no model, each token of a query has weight 1
+(SPLADE-doc, SPLADE v2, section 3.2); `idf`, no model, each token has its weight in query_weights.json; `separate`, a
+model of their own."""
+
+DEFAULT_SCALE = 100.0
+"""impact = round(weight × scale): the scale of the paper's reference implementation."""
 
 
 @dataclass(frozen=True, slots=True)

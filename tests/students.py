@@ -5,13 +5,12 @@ from typing import Any
 
 import torch
 
-from splade_anserini.artifacts.manifests import Pooling, QuerySide
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries
-from splade_anserini.records import Example
+from splade_anserini.records import Example, Pooling, QuerySide
 from splade_anserini.training.batch import Collator, Tokens
 from splade_anserini.training.batch_plan import BatchPlan
 from splade_anserini.training.batches import ALONE, Share, Supply

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.cards.training_recipe import Loss, Regularizer, TrainingRecipe
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.trainable import TrainableSplade
-from splade_anserini.records import Example
+from splade_anserini.records import Example, Pooling
 from splade_anserini.training.batch import Collator, Tokens
 from splade_anserini.training.objective import Objective, Vectors
 from tests.tiny import SENTENCES, tiny_checkpoint

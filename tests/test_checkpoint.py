@@ -10,12 +10,12 @@ import torch
 import transformers
 
 from splade_anserini import modeling
-from splade_anserini.artifacts.manifests import POOLINGS
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.identity import identity, tokenizer_fingerprint, weights_fingerprint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, special_ids, unused_ids, vocabulary
+from splade_anserini.records import POOLINGS
 from tests.tiny import (
     SENTENCES,
     tiny_bert,

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splade_anserini import Document, OnnxQueryEncoder, SpladeDocumentEncoder, TorchQueryEncoder
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.encoding import (
     DictionaryEncoder,
     Encoder,
@@ -22,7 +21,7 @@ from splade_anserini.encoding import (
     quantize,
 )
 from splade_anserini.errors import InputError
-from splade_anserini.records import SparseVector
+from splade_anserini.records import Pooling, SparseVector
 from tests.running import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_file
-from splade_anserini.artifacts.manifests import POOLINGS, EncoderManifest, Pooling, read_manifest
+from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
 from splade_anserini.errors import DependencyError, InputError, IntegrityError
 from splade_anserini.export import export
 from splade_anserini.exporting import export as exporting
@@ -26,6 +26,7 @@ from splade_anserini.exporting.quantize_graph import TOP, quantize_rows
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.identity import identity
 from splade_anserini.modeling.splade import Splade
+from splade_anserini.records import POOLINGS, Pooling
 from tests.running import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
 

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.artifacts.manifests import POOLINGS, Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.fused import fast_forward
 from splade_anserini.modeling.headless import cut_output_layer, shared_copy
@@ -18,6 +17,7 @@ from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.projection import Projection
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.warm_start import WarmStart, warm_start
+from splade_anserini.records import POOLINGS, Pooling
 from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from splade_anserini.artifacts.manifests import POOLINGS, Pooling, QuerySide
+from splade_anserini.records import POOLINGS, Pooling, QuerySide
 from splade_anserini.training.batch import Batch
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.objective import Objective, Vectors

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.artifacts.manifests import POOLINGS, Pooling
 from splade_anserini.modeling.activation import saturate
 from splade_anserini.modeling.pooling import max_pool, norm_pool, pool, sum_pool
+from splade_anserini.records import POOLINGS, Pooling
 
 
 def fourth_norm(weights: list[float]) -> float:

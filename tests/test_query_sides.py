@@ -15,13 +15,7 @@ from hypothesis import strategies as st
 from ir_measures import ScoredDoc
 
 from splade_anserini import Document, OnnxQueryEncoder, TorchQueryEncoder
-from splade_anserini.artifacts.manifests import (
-    CheckpointManifest,
-    EncoderManifest,
-    QuerySide,
-    read_manifest,
-    write_manifest,
-)
+from splade_anserini.artifacts.manifests import CheckpointManifest, EncoderManifest, read_manifest, write_manifest
 from splade_anserini.encoding import (
     Encoder,
     EncoderOptions,
@@ -36,6 +30,7 @@ from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.formats.query_weights import write_query_weights
 from splade_anserini.formats.runs import read_run
 from splade_anserini.lucene import BruteForceSearcher
+from splade_anserini.records import QuerySide
 from tests.running import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from splade_anserini.artifacts.manifests import POOLINGS, Pooling
 from splade_anserini.modeling import sparse_projection as module
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.sparse_projection import sparse_projection
+from splade_anserini.records import POOLINGS, Pooling
 
 BATCH, LENGTH, WIDTH = 3, 5, 4
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from splade_anserini.artifacts.manifests import POOLINGS, EncoderIdentity, Pooling, QuerySide
+from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.encoding.bag import BagEncoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.modeling import trainable as module
@@ -15,6 +15,7 @@ from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.trainable import Group, TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer
+from splade_anserini.records import POOLINGS, Pooling, QuerySide
 from splade_anserini.training.batch import Tokens
 from splade_anserini.training.student import student
 from tests.students import SIDES, checkpoint, recipe

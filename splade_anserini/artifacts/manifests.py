@@ -3,27 +3,17 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import pydantic
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.errors import InputError
-from splade_anserini.records import StrPath
+from splade_anserini.records import DEFAULT_SCALE, Pooling, QuerySide, StrPath
 
 MANIFEST = "splade.manifest"
 """File name of a manifest. Anserini reads all .json, .jsonl and .gz files of a collection, so it has another suffix."""
-
-type Pooling = Literal["max", "sum", "norm"]
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling.__value__)
-
-DEFAULT_SCALE = 100.0
-"""impact = round(weight × scale): the scale of the paper's reference."""
-
-type QuerySide = Literal["splade", "doc", "idf", "separate"]
-"""What encodes queries: the documents' model; nothing, for a query is its own tokens, each with weight 1 (SPLADE v2,
-section 3.2) or with one that is known for it; or a model of their own."""
 
 QUERY_WEIGHTS = "query_weights.json"
 """File next to a model whose query side is `idf`: token → weight."""

@@ -4,8 +4,9 @@ from typing import Self
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import DEFAULT_SCALE, Model, Pooling, QuerySide
+from splade_anserini.artifacts.manifests import Model
 from splade_anserini.cards.training_recipe import TrainingRecipe
+from splade_anserini.records import DEFAULT_SCALE, Pooling, QuerySide
 
 type RecipeValue = str | int | float | bool
 

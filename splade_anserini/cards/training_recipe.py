@@ -4,7 +4,8 @@ from typing import Literal, Self
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import Model, QuerySide
+from splade_anserini.artifacts.manifests import Model
+from splade_anserini.records import QuerySide
 
 type LossKind = Literal["rank-ibn", "pairwise", "margin-mse", "kl"]
 type RegularizerKind = Literal["flops", "l1", "df-flops"]

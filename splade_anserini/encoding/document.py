@@ -5,11 +5,10 @@ from contextlib import closing
 from itertools import batched
 from typing import Any, NamedTuple
 
-from splade_anserini.artifacts.manifests import DEFAULT_SCALE
 from splade_anserini.encoding.opening import open_encoder
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
 from splade_anserini.parallel import prefetch
-from splade_anserini.records import Document, ImpactDocument, ImpactVector, SparseVector
+from splade_anserini.records import DEFAULT_SCALE, Document, ImpactDocument, ImpactVector, SparseVector
 from splade_anserini.vectors.pruning import prune_top_k
 from splade_anserini.vectors.quantization import impacts, quantize
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from splade_anserini.artifacts.manifests import POOLINGS, Pooling
 from splade_anserini.errors import InputError
+from splade_anserini.records import POOLINGS, Pooling
 
 LONGEST = 256
 """Tokens of a text that are read unless the options or a card say otherwise: the paper's (SPLADE v2, section 5)."""

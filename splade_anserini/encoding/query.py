@@ -1,11 +1,11 @@
 """Query encoders as Pyserini's impact searcher takes them: one text in, token → impact out."""
 
-from splade_anserini.artifacts.manifests import DEFAULT_SCALE
 from splade_anserini.cards.finding import find_encoder
 from splade_anserini.encoding.opening import default_scale, open_query_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.errors import InputError
+from splade_anserini.records import DEFAULT_SCALE
 from splade_anserini.vectors.quantization import quantize
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from splade_anserini.artifacts.files import directory_lock, output_errors
 from splade_anserini.artifacts.manifests import (
-    DEFAULT_SCALE,
     Counts,
     EncodeSettings,
     ImpactManifest,
@@ -23,7 +22,7 @@ from splade_anserini.errors import InputError, MismatchError, OutputError
 from splade_anserini.formats.corpora import Corpus, CorpusDigest
 from splade_anserini.formats.impacts import ImpactWriter, impact_files
 from splade_anserini.progress import Progress
-from splade_anserini.records import Document
+from splade_anserini.records import DEFAULT_SCALE, Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.artifacts.manifests import (
-    DEFAULT_SCALE,
-    CheckpointManifest,
-    EncoderManifest,
-    Pooling,
-    QuerySide,
-    read_manifest,
-)
+from splade_anserini.artifacts.manifests import CheckpointManifest, EncoderManifest, read_manifest
 from splade_anserini.cards.finding import EncoderSource
 from splade_anserini.encoding.options import LONGEST
 from splade_anserini.errors import MismatchError
+from splade_anserini.records import DEFAULT_SCALE, Pooling, QuerySide
 
 
 @dataclass(frozen=True, slots=True)

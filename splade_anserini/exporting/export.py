@@ -9,14 +9,11 @@ import numpy as np
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_file
 from splade_anserini.artifacts.manifests import (
-    DEFAULT_SCALE,
-    POOLINGS,
     QUERY_MODEL,
     CheckpointManifest,
     EncoderIdentity,
     EncoderManifest,
     ParityReport,
-    Pooling,
     read_manifest,
     write_manifest,
 )
@@ -38,6 +35,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.identity import vocabulary_fingerprint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import plain_tokenizer, serialized
+from splade_anserini.records import DEFAULT_SCALE, POOLINGS, Pooling
 
 type Precision = Literal["fp32", "int8"]
 

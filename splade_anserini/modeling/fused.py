@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.headless import convert, cut_output_layer, shared_copy
 from splade_anserini.modeling.packed_linear import pack
@@ -13,6 +12,7 @@ from splade_anserini.modeling.precision import keep_head_in_float32
 from splade_anserini.modeling.projection import Projection
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries
+from splade_anserini.records import Pooling
 
 type Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """int64 ids and mask, both [batch, length] → float32 weights [batch, vocabulary]."""

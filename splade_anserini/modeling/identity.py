@@ -4,9 +4,10 @@ import hashlib
 from typing import Any
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_arrays, fingerprint_of_vocabulary
-from splade_anserini.artifacts.manifests import EncoderIdentity, Pooling
+from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.vocabulary import serialized, vocabulary
+from splade_anserini.records import Pooling
 
 
 def weights_fingerprint(model: Any) -> str:

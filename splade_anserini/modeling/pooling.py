@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.activation import saturate
+from splade_anserini.records import Pooling
 
 
 def max_pool(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import torch
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.activation import saturate
 from splade_anserini.modeling.packed_linear import laid_out
 from splade_anserini.modeling.pooling import norm_pool, sum_pool
+from splade_anserini.records import Pooling
 
 PIECE = 1024
 """Entries of the vocabulary that are projected at a time: of a few thousand tokens, their logits stay in cache."""

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.projection import PIECE, filled
+from splade_anserini.records import Pooling
 
 
 def sparse_projection(

@@ -5,10 +5,10 @@ from typing import Any, Self
 
 import torch
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.vocabulary import masked_entries
+from splade_anserini.records import Pooling
 
 
 class Splade(torch.nn.Module):

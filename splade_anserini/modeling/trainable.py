@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.headless import cut_output_layer, shared_copy
 from splade_anserini.modeling.precision import keep_head_in_float32
@@ -15,6 +14,7 @@ from splade_anserini.modeling.sparse_projection import sparse_projection
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.modeling.warm_start import OFF
+from splade_anserini.records import Pooling
 
 
 class Group(NamedTuple):

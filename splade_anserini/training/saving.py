@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, Pooling, write_manifest
+from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, write_manifest
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.formats.query_weights import write_query_weights
@@ -11,6 +11,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.transformers_logging import quiet
 from splade_anserini.modeling.vocabulary import vocabulary
+from splade_anserini.records import Pooling
 from splade_anserini.training.student import Student
 
 _THEIR_MODULES = "sentence_transformers.sparse_encoder.models"

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 
-from splade_anserini.artifacts.manifests import Pooling
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.backbone import load_backbone
@@ -14,6 +13,7 @@ from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.modeling.warm_start import WarmStart, warm_start
+from splade_anserini.records import Pooling
 
 
 @dataclass(frozen=True, slots=True)
