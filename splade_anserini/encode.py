@@ -11,8 +11,8 @@ from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import ImpactManifest
+    from splade_anserini.encoding.options import EncodeOptions
     from splade_anserini.encoding.protocol import Encoder
-    from splade_anserini.encoding.shards import EncodeOptions
     from splade_anserini.formats.corpora import Corpus
 
 
@@ -30,13 +30,9 @@ def encode(
     `RecordError` or `InputError` for a bad corpus, `MismatchError` when `output` holds other work, `OutputError` when
     it cannot be written.
     """
-    from splade_anserini.encoding.document import SpladeDocumentEncoder
-    from splade_anserini.encoding.shards import EncodeOptions, encode_shards
-    from splade_anserini.formats.corpora import check_corpus
+    from splade_anserini.encoding.shards import encode_shards
 
-    options = options or EncodeOptions()
-    documents = SpladeDocumentEncoder(encoder, scale=options.scale, top_k=options.top_k, contents=options.contents)
-    return encode_shards(corpus, documents, output, options, check_corpus(corpus), progress)
+    return encode_shards(corpus, encoder, output, options, progress)
 
 
 def command(
@@ -75,8 +71,7 @@ def command(
       splade-anserini encode --corpus corpus.jsonl.gz --encoder splade-mini --output impacts/mine
     """
     from splade_anserini.encoding.opening import default_scale, open_encoder
-    from splade_anserini.encoding.options import EncoderOptions
-    from splade_anserini.encoding.shards import EncodeOptions
+    from splade_anserini.encoding.options import EncodeOptions, EncoderOptions
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.vectors.quantization import parse_scale
 

@@ -10,7 +10,7 @@ from splade_anserini.cli.console import main_of
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import EncoderManifest
-    from splade_anserini.exporting.export import ExportOptions
+    from splade_anserini.exporting.options import ExportOptions
     from splade_anserini.modeling.checkpoint import Checkpoint
 
 
@@ -63,8 +63,8 @@ def command(
       splade-anserini export --encoder my-checkpoint --precision int8 --output encoders/mine
     """
     from splade_anserini.cards.shipped import cranfield
-    from splade_anserini.exporting.export import ExportOptions
     from splade_anserini.exporting.onnx_graph import require_exporter
+    from splade_anserini.exporting.options import ExportOptions
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.modeling.checkpoint import load_checkpoint
     from splade_anserini.modeling.samples import sample

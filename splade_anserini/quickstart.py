@@ -81,7 +81,7 @@ def quickstart(home: Path, encoder: str = "splade-mini") -> Outcome:
 
 def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places) -> None:
     from splade_anserini.encode import encode
-    from splade_anserini.encoding.shards import EncodeOptions
+    from splade_anserini.encoding.options import EncodeOptions
 
     with _step("encode 1,400 documents"), progress_bar("Encoding", 1400, "documents") as progress:
         encode(corpus, encoder, places.impacts, EncodeOptions(scale=scale, docs_per_shard=500), progress=progress)

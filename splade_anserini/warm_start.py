@@ -19,11 +19,11 @@ def warm_start(backbone: "Backbone", output: Path, numbers: "WarmStart") -> None
     Raises `InputError` when the backbone is no BERT, `OutputError` when `output` exists or cannot be written.
     """
     from splade_anserini.artifacts.files import whole_directory
-    from splade_anserini.modeling.transformers_logging import quiet
+    from splade_anserini.modeling.transformers_logging import quiet_transformers
     from splade_anserini.modeling.warm_start import warm_start as with_head
 
     model = with_head(backbone.model, backbone.tokenizer, numbers)
-    with whole_directory(output) as directory, quiet():
+    with whole_directory(output) as directory, quiet_transformers():
         model.save_pretrained(directory)
         backbone.tokenizer.save_pretrained(directory)
 

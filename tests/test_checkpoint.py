@@ -76,12 +76,12 @@ def test_weights_of_half_precision_are_widened(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no config\.json"):
+    with pytest.raises(InputError, match=r"it has no config\.json"):
         load_checkpoint(str(tmp_path))
-    with pytest.raises(InputError, match="nothing is there"):
+    with pytest.raises(InputError, match="does not exist"):
         load_checkpoint(str(tmp_path / "absent"))
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="it is a file"):
+    with pytest.raises(InputError, match="is not a model but a file"):
         load_checkpoint(str(tmp_path / "file"))
 
 
@@ -90,7 +90,7 @@ def test_a_name_that_cannot_be_downloaded_is_refused(monkeypatch: pytest.MonkeyP
         raise OSError("We couldn't connect to 'https://huggingface.co'.\nMore.")
 
     monkeypatch.setattr(transformers.AutoModelForMaskedLM, "from_pretrained", fail)
-    with pytest.raises(InputError, match=r"somebody/model is no directory.*couldn't connect(.|\n)*Check the name"):
+    with pytest.raises(InputError, match=r"somebody/model is not a directory.*couldn't connect(.|\n)*Check the name"):
         load_checkpoint("somebody/model")
 
 

@@ -18,7 +18,8 @@ from splade_anserini import Document, InMemoryCorpus
 from splade_anserini.artifacts.manifests import MANIFEST, ImpactManifest, read_manifest
 from splade_anserini.encode import encode
 from splade_anserini.encoding import DictionaryEncoder, SpladeDocumentEncoder
-from splade_anserini.encoding.shards import EncodeOptions
+from splade_anserini.encoding.options import EncodeOptions
+from splade_anserini.encoding.shards import encode_shards
 from splade_anserini.errors import InputError, MismatchError, OutputError, RecordError
 from splade_anserini.formats.impacts import count_impacts, impact_files, read_impacts
 from splade_anserini.records import ImpactDocument, SparseVector
@@ -76,6 +77,12 @@ def test_the_manifest_counts_what_the_shards_hold(tmp_path: Path) -> None:
     assert (manifest.counts, manifest.empty) == count_impacts(tmp_path / "out")
     assert [id_ for shard in manifest.shards for id_ in shard.empty] == ["d4", "d9", "d14", "d19", "d24"]
     assert manifest.settings.encoder == ENCODER.identity
+
+
+def test_scale_and_top_k_of_the_impacts_are_those_of_the_manifest(tmp_path: Path) -> None:
+    manifest = encode_shards(corpus(3), ENCODER, tmp_path / "out", EncodeOptions(scale=51.2, top_k=1))
+    assert (manifest.settings.scale, manifest.settings.top_k) == (51.2, 1)
+    assert [document.vector for document in documents_in(tmp_path / "out")] == [{"cat": 102}, {"dog": 77}, {"cat": 102}]
 
 
 def test_running_again_when_all_is_done_changes_nothing(tmp_path: Path) -> None:
@@ -207,7 +214,7 @@ def test_settings_that_make_no_sense_are_refused(options: dict[str, int]) -> Non
 
 
 def test_more_machines_than_documents_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the corpus has 1 documents"):
+    with pytest.raises(InputError, match=r"Part 0 of 3 is empty: the corpus has 1 document\."):
         encode(corpus(1), ENCODER, tmp_path / "out", EncodeOptions(shard_num=3))
 
 
@@ -298,14 +305,14 @@ def test_kill_9_in_the_middle_then_the_same_command_gives_the_same_bytes(
     [
         (["--corpus", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
         (["--encoder", "./nowhere"], "./nowhere does not exist"),
-        (["--scale", "0"], "The scale is 0"),
-        (["--max-length", "2"], "The maximum length is 2"),
-        (["--device", "toaster"], "There is no device 'toaster'"),
-        (["--device", "cuda:9"], "torch does not see this device"),
-        (["--precision", "fp7"], "There is no precision 'fp7'"),
-        (["--precision", "int8"], "int8 is for exported encoders"),
-        (["--pooling", "median"], "There is no pooling 'median'"),
-        (["--shard-id", "4"], "Shard 4 of 1"),
+        (["--scale", "0"], "--scale must be above 0, got 0"),
+        (["--max-length", "2"], "--max-length must be at least 3 (two tokens are special), got 2"),
+        (["--device", "toaster"], "--device must be auto, cpu, cuda, cuda:n or mps, got 'toaster'"),
+        (["--device", "cuda:9"], "--device cuda:9 is not available to torch"),
+        (["--precision", "fp7"], "--precision must be auto, fp32, bf16, fp16 or int8, got 'fp7'"),
+        (["--precision", "int8"], "--precision int8 is for exported encoders"),
+        (["--pooling", "median"], "--pooling must be max, sum or norm, got 'median'"),
+        (["--shard-id", "4"], "--shard-id must be less than --shard-num, got 4 of 1"),
         (["--output", "/proc/no"], "/proc/no"),
     ],
 )

@@ -167,7 +167,7 @@ def test_an_encoder_whose_files_changed_is_refused(directory: Path, exported: Pa
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with (tmp_path / file).open("ab") as changed:
         changed.write(b"\n")
-    with pytest.raises(InputError, match=f"{file} is missing or not the file"):
+    with pytest.raises(InputError, match=f"{file} is missing or differs from the manifest"):
         open_encoder(str(tmp_path))
 
 
@@ -198,7 +198,7 @@ def test_the_head_of_a_warm_start_survives_reduced_precision() -> None:
 def test_bf16_is_offered_where_the_processor_has_it_and_warned_of_where_not(
     checkpoint: Path, native: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("splade_anserini.encoding.torch_encoder.native_bf16", lambda: native)
+    monkeypatch.setattr("splade_anserini.encoding.torch_encoder.has_native_bf16", lambda: native)
     with caplog.at_level("INFO", logger="splade_anserini"):
         assert open_encoder(str(checkpoint)).identity.precision == "fp32"
         assert open_encoder(str(checkpoint), EncoderOptions(precision="bf16")).identity.precision == "bf16"
@@ -249,7 +249,7 @@ def test_a_query_encoder_is_safe_to_share_between_threads(exported: Path) -> Non
 
 
 def test_a_checkpoint_is_no_onnx_query_encoder(checkpoint: Path) -> None:
-    with pytest.raises(InputError, match="is no exported encoder"):
+    with pytest.raises(InputError, match="is not an exported encoder"):
         OnnxQueryEncoder(str(checkpoint))
 
 

@@ -19,10 +19,10 @@ from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
 from splade_anserini.errors import DependencyError, InputError, IntegrityError
 from splade_anserini.export import export
 from splade_anserini.exporting import export as exporting
-from splade_anserini.exporting.export import ExportOptions, Precision
 from splade_anserini.exporting.onnx_graph import OPSET
+from splade_anserini.exporting.options import ExportOptions, ExportPrecision
 from splade_anserini.exporting.parity import open_graph
-from splade_anserini.exporting.quantize_graph import TOP, quantize_rows
+from splade_anserini.exporting.quantize_graph import MAX_INTEGER, quantize_rows
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.identity import identity
 from splade_anserini.modeling.splade import Splade
@@ -73,7 +73,9 @@ def quantized(directory: Path, request: pytest.FixtureRequest) -> Exported:
     return made(directory, "bert", request.param, "int8")
 
 
-def made(directory: Path, kind: str, pooling: Pooling, precision: Precision, *, anserini: bool = False) -> Exported:
+def made(
+    directory: Path, kind: str, pooling: Pooling, precision: ExportPrecision, *, anserini: bool = False
+) -> Exported:
     checkpoint = load_checkpoint(str(directory / kind))
     output = directory / f"{kind}-{pooling}-{precision}"
     options = ExportOptions(pooling=pooling, precision=precision, anserini=anserini)
@@ -201,15 +203,15 @@ def test_quantized_rows_are_within_half_a_step_and_in_seven_bits(seed: int, size
     table = (np.random.default_rng(seed).standard_normal((4, 9)) * size).astype(np.float32)
     table[1] = 0
     integers, scales = quantize_rows(table)
-    assert np.abs(integers.astype(int)).max() <= TOP
+    assert np.abs(integers.astype(int)).max() <= MAX_INTEGER
     assert bool((np.abs(integers * scales[:, None] - table) <= scales[:, None] * 0.5001).all())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_an_export_beyond_its_bound_is_refused_and_leaves_nothing(
-    directory: Path, tmp_path: Path, precision: Precision
+    directory: Path, tmp_path: Path, precision: ExportPrecision
 ) -> None:
-    with pytest.raises(IntegrityError, match=r"strays from torch: the (greatest|mean) difference(.|\n)*at most 1e-12"):
+    with pytest.raises(IntegrityError, match=r"differs from torch: the (greatest|mean) difference(.|\n)*at most 1e-12"):
         export(
             load_checkpoint(str(directory / "bert")),
             tmp_path / "out",
@@ -230,7 +232,7 @@ def test_a_graph_that_lost_its_way_is_found_out(
         table.const_value = ir.tensor(table.const_value.numpy() * 1.01, name=table.name)
 
     monkeypatch.setattr(exporting, "pool_early", disturb)
-    with pytest.raises(IntegrityError, match="strays from torch"):
+    with pytest.raises(IntegrityError, match="differs from torch"):
         export(load_checkpoint(str(directory / "bert")), tmp_path / "out", ExportOptions(), SENTENCES)
 
 
@@ -254,10 +256,10 @@ def test_the_command_compares_on_cranfield_and_says_so(directory: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pooling", "mean"], "no pooling 'mean'"),
-        (["--precision", "bf16"], "Nothing is exported with precision 'bf16'"),
-        (["--scale", "-1"], "scale"),
-        (["--max-length", "513"], "3 to 512"),
+        (["--pooling", "mean"], "--pooling must be max, sum or norm, got 'mean'"),
+        (["--precision", "bf16"], "--precision must be fp32 or int8, got 'bf16'"),
+        (["--scale", "-1"], "--scale must be above 0, got -1"),
+        (["--max-length", "513"], "--max-length must be at most 512 for this model, got 513"),
         (["--texts", "absent.tsv"], "absent.tsv does not exist"),
     ],
 )
@@ -277,7 +279,7 @@ def test_an_encoder_directory_is_not_overwritten(quantized: Exported, directory:
 
 
 def test_export_needs_texts(directory: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no text to compare"):
+    with pytest.raises(InputError, match="no texts to compare"):
         export(load_checkpoint(str(directory / "bert")), tmp_path / "out", ExportOptions(), [])
 
 

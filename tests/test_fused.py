@@ -12,7 +12,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.fused import fast_forward
 from splade_anserini.modeling.headless import cut_output_layer, shared_copy
 from splade_anserini.modeling.identity import weights_fingerprint
-from splade_anserini.modeling.packed_linear import PackedLinear, pack, packs
+from splade_anserini.modeling.packed_linear import PackedLinear, can_pack, pack
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.projection import Projection
 from splade_anserini.modeling.splade import Splade
@@ -169,13 +169,13 @@ def test_without_packed_layers_the_weights_are_the_same(dtype: torch.dtype, monk
     point = checkpoint(tiny_bert())
     with torch.inference_mode():
         packed = fast_forward(point, "max", dtype, CPU)(*inputs())
-        monkeypatch.setattr("splade_anserini.modeling.packed_linear.packs", lambda _: False)
+        monkeypatch.setattr("splade_anserini.modeling.packed_linear.can_pack", lambda _: False)
         plain = fast_forward(point, "max", dtype, CPU)(*inputs())
     bound = 1e-5 if dtype == torch.float32 else 0.1
     torch.testing.assert_close(plain, packed, rtol=0, atol=bound)
 
 
-@pytest.mark.skipif(not packs(torch.float32), reason="torch cannot lay out weights on this processor")
+@pytest.mark.skipif(not can_pack(torch.float32), reason="torch cannot lay out weights on this processor")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, 5, 300])
 def test_a_packed_layer_multiplies_as_the_layer_it_was_made_from(dtype: torch.dtype, rows: int) -> None:
@@ -186,7 +186,7 @@ def test_a_packed_layer_multiplies_as_the_layer_it_was_made_from(dtype: torch.dt
         expected = layer(values).to(dtype)
         pack(layer, dtype)
         found = layer.to(dtype)(values.to(dtype))
-    if packs(dtype):
+    if can_pack(dtype):
         assert [type(part) for part in layer] == [PackedLinear, torch.nn.ReLU, PackedLinear]
     bound = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(found, expected, rtol=bound, atol=bound)

@@ -13,15 +13,14 @@ from splade_anserini import Document, InMemoryCorpus, SpladeDocumentEncoder
 from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
 from splade_anserini.encode import encode
 from splade_anserini.encoding import DictionaryEncoder, EncoderOptions, prune_top_k, quantize
-from splade_anserini.encoding.batches import positions_by_length
+from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import StagedEncoder
-from splade_anserini.encoding.shards import EncodeOptions
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import OutputError, RecordError
 from splade_anserini.formats.impacts import ImpactWriter, impact_files, read_impacts
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.modeling.padding import padded
+from splade_anserini.modeling.token_batches import padded, positions_by_length
 from splade_anserini.parallel import prefetch
 from splade_anserini.records import ImpactDocument, SparseVector
 from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer
@@ -69,11 +68,11 @@ def test_padding_fills_up_to_the_longest() -> None:
 
 
 @pytest.mark.parametrize("tokens", [8, 64, None])
-def test_a_budget_of_tokens_changes_neither_the_order_nor_the_weights(tokens: int | None) -> None:
+def test_a_max_tokens_of_tokens_changes_neither_the_order_nor_the_weights(tokens: int | None) -> None:
     encoder = TorchEncoder(Checkpoint(tiny_bert(), tiny_tokenizer(), "tiny"))
     texts = [*SENTENCES, "", "cat"]
     expected = [encoder.encode([text])[0] for text in texts]
-    encoder._budget = tokens
+    encoder._max_tokens = tokens
     for found, vector in zip(encoder.encode(texts), expected, strict=True):
         assert found == pytest.approx(vector, abs=1e-5)
 

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splade_anserini.modeling.activation import saturate
-from splade_anserini.modeling.pooling import max_pool, norm_pool, pool, sum_pool
+from splade_anserini.modeling.pooling import max_pool, norm_pool, pool, saturate, sum_pool
 from splade_anserini.records import POOLINGS, Pooling
 
 

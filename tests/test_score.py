@@ -165,7 +165,7 @@ class TestStage:
         known = ("--corpus", place / "c.tsv", "--topics", place / "t.tsv")
         done = run_stage("score", *files, *known, "--teacher", place / "nothing")
         assert done.code == 2
-        assert "There is no model at" in done.err
+        assert "nothing does not exist" in done.err
         done = run_stage("score", *files, "--teacher", place / "nothing")
         assert "is unknown without --topics" in done.err
         assert not (place / "scored.jsonl").exists()

@@ -180,7 +180,7 @@ class TestOpening:
         masked = str(tiny_checkpoint(tmp_path / "masked"))
         with pytest.raises(InputError, match=r"architecture is BertForMaskedLM(.|\n)*splade:"):
             open_teacher(masked)
-        with pytest.raises(InputError, match="nothing is there"):
+        with pytest.raises(InputError, match="does not exist"):
             open_teacher(str(tmp_path / "nothing"))
 
     def test_a_splade_scores_by_the_dot_product_of_its_vectors(self, tmp_path: Path) -> None:

@@ -481,7 +481,7 @@ def test_an_output_that_exists_is_refused_before_anything_is_read(home: Path, tm
         (["--set", 'pooling="mean"'], "pooling: Input should be 'max', 'sum' or 'norm'"),
         (["--set", "steps"], "is not a valid line of TOML"),
         (["--set", 'training.losses=[{kind="margin-mse"}]', "--data", "pairs.tsv"], "has no teacher's scores"),
-        (["--set", 'training.backbone="./nowhere"'], "There is no model at ./nowhere: nothing is there"),
+        (["--set", 'training.backbone="./nowhere"'], "The model ./nowhere does not exist"),
         (["--set", "training.max_length=600"], "The recipe reads texts of 600 tokens"),
         (["--set", 'training.head={threshold=5.0,logit_scale=1.0}', "--set", 'training.backbone="package:not_there"'],
          "not_there is not installed"),

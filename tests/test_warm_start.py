@@ -119,7 +119,7 @@ def test_a_backbone_that_is_no_bert_is_refused(tmp_path: Path) -> None:
 def test_a_package_that_is_not_installed_is_named_with_its_extra() -> None:
     with pytest.raises(DependencyError, match=r"splade-anserini\[warm-start\]"):
         load_backbone("package:no_such_package")
-    with pytest.raises(InputError, match="carries no model"):
+    with pytest.raises(InputError, match="contains no model"):
         load_backbone("package:json")
 
 

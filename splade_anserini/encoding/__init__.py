@@ -1,15 +1,20 @@
-"""Texts → sparse vectors → impacts. Importing this package loads neither torch nor onnxruntime."""
+"""Texts to sparse vectors to impacts. A name loads its module when it is first used."""
 
-from splade_anserini.encoding.document import SpladeDocumentEncoder
-from splade_anserini.encoding.opening import default_scale, open_encoder, open_query_encoder
-from splade_anserini.encoding.options import EncoderOptions
-from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
-from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder
-from splade_anserini.vectors.pruning import prune_top_k
-from splade_anserini.vectors.quantization import impact, parse_scale, quantize
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding.document import SpladeDocumentEncoder
+    from splade_anserini.encoding.opening import default_scale, open_encoder, open_query_encoder
+    from splade_anserini.encoding.options import EncodeOptions, EncoderOptions
+    from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
+    from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder
+    from splade_anserini.vectors.pruning import prune_top_k
+    from splade_anserini.vectors.quantization import impact, parse_scale, quantize
 
 __all__ = [
     "DictionaryEncoder",
+    "EncodeOptions",
     "Encoder",
     "EncoderOptions",
     "ImpactQueryEncoder",
@@ -24,3 +29,27 @@ __all__ = [
     "prune_top_k",
     "quantize",
 ]
+
+_MODULES = {
+    "DictionaryEncoder": "encoding.protocol",
+    "EncodeOptions": "encoding.options",
+    "Encoder": "encoding.protocol",
+    "EncoderOptions": "encoding.options",
+    "ImpactQueryEncoder": "encoding.query",
+    "OnnxQueryEncoder": "encoding.query",
+    "SpladeDocumentEncoder": "encoding.document",
+    "TorchQueryEncoder": "encoding.query",
+    "default_scale": "encoding.opening",
+    "impact": "vectors.quantization",
+    "open_encoder": "encoding.opening",
+    "open_query_encoder": "encoding.opening",
+    "parse_scale": "vectors.quantization",
+    "prune_top_k": "vectors.pruning",
+    "quantize": "vectors.quantization",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"splade_anserini.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Queries as bags of their own tokens: what encodes them where the documents' model does not."""
+"""Inference-free query encoders: a query is the bag of its own tokens (SPLADE-doc; with query weights, IDF)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,22 +10,23 @@ from tokenizers import Tokenizer
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_file
 from splade_anserini.artifacts.manifests import QUERY_WEIGHTS, EncoderIdentity
 from splade_anserini.cards.finding import EncoderSource
-from splade_anserini.encoding.batches import Batch
 from splade_anserini.encoding.exported import check_file, exported_manifest, exported_tokenizer
-from splade_anserini.encoding.options import LONGEST, EncoderOptions
+from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH, EncoderOptions
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.formats.query_weights import read_query_weights
+from splade_anserini.modeling.token_batches import TokenBatch
 from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 
 ALL_ONE = fingerprint_of_bytes(b"every token of the query weighs 1")
-"""Stands for the weights of a bag without weights."""
+"""The fingerprint of the weights of a bag in which every token has weight 1."""
 
 
 class BagEncoder(TokenizedEncoder):
-    """A query is its own tokens, each once, with weight 1 (SPLADE v2, section 3.2) or with one of its own.
+    """An inference-free query encoder: the tokens of a query, each once, with weight 1 or a weight of its own.
 
-    No model runs. `weights` is token → weight; without an entry there, and if special or unknown, a token weighs 0.
+    SPLADE v2, section 3.2, has weight 1. `weights` is token → weight; a token that it lacks has weight 0, as special
+    and unknown tokens always have. No model runs.
     """
 
     def __init__(
@@ -41,31 +42,31 @@ class BagEncoder(TokenizedEncoder):
             identity,
             tokenizer,
             vocabulary,
-            max_length=options.max_length or LONGEST,
+            max_length=options.max_length or DEFAULT_MAX_LENGTH,
             batch_size=options.batch_size,
         )
-        known = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]
-        self._weights: npt.NDArray[np.float32] = np.array(known, dtype=np.float32)
+        token_weights = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]
+        self._weights: npt.NDArray[np.float32] = np.array(token_weights, dtype=np.float32)
         self._weights[special_token_ids(tokenizer)] = 0.0
 
-    def _entries(self, batch: Batch) -> list[Entries]:
-        present = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
-        active = (ids[self._weights[ids] > 0] for ids in present)
+    def _entries(self, batch: TokenBatch) -> list[Entries]:
+        distinct = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
+        active = (ids[self._weights[ids] > 0] for ids in distinct)
         return [Entries(ids, self._weights[ids]) for ids in active]
 
 
 def special_token_ids(tokenizer: Tokenizer) -> list[int]:
-    """Return the ids that name no word: special tokens, and the one that stands for unknown words."""
-    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    """Return the ids of special tokens, the one for unknown words included."""
+    special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
     return sorted(special if unknown is None else {*special, unknown})
 
 
 def open_bag(source: EncoderSource, options: EncoderOptions, *, weighted: bool) -> BagEncoder:
-    """Open the tokenizer of an encoder as an encoder of queries; `weighted`, with the query weights beside it.
+    """Open the inference-free query encoder of a model; with `weighted`, its query weights too.
 
-    An exported encoder needs no torch for it, a checkpoint the tokenizer that transformers makes of its files.
-    Raises `InputError` when something is missing, or not what the manifest describes.
+    An exported encoder needs no torch for this; a checkpoint needs transformers, for its tokenizer. Raises `InputError`
+    when a file is missing or differs from the manifest.
     """
     identity, tokenizer, tokens = (_of_export if source.is_onnx else _of_checkpoint)(source)
     weights = None
@@ -82,7 +83,7 @@ def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[
     if manifest.query_weights:
         check_file(directory / QUERY_WEIGHTS, manifest.query_weights)
     tokenizer = exported_tokenizer(directory, manifest.identity.tokenizer)
-    # The model may have more entries than the tokenizer has tokens; no query can name these.
+    # The model may have more entries than the tokenizer has tokens; no query activates those.
     tokens = vocabulary(tokenizer, max(tokenizer.get_vocab().values()) + 1)
     return _identity(source.name, manifest.identity.tokenizer, manifest.identity.vocabulary), tokenizer, tokens
 
@@ -99,7 +100,7 @@ def _of_checkpoint(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, l
 
 
 def _identity(name: str, tokenizer: str, vocabulary: str) -> EncoderIdentity:
-    # A repeated token counts once: that is the maximum.
+    # Max pooling: a token that occurs twice counts once.
     return EncoderIdentity(
         name=name, weights=ALL_ONE, tokenizer=tokenizer, vocabulary=vocabulary, pooling="max", precision="fp32"
     )

@@ -1,47 +1,60 @@
-"""Documents → impact pseudo-documents."""
+"""Documents to impact pseudo-documents."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import batched
+from os import PathLike
 from typing import Any, NamedTuple
 
 from splade_anserini.encoding.opening import open_encoder
+from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
 from splade_anserini.parallel import prefetch
-from splade_anserini.records import DEFAULT_SCALE, Document, ImpactDocument, ImpactVector, SparseVector
+from splade_anserini.records import DEFAULT_SCALE, Document, ImpactDocument, ImpactVector, SparseVector, StrPath
 from splade_anserini.vectors.pruning import prune_top_k
 from splade_anserini.vectors.quantization import impacts, quantize
 
 _WINDOW = 256
-"""Documents that are read ahead and sorted by length; the memory that a window takes does not grow with the corpus."""
+"""Documents that are read ahead and sorted by length; memory does not grow with the corpus."""
 
-_OUTPUTS = 4
-"""Batches that may wait to be written."""
+_OUTPUT_BATCHES = 4
+"""Encoded batches that may wait for the caller."""
 
 
 class SpladeDocumentEncoder:
-    """Yields the impact vector of each document of any iterable, in order, streaming.
+    """Encodes a stream of documents into impact pseudo-documents (SPLADE v2, section 3).
 
-    Reading and tokenizing, the model, and what the caller does with the vectors are in three threads.
-    `top_k` keeps the greatest weights of a document only; `contents` keeps the text beside the vector.
+    The impact of a token is round(weight × `scale`); entries whose impact is 0 are left out.
+    `encoder` is an `Encoder`, or what `open_encoder` takes: the name of a card, an encoder directory, or a Hugging Face
+    id. `top_k` keeps only the entries of greatest weight of each document (static pruning). `contents` keeps the text
+    of a document beside its vector. Raises `InputError` for an encoder that cannot be opened, a `scale` that is not
+    above 0, or a `top_k` below 1.
     """
 
     def __init__(
-        self, encoder: Encoder | str, *, scale: float = DEFAULT_SCALE, top_k: int | None = None, contents: bool = True
+        self,
+        encoder: Encoder | StrPath,
+        *,
+        scale: float = DEFAULT_SCALE,
+        top_k: int | None = None,
+        contents: bool = True,
     ) -> None:
-        self.encoder = open_encoder(encoder) if isinstance(encoder, str) else encoder
+        EncodeOptions(scale=scale, top_k=top_k, contents=contents)  # raises what is wrong with them
+        self.encoder = open_encoder(encoder) if isinstance(encoder, str | PathLike) else encoder
         self.scale = scale
         self.top_k = top_k
         self.contents = contents
 
     def encode(self, documents: Iterable[Document]) -> Generator[ImpactDocument]:
-        """Yield one pseudo-document per document; its vector may be empty.
+        """Yield one pseudo-document per document, in order; its vector may be empty.
 
-        What reading or encoding raises is raised here, after the documents of the windows before it.
+        Reading and tokenizing run in one thread, the model in another, and the caller in its own. Memory does not grow
+        with the number of documents. An error of `documents` or of the encoder is raised here, after the
+        pseudo-documents of the windows before it.
         """
         stages = self._stages()
         prepared = prefetch(_prepared(documents, stages.prepare))
-        with closing(prefetch(_encoded(prepared, stages.run), _OUTPUTS)) as outputs:
+        with closing(prefetch(_encoded(prepared, stages.run), _OUTPUT_BATCHES)) as outputs:
             vectors: dict[int, ImpactVector] = {}
             for window, positions, rows in outputs:
                 vectors.update(zip(positions, map(stages.impacts, rows), strict=True))
@@ -78,11 +91,11 @@ class _Stages(NamedTuple):
     """The work of an encoder, a function for each thread."""
 
     prepare: Callable[[list[str]], Sequence[Any]]
-    """Texts → batches; each holds the positions of its texts, then what is none of our business."""
+    """Texts to batches. The first item of a batch is the positions of its texts; the others are the encoder's own."""
     run: Callable[[Iterable[Any]], Iterator[Sequence[Any]]]
-    """Batches → a row for each text of each batch."""
+    """Batches to one row per text of each batch."""
     impacts: Callable[[Any], ImpactVector]
-    """A row → impacts."""
+    """A row to impacts."""
 
 
 type _Window = tuple[Document, ...]
@@ -98,7 +111,7 @@ def _prepared(
 def _encoded(
     prepared: Generator[tuple[_Window, Sequence[Any]]], run: Callable[[Iterable[Any]], Iterator[Sequence[Any]]]
 ) -> Generator[tuple[_Window, Sequence[int], Sequence[Any]]]:
-    """Yield window, positions and rows of each batch: between any two, this work can be stopped."""
+    """Yield window, positions and rows of each batch; the work can be stopped between any two batches."""
     with closing(prepared):
         for window, batches in prepared:
             for batch, rows in zip(batches, run(batches), strict=True):

@@ -1,4 +1,4 @@
-"""Encoder directories as `export` writes them: what they say of themselves, and whether it is still true."""
+"""Reading the encoder directories that `export` writes, and checking their files against their manifest."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from splade_anserini.errors import InputError
 
 
 def exported_manifest(directory: Path) -> EncoderManifest:
-    """Return the manifest. Raises `InputError` when there is none."""
+    """Return the manifest of an encoder directory. Raises `InputError` when there is none."""
     manifest = read_manifest(directory, EncoderManifest)
     if manifest is None:
         raise InputError(
@@ -20,18 +20,16 @@ def exported_manifest(directory: Path) -> EncoderManifest:
 
 
 def check_file(path: Path, fingerprint: str) -> None:
-    """Raise `InputError` unless a file is the one that the manifest describes."""
+    """Raise `InputError` unless a file has the fingerprint that the manifest records."""
     if not path.is_file() or fingerprint_of_file(path) != fingerprint:
-        raise InputError(
-            f"{path} is missing or not the file that the manifest describes.", do="Export the encoder again."
-        )
+        raise InputError(f"{path} is missing or differs from the manifest beside it.", do="Export the encoder again.")
 
 
 def exported_tokenizer(directory: Path, fingerprint: str) -> Tokenizer:
-    """Return the tokenizer. Raises `InputError` when it is not the one that the manifest describes."""
+    """Return the tokenizer of an encoder directory. Raises `InputError` unless it has this fingerprint."""
     path = directory / "tokenizer.json"
     check_file(path, fingerprint)
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises nothing narrower
-        raise InputError(f"{path} is no tokenizer: {error}.", do="Export the encoder again.") from error
+        raise InputError(f"{path} is not a valid tokenizer: {error}.", do="Export the encoder again.") from error

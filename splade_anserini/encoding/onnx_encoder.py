@@ -1,4 +1,4 @@
-"""Exported encoders, run by onnxruntime: no torch, no transformers."""
+"""Exported encoders, run by onnxruntime without torch and transformers."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -7,85 +7,92 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
-from splade_anserini.encoding.batches import Batch
-from splade_anserini.encoding.entries import NONE, active
 from splade_anserini.encoding.exported import check_file, exported_manifest, exported_tokenizer
-from splade_anserini.encoding.options import LONGEST, EncoderOptions
+from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
 from splade_anserini.encoding.protocol import Entries
-from splade_anserini.encoding.tokenized import TokenizedEncoder
+from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenizedEncoder, split_by_text
 from splade_anserini.errors import InputError
+from splade_anserini.modeling.token_batches import TokenBatch
 from splade_anserini.modeling.vocabulary import vocabulary
 from splade_anserini.parallel import cpu_count
+from splade_anserini.records import StrPath
 
-TOKENS = 512
-"""Tokens in a batch. Each thread has one, and logits for all of it: 60 MB for the vocabulary of BERT."""
+MAX_TOKENS = 512
+"""Tokens in a batch. Each thread holds the logits of one batch: 60 MB with BERT's vocabulary."""
 
 
 class OnnxEncoder(TokenizedEncoder):
     """The encoder in a directory that `export` wrote.
 
-    Batches run side by side on `options.threads` threads, one core each; with `options.soonest`, one after the other on
-    all of them. An int8 encoder takes one text at a time: dynamic quantization reads the range of its activations off
-    the whole batch, so texts would change their neighbours.
+    Batches run in parallel on `options.threads` threads, one processor each; with `options.low_latency`, one after the
+    other on all of them. An int8 encoder runs one text at a time: dynamic quantization takes the range of activations
+    from the whole batch, so that the weights of a text would depend on the texts beside it.
 
-    Raises `InputError` when the directory is no encoder, or onnxruntime cannot run it on `options.device`.
+    Raises `InputError` when the directory is not an encoder, or onnxruntime cannot run it on `options.device`.
     """
 
-    def __init__(self, directory: Path, options: EncoderOptions | None = None, *, name: str | None = None) -> None:
-        options = options or EncoderOptions()
+    def __init__(self, directory: StrPath, options: EncoderOptions | None = None, *, name: str | None = None) -> None:
+        directory, options = Path(directory), options or EncoderOptions()
         manifest = exported_manifest(directory)
         check_file(directory / "model.onnx", manifest.identity.weights)
         identity = manifest.identity
         tokenizer = exported_tokenizer(directory, identity.tokenizer)
         threads = options.threads or cpu_count()
-        self._side_by_side, each = (1, threads) if options.low_latency else (threads, 1)
-        self._session = _session(directory / "model.onnx", options.device, each)
+        self._parallel_batches, threads_per_batch = (1, threads) if options.low_latency else (threads, 1)
+        self._session = _session(directory / "model.onnx", options.device, threads_per_batch)
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
         size = self._session.get_outputs()[0].shape[-1]
         super().__init__(
             identity.model_copy(update={"name": name or str(directory)}),
             tokenizer,
             vocabulary(tokenizer, size),
-            max_length=min(options.max_length or LONGEST, manifest.max_length),
+            max_length=min(options.max_length or DEFAULT_MAX_LENGTH, manifest.max_length),
             batch_size=1 if identity.precision == "int8" else options.batch_size,
-            tokens=TOKENS,
+            max_tokens=MAX_TOKENS,
         )
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[list[Entries]]:
-        """Yield the entries of each batch's texts, in order; batches run side by side."""
-        if self._side_by_side == 1:
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
+        """Yield the entries of each batch's texts, in order; batches run in parallel."""
+        if self._parallel_batches == 1:
             yield from super().run(batches)
             return
-        pool = ThreadPoolExecutor(self._side_by_side)
+        pool = ThreadPoolExecutor(self._parallel_batches)
         running: deque[Future[list[Entries]]] = deque()
         try:
             for batch in batches:
                 running.append(pool.submit(self._entries, batch))
-                if len(running) > 2 * self._side_by_side:
+                if len(running) > 2 * self._parallel_batches:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _entries(self, batch: Batch) -> list[Entries]:
+    def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
-            return [NONE for _ in batch.positions]
+            return [NO_ENTRIES for _ in batch.positions]
         feed = {"input_ids": batch.ids, "attention_mask": batch.mask, "token_type_ids": np.zeros_like(batch.ids)}
         (weights,) = self._session.run(["weights"], {name: feed[name] for name in self._inputs})
-        return active(np.asarray(weights, dtype=np.float32))
+        return _active_entries(np.asarray(weights, dtype=np.float32))
+
+
+def _active_entries(weights: npt.NDArray[np.float32]) -> list[Entries]:
+    """Return the entries of each row of [batch, vocabulary] that are above 0."""
+    rows, ids = np.nonzero(weights > 0)
+    return split_by_text(len(weights), rows, ids, weights[rows, ids])
 
 
 def _session(path: Path, device: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that spin long while they wait halve the speed as soon as anything else wants a core.
+    # Waiting threads that spin for long halve the speed as soon as another program needs a processor.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     options.log_severity_level = 3
-    # Lengths vary from call to call: remembering a memory plan for each of them only grows.
+    # Lengths vary from call to call, and a memory plan would be kept for each.
     options.enable_mem_pattern = False
     providers = _providers(device)
     try:
@@ -95,17 +102,18 @@ def _session(path: Path, device: str, threads: int) -> Any:
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
-    """Map a torch-like device name to what onnxruntime really offers."""
-    kind, _, number = device.partition(":")
+    """Return the execution providers of onnxruntime for a device named as in torch."""
+    kind, _, index = device.partition(":")
     has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if kind == "cuda" and not has_cuda:
         raise InputError(
-            f"--device {device}: this onnxruntime has no CUDA.", do="pip install onnxruntime-gpu, or use --device cpu."
+            f"--device {device} is not available: this onnxruntime has no CUDA.",
+            do="Run pip install onnxruntime-gpu, or use --device cpu.",
         )
     if kind == "mps":
-        raise InputError("--device mps: exported encoders do not run on mps.", do="Use --device cpu.")
-    if kind not in {"auto", "cpu", "cuda"} or (number and not number.isdigit()):
-        raise InputError(f"There is no device {device!r}.", expected="auto, cpu, cuda, cuda:n or mps")
+        raise InputError("--device mps is not available for exported encoders.", do="Use --device cpu.")
+    if kind not in {"auto", "cpu", "cuda"} or (index and not index.isdigit()):
+        raise unknown_device(device)
     if kind == "cuda" or (kind == "auto" and has_cuda):
-        return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
+        return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
     return ["CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""From a name to an encoder: the only place that chooses between onnxruntime and torch."""
+"""Opening an encoder by its name; this module alone chooses between onnxruntime and torch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,22 +9,28 @@ from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.usage import Usage, usage_of
 from splade_anserini.errors import InputError
+from splade_anserini.records import StrPath
 
 
-def open_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
-    """Open a card's name, an encoder directory, or a Hugging Face id or directory of a checkpoint.
+def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
+    """Open an encoder of documents.
 
-    Raises `InputError` when there is no such encoder, or it cannot run as asked.
+    `name` is the name or path of an encoder card, a directory that `export` wrote (run by onnxruntime), or a directory
+    or Hugging Face id of a checkpoint with a masked-language-model head (run by torch).
+
+    Raises `InputError` when there is no such encoder or it cannot run with these options, `MismatchError` when its card
+    contradicts its manifest.
     """
     source = find_encoder(name)
     usage = usage_of(source)
     return _open(source, _completed(options, usage, usage.max_length))
 
 
-def open_query_encoder(name: str, options: EncoderOptions | None = None) -> Encoder:
-    """Open what encodes the queries of an encoder: the same model, its tokenizer alone, or a model of their own.
+def open_query_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
+    """Open the query encoder that belongs to an encoder of documents.
 
-    Queries have a length of their own. Raises `InputError` as `open_encoder` does.
+    It is the same model, no model at all (SPLADE-doc, IDF: see `BagEncoder`), or a second one, as the card or manifest
+    says. Queries have a maximum length of their own. `name` and errors are those of `open_encoder`.
     """
     source = find_encoder(name)
     usage = usage_of(source)
@@ -34,13 +40,13 @@ def open_query_encoder(name: str, options: EncoderOptions | None = None) -> Enco
         options = _completed(options, usage, usage.query_max_length)
         return open_bag(source, options, weighted=usage.query_side == "idf")
     if usage.query_side == "separate":
-        source = _model_of_queries(source)
+        source = _query_model(source)
         usage = replace(usage, pooling=usage_of(source, usage).pooling)
     return _open(source, _completed(options, usage, usage.query_max_length))
 
 
-def default_scale(name: str) -> float:
-    """Return the scale that an encoder's card or manifest names, else 100."""
+def default_scale(name: StrPath) -> float:
+    """Return the scale in an encoder's card or manifest, else 100. Raises `InputError` when there is no such one."""
     return usage_of(find_encoder(name)).scale
 
 
@@ -49,15 +55,15 @@ def _completed(options: EncoderOptions | None, usage: Usage, max_length: int) ->
     return replace(options, max_length=options.max_length or max_length, pooling=options.pooling or usage.pooling)
 
 
-def _model_of_queries(source: EncoderSource) -> EncoderSource:
+def _query_model(source: EncoderSource) -> EncoderSource:
     directory = Path(source.location) / QUERY_MODEL
-    found = EncoderSource(name=source.name, location=str(directory))
-    if not found.is_onnx and not (directory / "config.json").is_file():
+    model = EncoderSource(name=source.name, location=str(directory))
+    if not model.is_onnx and not (directory / "config.json").is_file():
         raise InputError(
-            f"The queries of {source.name} have a model of their own, but there is none at {directory}.",
+            f"{source.name} has the query side `separate`, but {directory} holds no model.",
             expected="a directory with model.onnx (as export writes it) or config.json (a Hugging Face checkpoint)",
         )
-    return found
+    return model
 
 
 def _open(source: EncoderSource, options: EncoderOptions) -> Encoder:
@@ -68,21 +74,24 @@ def _open_onnx(source: EncoderSource, options: EncoderOptions) -> Encoder:
     from splade_anserini.encoding.onnx_encoder import OnnxEncoder
 
     encoder = OnnxEncoder(Path(source.location), options, name=source.name)
-    for what, asked, given in [
+    for option, requested, exported in [
         ("precision", options.precision, encoder.identity.precision),
         ("pooling", options.pooling, encoder.identity.pooling),
     ]:
-        if asked not in {None, "auto", given}:
+        if requested not in {None, "auto", exported}:
             raise InputError(
-                f"{source.location} was exported with {what} {given}, not {asked}.",
-                do=f"Leave out --{what}, or export it again with --{what} {asked}.",
+                f"{source.location} was exported with {option} {exported}, not {requested}.",
+                do=f"Leave out --{option}, or export it again with --{option} {requested}.",
             )
     return encoder
 
 
 def _open_torch(source: EncoderSource, options: EncoderOptions) -> Encoder:
     if options.precision == "int8":
-        raise InputError("int8 is for exported encoders.", do="Run splade-anserini export --precision int8 first.")
+        raise InputError(
+            f"--precision int8 is for exported encoders, and {source.name} is a checkpoint.",
+            do="Run splade-anserini export --precision int8 first.",
+        )
     import torch
 
     from splade_anserini.encoding.torch_encoder import TorchEncoder

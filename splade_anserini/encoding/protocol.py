@@ -1,4 +1,4 @@
-"""The seam between texts and vectors, and its executable specification."""
+"""The interface of encoders, and an encoder by dictionary that specifies it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -8,28 +8,32 @@ import numpy.typing as npt
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_vocabulary
 from splade_anserini.artifacts.manifests import EncoderIdentity
-from splade_anserini.encoding.batches import Batch
+from splade_anserini.modeling.token_batches import TokenBatch
 from splade_anserini.records import SparseVector
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Texts → sparse vectors. Safe to share between threads."""
+    """Texts to sparse vectors: token → weight, log(1 + ReLU(logit)) pooled over the text (SPLADE v2, section 3).
+
+    Encoders are safe to share between threads.
+    """
 
     @property
     def identity(self) -> EncoderIdentity:
-        """Fingerprints of what encodes, for manifests."""
+        """Fingerprints of the weights, the tokenizer and the vocabulary, which manifests record."""
         ...
 
     @property
     def max_length(self) -> int:
-        """Where texts are cut, in tokens, special tokens counted."""
+        """Tokens of a text that are read, special tokens included; the rest is cut off."""
         ...
 
     def encode(self, texts: Sequence[str]) -> list[SparseVector]:
-        """Return one vector per text, in order; a text without any active entry has an empty one.
+        """Return one vector per text, in order; all weights are above 0.
 
-        A text's vector does not depend on the texts beside it.
+        The vector of a text without active entries is empty. A text's vector does not depend on the texts beside it,
+        up to rounding in the last bits.
         """
         ...
 
@@ -45,24 +49,28 @@ class Entries(NamedTuple):
 
 @runtime_checkable
 class StagedEncoder(Encoder, Protocol):
-    """An encoder that `encode` can give to several threads: one prepares, one runs the model, one names the entries."""
+    """An encoder whose work can be split between threads: preparing batches, running the model, naming the entries."""
 
     @property
     def tokens(self) -> npt.NDArray[Any]:
         """The vocabulary: strings, by id."""
         ...
 
-    def prepare(self, texts: Sequence[str]) -> list[Batch]:
+    def prepare(self, texts: Sequence[str]) -> list[TokenBatch]:
         """Return batches that hold every text once."""
         ...
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[list[Entries]]:
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
         """Yield the entries of each batch's texts, in order."""
         ...
 
 
 class DictionaryEncoder:
-    """An encoder that knows each word's expansion by heart: the weights of a text are the maxima over its words."""
+    """An `Encoder` without a model, for tests and examples: it looks up each word of a text.
+
+    `expansions` is word → (token → weight). The weight of a token is the maximum over the words of the text, which are
+    separated by white space; words without an expansion are ignored.
+    """
 
     def __init__(self, expansions: Mapping[str, SparseVector], *, max_length: int = 256) -> None:
         self._expansions = expansions
@@ -88,7 +96,7 @@ class DictionaryEncoder:
         return self._max_length
 
     def encode(self, texts: Sequence[str]) -> list[SparseVector]:
-        """Look each word up and keep the greatest weight of every entry."""
+        """Return one vector per text, in order."""
         return [self._encode(text) for text in texts]
 
     def _encode(self, text: str) -> SparseVector:

@@ -1,38 +1,44 @@
-"""Query encoders as Pyserini's impact searcher takes them: one text in, token → impact out."""
+"""Query encoders with the interface of Pyserini's: one text in, token → impact out."""
 
 from splade_anserini.cards.finding import find_encoder
 from splade_anserini.encoding.opening import default_scale, open_query_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.errors import InputError
-from splade_anserini.records import DEFAULT_SCALE
+from splade_anserini.records import DEFAULT_SCALE, StrPath
 from splade_anserini.vectors.quantization import quantize
 
 
 class ImpactQueryEncoder:
-    """Any encoder as a Pyserini QueryEncoder. Safe to share between threads."""
+    """Any `Encoder` as a query encoder of Pyserini's `LuceneImpactSearcher`.
+
+    impact = round(weight × `scale`); `scale` should be that of the index. Safe to share between threads.
+    """
 
     def __init__(self, encoder: Encoder, *, scale: float = DEFAULT_SCALE) -> None:
         self.encoder = encoder
         self.scale = scale
 
     def encode(self, query: str) -> dict[str, int]:
-        """Return token → impact; empty when nothing in the query is active."""
+        """Return token → impact, all at least 1; empty when the query has no active entries."""
         (vector,) = self.encoder.encode([query])
         return dict(quantize(vector, self.scale))
 
 
 class OnnxQueryEncoder(ImpactQueryEncoder):
-    """An exported encoder, by card name or directory, as a Pyserini QueryEncoder: no torch to encode.
+    """An exported encoder as a query encoder of Pyserini; it needs onnxruntime and no torch.
 
-    `scale` must be that of the index; by default the card's. Raises `InputError` when the name leads to a checkpoint
-    that has not been exported.
+    `name` is the name of a card or a directory that `export` wrote. `scale` and `max_length` (in tokens, special tokens
+    included) are those of the card or manifest where they are None; `scale` must be that of the index. Raises
+    `InputError` when there is no such encoder, or it is a checkpoint that has not been exported.
     """
 
-    def __init__(self, name: str = "splade-mini", *, scale: float | None = None, max_length: int | None = None) -> None:
+    def __init__(
+        self, name: StrPath = "splade-mini", *, scale: float | None = None, max_length: int | None = None
+    ) -> None:
         if not find_encoder(name).is_onnx:
             raise InputError(
-                f"{name} is no exported encoder.",
+                f"{name} is not an exported encoder.",
                 do="Export it first (splade-anserini export), or use TorchQueryEncoder.",
             )
         encoder = open_query_encoder(name, EncoderOptions(max_length=max_length, low_latency=True))
@@ -40,10 +46,15 @@ class OnnxQueryEncoder(ImpactQueryEncoder):
 
 
 class TorchQueryEncoder(ImpactQueryEncoder):
-    """A checkpoint, by card name, Hugging Face id or directory, as a Pyserini QueryEncoder."""
+    """A checkpoint as a query encoder of Pyserini; it needs torch and transformers.
+
+    `name` is the name of a card, or a directory or Hugging Face id of a checkpoint with a masked-language-model head.
+    `scale` and `max_length` are as in `OnnxQueryEncoder`; `device` is auto, cpu, cuda, cuda:n or mps. Raises
+    `InputError` when there is no such encoder or device.
+    """
 
     def __init__(
-        self, name: str, *, scale: float | None = None, max_length: int | None = None, device: str = "auto"
+        self, name: StrPath, *, scale: float | None = None, max_length: int | None = None, device: str = "auto"
     ) -> None:
         encoder = open_query_encoder(name, EncoderOptions(max_length=max_length, device=device))
         super().__init__(encoder, scale=scale or default_scale(name))

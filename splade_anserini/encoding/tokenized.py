@@ -1,4 +1,4 @@
-"""What encoders over a tokenizer and a vocabulary share: cutting, batching by length, and naming the entries."""
+"""The base of encoders that have a tokenizer and a vocabulary: truncation, batches by length, names of entries."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -8,16 +8,26 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from splade_anserini.artifacts.manifests import EncoderIdentity
-from splade_anserini.encoding.batches import Batch, positions_by_length
 from splade_anserini.encoding.protocol import Entries
-from splade_anserini.modeling.padding import padded
+from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
 from splade_anserini.records import SparseVector
+
+NO_ENTRIES = Entries(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+"""The entries of a text without tokens."""
+
+
+def split_by_text(
+    text_count: int, rows: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]
+) -> list[Entries]:
+    """Split the active entries of a batch into one `Entries` per text; `rows`, ascending, is the text of each entry."""
+    ends: Sequence[int] = np.searchsorted(rows, np.arange(1, text_count + 1)).tolist()
+    return [Entries(ids[start:end], weights[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 class TokenizedEncoder:
-    """An encoder whose subclasses turn batches of token ids into active entries.
+    """An `Encoder` whose subclasses turn batches of token ids into active entries.
 
-    A batch holds at most `batch_size` texts and, with `tokens`, at most that many tokens, padding counted.
+    A batch holds at most `batch_size` texts and, with `max_tokens`, at most that many tokens, padding included.
     """
 
     def __init__(
@@ -28,13 +38,13 @@ class TokenizedEncoder:
         *,
         max_length: int,
         batch_size: int,
-        tokens: int | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self._identity = identity
         self._max_length = max_length
         self._batch_size = batch_size
-        self._budget = tokens
-        # Set once and never again: a tokenizer whose settings change under another thread's call fails.
+        self._max_tokens = max_tokens
+        # Set once: a call fails when another thread changes the tokenizer's settings in the meantime.
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
         self._tokenizer = tokenizer
@@ -47,7 +57,7 @@ class TokenizedEncoder:
 
     @property
     def max_length(self) -> int:
-        """Where texts are cut, in tokens, special tokens counted."""
+        """Tokens of a text that are read, special tokens included."""
         return self._max_length
 
     @property
@@ -56,7 +66,7 @@ class TokenizedEncoder:
         return self._tokens
 
     def encode(self, texts: Sequence[str]) -> list[SparseVector]:
-        """Return one vector per text, in order. A text of no tokens but special ones has an empty vector."""
+        """Return one vector per text, in order. A text that has only special tokens has an empty vector."""
         vectors: list[SparseVector] = [{} for _ in texts]
         batches = self.prepare(texts)
         for batch, rows in zip(batches, self.run(batches), strict=True):
@@ -65,24 +75,24 @@ class TokenizedEncoder:
                 vectors[position] = dict(zip(names, weights, strict=True))
         return vectors
 
-    def prepare(self, texts: Sequence[str]) -> list[Batch]:
-        """Tokenize texts and cut them into batches of similar length, the longest first."""
+    def prepare(self, texts: Sequence[str]) -> list[TokenBatch]:
+        """Tokenize texts and group them into batches of similar length, the longest first."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
-        # A text of nothing but special tokens has no length: the model would expand nothing into something.
+        # A text that has only special tokens counts as empty: the model would expand even these.
         lengths = [0 if all(encoding.special_tokens_mask) else len(encoding.ids) for encoding in encodings]
         return [
             self._batch(positions, encodings, lengths[positions[0]])
-            for positions in positions_by_length(lengths, self._batch_size, self._budget)
+            for positions in positions_by_length(lengths, self._batch_size, self._max_tokens)
         ]
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[list[Entries]]:
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
         """Yield the entries of each batch's texts, in order."""
         for batch in batches:
             yield self._entries(batch)
 
-    def _batch(self, positions: list[int], encodings: Sequence[Encoding], length: int) -> Batch:
-        return Batch(positions, *padded([encodings[position].ids[:length] for position in positions], length))
+    def _batch(self, positions: list[int], encodings: Sequence[Encoding], length: int) -> TokenBatch:
+        return TokenBatch(positions, *padded([encodings[position].ids[:length] for position in positions], length))
 
-    def _entries(self, batch: Batch) -> list[Entries]:
-        """Return the entries of a batch's texts; of a batch of length 0, none."""
+    def _entries(self, batch: TokenBatch) -> list[Entries]:
+        """Return the entries of each text of a batch; a batch of length 0 has none."""
         raise NotImplementedError

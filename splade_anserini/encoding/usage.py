@@ -1,4 +1,4 @@
-"""How an encoder is used unless options say otherwise: as its card says, or its manifest, or as most encoders are."""
+"""How an encoder is used where no option says it: as in its card, else as in its manifest, else by default."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -6,57 +6,57 @@ from typing import Any
 
 from splade_anserini.artifacts.manifests import CheckpointManifest, EncoderManifest, read_manifest
 from splade_anserini.cards.finding import EncoderSource
-from splade_anserini.encoding.options import LONGEST
+from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH
 from splade_anserini.errors import MismatchError
 from splade_anserini.records import DEFAULT_SCALE, Pooling, QuerySide
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a card may say of how an encoder is used."""
+    """How an encoder is used: the fields that a card and a manifest may set."""
 
     pooling: Pooling = "max"
     query_side: QuerySide = "splade"
-    max_length: int = LONGEST
-    query_max_length: int = LONGEST
+    max_length: int = DEFAULT_MAX_LENGTH
+    query_max_length: int = DEFAULT_MAX_LENGTH
     scale: float = DEFAULT_SCALE
 
 
-_SAYABLE = {field.name for field in fields(Usage)}
+_FIELDS = {field.name for field in fields(Usage)}
 
 
-def usage_of(source: EncoderSource, unsaid: Usage | None = None) -> Usage:
-    """Return how an encoder is used: its card's word goes before its manifest's, and that before `unsaid`.
+def usage_of(source: EncoderSource, fallback: Usage | None = None) -> Usage:
+    """Return how an encoder is used: by its card, else its manifest, else `fallback`.
 
-    Raises `MismatchError` when the card has another pooling or query side: these are the model's own.
+    Raises `MismatchError` when card and manifest differ in pooling or query side, which the model was trained with.
     """
-    card = source.card.model_dump(include=_SAYABLE & source.card.model_fields_set) if source.card else {}
-    manifest = _said_by_manifest(source)
+    card = source.card.model_dump(include=_FIELDS & source.card.model_fields_set) if source.card else {}
+    manifest = _manifest_values(source)
     for name in ("pooling", "query_side"):
         if card.get(name, manifest.get(name)) != manifest.get(name, card.get(name)):
             raise MismatchError(
-                f'The card of {source.name} says {name} = "{card[name]}", the manifest in {source.location} '
+                f'The card of {source.name} has {name} = "{card[name]}", the manifest in {source.location} '
                 f'"{manifest[name]}".',
-                expected="a card that says of a model what it was made with",
-                do="Correct the card, or leave the line out.",
+                expected=f"the {name} that the model was trained with",
+                do=f"Correct {name} in the card, or remove it there.",
             )
-    return replace(unsaid or Usage(), **(manifest | card))
+    return replace(fallback or Usage(), **(manifest | card))
 
 
-def _said_by_manifest(source: EncoderSource) -> dict[str, Any]:
+def _manifest_values(source: EncoderSource) -> dict[str, Any]:
     directory = Path(source.location)
     if not source.is_onnx:
         trained = read_manifest(directory, CheckpointManifest)
-        return trained.model_dump(include=_SAYABLE) if trained else {}
+        return trained.model_dump(include=_FIELDS) if trained else {}
     exported = read_manifest(directory, EncoderManifest)
     if exported is None:
         return {}
-    said = {
+    values = {
         "pooling": exported.identity.pooling,
-        # An export of a checkpoint that says nothing says nothing either.
+        # `splade` is also the value of a checkpoint that had no manifest; a card may still name another.
         "query_side": None if exported.query_side == "splade" else exported.query_side,
         "max_length": exported.default_max_length,
         "query_max_length": exported.default_query_max_length,
         "scale": exported.scale,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}

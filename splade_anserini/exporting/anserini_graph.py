@@ -1,4 +1,4 @@
-"""The graph as Anserini's Java encoder calls it."""
+"""The inputs and outputs that Anserini's Java encoder needs."""
 
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def for_anserini(model: "ir.Model") -> None:
-    """Give a graph of `splade_graph` the inputs and outputs of Anserini's SPLADE encoders, in place.
+    """Change a graph of `splade_graph`, in place, to the inputs and outputs of Anserini's SPLADE encoders.
 
-    Inputs: `input_ids`, `token_type_ids`, `attention_mask`, int64 [1, sequence], all three even if one is ignored.
+    Inputs: `input_ids`, `token_type_ids`, `attention_mask`, int64 [1, sequence]; all three, even where one is unused.
     Outputs: `output_idx`, int64 [active], and `output_weights`, float32 [active]: the entries whose weight is not 0.
     """
     import onnx_ir as ir
@@ -27,8 +27,8 @@ def for_anserini(model: "ir.Model") -> None:
     index = edit.node("Squeeze", [active, edit.constant("batch_axis", np.array([0], dtype=np.int64))], "output_idx")
     values = edit.node("Gather", [row, index], "output_weights", axis=0)
     graph.outputs.clear()
-    for value, kind in [(index, ir.DataType.INT64), (values, ir.DataType.FLOAT)]:
-        value.type, value.shape = ir.TensorType(kind), ir.Shape(["active"])
+    for value, data_type in [(index, ir.DataType.INT64), (values, ir.DataType.FLOAT)]:
+        value.type, value.shape = ir.TensorType(data_type), ir.Shape(["active"])
         graph.outputs.append(value)
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint has for its queries besides the documents' model."""
+"""Exporting what a checkpoint has for its queries beside the documents' model: query weights, or a second model."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from splade_anserini.modeling.identity import vocabulary_fingerprint
 
 
 def copy_query_weights(checkpoint: Checkpoint, directory: Path) -> str:
-    """Copy the weights of the queries' tokens into `directory`; return the SHA-256. Raises `InputError` if unusable."""
+    """Copy the query weights of a checkpoint into `directory`; return their SHA-256. Raises `InputError` if invalid."""
     source = Path(checkpoint.name)
     read_query_weights(source, checkpoint.tokenizer.get_vocab())
     with whole_file(directory / QUERY_WEIGHTS) as file:
@@ -21,17 +21,20 @@ def copy_query_weights(checkpoint: Checkpoint, directory: Path) -> str:
 
 
 def load_query_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
-    """Load the queries' own model. Raises `MismatchError` when it has another vocabulary than the documents'."""
+    """Load the query model of a checkpoint.
+
+    Raises `InputError` when there is none, `MismatchError` when its vocabulary is not that of the documents' model.
+    """
     directory = Path(checkpoint.name) / QUERY_MODEL
     if not directory.is_dir():
         raise InputError(
-            f"The queries of {checkpoint.name} have a model of their own, but there is none at {directory}.",
-            expected="a directory of a Hugging Face checkpoint",
+            f"{checkpoint.name} has the query side `separate`, but {directory} does not exist.",
+            expected="a directory with a Hugging Face checkpoint",
         )
-    found = load_checkpoint(str(directory))
-    if vocabulary_fingerprint(found) != vocabulary_fingerprint(checkpoint):
+    query_checkpoint = load_checkpoint(directory)
+    if vocabulary_fingerprint(query_checkpoint) != vocabulary_fingerprint(checkpoint):
         raise MismatchError(
             f"{directory} has another vocabulary than {checkpoint.name}.",
-            expected="two models over one vocabulary, or no query matches a document",
+            expected="one vocabulary for both models, since a query matches documents by vocabulary entries",
         )
-    return found
+    return query_checkpoint

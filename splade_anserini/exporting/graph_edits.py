@@ -1,4 +1,4 @@
-"""The few moves that the rewriting of ONNX graphs is made of."""
+"""Inserting nodes and constants into ONNX graphs, and reading them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class GraphEdit:
-    """New nodes, put into a graph before one of its nodes or, without that, at its end."""
+    """Inserts nodes into a graph: before one of its nodes, or at its end."""
 
     def __init__(self, graph: "ir.Graph", before: "ir.Node | None" = None) -> None:
         self._graph = graph
         self._before = before
 
     def node(self, operator: str, inputs: "Sequence[ir.Value | None]", name: str, **attributes: Any) -> "ir.Value":
-        """Insert a node with one output, of this name; return the output."""
+        """Insert a node with one output of this name; return the output."""
         return self.nodes(operator, inputs, [name], **attributes)[0]
 
     def nodes(
@@ -28,15 +28,15 @@ class GraphEdit:
         import onnx_ir as ir
 
         outputs = [ir.Value(name=name) for name in names]
-        made = ir.node(operator, inputs, attributes, outputs=outputs)
+        node = ir.node(operator, inputs, attributes, outputs=outputs)
         if self._before is None:
-            self._graph.append(made)
+            self._graph.append(node)
         else:
-            self._graph.insert_before(self._before, made)
+            self._graph.insert_before(self._before, node)
         return outputs
 
     def constant(self, name: str, array: npt.NDArray[Any]) -> "ir.Value":
-        """Return the graph's constant of this name, which is made of `array` at the first call."""
+        """Return the constant of this name, created from `array` by the first call."""
         import onnx_ir as ir
 
         if name not in self._graph.initializers:
@@ -48,21 +48,21 @@ class GraphEdit:
         return self._graph.initializers[name]
 
 
-def made_by(value: "ir.Value | None", operator: str) -> "ir.Node | None":
-    """Return the node that makes `value`, if it is one of `operator`."""
+def producer(value: "ir.Value | None", operator: str) -> "ir.Node | None":
+    """Return the node that computes `value` if it is an `operator`, else None."""
     node = value.producer() if value is not None else None
     return node if node is not None and node.op_type == operator else None
 
 
 def array_of(value: "ir.Value | None") -> npt.NDArray[Any] | None:
-    """Return the array of a constant, None for any other value."""
+    """Return the array of a constant, or None for any other value."""
     if value is None or value.const_value is None or value.is_graph_input():
         return None
     return value.const_value.numpy()
 
 
-def sweep(model: "ir.Model") -> None:
-    """Drop the nodes and constants that nothing reads any more."""
+def remove_unused(model: "ir.Model") -> None:
+    """Remove the nodes and constants that no other node reads."""
     from onnx_ir.passes.common import RemoveUnusedNodesPass
 
     RemoveUnusedNodesPass()(model)

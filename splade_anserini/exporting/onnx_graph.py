@@ -1,4 +1,4 @@
-"""SPLADE as an ONNX graph: token ids in, weights out, batch and sequence free."""
+"""SPLADE as an ONNX graph: token ids in, weights out, for any batch size and sequence length."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -10,34 +10,34 @@ import torch
 
 from splade_anserini.errors import DependencyError
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.transformers_logging import quiet
+from splade_anserini.modeling.transformers_logging import quiet_transformers
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 OPSET = 18
-"""Layer normalization is one node from 17 on; onnxruntime has run 18 since its version 1.14."""
+"""From 17 on layer normalization is one node; onnxruntime supports 18 since version 1.14."""
 
 
 def require_exporter() -> None:
-    """Raise `DependencyError` unless what export needs is installed."""
+    """Raise `DependencyError` unless the packages that export needs are installed."""
     for module in ["onnx", "onnxscript"]:
         if importlib.util.find_spec(module) is None:
             raise DependencyError.missing(module, "export")
 
 
 def splade_graph(splade: Splade, *, token_types: bool) -> "ir.Model":
-    """Trace the model.
+    """Export a model to ONNX.
 
-    Inputs `input_ids`, `attention_mask` and, with `token_types`, `token_type_ids`, all int64 [batch, sequence]; output
-    `weights`, float32 [batch, vocabulary].
+    Inputs: `input_ids`, `attention_mask` and, with `token_types`, `token_type_ids`, all int64 [batch, sequence].
+    Output: `weights`, float32 [batch, vocabulary]. Raises `DependencyError` when the exporter is not installed.
     """
     require_exporter()
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if token_types else [])]
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
-    # Sizes that are no 0 and no 1, and differ: the tracer takes such for constants or for one another.
+    # The tracer takes sizes of 0 or 1 for constants, and equal sizes for one dimension.
     example = {name: torch.ones((2, 7), dtype=torch.int64) for name in names}
-    with quiet(), _plain_attention(splade.model):
+    with quiet_transformers(), _plain_attention(splade.model):
         program = torch.onnx.export(
             splade.eval(),
             (),
@@ -49,9 +49,9 @@ def splade_graph(splade: Splade, *, token_types: bool) -> "ir.Model":
             dynamo=True,
             verbose=False,
         )
-    if program is None:  # only its older exporter returns nothing
+    if program is None:  # only the older exporter of torch returns None
         raise AssertionError
-    _forget_origin(program.model)
+    _remove_traces(program.model)
     return program.model
 
 
@@ -64,8 +64,8 @@ def save_graph(model: "ir.Model", path: Path) -> None:
 
 @contextmanager
 def _plain_attention(model: Any) -> Iterator[None]:
-    """Write attention out in matrix products: fewer nodes than the fused kind, which guards against NaN twice."""
-    before = model.config._attn_implementation  # noqa: SLF001 - transformers has no other way to ask
+    """Export attention as plain matrix products; the fused form gives more nodes, since it checks for NaN twice."""
+    before = model.config._attn_implementation  # noqa: SLF001  # transformers has no public getter
     model.set_attn_implementation("eager")
     try:
         yield
@@ -73,12 +73,12 @@ def _plain_attention(model: Any) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def _forget_origin(model: "ir.Model") -> None:
-    """Drop the stack traces that the tracer leaves at every node: they name files of this machine."""
+def _remove_traces(model: "ir.Model") -> None:
+    """Remove the stack traces that the tracer attaches to every node: they contain paths of this machine."""
     graph = model.graph
-    for thing in [model, graph, *graph, *graph.inputs, *graph.initializers.values()]:
-        thing.metadata_props.clear()
-        thing.doc_string = None
+    for element in [model, graph, *graph, *graph.inputs, *graph.initializers.values()]:
+        element.metadata_props.clear()
+        element.doc_string = None
     for node in graph:
         for value in node.outputs:
             value.metadata_props.clear()

@@ -1,4 +1,4 @@
-"""How close an exported graph is to the checkpoint that it came from."""
+"""Comparing the weights of an exported graph with those of the checkpoint that it was exported from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,67 +11,69 @@ import torch
 from tokenizers import Tokenizer
 
 from splade_anserini.artifacts.manifests import ParityReport
-from splade_anserini.modeling.padding import padded
 from splade_anserini.modeling.splade import Splade
+from splade_anserini.modeling.token_batches import padded
+from splade_anserini.vectors.quantization import rounded
 
 type Weights = npt.NDArray[np.float32]
 
-BATCH = 8
+BATCH_SIZE = 8
+"""Texts in a padded batch."""
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """Token ids of texts, cut to a length, each with its special tokens."""
+class TokenizedTexts:
+    """Token ids of texts, truncated, each text with its special tokens."""
 
     ids: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> "Texts":
-        """Tokenize."""
-        cutting = Tokenizer.from_str(tokenizer.to_str())
-        cutting.enable_truncation(max_length)
-        return cls(tuple(tuple(encoding.ids) for encoding in cutting.encode_batch(list(texts))))
+    def of(cls, texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> "TokenizedTexts":
+        """Tokenize texts and truncate them to `max_length` tokens."""
+        truncating = Tokenizer.from_str(tokenizer.to_str())
+        truncating.enable_truncation(max_length)
+        return cls(tuple(tuple(encoding.ids) for encoding in truncating.encode_batch(list(texts))))
 
     def feed(self, start: int, stop: int) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the model's inputs for a slice of the texts, padded to its longest."""
+        """Return the model's inputs for a slice of the texts, padded to the longest of them."""
         rows = self.ids[start:stop]
         ids, mask = padded(rows, max(map(len, rows)))
         return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
-def weights_of_torch(splade: Splade, texts: Texts) -> Weights:
-    """Return the model's weights [texts, vocabulary], one text at a time."""
+def weights_of_torch(splade: Splade, texts: TokenizedTexts) -> Weights:
+    """Return the model's weights [texts, vocabulary], computed one text at a time."""
     rows = []
     with torch.inference_mode():
-        for number in range(len(texts.ids)):
-            feed = texts.feed(number, number + 1)
+        for text_index in range(len(texts.ids)):
+            feed = texts.feed(text_index, text_index + 1)
             rows.append(splade(torch.from_numpy(feed["input_ids"]), torch.from_numpy(feed["attention_mask"])).numpy())
     return np.concatenate(rows)
 
 
-def weights_of_graph(path: Path, texts: Texts, batch: int) -> Weights:
-    """Return a graph's weights [texts, vocabulary], `batch` texts at a time."""
+def weights_of_graph(path: Path, texts: TokenizedTexts, batch_size: int) -> Weights:
+    """Return a graph's weights [texts, vocabulary], computed `batch_size` texts at a time."""
     session = open_graph(path)
     names = [tensor.name for tensor in session.get_inputs()]
     rows = []
-    for start in range(0, len(texts.ids), batch):
-        feed = texts.feed(start, start + batch)
+    for start in range(0, len(texts.ids), batch_size):
+        feed = texts.feed(start, start + batch_size)
         rows.append(session.run(["weights"], {name: feed[name] for name in names})[0])
     return np.concatenate(rows)
 
 
-def weights_of_anserini_graph(path: Path, texts: Texts, vocabulary_size: int) -> Weights:
-    """Return the weights [texts, vocabulary] of a graph that names its active entries."""
+def weights_of_anserini_graph(path: Path, texts: TokenizedTexts, vocabulary_size: int) -> Weights:
+    """Return the weights [texts, vocabulary] of a graph whose outputs are its active entries."""
     session = open_graph(path)
     rows = np.zeros((len(texts.ids), vocabulary_size), dtype=np.float32)
-    for number in range(len(texts.ids)):
-        index, values = session.run(["output_idx", "output_weights"], texts.feed(number, number + 1))
-        rows[number, index] = values
+    for text_index in range(len(texts.ids)):
+        ids, weights = session.run(["output_idx", "output_weights"], texts.feed(text_index, text_index + 1))
+        rows[text_index, ids] = weights
     return rows
 
 
 def open_graph(path: Path) -> Any:
-    """Open a graph on the CPU, without a word."""
+    """Open a graph with onnxruntime on the CPU, with its warnings turned off."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -79,11 +81,11 @@ def open_graph(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def compare(expected: Weights, found: Weights, *, scale: float, bound: float) -> ParityReport:
+def compare(expected: Weights, exported: Weights, *, scale: float, bound: float) -> ParityReport:
     """Compare the weights [texts, vocabulary] of a checkpoint with those of its export."""
-    active = (expected > 0) | (found > 0)
-    difference = np.abs(expected - found)
-    equal = _impacts(expected, scale) == _impacts(found, scale)
+    active = (expected > 0) | (exported > 0)
+    difference = np.abs(expected - exported)
+    equal = rounded(expected, scale) == rounded(exported, scale)
     return ParityReport(
         texts=len(expected),
         max_difference=float((difference / np.maximum(expected, 1)).max(initial=0)),
@@ -92,8 +94,3 @@ def compare(expected: Weights, found: Weights, *, scale: float, bound: float) ->
         equal_impacts=float(equal[active].mean()) if active.any() else 1.0,
         scale=scale,
     )
-
-
-def _impacts(weights: Weights, scale: float) -> npt.NDArray[np.float64]:
-    rounded: npt.NDArray[np.float64] = np.floor(weights.astype(np.float64) * scale + 0.5)
-    return rounded

@@ -1,34 +1,34 @@
-"""Pooling before all that does not depend on the position: fewer passes over [batch, sequence, vocabulary].
+"""Pooling before bias and padding mask: fewer passes over [batch, sequence, vocabulary].
 
-The maximum over tokens of h_i · E_j + b_j is the maximum of h_i · E_j, plus b_j; and a padded token changes no maximum
-when its hidden state is that of the first token. So padding mask and bias leave the widest tensor of the graph.
+The maximum over tokens of h_i · E_j + b_j is the maximum of h_i · E_j, plus b_j, and padding changes no maximum when
+its hidden state is that of the first token. So neither bias nor mask needs the widest tensor of the graph.
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splade_anserini.exporting.graph_edits import GraphEdit, array_of, made_by, sweep
+from splade_anserini.exporting.graph_edits import GraphEdit, array_of, producer, remove_unused
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
 def pool_early(model: "ir.Model") -> bool:
-    """Rewrite ReduceMax(Where(padding, 0, h · E + b)), in place; say whether the graph had it.
+    """Rewrite ReduceMax(Where(padding, 0, h · E + b)), in place; return whether the graph contains it.
 
-    The first token of every text must be none of padding: tokenizers pad at the end, and put [CLS] first.
+    The first token of a text must not be padding; exported encoders pad at the end.
     """
     for reduce in [node for node in model.graph if node.op_type == "ReduceMax"]:
-        where = made_by(reduce.inputs[0], "Where")
-        add = made_by(where.inputs[2], "Add") if where is not None else None
+        where = producer(reduce.inputs[0], "Where")
+        add = producer(where.inputs[2], "Add") if where is not None else None
         if where is None or add is None:
             continue
         for product, bias in [add.inputs, reversed(add.inputs)]:
-            matmul = made_by(product, "MatMul")
+            matmul = producer(product, "MatMul")
             if matmul is not None and array_of(bias) is not None:
                 _rewrite(model.graph, (matmul, where, reduce), bias)
-                sweep(model)
+                remove_unused(model)
                 return True
     return False
 

@@ -1,7 +1,8 @@
 """Dynamic int8 quantization: weights per channel, activations per tensor and at run time.
 
-A table of embeddings that is also the decoder is held once: its rows, each with its own scale, are what a token looks
-up and, transposed, the columns of the decoder. The head's dense layer stays in float32, see `warm_start`.
+Where the table of token embeddings is also the decoder, the graph contains it once: its rows, each with its own scale,
+are looked up by token ids and, transposed, are the columns of the decoder. The dense layer of the head stays in
+float32, see `warm_start`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,39 +11,39 @@ import numpy as np
 import numpy.typing as npt
 
 from splade_anserini.errors import InputError
-from splade_anserini.exporting.graph_edits import GraphEdit, array_of, made_by, sweep
+from splade_anserini.exporting.graph_edits import GraphEdit, array_of, producer, remove_unused
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-TOP = 63
-"""The greatest integer of a weight: 7 bits. With 8, processors without VNNI saturate when they add two products, and
-impacts would differ from machine to machine."""
+MAX_INTEGER = 63
+"""The greatest integer of a weight: 7 bits. With 8 bits, processors without VNNI saturate when they add two products,
+so that impacts would differ between machines."""
 
 
 def quantize_graph(model: "ir.Model") -> None:
-    """Turn a graph of `splade_graph` into an int8 one, in place. Raises `InputError` when it has no such layers."""
+    """Quantize a graph of `splade_graph` to int8, in place. Raises `InputError` when it has no layers to quantize."""
     products = [node for node in model.graph if node.op_type == "MatMul" and _table(node.inputs[1]) is not None]
     if len(products) < 2:
         raise InputError("The model has no layers to quantize.", do="Export it with --precision fp32.")
-    *trunk, _head, decoder = products
-    for node in [*trunk, decoder]:
+    *body, _head, decoder = products
+    for node in [*body, decoder]:
         _quantize_product(GraphEdit(model.graph, node), node)
     for node in [node for node in model.graph if node.op_type == "Gather" and _reads_tokens(node)]:
         _quantize_lookup(GraphEdit(model.graph, node), node)
-    sweep(model)
+    remove_unused(model)
 
 
 def quantize_rows(table: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return integers [rows, columns] and scales [rows] whose product is the table, to half a scale."""
+    """Return integers [rows, columns] and scales [rows]; their product is within half a scale of the table."""
     greatest = np.abs(table).max(axis=1)
-    scales = np.where(greatest > 0, greatest / TOP, 1).astype(np.float32)
+    scales = np.where(greatest > 0, greatest / MAX_INTEGER, 1).astype(np.float32)
     return np.rint(table / scales[:, None]).astype(np.int8), scales
 
 
 def _table(value: "ir.Value | None") -> "ir.Value | None":
     """Return the constant matrix behind the right side of a product, transposed or not."""
-    transpose = made_by(value, "Transpose")
+    transpose = producer(value, "Transpose")
     constant = transpose.inputs[0] if transpose is not None else value
     array = array_of(constant)
     return constant if array is not None and array.ndim == 2 else None
@@ -78,7 +79,7 @@ def _quantize_product(edit: GraphEdit, node: "ir.Node") -> None:
     result = node.outputs[0]
     readers = [reader for reader, _ in result.uses()]
     if len(readers) == 1 and readers[0].op_type == "ReduceMax":
-        # All scales are positive: the greatest integer becomes the greatest product.
+        # All scales are positive, so the greatest integer gives the greatest product.
         product = edit.node("ReduceMax", [product, readers[0].inputs[1]], f"{name}.greatest", keepdims=0)
         result = readers[0].outputs[0]
     floats = edit.node("Cast", [product], f"{name}.floats", to=1)
@@ -87,7 +88,7 @@ def _quantize_product(edit: GraphEdit, node: "ir.Node") -> None:
 
 
 def _quantized_input(edit: GraphEdit, value: "ir.Value | None") -> "tuple[ir.Value, ...]":
-    """Return integers, scale and zero point of an activation, which several layers may share."""
+    """Return integers, scale and zero point of an activation; the layers that read it share them."""
     if value is None:
         raise AssertionError
     for reader, _ in value.uses():

@@ -1,18 +1,18 @@
-"""SPLADE itself: the model, its pooling, its warm start and its export. Torch is imported when a name is first used."""
+"""The SPLADE model: pooling, training form, warm start. A name loads its module, and torch, when it is first used."""
 
 from importlib import import_module
 from typing import Any
 
-_HOMES = {
+_MODULES = {
     "Checkpoint": "checkpoint",
     "Splade": "splade",
     "WarmStart": "warm_start",
+    "calibrate": "warm_start",
     "load_checkpoint": "checkpoint",
     "max_pool": "pooling",
     "norm_pool": "pooling",
     "pool": "pooling",
-    "calibrate": "warm_start",
-    "saturate": "activation",
+    "saturate": "pooling",
     "sum_pool": "pooling",
 }
 
@@ -31,6 +31,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

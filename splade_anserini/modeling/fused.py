@@ -1,4 +1,4 @@
-"""SPLADE for encoding alone: the numbers of `Splade`, up to rounding, in a fraction of its time and memory."""
+"""SPLADE for inference: the weights of `Splade`, up to rounding, in a fraction of its time and memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,20 +15,20 @@ from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.records import Pooling
 
 type Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""int64 ids and mask, both [batch, length] → float32 weights [batch, vocabulary]."""
+"""int64 ids and mask, both [batch, length], to float32 weights [batch, vocabulary]."""
 
 
 def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, device: torch.device) -> Forward:
-    """Return the checkpoint's SPLADE as a function, in `dtype` but for the head's transform, which stays in float32.
+    """Return the checkpoint's SPLADE as a function that computes in `dtype`; the head's transform stays in float32.
 
-    The checkpoint's model is not changed. A model that does not end in a plain linear layer runs as it is.
+    The checkpoint's model is not changed. A model that does not end in a plain linear layer runs without the shortcut.
     """
     model = shared_copy(checkpoint.model)
     layer = cut_output_layer(model)
     if dtype != torch.float32:
         keep_head_in_float32(model)
     if layer is None:
-        return _plain(model, checkpoint, pooling, dtype, device)
+        return _plain_forward(model, checkpoint, pooling, dtype, device)
     if device.type == "cpu":
         pack(model.base_model, dtype)
     convert(model, device, dtype)
@@ -38,16 +38,18 @@ def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, d
         pooling,
         dtype=dtype,
     )
-    off = torch.tensor(masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), device=device)
+    masked = torch.tensor(masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), device=device)
 
     def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         result = weights(model(input_ids=ids, attention_mask=mask).logits, mask)
-        return result.index_fill_(1, off, 0.0)
+        return result.index_fill_(1, masked, 0.0)
 
     return forward
 
 
-def _plain(model: Any, checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, device: torch.device) -> Forward:
+def _plain_forward(
+    model: Any, checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, device: torch.device
+) -> Forward:
     convert(model, device, torch.float32)
     splade = Splade(model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling).to(device)
 

@@ -1,4 +1,4 @@
-"""Fingerprints of what a checkpoint holds."""
+"""Fingerprints of the parts of a checkpoint."""
 
 import hashlib
 from typing import Any
@@ -11,7 +11,7 @@ from splade_anserini.records import Pooling
 
 
 def weights_fingerprint(model: Any) -> str:
-    """Return the SHA-256 of a model's state, wherever it lies: names, types, shapes and bytes."""
+    """Return the SHA-256 of a model's state (names, types, shapes and bytes), whatever its device."""
     import torch
 
     return fingerprint_of_arrays(
@@ -26,7 +26,7 @@ def weights_fingerprint(model: Any) -> str:
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
-    """Return the SHA-256 that its tokenizer.json has, as `export` writes it."""
+    """Return the SHA-256 of the tokenizer.json that `export` writes for a tokenizer."""
     return hashlib.sha256(serialized(tokenizer)).hexdigest()
 
 
@@ -36,7 +36,7 @@ def vocabulary_fingerprint(checkpoint: Checkpoint) -> str:
 
 
 def identity(checkpoint: Checkpoint, pooling: Pooling, precision: str) -> EncoderIdentity:
-    """Describe the checkpoint as an encoder that torch runs."""
+    """Return the identity of a checkpoint as an encoder that torch runs."""
     return EncoderIdentity(
         name=checkpoint.name,
         weights=weights_fingerprint(checkpoint.model),

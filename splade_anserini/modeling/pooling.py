@@ -1,4 +1,4 @@
-"""From the logits of every token to one weight per vocabulary entry.
+"""Activation and pooling: from the logits of every token to one weight per vocabulary entry.
 
 Shapes: logits [batch, length, vocabulary], mask [batch, length] with 0 at padding, weights [batch, vocabulary].
 """
@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 import torch
 
-from splade_anserini.modeling.activation import saturate
 from splade_anserini.records import Pooling
+
+
+def saturate(logits: torch.Tensor) -> torch.Tensor:
+    """Return log(1 + ReLU(logits)), entry by entry (SPLADE v2, section 3, equation 1)."""
+    return torch.log1p(torch.relu(logits))
 
 
 def max_pool(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -27,16 +31,16 @@ def sum_pool(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def norm_pool(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return w_j = (Σ_i log(1 + ReLU(w_ij))^4)^(1/4): between the maximum and the sum (docs/decisions/0012).
 
-    Its gradient at an entry that no token activates is 0.
+    The gradient of an entry that no token activates is 0.
     """
     weights = saturate(_without_padding(logits, mask))
-    # Shares of the greatest weight have fourth powers that neither vanish nor overflow, in any precision. The greatest
-    # counts as a constant: it cancels.
+    # Relative to the greatest weight, fourth powers neither vanish nor overflow, in any precision. The greatest weight
+    # is treated as a constant: its gradient cancels.
     greatest = weights.detach().amax(dim=1)
-    shares = weights / torch.where(greatest > 0, greatest, 1.0).unsqueeze(1)
-    squares = shares * shares
+    ratios = weights / torch.where(greatest > 0, greatest, 1.0).unsqueeze(1)
+    squares = ratios * ratios
     powers = (squares * squares).sum(dim=1)
-    # The root of 0 has no slope, and an entry of zeros needs none.
+    # The derivative of the root is infinite at 0, where the entry needs none.
     return greatest * torch.where(powers > 0, powers, 1.0).sqrt().sqrt()
 
 
@@ -48,10 +52,10 @@ _POOLS: dict[Pooling, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 
 def pool(logits: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-    """Pool in the way that is named."""
+    """Return the weights by the pooling of this name."""
     return _POOLS[pooling](logits, mask)
 
 
 def _without_padding(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    # A logit of 0 has weight 0: it changes no sum of weights, no norm and no maximum.
+    # A logit of 0 has weight 0, which changes neither a maximum nor a sum nor a norm.
     return logits.masked_fill(mask.unsqueeze(-1) == 0, 0.0)

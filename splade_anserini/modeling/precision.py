@@ -1,4 +1,4 @@
-"""Reduced precision, and the part of a masked-language model that must not have it."""
+"""Reduced precision, and the layers of a masked-language model that must not have it."""
 
 from typing import Any
 
@@ -7,11 +7,19 @@ import torch
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+def has_native_bf16() -> bool:
+    """Return whether this processor has instructions for matrix products in bfloat16."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001  # torch has no public function for it
+    except (RuntimeError, AttributeError):
+        return False
+
+
 def keep_head_in_float32(model: Any) -> None:
     """Make the layers between the body and the decoder compute in float32, also under autocast.
 
-    A warm start adds a constant to small values there, which a short mantissa would swallow. The layers are small, so
-    nothing is lost: the decoder, with the vocabulary, stays reduced.
+    A warm start adds a constant to small values there, and a short mantissa would lose them. The layers are small, so
+    that this costs little; the decoder, which has the size of the vocabulary, stays in reduced precision.
     """
     body = {id(module) for module in model.base_model.modules()}
     decoder = id(model.get_output_embeddings())

@@ -1,4 +1,4 @@
-"""Queries and documents side by side: what makes the vectors of each (SPLADE v2, sections 3 and 3.2)."""
+"""Query and document encoders together, in the form in which they are trained (SPLADE v2, sections 3 and 3.2)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,17 +8,18 @@ from splade_anserini.modeling.trainable import Group, TrainableSplade
 
 
 class BagOfTokens(torch.nn.Module):
-    """Groups of token ids → weights [texts, vocabulary]: a text's own tokens, each once, as SPLADE-doc has queries.
+    """Groups of token ids to weights [texts, vocabulary]: the tokens of a text, each once, as queries of SPLADE-doc.
 
-    `weights` [vocabulary]; those below 0 count as 0. Special tokens, `silenced`, have none.
+    `weights` has shape [vocabulary]; a weight below 0 counts as 0. The entries `masked`, those of special tokens,
+    always have weight 0.
     """
 
     present: torch.Tensor
 
-    def __init__(self, weights: torch.Tensor, silenced: Iterable[int], *, learned: bool) -> None:
+    def __init__(self, weights: torch.Tensor, masked: Iterable[int], *, learned: bool) -> None:
         super().__init__()
         present = torch.ones_like(weights)
-        present[list(silenced)] = 0.0
+        present[list(masked)] = 0.0
         self.register_buffer("present", present)
         self.weights = torch.nn.Parameter(weights, requires_grad=learned)
 
@@ -36,7 +37,7 @@ def _present(group: Group, like: torch.Tensor) -> torch.Tensor:
 
 
 class Pair(torch.nn.Module):
-    """One module for both sides, or one for each."""
+    """The encoders of queries and of documents: one module for both, or one for each."""
 
     def __init__(self, documents: TrainableSplade, queries: torch.nn.Module | None = None) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class Pair(torch.nn.Module):
         self.queries = documents if queries is None else queries
 
     def forward(self, queries: Sequence[Group], documents: Sequence[Group]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the weights of queries and of documents, each [texts, vocabulary]; of no groups, no rows."""
+        """Return the weights of queries and of documents, each [texts, vocabulary]; without groups, no rows."""
         size = self.documents.vocabulary_size
         none = torch.zeros(0, size)
         return self.queries(queries) if queries else none, self.documents(documents) if documents else none

@@ -1,8 +1,8 @@
-"""The output layer and the pooling in one, for training: the logits of all tokens at once are never there.
+"""Output layer and pooling together, for training: the logits of all tokens are never held at once.
 
-A piece of the vocabulary is projected at a time. With max pooling a weight depends on one token: forward keeps the
-entries that are active and the rows of their tokens, and backward touches these alone. With other poolings each piece
-is projected again in backward.
+A piece of the vocabulary is projected at a time. With max pooling a weight depends on one token: the forward pass keeps
+the active entries and the rows of their tokens, and the backward pass reads only these. With other poolings the
+backward pass projects each piece again.
 
 Shapes: hidden states [batch, length, width], mask [batch, length] with 0 at padding, table [vocabulary, width], bias
 [vocabulary], weights [batch, vocabulary].
@@ -14,26 +14,26 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from splade_anserini.modeling.pooling import pool
-from splade_anserini.modeling.projection import PIECE, filled
+from splade_anserini.modeling.projection import PIECE, fill_padding
 from splade_anserini.records import Pooling
 
 
 def sparse_projection(
     hidden: torch.Tensor, mask: torch.Tensor, layer: torch.nn.Linear, pooling: Pooling, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Return float32 (of float64 hidden states, float64) weights of the logits `layer(hidden)`, pooled over the text.
+    """Return the weights of the logits `layer(hidden)`, pooled over the text, in the precision of `hidden`.
 
-    Products are computed in `dtype`; activation and sums in the precision of `hidden`, and with max pooling the weights
-    of active entries and their gradients too. Every text must have a token that is none of padding.
+    Products are computed in `dtype`; activation and sums in the precision of `hidden`, and with max pooling also the
+    weights of active entries and their gradients. Every text must have a token that is not padding.
     """
     bias = torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias
     with torch.autocast(hidden.device.type, enabled=False):
         if pooling == "max":
-            weights: torch.Tensor = _MaxPooled.apply(filled(hidden, mask), layer.weight, bias, dtype)
+            weights: torch.Tensor = _MaxPooled.apply(fill_padding(hidden, mask), layer.weight, bias, dtype)
             return weights
         pieces = zip(torch.split(layer.weight, PIECE), torch.split(bias, PIECE), strict=True)
         return torch.cat(
-            [checkpoint(_pooled, hidden, mask, *part, pooling, dtype, use_reentrant=False) for part in pieces], dim=1
+            [checkpoint(_pooled, hidden, mask, *piece, pooling, dtype, use_reentrant=False) for piece in pieces], dim=1
         )
 
 
@@ -50,7 +50,7 @@ def _pooled(
 
 
 class _Active(NamedTuple):
-    """The active entries of a batch: for each its text, its entry, and the row of the token that it comes from."""
+    """The active entries of a batch: for each its text, its vocabulary entry, and the row of its token."""
 
     texts: torch.Tensor
     entries: torch.Tensor
@@ -68,13 +68,13 @@ class _MaxPooled(torch.autograd.Function):
         rows = hidden.reshape(-1, hidden.shape[-1])
         logits = torch.cat(
             [
-                torch.linalg.vecdot(rows[some_rows], table[some_entries])
-                for some_rows, some_entries in zip(
-                    torch.split(active.rows, _MANY), torch.split(active.entries, _MANY), strict=True
+                torch.linalg.vecdot(rows[token_rows], table[entries])
+                for token_rows, entries in zip(
+                    torch.split(active.rows, _GATHERED), torch.split(active.entries, _GATHERED), strict=True
                 )
             ]
         )
-        # In a low precision a logit may have been above 0 and not be so in truth.
+        # A logit that was above 0 in low precision may not be so in full precision.
         logits = (logits + bias[active.entries]).relu()
         ctx.save_for_backward(hidden, table, logits, *active)
         weights = hidden.new_zeros(len(hidden), len(table))
@@ -84,7 +84,7 @@ class _MaxPooled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, table, logits, texts, entries, rows = ctx.saved_tensors
-        # d log(1 + x) / dx, and 0 where the entry is not active after all.
+        # d log(1 + x) / dx, or 0 where the entry is not active in full precision.
         slopes = torch.where(logits > 0, gradients[0][texts, entries] / (1 + logits), 0.0)
         flat = hidden.reshape(-1, hidden.shape[-1])
         of_hidden = _weighted_sums(table, entries, slopes, rows, len(flat)).view_as(hidden)
@@ -93,7 +93,7 @@ class _MaxPooled(torch.autograd.Function):
         return of_hidden, of_table, of_bias, None
 
 
-_MANY = 16384
+_GATHERED = 16384
 """Active entries whose vectors are gathered at a time."""
 
 
@@ -101,23 +101,23 @@ def _active(hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, dtype
     batch, length, width = hidden.shape
     tokens = hidden.to(dtype).reshape(-1, width)
     along = torch.arange(length, device=hidden.device)
-    found: list[_Active] = []
+    pieces: list[_Active] = []
     for start in range(0, len(table), PIECE):
         products = (tokens @ table[start : start + PIECE].to(dtype).T).view(batch, length, -1)
         maxima = products.amax(dim=1).to(bias.dtype) + bias[start : start + PIECE]
-        # What is no number is active: a model that is lost must not look like one with empty vectors.
+        # NaN counts as active: a diverged model must not look like one with empty vectors.
         texts, entries = (~(maxima <= 0)).nonzero(as_tuple=True)
-        # Only of active entries is it asked which token they come from; `take` reads a column many times as fast as [].
+        # The token is looked up for active entries only; `take` reads a column many times faster than indexing.
         columns = texts * products[0].numel() + entries
-        places = products.take(columns.unsqueeze(1) + along * products.shape[2]).argmax(dim=1)
-        found.append(_Active(texts, entries + start, texts * length + places))
-    return _Active(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        positions = products.take(columns.unsqueeze(1) + along * products.shape[2]).argmax(dim=1)
+        pieces.append(_Active(texts, entries + start, texts * length + positions))
+    return _Active(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
 
 
 def _weighted_sums(
     vectors: torch.Tensor, sources: torch.Tensor, factors: torch.Tensor, targets: torch.Tensor, size: int
 ) -> torch.Tensor:
-    """Return Σ factor · vectors[source] for each target, [size, width]; no product of a vector alone is stored."""
+    """Return Σ factor · vectors[source] for each target, [size, width], without storing the single products."""
     order = targets.argsort()
     offsets = torch.searchsorted(targets[order], torch.arange(size, device=targets.device))
     return torch.nn.functional.embedding_bag(

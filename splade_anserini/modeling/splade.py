@@ -1,4 +1,4 @@
-"""SPLADE: a masked-language model whose logits are pooled over the text."""
+"""The SPLADE model: a masked-language model whose logits are pooled over the text."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -12,24 +12,24 @@ from splade_anserini.records import Pooling
 
 
 class Splade(torch.nn.Module):
-    """Token ids → one weight per vocabulary entry (SPLADE v2, section 3).
+    """Token ids to one weight per vocabulary entry (SPLADE v2, section 3).
 
-    Special tokens take part in the pooling as positions, but their own entries, `silenced`, always weigh 0.
+    Special tokens take part in the pooling as positions, but their own entries, `masked`, always have weight 0.
     """
 
     entries: torch.Tensor
 
-    def __init__(self, model: Any, silenced: Iterable[int], pooling: Pooling = "max") -> None:
+    def __init__(self, model: Any, masked: Iterable[int], pooling: Pooling = "max") -> None:
         super().__init__()
         self.model = model
         self.pooling: Pooling = pooling
         entries = torch.ones(model.config.vocab_size)
-        entries[list(silenced)] = 0.0
+        entries[list(masked)] = 0.0
         self.register_buffer("entries", entries, persistent=False)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, pooling: Pooling = "max") -> Self:
-        """Put a checkpoint to work."""
+        """Return the SPLADE model of a checkpoint, with its special tokens masked."""
         return cls(checkpoint.model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling)
 
     def forward(

@@ -1,4 +1,4 @@
-"""The hosts' chatter: this library says what matters in exceptions and through `logging`."""
+"""Turning off the output of transformers and torch: this package reports through exceptions and `logging`."""
 
 import logging
 import os
@@ -9,8 +9,8 @@ from typing import Any
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep warnings, log lines and progress bars of torch and transformers off the terminal inside the block."""
+def quiet_transformers() -> Iterator[None]:
+    """Turn off the warnings, log lines and progress bars of torch and transformers inside the block."""
     from transformers.utils import logging as transformers_logging
 
     host: Any = transformers_logging
@@ -34,8 +34,8 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def no_conversion() -> Iterator[None]:
-    """Keep transformers from converting a checkpoint to safetensors in a background thread, which can fail loudly."""
+def no_safetensors_conversion() -> Iterator[None]:
+    """Keep transformers from converting a checkpoint in a background thread, which prints its failures."""
     name = "DISABLE_SAFETENSORS_CONVERSION"
     before = os.environ.get(name)
     os.environ[name] = "1"

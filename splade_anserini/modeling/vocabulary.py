@@ -1,4 +1,4 @@
-"""What a tokenizer's entries are, in the order of their ids, and which of them never stand for a text."""
+"""The entries of a tokenizer's vocabulary, in the order of their ids, and those that never get a weight."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 
 
 def plain_tokenizer(tokenizer: Any) -> Tokenizer:
-    """Return a copy of the fast tokenizer inside a transformers tokenizer, without its padding and truncation."""
+    """Return a copy of the fast tokenizer inside a transformers tokenizer, without padding and truncation."""
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     plain.no_padding()
     plain.no_truncation()
@@ -15,14 +15,14 @@ def plain_tokenizer(tokenizer: Any) -> Tokenizer:
 
 
 def serialized(tokenizer: Any) -> bytes:
-    """Return the bytes of the tokenizer.json that stands for a transformers tokenizer."""
+    """Return a transformers tokenizer as the bytes of a tokenizer.json."""
     return plain_tokenizer(tokenizer).to_str(pretty=False).encode()
 
 
 def vocabulary(tokenizer: Any, size: int) -> list[str]:
-    """Return the tokens of ids 0 to `size` − 1; rows that the model has and the tokenizer lacks are "[row 30522]"."""
-    tokens = {number: token for token, number in tokenizer.get_vocab().items()}
-    return [tokens.get(number, f"[row {number}]") for number in range(size)]
+    """Return the tokens of ids 0 to `size` − 1; an id that the tokenizer lacks has a name such as "[row 30522]"."""
+    tokens = {token_id: token for token, token_id in tokenizer.get_vocab().items()}
+    return [tokens.get(token_id, f"[row {token_id}]") for token_id in range(size)]
 
 
 def special_ids(tokenizer: Any) -> list[int]:
@@ -31,11 +31,11 @@ def special_ids(tokenizer: Any) -> list[int]:
 
 
 def masked_entries(tokenizer: Any, size: int) -> list[int]:
-    """Return the ids whose weight is always 0: special tokens, and rows that have no token."""
-    known = set(tokenizer.get_vocab().values())
-    return sorted({*special_ids(tokenizer), *(number for number in range(size) if number not in known)})
+    """Return the ids whose weight is always 0: special tokens, and rows without a token."""
+    token_ids = set(tokenizer.get_vocab().values())
+    return sorted({*special_ids(tokenizer), *(row for row in range(size) if row not in token_ids)})
 
 
 def unused_ids(tokens: Sequence[str]) -> list[int]:
-    """Return the ids of BERT's place holders, "[unused0]" and so on."""
-    return [number for number, token in enumerate(tokens) if token.startswith("[unused") and token.endswith("]")]
+    """Return the ids of BERT's placeholders: "[unused0]" and so on."""
+    return [token_id for token_id, token in enumerate(tokens) if token.startswith("[unused") and token.endswith("]")]

@@ -1,10 +1,10 @@
 """A masked-language-model head for a sentence encoder, without any training.
 
-A sentence encoder's last hidden states, layer-normalized, lie near the input embeddings of the tokens they stand for
-and of those tokens' neighbours. Against the embeddings E they give logits, s · (LayerNorm(h) · E_j − θ), that a
-`BertForMaskedLM` can hold exactly: the head's dense layer only adds a constant, so large that GELU becomes the
-identity, and its LayerNorm takes the constant away again. In bf16 or int8 the constant would eat the precision of what
-it is added to: this one layer wants float32.
+The last hidden states of a sentence encoder, layer-normalized, are close to the input embeddings of their tokens and of
+similar tokens. With the embeddings E they give the logits s · (LayerNorm(h) · E_j − θ), which a `BertForMaskedLM` can
+represent exactly: the dense layer of its head only adds a constant, large enough for GELU to be the identity, and its
+LayerNorm removes the constant again. In bf16 or int8 the constant would cost the precision of the hidden states, so
+this layer must compute in float32.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from splade_anserini.errors import InputError
 from splade_anserini.modeling.vocabulary import masked_entries, unused_ids, vocabulary
 
 OFF = -1e4
-"""The bias of entries that are off for good: out of reach of any logit, and finite in every precision."""
+"""The bias of masked entries: low enough that none becomes active, and finite in every precision."""
 
 SHIFT = 6.0
 DEVIATIONS = 20.0
-"""The constant of the dense layer: 6, or 20 standard deviations of the hidden states where these are wide.
+"""The constant of the dense layer: 6, or 20 standard deviations of the hidden states where that is more.
 
 GELU(x) = x to 2e-5 for x ≥ 4.5.
 """
@@ -30,7 +30,7 @@ GELU(x) = x to 2e-5 for x ≥ 4.5.
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """The numbers of a head: logit = scale · (LayerNorm(h) · E_j − threshold)."""
+    """The parameters of a head: logit = scale · (LayerNorm(h) · E_j − threshold)."""
 
     threshold: float
     scale: float
@@ -47,12 +47,13 @@ def calibrate(
     peak: float = 8.0,
     max_length: int = 256,
 ) -> WarmStart:
-    """Read the numbers of a head off the entries' maxima over each text.
+    """Choose the parameters of a head from the greatest logit of each entry in each text.
 
-    `share_off` of all entries, over all texts, get a logit below 0; a text's strongest has logit `peak` in the median.
+    A share `share_off` of all entries, over all texts, gets a logit below 0; the greatest logit of a text is `peak` in
+    the median. `max_length` is in tokens. Raises `InputError` when there are no texts.
     """
     if not texts:
-        raise InputError("There is no text to read the threshold off.", expected="some hundred texts")
+        raise InputError("There are no texts to calibrate the head with.", expected="some hundred texts")
     live = torch.tensor(_live_ids(model, tokenizer))
     table = model.get_input_embeddings().weight.detach()[live]
     deviations, maxima = [], []
@@ -64,8 +65,8 @@ def calibrate(
             maxima.append((normalized(hidden, model.config.layer_norm_eps) @ table.T).amax(dim=0).numpy())
     values = np.stack(maxima)
     threshold = float(np.quantile(values, share_off))
-    strongest = float(np.median(values.max(axis=1)))
-    return WarmStart(threshold, peak / (strongest - threshold), max(SHIFT, DEVIATIONS * float(np.median(deviations))))
+    greatest = float(np.median(values.max(axis=1)))
+    return WarmStart(threshold, peak / (greatest - threshold), max(SHIFT, DEVIATIONS * float(np.median(deviations))))
 
 
 def normalized(hidden: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -73,10 +74,10 @@ def normalized(hidden: torch.Tensor, epsilon: float) -> torch.Tensor:
     return torch.nn.functional.layer_norm(hidden, hidden.shape[-1:], eps=epsilon)
 
 
-def warm_start(model: Any, tokenizer: Any, numbers: WarmStart) -> Any:
-    """Return a `BertForMaskedLM` with the trunk of `model`, a BertModel, and a head that holds `numbers`.
+def warm_start(model: Any, tokenizer: Any, parameters: WarmStart) -> Any:
+    """Return a `BertForMaskedLM` with the body of `model`, a BertModel, and a head with `parameters`.
 
-    Special and unused entries are off for good. Raises `InputError` when the model is no BERT.
+    Special and unused entries are masked. Raises `InputError` when the model is not a BertModel with GELU.
     """
     from transformers import BertForMaskedLM
 
@@ -85,22 +86,22 @@ def warm_start(model: Any, tokenizer: Any, numbers: WarmStart) -> Any:
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("pooler.")}
     result.bert.load_state_dict(state)
     head = result.cls.predictions
-    off = sorted(set(range(model.config.vocab_size)) - set(_live_ids(model, tokenizer)))
+    masked = sorted(set(range(model.config.vocab_size)) - set(_live_ids(model, tokenizer)))
     with torch.no_grad():
         head.transform.dense.weight.copy_(torch.eye(model.config.hidden_size))
-        head.transform.dense.bias.fill_(numbers.shift)
-        head.transform.LayerNorm.weight.fill_(numbers.scale)
+        head.transform.dense.bias.fill_(parameters.shift)
+        head.transform.LayerNorm.weight.fill_(parameters.scale)
         head.transform.LayerNorm.bias.zero_()
-        head.bias.fill_(-numbers.scale * numbers.threshold)
-        head.bias[off] = OFF
+        head.bias.fill_(-parameters.scale * parameters.threshold)
+        head.bias[masked] = OFF
     result.tie_weights()
     return result.eval()
 
 
 def _live_ids(model: Any, tokenizer: Any) -> list[int]:
     size = model.config.vocab_size
-    off = {*masked_entries(tokenizer, size), *unused_ids(vocabulary(tokenizer, size))}
-    return [number for number in range(size) if number not in off]
+    masked = {*masked_entries(tokenizer, size), *unused_ids(vocabulary(tokenizer, size))}
+    return [token_id for token_id in range(size) if token_id not in masked]
 
 
 def _require_bert(model: Any) -> None:
@@ -108,8 +109,8 @@ def _require_bert(model: Any) -> None:
 
     if not isinstance(model, BertModel):
         raise InputError(
-            f"The backbone is a {type(model).__name__}.",
-            expected="a BertModel, such as most small sentence encoders are",
+            f"The backbone is a {type(model).__name__}; a warm start needs a BertModel.",
+            do="Choose another --backbone: most small sentence encoders are BertModels.",
         )
     if not model.config.hidden_act.startswith("gelu"):
-        raise InputError(f"The backbone's activation is {model.config.hidden_act}.", expected="a kind of GELU")
+        raise InputError(f"The backbone's activation is {model.config.hidden_act}; a warm start needs GELU.")

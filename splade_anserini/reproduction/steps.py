@@ -76,7 +76,7 @@ class Work:
     def encode(self) -> str:
         """Encode the corpus, going on where it stopped."""
         from splade_anserini.encode import encode
-        from splade_anserini.encoding.shards import EncodeOptions
+        from splade_anserini.encoding.options import EncodeOptions
         from splade_anserini.formats.corpora import open_corpus
 
         said, place = self.contract.card.encode, self.places.impacts

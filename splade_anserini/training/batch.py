@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from splade_anserini.encoding.batches import positions_by_length
-from splade_anserini.modeling.padding import padded
+from splade_anserini.modeling.token_batches import padded, positions_by_length
 from splade_anserini.modeling.trainable import Group
 from splade_anserini.modeling.vocabulary import plain_tokenizer
 from splade_anserini.records import Example

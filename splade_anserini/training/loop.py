@@ -11,7 +11,7 @@ import torch
 
 from splade_anserini.artifacts.files import output_errors, whole_file
 from splade_anserini.cards.training_recipe import TrainingRecipe
-from splade_anserini.modeling.transformers_logging import quiet
+from splade_anserini.modeling.transformers_logging import quiet_transformers
 from splade_anserini.progress import Progress, silent
 from splade_anserini.training.batch import Batch
 from splade_anserini.training.batches import Supply
@@ -79,7 +79,7 @@ class Loop:
         self._accelerator = Accelerator(kwargs_handlers=[settings])
         self._objective = Objective(recipe)
         plain = optimizer(student.pair, recipe)
-        with quiet():
+        with quiet_transformers():
             self._module, self._optimizer = self._accelerator.prepare(student.pair, plain)
         self._mean = RunningMean(student.pair.parameters(), recipe.average)
         self._schedule = schedule(plain, recipe)

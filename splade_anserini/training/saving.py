@@ -9,7 +9,7 @@ from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.formats.query_weights import write_query_weights
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens
-from splade_anserini.modeling.transformers_logging import quiet
+from splade_anserini.modeling.transformers_logging import quiet_transformers
 from splade_anserini.modeling.vocabulary import vocabulary
 from splade_anserini.records import Pooling
 from splade_anserini.training.student import Student
@@ -49,7 +49,7 @@ def learned_weights(student: Student) -> dict[str, float]:
 
 
 def _save(checkpoint: Checkpoint, directory: Path) -> None:
-    with quiet():
+    with quiet_transformers():
         checkpoint.model.save_pretrained(directory)
         checkpoint.tokenizer.save_pretrained(directory)
 

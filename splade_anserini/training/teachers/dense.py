@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 
 from splade_anserini.encoding.torch_encoder import torch_device
-from splade_anserini.modeling.backbone import load_backbone, place_of
+from splade_anserini.modeling.backbone import load_backbone, model_source
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.training.teachers.inputs import ModelInputs, Pair, TeacherOptions
 from splade_anserini.training.teachers.sentence_pooling import SentencePooling, read_pooling
@@ -45,7 +45,7 @@ class DenseTeacher:
     def load(cls, name: str, options: TeacherOptions | None = None) -> "DenseTeacher":
         """Load a Hugging Face id, a directory, or package:<module>. Raises `InputError` when it cannot be used."""
         backbone = load_backbone(name)
-        return cls(Checkpoint(backbone.model, backbone.tokenizer, name), read_pooling(place_of(name)), options)
+        return cls(Checkpoint(backbone.model, backbone.tokenizer, name), read_pooling(model_source(name)), options)
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], max_length: int, *, bf16: bool = False) -> torch.Tensor:

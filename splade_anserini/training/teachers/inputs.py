@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from splade_anserini.encoding.batches import positions_by_length
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.modeling.padding import padded
+from splade_anserini.modeling.token_batches import padded, positions_by_length
 from splade_anserini.modeling.vocabulary import plain_tokenizer
 
 CPU_TOKENS = 4096
