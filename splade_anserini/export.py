@@ -65,9 +65,8 @@ def command(
     from splade_anserini.cards.shipped import cranfield
     from splade_anserini.exporting.onnx_graph import require_exporter
     from splade_anserini.exporting.options import ExportOptions
-    from splade_anserini.formats.corpora import open_corpus
+    from splade_anserini.formats.corpora import open_corpus, sample_documents
     from splade_anserini.modeling.checkpoint import load_checkpoint
-    from splade_anserini.modeling.samples import sample
     from splade_anserini.vectors.quantization import parse_scale
 
     require_exporter()
@@ -79,7 +78,7 @@ def command(
         scale=None if scale is None else parse_scale(scale),
         bound=bound,
     )
-    documents = sample(open_corpus(str(cranfield()) if texts is None else texts), 24)
+    documents = sample_documents(open_corpus(str(cranfield()) if texts is None else texts), 24)
     short_and_long = [text for document in documents for text in (document.title, document.contents) if text]
     manifest = export(load_checkpoint(encoder), output, options, short_and_long)
     report = manifest.parity

@@ -84,10 +84,9 @@ def command(
 
 
 def _texts(corpora: Sequence[str], size: int) -> list[str]:
-    from splade_anserini.formats.corpora import open_corpus
-    from splade_anserini.modeling.samples import sample
+    from splade_anserini.formats.corpora import open_corpus, sample_documents
 
-    return [document.contents for name in corpora for document in sample(open_corpus(name), size)]
+    return [document.contents for name in corpora for document in sample_documents(open_corpus(name), size)]
 
 
 if __name__ == "__main__":

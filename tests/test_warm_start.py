@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.formats.corpora import sample_documents
 from splade_anserini.modeling.backbone import Backbone, load_backbone
 from splade_anserini.modeling.checkpoint import load_checkpoint
-from splade_anserini.modeling.samples import sample
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.warm_start import OFF, WarmStart, calibrate, normalized, warm_start
 from splade_anserini.records import Document
@@ -130,8 +130,8 @@ def test_without_texts_there_is_nothing_to_read_off(backbone: Any) -> None:
 
 def test_a_sample_is_fixed_fair_and_no_larger_than_the_corpus() -> None:
     documents = [Document(str(number), "", "x") for number in range(1000)]
-    chosen = sample(iter(documents), 100)
-    assert chosen == sample(documents, 100)
+    chosen = sample_documents(iter(documents), 100)
+    assert chosen == sample_documents(documents, 100)
     assert len(set(chosen)) == 100
     assert 400 < sum(int(document.id) for document in chosen) / 100 < 600
-    assert sample(documents[:5], 100) == documents[:5]
+    assert sample_documents(documents[:5], 100) == documents[:5]

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,21 @@ class CorpusDigest:
     def hexdigest(self) -> str:
         """Return the digest of the documents added so far."""
         return self._digest.hexdigest()
+
+
+def sample_documents(documents: Iterable[Document], size: int, *, seed: int = 0) -> list[Document]:
+    """Draw `size` documents, or all if there are fewer, with equal probability (reservoir sampling).
+
+    The documents are read once. The same documents in the same order give the same sample.
+    """
+    generator = random.Random(seed)  # noqa: S311  # not used for secrets
+    reservoir: list[Document] = []
+    for position, document in enumerate(documents):
+        if position < size:
+            reservoir.append(document)
+        elif (slot := generator.randrange(position + 1)) < size:
+            reservoir[slot] = document
+    return reservoir
 
 
 def _with_locations(corpus: Corpus) -> Iterator[tuple[Location, Document]]:
