@@ -69,8 +69,8 @@ def test_any_text_is_found_by_its_id(texts: dict[str, str]) -> None:
     spooled = SpooledTexts("document", "here", texts.items())
     assert {id_: spooled[id_] for id_ in texts} == texts
     assert not any(spooled.problem_with(id_) for id_ in texts)
-    other = "".join(texts) + "x"
-    assert spooled.problem_with(other)
+    unknown_id = "".join(texts) + "x"
+    assert spooled.problem_with(unknown_id)
 
 
 def test_ids_that_share_a_hash_keep_their_own_texts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,10 +111,10 @@ class TestBeir:
         with pytest.raises(InputError, match=r"no split 'train'.*\n.*: dev, test\.\n.*beir@dev\+test"):
             open_examples(beir)
 
-    @pytest.mark.parametrize(("line", "what"), [("q0\td9\t1", "document 'd9'"), ("q9\td0\t1", "query 'q9'")])
-    def test_an_unknown_id_is_named_by_file_and_line(self, beir: str, line: str, what: str) -> None:
+    @pytest.mark.parametrize(("line", "problem"), [("q0\td9\t1", "document 'd9'"), ("q9\td0\t1", "query 'q9'")])
+    def test_an_unknown_id_is_named_by_file_and_line(self, beir: str, line: str, problem: str) -> None:
         write(Path(beir) / "qrels" / "train.tsv", f"query-id\tcorpus-id\tscore\nq0\td0\t1\n\n{line}\n")
-        with pytest.raises(RecordError, match=rf"train.tsv, line 4: the {what} is not in .*beir"):
+        with pytest.raises(RecordError, match=rf"train.tsv, line 4: the {problem} is not in .*beir"):
             open_examples(beir)
 
     def test_judgements_that_are_all_0_are_empty(self, beir: str) -> None:
@@ -141,15 +141,15 @@ class TestDocuments:
             open_examples(f"titles:{tmp_path}@test")
 
     def test_a_sentence_is_a_query_for_the_rest(self, tmp_path: Path) -> None:
-        four, other = "this sentence has five words.", "Short one!"
-        rows = [f"d{number}\tTitle\t{four} {other} {other}" for number in range(3)]
-        rows += [f"e0\tTitle\t{four} {four}", f"e1\tTitle\t{other} {other} {other}"]
+        five_words, two_words = "this sentence has five words.", "Short one!"
+        rows = [f"d{index}\tTitle\t{five_words} {two_words} {two_words}" for index in range(3)]
+        rows += [f"e0\tTitle\t{five_words} {five_words}", f"e1\tTitle\t{two_words} {two_words} {two_words}"]
         corpus = write(tmp_path / "c.tsv", "\n".join(rows))
-        assert list(open_examples(f"sentences:{corpus}")) == [Example(four, f"Title {other} {other}")] * 3
+        assert list(open_examples(f"sentences:{corpus}")) == [Example(five_words, f"Title {two_words} {two_words}")] * 3
 
     @given(some_id, st.lists(st.integers(1, 60), min_size=3, max_size=8))
     def test_a_sentence_and_the_rest_are_the_document(self, id_: str, lengths: list[int]) -> None:
-        parts = [" ".join([f"w{number}"] * length) + "." for number, length in enumerate(lengths)]
+        parts = [" ".join([f"w{index}"] * length) + "." for index, length in enumerate(lengths)]
         document = Document(id_, "", " ".join(parts))
         cloze = split_cloze(document)
         assert cloze == split_cloze(document)
@@ -162,7 +162,7 @@ class TestDocuments:
 
     def test_which_sentence_it_is_varies(self) -> None:
         text = "number one is here. number two is here. number three is here. number four is here."
-        chosen = {split_cloze(Document(f"d{number}", "", text)) for number in range(50)}
+        chosen = {split_cloze(Document(f"d{index}", "", text)) for index in range(50)}
         assert len(chosen) == 4
 
     @pytest.mark.parametrize("kind", ["titles", "sentences"])
@@ -220,7 +220,7 @@ class TestFiles:
         assert list(open_examples(write(tmp_path / (name + suffix), content), texts)) == expected
 
     @pytest.mark.parametrize(
-        ("name", "content", "line", "found"),
+        ("name", "content", "line", "problem"),
         [
             ("e.tsv", "x\n", 1, "1 column\n"),
             ("e.tsv", "x\ty\tz\n\n1\t2\tx\ty\tz", 3, "5 columns after lines of 3"),
@@ -264,15 +264,15 @@ class TestFiles:
         ],
     )
     def test_a_bad_line_is_named_when_the_file_is_opened(
-        self, tmp_path: Path, name: str, content: str | bytes, line: int, found: str, suffix: str
+        self, tmp_path: Path, name: str, content: str | bytes, line: int, problem: str, suffix: str
     ) -> None:
         with pytest.raises(RecordError) as caught:
             open_examples(write(tmp_path / (name + suffix), content))
         assert f"{name}{suffix}, line {line}: " in str(caught.value)
-        assert found.rstrip("\n") in str(caught.value)
+        assert problem.rstrip("\n") in str(caught.value)
 
     @pytest.mark.parametrize(
-        ("name", "content", "what"),
+        ("name", "content", "problem"),
         [
             ("e.tsv", "q0\td0\td9", "the document 'd9' is not in"),
             ("e.tsv", "1\t2\tq9\td0\td1", "the query 'q9' is not in"),
@@ -280,9 +280,9 @@ class TestFiles:
         ],
     )
     def test_an_unknown_id_is_named_when_the_file_is_opened(
-        self, tmp_path: Path, texts: Texts, name: str, content: str, what: str, suffix: str
+        self, tmp_path: Path, texts: Texts, name: str, content: str, problem: str, suffix: str
     ) -> None:
-        with pytest.raises(RecordError, match=rf"{name}{suffix}, line 1: {what}"):
+        with pytest.raises(RecordError, match=rf"{name}{suffix}, line 1: {problem}"):
             open_examples(write(tmp_path / (name + suffix), content), texts)
 
     @pytest.mark.parametrize("name", ["e.tsv", "e.jsonl"])
@@ -300,7 +300,7 @@ def test_an_unknown_source_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_gzip_is_an_error_at_its_line(tmp_path: Path) -> None:
-    whole = gzip.compress(b"".join(b"%d\tb\n" % number for number in range(10_000)))
+    whole = gzip.compress(b"".join(b"%d\tb\n" % index for index in range(10_000)))
     (tmp_path / "e.tsv.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RecordError, match=r"e.tsv.gz, line \d+: .*truncated or damaged"):
         open_examples(str(tmp_path / "e.tsv.gz"))
@@ -342,18 +342,18 @@ def test_lines_are_read_in_any_order(lines: list[bytes], order) -> None:
     spooled = IndexedLines.spooled("here", lines)
     numbers = list(range(len(lines)))
     order.shuffle(numbers)
-    assert [spooled[number] for number in numbers] == [lines[number] for number in numbers]
-    assert [spooled.location(number).line for number in numbers] == [number + 1 for number in numbers]
+    assert [spooled[index] for index in numbers] == [lines[index] for index in numbers]
+    assert [spooled.location(index).line for index in numbers] == [index + 1 for index in numbers]
 
 
 @pytest.mark.parametrize("name", ["e.tsv", "e.tsv.gz"])
 def test_processes_read_at_the_same_time(tmp_path: Path, name: str) -> None:
-    lines = [f"query {number}\tdocument {number}" for number in range(2000)]
+    lines = [f"query {index}\tdocument {index}" for index in range(2000)]
     examples = open_examples(write(tmp_path / name, "\n".join(lines)))
 
     def read_all(seed: int, report: Callable[[bool], None]) -> None:
         order = np.random.default_rng(seed).permutation(len(lines))
-        report(all(examples[number] == Example(*lines[number].split("\t")) for number in order))
+        report(all(examples[index] == Example(*lines[index].split("\t")) for index in order))
 
     context = multiprocessing.get_context("fork")
     answers = context.Queue()

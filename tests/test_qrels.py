@@ -25,8 +25,8 @@ class TestBeirDirectory:
     @pytest.fixture
     def directory(self, tmp_path: Path) -> Path:
         (tmp_path / "qrels").mkdir()
-        for number, split in enumerate(("dev", "test", "train")):
-            lines = f"query-id\tcorpus-id\tscore\n{number}\td0\t1\n"
+        for index, split in enumerate(("dev", "test", "train")):
+            lines = f"query-id\tcorpus-id\tscore\n{index}\td0\t1\n"
             (tmp_path / "qrels" / f"{split}.tsv").write_text(lines)
         return tmp_path
 

@@ -159,7 +159,7 @@ def test_a_missing_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_rankings_without_ties_are_what_a_run_of_them_holds(tmp_path: Path) -> None:
-    ties = [Hit(f"d{number}", score) for number, score in enumerate([70.0, 30.0, 30.0, 30.0, 29.0, 0.5, 0.5])]
+    ties = [Hit(f"d{index}", score) for index, score in enumerate([70.0, 30.0, 30.0, 30.0, 29.0, 0.5, 0.5])]
     rankings = [("q1", ties), ("q2", []), ("q3", ties[:2])]
     write_run(tmp_path / "run", rankings)
     read, direct = list(read_run(tmp_path / "run")), list(without_ties(rankings))

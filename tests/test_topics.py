@@ -218,7 +218,7 @@ def test_topics_that_would_be_read_back_differently_are_not_written(
 class TestBeirDirectory:
     @pytest.fixture
     def directory(self, tmp_path: Path) -> Path:
-        queries = [f'{{"_id": "q{number}", "text": "query {number}"}}' for number in range(4)]
+        queries = [f'{{"_id": "q{index}", "text": "query {index}"}}' for index in range(4)]
         (tmp_path / "queries.jsonl").write_text("\n".join(queries))
         return tmp_path
 
@@ -250,7 +250,7 @@ class TestBeirDirectory:
 
     def test_encoded_queries_are_selected_in_the_same_way(self, directory: Path) -> None:
         self.add_split(directory, "dev", "q3")
-        vectors = [f'{{"_id": "q{number}", "vector": {{"cat": {number + 1}}}}}' for number in range(4)]
+        vectors = [f'{{"_id": "q{index}", "vector": {{"cat": {index + 1}}}}}' for index in range(4)]
         (directory / "queries.jsonl").write_text("\n".join(vectors))
         assert are_encoded(f"{directory}@dev")
         assert read_encoded_topics(f"{directory}@dev") == {"q3": {"cat": 4}}

@@ -155,8 +155,8 @@ def _corpus_files(directory: Path) -> tuple[Path, ...]:
     corpus_files = tuple(path for path in files if _is_corpus_file(path))
     if not corpus_files:
         raise InputError(f"The directory {directory} contains no corpus.", expected=_EXPECTED)
-    if others := [path.name for path in files if path not in corpus_files]:
-        _logger.info("%s: skipped files of unknown formats: %s", directory, ", ".join(others))
+    if skipped := [path.name for path in files if path not in corpus_files]:
+        _logger.info("%s: skipped files of unknown formats: %s", directory, ", ".join(skipped))
     return corpus_files
 
 

@@ -186,13 +186,13 @@ def _scores(record: Record, location: Location, count: int) -> tuple[float, ...]
     return tuple(map(float, values))
 
 
-def _margin_lines(record: ExampleRecord, number: int) -> Iterator[bytes]:
+def _margin_lines(record: ExampleRecord, example_number: int) -> Iterator[bytes]:
     passages = (record.query, record.positive, *record.negatives)
     query, positive, *negatives = [passage.id or "" for passage in passages]
     if record.scores is None or not all((query, positive, *negatives)):
         missing = "scores" if record.scores is None else "ids"
         raise InputError(
-            f"Example {number} has no {missing} and cannot be written as margin-tsv.",
+            f"Example {example_number} has no {missing} and cannot be written as margin-tsv.",
             expected="scores, and ids of query, positive and negatives",
             do="Write jsonl, which holds texts too.",
         )

@@ -7,7 +7,7 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     """Return the rows as lines: the first column left-aligned, the others right-aligned, separated by two spaces."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+    for first, *numbers in rows:
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
         lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
     return "".join(f"{line}\n" for line in lines)

@@ -70,15 +70,15 @@ def open_documents(corpus: StrPath) -> TextLookup:
 class UnavailableTexts:
     """A lookup without texts, which asks for the option that would provide them."""
 
-    def __init__(self, what: str, option: str) -> None:
-        self._what, self._option = what, option
+    def __init__(self, noun: str, option: str) -> None:
+        self._noun, self._option = noun, option
 
     def problem_with(self, id_: str) -> str:
         """Return a message that names the option."""
-        return f"the text of the {self._what} {id_!r} is unknown without {self._option}"
+        return f"the text of the {self._noun} {id_!r} is unknown without {self._option}"
 
     def __getitem__(self, id_: str) -> str:
-        raise InputError(f"The text of the {self._what} {id_!r} is unknown.", do=f"Pass {self._option}.")
+        raise InputError(f"The text of the {self._noun} {id_!r} is unknown.", do=f"Pass {self._option}.")
 
 
 NO_TEXTS = Texts(UnavailableTexts("document", "--corpus"), UnavailableTexts("query", "--topics"))
@@ -102,12 +102,12 @@ class StoredTexts:
 class SpooledTexts:
     """Texts in a temporary file; memory holds 24 bytes for each: its offset, the hash of its id, its position."""
 
-    def __init__(self, what: str, source: str, texts: Iterable[tuple[str, str]]) -> None:
-        """Store pairs of id and text; `what` ("document") and `source` are for messages.
+    def __init__(self, noun: str, source: str, texts: Iterable[tuple[str, str]]) -> None:
+        """Store pairs of id and text; `noun` ("document") and `source` are for messages.
 
         Raises `InputError` when an id occurs twice.
         """
-        self._what, self._source = what, source
+        self._noun, self._source = noun, source
         hashes = array("Q")
         self._lines = IndexedLines.spooled(source, _add_hashes(texts, hashes))
         unsorted = np.array(hashes, dtype=np.uint64)
@@ -120,14 +120,14 @@ class SpooledTexts:
     def problem_with(self, id_: str) -> str:
         """Return that the id is unknown when no id has its hash."""
         has_candidate = any(True for _ in self._candidates(id_))
-        return "" if has_candidate else f"the {self._what} {id_!r} is not in {self._source}"
+        return "" if has_candidate else f"the {self._noun} {id_!r} is not in {self._source}"
 
     def __getitem__(self, id_: str) -> str:
         for position in self._candidates(id_):
             candidate_id, text = self._read(position)
             if candidate_id == id_:
                 return text
-        raise InputError(f"The {self._what} {id_!r} is not in {self._source}.", do="Correct the id, or add the text.")
+        raise InputError(f"The {self._noun} {id_!r} is not in {self._source}.", do="Correct the id, or add the text.")
 
     def _candidates(self, id_: str) -> Iterator[int]:
         """Yield the positions of the ids that have this hash: one or none, except for collisions."""
@@ -148,7 +148,7 @@ class SpooledTexts:
             id_, _ = self._read(position)
             if id_ in seen:
                 raise InputError(
-                    f"{self._source} contains the {self._what} {id_!r} twice.",
+                    f"{self._source} contains the {self._noun} {id_!r} twice.",
                     expected="each id once",
                     do="Remove or rename one of them.",
                 )

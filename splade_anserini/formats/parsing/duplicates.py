@@ -87,8 +87,8 @@ def _repeated_rows(digests: bytes) -> npt.NDArray[np.uint64]:
     return repeated
 
 
-def refuse_duplicates(finder: DuplicateFinder, ids: Callable[[], Iterable[tuple[Location, str]]], what: str) -> None:
-    """Raise `RecordError` for the first id that occurs twice; `what` names the ids, such as "document id".
+def refuse_duplicates(finder: DuplicateFinder, ids: Callable[[], Iterable[tuple[Location, str]]], noun: str) -> None:
+    """Raise `RecordError` for the first id that occurs twice; `noun` names the ids, such as "document id".
 
     `ids` is read again only if digests are repeated. Two ids that merely share a digest are not duplicates.
     """
@@ -97,15 +97,15 @@ def refuse_duplicates(finder: DuplicateFinder, ids: Callable[[], Iterable[tuple[
         for location, id_ in ids():
             if digest_of(id_) in suspects:
                 if id_ in first:
-                    raise duplicate_error(location, id_, first[id_], what)
+                    raise duplicate_error(location, id_, first[id_], noun)
                 first[id_] = location
 
 
-def duplicate_error(location: Location, id_: str, first: Location, what: str) -> RecordError:
+def duplicate_error(location: Location, id_: str, first: Location, noun: str) -> RecordError:
     """Return the error for an id that occurred before, at `first`."""
     seen = f"{first.unit} {first.line}" if first.path == location.path else str(first)
     return location.error(
-        f"duplicate {what} {id_!r} (first seen at {seen})",
-        expected=f"each {what} once",
+        f"duplicate {noun} {id_!r} (first seen at {seen})",
+        expected=f"each {noun} once",
         do="Remove or rename one of them.",
     )
