@@ -17,7 +17,7 @@ from splade_anserini.progress import Progress
 INTERVAL = 60.0
 """Seconds between two lines of progress where there is no terminal."""
 
-RESUMABLE = {"encode", "quickstart", "reproduce", "score", "sweep", "train"}
+RESUMABLE = {"encode", "quickstart", "reproduce", "sweep", "train"}
 """Commands that continue where they were interrupted."""
 
 
