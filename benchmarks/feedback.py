@@ -23,16 +23,16 @@ MEASURES = ("nDCG@10", "R@100", "R@1000")
 
 SETTINGS: dict[str, Feedback | None] = {
     "no feedback": None,
-    "Rocchio": Feedback("rocchio"),
-    "Rocchio, 3 documents": Feedback("rocchio", docs=3),
-    "Rocchio, 3 documents, 20 tokens": Feedback("rocchio", docs=3, terms=20),
-    "Rocchio, 3 documents, beta 0.3": Feedback("rocchio", docs=3, rocchio_beta=0.3),
-    "Rocchio, gamma 0.15": Feedback("rocchio", rocchio_gamma=0.15),
-    "RM3": Feedback("rm3"),
-    "RM3, words only": Feedback("rm3", words_only=True),
-    "RM3, 3 documents": Feedback("rm3", docs=3),
-    "RM3, 3 documents, 20 tokens": Feedback("rm3", docs=3, terms=20),
-    "RM3, 3 documents, original query weight 0.8": Feedback("rm3", docs=3, original_query_weight=0.8),
+    "Rocchio": Feedback(method="rocchio"),
+    "Rocchio, 3 documents": Feedback(method="rocchio", docs=3),
+    "Rocchio, 3 documents, 20 tokens": Feedback(method="rocchio", docs=3, terms=20),
+    "Rocchio, 3 documents, beta 0.3": Feedback(method="rocchio", docs=3, rocchio_beta=0.3),
+    "Rocchio, gamma 0.15": Feedback(method="rocchio", rocchio_gamma=0.15),
+    "RM3": Feedback(method="rm3"),
+    "RM3, words only": Feedback(method="rm3", words_only=True),
+    "RM3, 3 documents": Feedback(method="rm3", docs=3),
+    "RM3, 3 documents, 20 tokens": Feedback(method="rm3", docs=3, terms=20),
+    "RM3, 3 documents, original query weight 0.8": Feedback(method="rm3", docs=3, original_query_weight=0.8),
 }
 """Pyserini's defaults where nothing is said: 10 documents, 10 tokens, weights of 0.75 and 0.5."""
 

@@ -1,57 +1,74 @@
-"""Stage: impact pseudo-documents → a Lucene impact index."""
+"""The command `index`: impact pseudo-documents → a Lucene impact index."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import IntegrityError, OutputError
-from splade_anserini.progress import Progress, silent
+from splade_anserini.lucene.index_options import IndexOptions
+from splade_anserini.options import option, options
+from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from splade_anserini.artifacts.manifests import Counts, IndexManifest
-    from splade_anserini.lucene import IndexOptions
     from splade_anserini.lucene.sources import ImpactSource
+
+_log = logging.getLogger(__name__)
+
+_NOT_COMPARED = {"threads", "memory"}
+"""Options that do not decide what an index holds."""
 
 
 def index(
-    impacts: Path,
-    output: Path,
-    options: "IndexOptions | None" = None,
+    impacts: StrPath,
+    output: StrPath,
+    options: IndexOptions | None = None,
     *,
     overwrite: bool = False,
-    progress: Progress = silent,
+    bars: ProgressBars = no_bars,
 ) -> "IndexManifest":
     """Build the Lucene index `output` of the pseudo-documents in and below the directory `impacts`.
 
-    The index appears when it is whole and holds what it should. Raises `InputError` or `MismatchError` for what
-    cannot be indexed, `OutputError` when `output` is taken, `IntegrityError` when something was lost or added.
+    The index appears when it is complete and its counts agree with those of the pseudo-documents. If the same call
+    made it before, it is left as it is. Raises `InputError` or `MismatchError` for what cannot be indexed,
+    `OutputError` when another index or directory would be replaced, `IntegrityError` when counts differ.
     """
     from splade_anserini.lucene.sources import open_impacts
 
-    check_place(output, impacts, overwrite=overwrite)
-    return index_source(open_impacts(impacts), output, options, progress=progress)
+    impacts, output, options = Path(impacts), Path(output), options or IndexOptions()
+    _check_output(output, impacts)
+    with bars("Checking", None, "documents") as progress:
+        source = open_impacts(impacts, progress)
+    if manifest := up_to_date_index(source, output, options, overwrite=overwrite):
+        _log.info("Index %s is up to date", output)
+        return manifest
+    _log.info("Indexing %d documents of %s into %s", source.counts.documents, impacts, output)
+    with bars("Indexing", source.counts.documents, "documents") as progress:
+        return index_source(source, output, options, progress=progress)
 
 
 def index_source(
     source: "ImpactSource",
     output: Path,
-    options: "IndexOptions | None" = None,
+    options: IndexOptions | None = None,
     *,
-    made: "Mapping[str, str] | None" = None,
+    provenance: "Mapping[str, str] | None" = None,
     progress: Progress = silent,
 ) -> "IndexManifest":
-    """Build the index of a directory that has been checked, in place of the one that may stand there.
+    """Build the index of a directory that has been checked, in place of the one that may be at `output`.
 
-    `made` is what else the manifest shall say of how the documents were made, beside the options.
+    `provenance` is added to the options in the manifest: what else was done to the documents.
     """
     from splade_anserini.artifacts.files import whole_directory
     from splade_anserini.artifacts.manifests import IndexManifest, write_manifest
-    from splade_anserini.lucene import IndexOptions, count_index, write_impact_index, writer_version
+    from splade_anserini.lucene import count_index, write_impact_index, writer_version
 
     options = options or IndexOptions()
     settings = source.settings
@@ -65,11 +82,37 @@ def index_source(
             max_length=settings.max_length if settings else None,
             corpus=settings.corpus if settings else "",
             writer=writer_version(options),
-            options={**asdict(options), **(made or {})},
+            options={**asdict(options), **(provenance or {})},
+            source=source.fingerprint,
             counts=counts,
         )
         write_manifest(partial, manifest)
     return manifest
+
+
+def up_to_date_index(
+    source: "ImpactSource", output: Path, options: IndexOptions, *, overwrite: bool = False
+) -> "IndexManifest | None":
+    """Return the manifest of the index at `output` if it was made from `source` with `options`, else None.
+
+    Raises `OutputError` when another index would be replaced; with `overwrite` None is returned.
+    """
+    from splade_anserini.artifacts.manifests import IndexManifest, changes, read_manifest
+    from splade_anserini.artifacts.outputs import already_exists
+
+    if overwrite or not output.exists() or not any(output.iterdir()):
+        return None
+    manifest = read_manifest(output, IndexManifest)
+    if manifest is None or manifest.source is None:
+        raise already_exists(output)
+    made, now = _compared(manifest.options, manifest.source), _compared(asdict(options), source.fingerprint)
+    if made != now:
+        raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")
+    return manifest
+
+
+def _compared(options: "Mapping[str, object]", source: str) -> dict[str, object]:
+    return {name: value for name, value in options.items() if name not in _NOT_COMPARED} | {"pseudo-documents": source}
 
 
 def _compare(counts: "Counts", source: "ImpactSource") -> None:
@@ -77,73 +120,50 @@ def _compare(counts: "Counts", source: "ImpactSource") -> None:
     if differences:
         raise IntegrityError(
             f"The index does not hold what {source.directory} should: {'; '.join(differences)}.",
-            do="A file was changed after it was written: encode again into an empty directory. No index was put in "
-            "place.",
+            do="A file was changed after it was written: encode again into an empty directory. No index was written.",
         )
 
 
-def check_place(output: Path, impacts: Path, *, overwrite: bool) -> None:
-    """Raise `OutputError` unless an index may be put at `output`, which is nothing, empty, or an index to replace."""
+def _check_output(output: Path, impacts: Path) -> None:
+    """Raise `OutputError` unless `output` is missing, an empty directory, or an index, and apart from the input."""
+    from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.manifests import MANIFEST
 
-    if impacts.absolute().is_relative_to(output.absolute()):
-        raise OutputError(f"The index {output} would replace its own input {impacts}.", do="Choose another place.")
+    require_disjoint([output], [impacts], nested=True)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not output.is_dir() or not (any(output.glob("segments_*")) or (output / MANIFEST).is_file()):
-        raise OutputError(f"{output} exists already, and is no index.", do="Choose another place.")
-    if not overwrite:
-        raise OutputError(
-            f"The index {output} exists already.", do="Use --overwrite to replace it, or choose another place."
-        )
+        raise OutputError(f"Output {output} already exists and is not an index.", do="Choose another path.")
+
+
+@options
+class IndexTarget:
+    """Where the index goes."""
+
+    index: Path = option(help="Directory for the Lucene index.")
+    overwrite: bool = option(default=False, help="Replace an index that exists.")
 
 
 def command(
     input: Annotated[  # noqa: A002  # the host's flag
         Path, typer.Option("--input", "--corpus", help="Directory of impact pseudo-documents, as encode writes it.")
     ],
-    index: Annotated[Path, typer.Option(help="Directory for the Lucene index.")],
-    threads: Annotated[int, typer.Option(min=0, help="Threads: half read, half index. 0: one per core.")] = 0,
-    optimize: Annotated[bool, typer.Option(help="Merge into one segment: slower to build, faster to search.")] = True,
-    memory: Annotated[
-        int | None,
-        typer.Option(min=1, help="Megabytes to gather before writing. [default: a quarter of Java's heap, max 2048]"),
-    ] = None,
-    store_text: Annotated[bool, typer.Option(help="Keep each record, for searcher.doc(id).raw().")] = False,
-    store_docvectors: Annotated[bool, typer.Option(help="Keep each document's terms, for feedback methods.")] = False,
-    writer: Annotated[
-        Literal["lucene", "anserini"],
-        typer.Option(help="Lucene's IndexWriter, or Anserini's IndexCollection: the same index, several times slower."),
-    ] = "lucene",
-    overwrite: Annotated[bool, typer.Option(help="Replace an index that stands there.")] = False,
+    target: IndexTarget,
+    options: IndexOptions,
 ) -> None:
-    """Build a Lucene impact index as Anserini's, and make sure that it holds every document.
+    """Build a Lucene impact index, as Anserini's, and check that it holds every document.
 
-    Takes what encode wrote (of several machines: the directory that holds their directories), or pseudo-documents
-    that others made.
+    The input is what encode wrote (on several machines: the directory that holds their directories), or
+    pseudo-documents that others made.
 
     \b
     Example:
       splade-anserini index --input impacts/mine --index indexes/mine --threads 4
     """
-    from splade_anserini.lucene import IndexOptions
-    from splade_anserini.lucene.sources import open_impacts
-    from splade_anserini.parallel import cpu_count
-
-    check_place(index, input, overwrite=overwrite)
-    with progress_bar("Checking", None, "documents") as progress:
-        source = open_impacts(input, progress)
-    options = IndexOptions(
-        threads=threads or cpu_count(),
-        optimize=optimize,
-        memory=memory,
-        store_text=store_text,
-        store_docvectors=store_docvectors,
-        writer=writer,
+    counts = index(input, target.index, options, overwrite=target.overwrite, bars=progress_bar).counts
+    typer.echo(
+        f"{target.index}: {counts.documents:,} documents, {counts.postings:,} postings, {counts.impacts:,} impacts"
     )
-    with progress_bar("Indexing", source.counts.documents, "documents") as progress:
-        counts = index_source(source, index, options, progress=progress).counts
-    typer.echo(f"{index}: {counts.documents:,} documents, {counts.postings:,} postings, {counts.impacts:,} impacts")
 
 
 if __name__ == "__main__":

@@ -73,9 +73,13 @@ def _out_of_range(group: Any) -> Iterator[str]:
             if not isinstance(number, int | float):
                 continue
             if info.least is not None and not number >= info.least:
-                yield f"{option_name(field)} must be at least {info.least:g}, got {number:g}."
+                yield f"{option_name(field)} must be at least {_shown(info.least)}, got {_shown(number)}."
             if info.greatest is not None and not number <= info.greatest:
-                yield f"{option_name(field)} must be at most {info.greatest:g}, got {number:g}."
+                yield f"{option_name(field)} must be at most {_shown(info.greatest)}, got {_shown(number)}."
+
+
+def _shown(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 @cache

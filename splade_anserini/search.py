@@ -10,15 +10,16 @@ import typer
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError, counted
+from splade_anserini.lucene.feedback import Feedback
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
-from splade_anserini.retrieval.options import FeedbackOptions, QueryOptions, RunOptions, SearchOptions, TwoStepOptions
+from splade_anserini.retrieval.options import QueryOptions, RunOptions, SearchOptions, TwoStepOptions
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
     from splade_anserini.artifacts.outputs import OutputRecord
-    from splade_anserini.lucene import Feedback, ImpactSearcher, PyseriniImpactSearcher, Searcher
+    from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, Searcher
     from splade_anserini.records import ImpactVector
     from splade_anserini.retrieval.query_vectors import QuerySet
 
@@ -67,7 +68,7 @@ def command(
     query: QueryOptions,
     search_options: SearchOptions,
     two_step: TwoStepOptions,
-    feedback: FeedbackOptions,
+    feedback: Feedback,
     engine: EngineOptions,
 ) -> None:
     """Search a Lucene impact index and write a run, ordered as trec_eval will order it.
@@ -92,7 +93,7 @@ def command(
     directory = resolve_index(index)
     check_index_directory(directory)
     start_jvm()
-    if feedback.feedback:
+    if feedback.method:
         check_document_vectors(directory)
     text_index = bm25_index(engine.hybrid, directory) if engine.hybrid else None
     queries = load_queries_for(topics, read_manifest(directory, IndexManifest), f"Index {directory}", query)
@@ -121,7 +122,7 @@ def command(
 
 
 def _check_combination(
-    search_options: SearchOptions, two_step: TwoStepOptions, feedback: FeedbackOptions, engine: EngineOptions
+    search_options: SearchOptions, two_step: TwoStepOptions, feedback: Feedback, engine: EngineOptions
 ) -> None:
     """Raise `InputError` for options that exclude one another."""
     from splade_anserini.lucene.two_step import check_candidates
@@ -129,7 +130,7 @@ def _check_combination(
     check_candidates(two_step.candidates, search_options.hits)
     if two_step.two_step is not None and engine.searcher == "pyserini":
         raise InputError("--two-step needs --searcher lucene, got pyserini.")
-    if feedback.feedback is None:
+    if feedback.method is None:
         return
     if engine.searcher == "lucene":
         raise InputError("--feedback needs --searcher pyserini, got lucene.", do="Leave --searcher out.")
@@ -154,30 +155,15 @@ def _record(index: Path, text_index: Path | None, queries: "QuerySet", groups: "
 
 
 def _open_searcher(
-    index: Path, engine: EngineOptions, feedback: FeedbackOptions, threads: int
+    index: Path, engine: EngineOptions, feedback: Feedback, threads: int
 ) -> "ImpactSearcher | PyseriniImpactSearcher":
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher
     from splade_anserini.parallel import cpu_count
 
     threads = threads or cpu_count()
-    if engine.searcher == "pyserini" or feedback.feedback:
-        return PyseriniImpactSearcher(index, threads, _feedback(feedback))
+    if engine.searcher == "pyserini" or feedback.method:
+        return PyseriniImpactSearcher(index, threads, feedback if feedback.method else None)
     return ImpactSearcher(index, threads)
-
-
-def _feedback(options: FeedbackOptions) -> "Feedback | None":
-    from splade_anserini.lucene import Feedback
-
-    if options.feedback is None:
-        return None
-    return Feedback(
-        options.feedback,
-        docs=options.feedback_docs,
-        terms=options.feedback_terms,
-        original_query_weight=options.original_query_weight,
-        rocchio_beta=options.rocchio_beta,
-        words_only=options.feedback_words_only,
-    )
 
 
 def _two_step(searcher: "ImpactSearcher | PyseriniImpactSearcher", two_step: TwoStepOptions) -> "Searcher":

@@ -39,12 +39,12 @@ LONG = "l" * 21
 ENCODER = DictionaryEncoder({f"t{number}": {f"t{number}": 0.01 + number % 4 / 100} for number in range(120)})
 
 SETTINGS = [
-    Feedback("rocchio"),
-    Feedback("rocchio", docs=3, terms=25, rocchio_beta=0.4),
-    Feedback("rocchio", docs=4, terms=6, rocchio_beta=1.5, rocchio_gamma=0.3),
-    Feedback("rm3"),
-    Feedback("rm3", docs=3, terms=25, original_query_weight=0.8),
-    Feedback("rm3", words_only=True),
+    Feedback(method="rocchio"),
+    Feedback(method="rocchio", docs=3, terms=25, rocchio_beta=0.4),
+    Feedback(method="rocchio", docs=4, terms=6, rocchio_beta=1.5, rocchio_gamma=0.3),
+    Feedback(method="rm3"),
+    Feedback(method="rm3", docs=3, terms=25, original_query_weight=0.8),
+    Feedback(method="rm3", words_only=True),
 ]
 
 
@@ -286,12 +286,12 @@ def test_only_words_only_excludes_word_pieces(indexes: Path, method: Literal["ro
         return {hit.doc_id for hit in search(indexes / "ours", feedback, queries={"q": {"t1": 1}})["q"]}
 
     with_piece = {id_ for id_, vector in VECTORS.items() if "##ing" in vector}
-    assert with_piece <= hits(Feedback(method, terms=99))
-    assert hits(Feedback("rm3", terms=99, words_only=True)) < hits(Feedback(method, terms=99))
+    assert with_piece <= hits(Feedback(method=method, terms=99))
+    assert hits(Feedback(method="rm3", terms=99, words_only=True)) < hits(Feedback(method=method, terms=99))
 
 
 def test_pyserinis_searcher_with_feedback_is_a_searcher(indexes: Path) -> None:
-    with PyseriniImpactSearcher(indexes / "ours", feedback=Feedback("rm3")) as searcher:
+    with PyseriniImpactSearcher(indexes / "ours", feedback=Feedback(method="rm3")) as searcher:
         assert isinstance(searcher, Searcher)
 
 
@@ -299,16 +299,16 @@ def test_pyserinis_searcher_with_feedback_is_a_searcher(indexes: Path) -> None:
     ("arguments", "message"),
     [
         ({"method": "bm25"}, "--feedback must be rocchio or rm3, got 'bm25'"),
-        ({"docs": 0}, "--feedback-docs must be from 1 to 2,147,483,647, got 0"),
-        ({"terms": 0}, "--feedback-terms must be from 1 to 2,147,483,647, got 0"),
-        ({"terms": 2**31}, "--feedback-terms must be from 1 to 2,147,483,647, got 2,147,483,648"),
-        ({"rocchio_beta": 0}, "--rocchio-beta must be from 0.001 to 1,000, got 0"),
-        ({"rocchio_beta": math.nan}, "--rocchio-beta must be from 0.001 to 1,000, got nan"),
-        ({"rocchio_beta": 1e39}, "--rocchio-beta must be from 0.001 to 1,000, got 1e+39"),
-        ({"method": "rm3", "original_query_weight": 0}, "--original-query-weight must be from 0.001 to 0.999, got 0"),
-        ({"method": "rm3", "original_query_weight": 1}, "--original-query-weight must be from 0.001 to 0.999, got 1"),
-        ({"rocchio_gamma": -1}, "--rocchio-gamma must be from 0 to 1,000, got -1"),
-        ({"rocchio_gamma": math.nan}, "--rocchio-gamma must be from 0 to 1,000, got nan"),
+        ({"docs": 0}, "--feedback-docs must be at least 1, got 0"),
+        ({"terms": 0}, "--feedback-terms must be at least 1, got 0"),
+        ({"terms": 2**31}, "--feedback-terms must be at most 2,147,483,647, got 2,147,483,648"),
+        ({"rocchio_beta": 0}, "--rocchio-beta must be at least 0.001, got 0"),
+        ({"rocchio_beta": math.nan}, "--rocchio-beta must be at least 0.001, got nan"),
+        ({"rocchio_beta": 1e39}, "--rocchio-beta must be at most 1,000, got 1e+39"),
+        ({"method": "rm3", "original_query_weight": 0}, "--original-query-weight must be at least 0.001, got 0"),
+        ({"method": "rm3", "original_query_weight": 1}, "--original-query-weight must be at most 0.999, got 1"),
+        ({"rocchio_gamma": -1}, "--rocchio-gamma must be at least 0, got -1"),
+        ({"rocchio_gamma": math.nan}, "--rocchio-gamma must be at least 0, got nan"),
         ({"method": "rm3", "rocchio_gamma": 0.1}, "--rocchio-gamma has no effect with --feedback rm3"),
         ({"method": "rm3", "rocchio_beta": 0.1}, "--rocchio-beta has no effect with --feedback rm3"),
         ({"original_query_weight": 0.1}, "--original-query-weight has no effect with --feedback rocchio"),
@@ -322,7 +322,7 @@ def test_invalid_values_are_refused(arguments: dict[str, Any], message: str) -> 
 
 def test_an_index_without_document_vectors_is_refused(indexes: Path) -> None:
     with pytest.raises(InputError, match=r"has no document vectors[^$]*--store-docvectors"):
-        PyseriniImpactSearcher(indexes / "neither", 1, Feedback("rocchio"))
+        PyseriniImpactSearcher(indexes / "neither", 1, Feedback(method="rocchio"))
 
 
 @pytest.fixture
@@ -355,16 +355,21 @@ TEXTS: dict[str, ImpactVector] = {
 @pytest.mark.parametrize(
     ("arguments", "feedback", "hits", "queries"),
     [
-        (("rocchio",), Feedback("rocchio"), 1000, TEXTS),
+        (("rocchio",), Feedback(method="rocchio"), 1000, TEXTS),
         (
             ("rocchio", "--feedback-docs", 3, "--feedback-terms", 25, "--rocchio-beta", 0.4, "--hits", 20),
-            Feedback("rocchio", 3, 25, rocchio_beta=0.4),
+            Feedback(method="rocchio", docs=3, terms=25, rocchio_beta=0.4),
             20,
             TEXTS,
         ),
-        (("rm3", "--original-query-weight", 0.2), Feedback("rm3", original_query_weight=0.2), 1000, TEXTS),
-        (("rm3", "--feedback-words-only", "--searcher", "pyserini"), Feedback("rm3", words_only=True), 1000, TEXTS),
-        (("rm3", "--query-top-k", 1), Feedback("rm3"), 1000, {"a": {"t3": 4}, "b": {"t9": 2}, "c": {"t50": 3}}),
+        (("rm3", "--original-query-weight", 0.2), Feedback(method="rm3", original_query_weight=0.2), 1000, TEXTS),
+        (
+            ("rm3", "--feedback-words-only", "--searcher", "pyserini"),
+            Feedback(method="rm3", words_only=True),
+            1000,
+            TEXTS,
+        ),
+        (("rm3", "--query-top-k", 1), Feedback(method="rm3"), 1000, {"a": {"t3": 4}, "b": {"t9": 2}, "c": {"t50": 3}}),
     ],
 )
 def test_the_command_searches_with_feedback(
@@ -409,8 +414,8 @@ def test_bm25_is_fused_with_the_ranking_of_feedback(indexes: Path, topics: Path,
         (("--feedback-words-only",), "--feedback-words-only needs --feedback"),
         (("--feedback", "rocchio", "--feedback-docs", 0), "--feedback-docs"),
         (("--feedback", "rocchio", "--feedback-terms", 2**31), "2,147,483,648"),
-        (("--feedback", "rocchio", "--rocchio-beta", "nan"), "--rocchio-beta must be from 0.001 to 1,000, got nan"),
-        (("--feedback", "rm3", "--original-query-weight", 0), "--original-query-weight must be from 0.001 to 0.999"),
+        (("--feedback", "rocchio", "--rocchio-beta", "nan"), "--rocchio-beta must be at least 0.001, got nan"),
+        (("--feedback", "rm3", "--original-query-weight", 0), "--original-query-weight must be at least 0.001"),
         (("--feedback", "rocchio", "--feedback-words-only"), "--feedback-words-only has no effect"),
         (("--feedback", "rocchio", "--searcher", "lucene"), "--searcher"),
         (("--feedback", "rocchio", "--two-step", 3), "--two-step"),

@@ -191,13 +191,26 @@ def test_a_cut_off_shard_is_an_error(
     assert nothing_is_left_at(output)
 
 
-def test_an_index_that_stands_there_is_kept_unless_told(impacts: Path, output: Path) -> None:
+def test_an_index_that_the_same_call_made_is_up_to_date(impacts: Path, output: Path) -> None:
+    manifest = index(impacts, output)
+    (segments,) = output.glob("segments_*")
+    before = segments.read_bytes()
+    assert index(impacts, output) == manifest
+    assert index(impacts, output, IndexOptions(threads=1, memory=64)) == manifest
+    assert segments.read_bytes() == before
+    index(impacts, output, overwrite=True)
+    assert next(output.glob("segments_*")).read_bytes() != before
+
+
+def test_another_index_is_kept_without_overwrite(impacts: Path, output: Path) -> None:
     index(impacts, output)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="store_text was False, is True"):
+        index(impacts, output, IndexOptions(store_text=True))
+    (impacts / "shard-00001.jsonl.gz").unlink()
+    write_encoded(impacts, {"e": {"cat": 1}})
+    with pytest.raises(OutputError, match=r"pseudo-documents was(.|\n)*--overwrite"):
         index(impacts, output)
     assert count_index(output).documents == 4
-    write_encoded(impacts, {"e": {"cat": 1}})
-    (impacts / "shard-00001.jsonl.gz").unlink()
     assert index(impacts, output, overwrite=True).counts.documents == 1
 
 
@@ -212,11 +225,12 @@ def test_an_index_survives_a_failure_to_replace_it(impacts: Path, output: Path) 
 def test_only_an_index_is_ever_replaced(impacts: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.tex").touch()
-    with pytest.raises(OutputError, match="is no index"):
+    with pytest.raises(OutputError, match="is not an index"):
         index(impacts, tmp_path / "precious", overwrite=True)
-    for place in (impacts, tmp_path):
-        with pytest.raises(OutputError, match="would replace its own input"):
-            index(impacts, place, overwrite=True)
+    with pytest.raises(OutputError, match="are the same path"):
+        index(impacts, impacts, overwrite=True)
+    with pytest.raises(OutputError, match="contains input"):
+        index(impacts, tmp_path, overwrite=True)
 
 
 def test_a_failure_in_anserini_has_an_error_message(
@@ -347,7 +361,7 @@ def test_a_lack_of_memory_in_java_has_an_error_message(tmp_path: Path, output: P
     ("options", "message"),
     [
         ({"writer": "tantivy"}, "--writer must be lucene or anserini, got 'tantivy'"),
-        ({"threads": 0}, "--threads must be at least 1, got 0"),
+        ({"threads": -1}, "--threads must be at least 0, got -1"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:

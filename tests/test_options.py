@@ -9,8 +9,9 @@ import pytest
 from splade_anserini.cli.console import _Lines, duration, errors_as_sentences, main_of
 from splade_anserini.cli.renamed_options import current_spelling
 from splade_anserini.errors import InputError
+from splade_anserini.lucene.feedback import Feedback
 from splade_anserini.options import option, options, recorded_options
-from splade_anserini.retrieval.options import FeedbackOptions, SearchOptions, TwoStepOptions
+from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
 
 
 @options
@@ -79,9 +80,9 @@ def test_options_that_exclude_one_another_are_refused() -> None:
     with pytest.raises(InputError, match="--candidates needs --two-step"):
         TwoStepOptions(candidates=3)
     with pytest.raises(InputError, match="--feedback-terms needs --feedback"):
-        FeedbackOptions(feedback_terms=3)
+        Feedback(terms=3)
     with pytest.raises(InputError, match="--rocchio-beta has no effect with --feedback rm3"):
-        FeedbackOptions(feedback="rm3", rocchio_beta=0.5)
+        Feedback(method="rm3", rocchio_beta=0.5)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def write_with_anserini(documents: Path, index: Path, options: IndexOptions, pro
         "generatorClass": "DefaultLuceneDocumentGenerator",
         "input": str(documents.absolute()),
         "index": str(index.absolute()),
-        "threads": options.threads,
+        "threads": options.workers,
         "memoryBuffer": options.memory,
         "impact": True,
         "pretokenized": True,

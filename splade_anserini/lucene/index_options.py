@@ -1,35 +1,36 @@
-"""Options of building an impact index."""
+"""Options of building an impact index. Importing this module loads nothing heavy."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from splade_anserini.errors import InputError
+from splade_anserini.options import option, options
+from splade_anserini.parallel import cpu_count
 
 type IndexWriterName = Literal["lucene", "anserini"]
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class IndexOptions:
     """How an impact index is built. Raises `InputError` for invalid values."""
 
-    threads: int = 1
-    """Indexing threads; each takes one file at a time."""
-    optimize: bool = True
-    """Merge the index into one segment at the end: slower to build, faster to search."""
-    memory: int | None = None
-    """Size of Lucene's indexing buffer in MB; None for a quarter of Java's heap, at most 2,048."""
-    store_text: bool = False
-    """Store each record, for `searcher.doc(id).raw()`."""
-    store_docvectors: bool = False
-    """Store each document's terms, for pseudo-relevance feedback."""
-    writer: IndexWriterName = "lucene"
-    """Lucene's IndexWriter, or Anserini's IndexCollection, which builds the same index several times slower."""
+    threads: int = option(default=0, least=0, help="Threads: half read, half index. 0: one per core.")
+    optimize: bool = option(default=True, help="Merge into one segment: slower to build, faster to search.")
+    memory: int | None = option(
+        default=None,
+        least=1,
+        help="Size of Lucene's indexing buffer in MB.",
+        unset="a quarter of Java's heap, at most 2,048",
+    )
+    store_text: bool = option(default=False, help="Store each record, for searcher.doc(id).raw().")
+    store_docvectors: bool = option(default=False, help="Store each document's terms, for pseudo-relevance feedback.")
+    writer: IndexWriterName = option(
+        default="lucene",
+        help="Lucene's IndexWriter, or Anserini's IndexCollection: the same index, several times slower.",
+    )
 
-    def __post_init__(self) -> None:
-        if self.writer not in get_args(IndexWriterName.__value__):
-            raise InputError(f"--writer must be lucene or anserini, got {self.writer!r}.")
-        if self.threads < 1:
-            raise InputError(f"--threads must be at least 1, got {self.threads}.")
+    @property
+    def workers(self) -> int:
+        """The number of threads, with 0 resolved."""
+        return self.threads or cpu_count()
 
 
 def default_buffer_size() -> int:

@@ -83,13 +83,13 @@ def write_with_lucene(
     documents that Lucene cannot hold, `JavaError` or `OutputError` when writing fails.
     """
     start_jvm()
-    readers = options.threads // 2
+    readers = options.workers // 2
     with JAVA_LOCK, java_errors(f"indexing {documents}"), _open_writer(index, options) as writer:
         files: SimpleQueue[Path] = SimpleQueue()
         for path in impact_files(documents):
             files.put(path)
         sources = [_read_batches(files, options, trusted=trusted) for _ in range(max(1, readers))]
-        adders = [DocumentAdder(writer, options) for _ in range(options.threads - readers)]
+        adders = [DocumentAdder(writer, options) for _ in range(options.workers - readers)]
         if readers == 0:
             for count, fields in sources[0]:
                 adders[0].load(fields).call()

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import MANIFEST, Counts, EncodeSettings, ImpactManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.formats.impacts import count_impacts, impact_files
@@ -21,6 +22,14 @@ class ImpactSource:
     counts: Counts
     settings: EncodeSettings | None = None
     """How it was encoded; None when it has no manifest."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of what decides the content: settings and counts, and names and sizes of the files."""
+        files = [f"{path.relative_to(self.directory)} {path.stat().st_size}" for path in impact_files(self.directory)]
+        settings = self.settings.model_dump_json() if self.settings else ""
+        parts = [settings, self.counts.model_dump_json(), *files]
+        return fingerprint_of_bytes(*(part.encode() for part in parts))
 
 
 def open_impacts(directory: StrPath, progress: Progress = silent) -> ImpactSource:

@@ -126,8 +126,7 @@ class Work:
 
         place = self.places.index
         options = IndexOptions(threads=self.means.workers, **self.contract.card.index.model_dump())
-        with progress_bar("Indexing", None, "documents") as progress:
-            counts = index(self.places.impacts, place, options, overwrite=True, progress=progress).counts
+        counts = index(self.places.impacts, place, options, overwrite=True, bars=progress_bar).counts
         return f"{counts.documents:,} documents, {counts.postings:,} postings, {_size(place)}"
 
     def search(self, one: Evaluation) -> str:

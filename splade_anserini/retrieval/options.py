@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from splade_anserini.errors import InputError
-from splade_anserini.options import changed_options, option, options
+from splade_anserini.options import option, options
 
 type RunFormat = Literal["trec", "msmarco"]
 
@@ -73,34 +73,6 @@ class TwoStepOptions:
     def __post_init__(self) -> None:
         if self.candidates is not None and self.two_step is None:
             raise InputError("--candidates needs --two-step.", do="Add --two-step, or leave --candidates out.")
-
-
-@options
-class FeedbackOptions:
-    """Pseudo-relevance feedback, with Anserini's names and defaults."""
-
-    feedback: Literal["rocchio", "rm3"] | None = option(
-        default=None, help="Pseudo-relevance feedback, by Rocchio or RM3. Needs index --store-docvectors."
-    )
-    feedback_docs: int = option(default=10, least=1, help="With --feedback: documents that give tokens.")
-    feedback_terms: int = option(default=10, least=1, help="With --feedback: tokens that they give.")
-    rocchio_beta: float = option(
-        default=0.75, help="With --feedback rocchio: weight of the feedback; the query's is 1."
-    )
-    original_query_weight: float = option(
-        default=0.5, help="With --feedback rm3: weight of the original query, of 1 in all."
-    )
-    feedback_words_only: bool = option(
-        default=False, help="With --feedback rm3: no word pieces, as in Pyserini's --rm3."
-    )
-
-    def __post_init__(self) -> None:
-        given = changed_options(self)
-        if self.feedback is None and given:
-            raise InputError(f"{given[0]} needs --feedback.", expected="--feedback rocchio or rm3")
-        other = {"rocchio": "--original-query-weight", "rm3": "--rocchio-beta"}.get(self.feedback or "")
-        if other in given:
-            raise InputError(f"{other} has no effect with --feedback {self.feedback}.", do="Leave it out.")
 
 
 @options

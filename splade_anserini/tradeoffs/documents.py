@@ -66,7 +66,7 @@ def build_index(collection: Collection, setting: Setting, index: Path, threads: 
         return
     with output_errors(index), _scratch(index.parent / f"impacts{PARTIAL}") as place:
         write_directory(place, _smaller(collection, setting), source.settings)
-        index_source(open_impacts(place), index, options, made=setting.of_index.parts)
+        index_source(open_impacts(place), index, options, provenance=setting.of_index.parts)
 
 
 @contextmanager
