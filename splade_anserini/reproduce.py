@@ -1,4 +1,4 @@
-"""Stage: an index card → what it promises, built, measured and compared."""
+"""Command `reproduce`: build the index of a card, search it, and compare the scores with the expected ones."""
 
 import sys
 from pathlib import Path
@@ -7,37 +7,38 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_anserini.cli import options
-from splade_anserini.cli.console import main_of
+from splade_anserini.cli.console import duration, main_of, progress_bar
 from splade_anserini.errors import SpladeAnseriniError
 
 if TYPE_CHECKING:
-    from splade_anserini.reproduction.contract import Contract
     from splade_anserini.reproduction.execution import ExecutionOptions
-    from splade_anserini.reproduction.report import Report
+    from splade_anserini.reproduction.report import Report, StepResult
+    from splade_anserini.reproduction.resolved_card import ResolvedCard
+    from splade_anserini.reproduction.time_left import TimeLeft
 
 
 def command(
     cards: Annotated[
         list[str], typer.Argument(help="Index cards: paths of .toml files, names, or patterns such as 'beir.*'.")
     ],
-    data: Annotated[Path | None, typer.Option(help="Directory that {data} in a card stands for.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Directory that replaces {data} in a card.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Directory for index, run and report. [default: where --index NAME finds the index]"),
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Do nothing; say what would be done, how long, and on how much disk.")
+        bool, typer.Option("--plan", help="Only print the steps, their counts, the disk space, and missing inputs.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Do again what was done with other settings than the card's.")
+        bool, typer.Option("--force", help="Repeat steps that were done with other settings than the card's.")
     ] = False,
     device: options.Device = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="The most texts in a batch.")] = 64,
     threads: Annotated[int, typer.Option(min=0, help="Threads. 0: one per core.")] = 0,
 ) -> None:
-    """Encode, index, search and evaluate as an index card says, and compare with the scores that it promises.
+    """Encode, index, search and evaluate as an index card says, and compare with its expected scores.
 
-    The same command goes on where it stopped. Exit code 1 when a score is not what the card promises.
+    The same command resumes where it stopped. Exit code 1 when a score differs from the expected one.
 
     \b
     Example:
@@ -45,70 +46,77 @@ def command(
       splade-anserini reproduce 'beir.*' --plan
     """
     from splade_anserini.cards.finding import find_index_cards
-    from splade_anserini.reproduction.contract import check_judgements, open_contract
     from splade_anserini.reproduction.execution import ExecutionOptions
+    from splade_anserini.reproduction.resolved_card import check_judged_topics, require_inputs, resolve_card
 
     paths = dict.fromkeys(path for name in cards for path in find_index_cards(name))
-    # All before the first: a card that cannot be read is found out at once.
-    contracts = [open_contract(path, data) for path in paths]
-    for contract in contracts:
-        check_judgements(contract)
-    means = ExecutionOptions(device, batch_size, threads, force)
+    # All cards are checked before the first is reproduced.
+    resolved_cards = [resolve_card(path, data) for path in paths]
     if plan:
-        _print_plans(contracts, output, means)
+        _print_plans(resolved_cards, output)
         return
-    code = _run(contracts, output, means)
+    for resolved in resolved_cards:
+        require_inputs(resolved)
+        check_judged_topics(resolved)
+    code = _reproduce_all(resolved_cards, output, ExecutionOptions(device, batch_size, threads, force))
     if code:
         raise typer.Exit(code)
 
 
-def _run(contracts: "list[Contract]", output: Path | None, means: "ExecutionOptions") -> int:
-    """Reproduce each; return the exit code. An error of one of several does not keep the others from being run."""
-    from splade_anserini.reproduction.report import summary
+def _reproduce_all(resolved_cards: "list[ResolvedCard]", output: Path | None, execution: "ExecutionOptions") -> int:
+    """Reproduce each card, also after one of several has failed; return the exit code."""
+    from splade_anserini.reproduction.rendering import summary
 
     reports: list[Report] = []
     code = 0
-    for contract in contracts:
+    for resolved in resolved_cards:
         try:
-            reports.append(_one(contract, output, means))
+            reports.append(_reproduce(resolved, output, execution))
         except SpladeAnseriniError as error:
-            if len(contracts) == 1:
+            if len(resolved_cards) == 1:
                 raise
-            sys.stderr.write(f"error: {contract.card.name}: {error}\n")
+            sys.stderr.write(f"error: {resolved.card.name}: {error}\n")
             code = max(code, error.exit_code)
-    if len(contracts) > 1 and reports:
+    if len(resolved_cards) > 1 and reports:
         typer.echo(summary(reports), nl=False)
     return code or int(not all(report.passed for report in reports))
 
 
-def _one(contract: "Contract", output: Path | None, means: "ExecutionOptions") -> "Report":
-    from splade_anserini.reproduction.plan import Places
-    from splade_anserini.reproduction.report import text, write_report
+def _reproduce(resolved: "ResolvedCard", output: Path | None, execution: "ExecutionOptions") -> "Report":
+    from splade_anserini.reproduction.execution import Observer
+    from splade_anserini.reproduction.plan import OutputPaths
+    from splade_anserini.reproduction.rendering import as_text, write_report
     from splade_anserini.reproduction.running import reproduce
 
-    def announce(what: str, seconds: float | None) -> None:
-        typer.echo(f"  {what:<70}{'done before' if seconds is None else f'{seconds:,.1f} s':>12}")
-
-    places = Places(contract.home(output), contract.card.name)
-    typer.echo(f"{contract.card.name}:")
-    report = reproduce(contract, places, means, announce)
-    write_report(report, places)
-    typer.echo(f"\n{text(report)}\nReport: {places.report('html')}, .txt, .json\n")
+    paths = OutputPaths(resolved.output_directory(output), resolved.card.name)
+    typer.echo(f"{resolved.card.name}:")
+    report = reproduce(resolved, paths, execution, Observer(_print_step, _print_time_left, progress_bar))
+    write_report(report, paths)
+    typer.echo(f"\n{as_text(report)}\nReport: {paths.report('html')}, .txt, .json\n")
     return report
 
 
-def _print_plans(contracts: "list[Contract]", output: Path | None, means: "ExecutionOptions") -> None:
-    from splade_anserini.reproduction.estimates import estimated
-    from splade_anserini.reproduction.plan import Places
-    from splade_anserini.reproduction.plan_report import together, told
+def _print_step(step: "StepResult") -> None:
+    time = "done before" if step.completed_before else f"{step.seconds:,.1f} s"
+    typer.echo(f"  {f'{step.name}: {step.result}':<70}{time:>12}")
+
+
+def _print_time_left(left: "TimeLeft") -> None:
+    typer.echo(f"  encode: {left.documents:,} of {left.total:,} documents, about {duration(left.seconds)} left")
+
+
+def _print_plans(resolved_cards: "list[ResolvedCard]", output: Path | None) -> None:
+    from splade_anserini.reproduction.plan import OutputPaths
+    from splade_anserini.reproduction.plan_report import DISK_NOTE, estimate_steps, plan_text, total_text
 
     plans = []
-    for contract in contracts:
-        places = Places(contract.home(output), contract.card.name)
-        plans.append(estimated(contract, places, means))
-        typer.echo(told(contract, plans[-1], places), nl=False)
+    for resolved in resolved_cards:
+        paths = OutputPaths(resolved.output_directory(output), resolved.card.name)
+        plans.append(estimate_steps(resolved, paths))
+        typer.echo(plan_text(resolved, plans[-1], paths), nl=False)
     if len(plans) > 1:
-        typer.echo(together(plans), nl=False)
+        typer.echo(total_text(plans), nl=False)
+    typer.echo(DISK_NOTE, nl=False)
 
 
 if __name__ == "__main__":

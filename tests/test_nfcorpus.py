@@ -1,4 +1,4 @@
-"""Real SPLADE-v3 vectors through the whole of index, search and evaluate: a number that is known from elsewhere."""
+"""Real SPLADE-v3 vectors are indexed, searched and evaluated: the scores are known from exact search."""
 
 import os
 import re
@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 from ir_measures import Qrel, ScoredDoc, calc_aggregate, nDCG
 
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+from splade_anserini.cards.finding import find_index_cards
 from splade_anserini.formats.runs import read_run
 from splade_anserini.formats.topics import read_encoded_topics
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions
+from splade_anserini.reproduction.plan import OutputPaths
+from splade_anserini.reproduction.plan_report import IMPACT_BYTES, POSTINGS_PER_DOCUMENT, estimate_steps
+from splade_anserini.reproduction.resolved_card import resolve_card
 from tests.running import Outcome, run_stage
 
 DATA = Path(os.environ.get("SPLADE_ANSERINI_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -58,15 +63,30 @@ def run(nfcorpus: Path) -> list[ScoredDoc]:
 
 def by_query(run: Iterable[ScoredDoc]) -> dict[str, dict[str, float]]:
     """Return query → document → score, in the order of the run."""
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for hit in run:
-        found.setdefault(hit.query_id, {})[hit.doc_id] = hit.score
-    return found
+        scores.setdefault(hit.query_id, {})[hit.doc_id] = hit.score
+    return scores
 
 
-def test_the_card_keeps_its_promise(reproduced: Outcome) -> None:
+def test_the_score_is_the_expected_one(reproduced: Outcome) -> None:
     assert (reproduced.code, reproduced.err) == (0, "")
     assert re.search(r"nDCG@10 +0.3632 +0.3632 .* pass", reproduced.out)
+
+
+def test_the_disk_space_of_the_plan_is_within_a_factor_of_two(nfcorpus: Path) -> None:
+    paths = OutputPaths(nfcorpus, CARD)
+    (card,) = find_index_cards(CARD)
+    estimates = estimate_steps(resolve_card(card, DATA), OutputPaths(nfcorpus / "elsewhere", CARD))
+    planned = {estimate.step.name: estimate.bytes or 0 for estimate in estimates}
+    index_size = sum(file.stat().st_size for file in paths.index.rglob("*"))
+    assert index_size / 2 < planned["index"] < index_size * 2
+    run_size = paths.run("test").stat().st_size
+    assert run_size / 2 < planned["search test"] < run_size * 2
+    manifest = read_manifest(paths.index, IndexManifest)
+    assert manifest
+    impacts_size = (VECTORS / "docs.jsonl.gz").stat().st_size
+    assert impacts_size / 2 < manifest.counts.documents * POSTINGS_PER_DOCUMENT * IMPACT_BYTES < impacts_size * 2
 
 
 def test_ndcg_is_what_exact_search_gives(run: list[ScoredDoc]) -> None:
@@ -77,13 +97,13 @@ def test_ndcg_is_what_exact_search_gives(run: list[ScoredDoc]) -> None:
 
 def test_pyserinis_own_command_gives_the_same_scores_and_ranks(nfcorpus: Path, run: list[ScoredDoc]) -> None:
     arguments = ["--index", nfcorpus / CARD, "--topics", TOPICS, "--impact", "--min-idf", "-1", "--hits", "1000"]
-    theirs_at = nfcorpus / "pyserini.txt"
+    path = nfcorpus / "pyserini.txt"
     subprocess.run(
-        [sys.executable, "-c", PYSERINI, *arguments, "--output", theirs_at, "--threads", "2", "--batch-size", "32"],
+        [sys.executable, "-c", PYSERINI, *arguments, "--output", path, "--threads", "2", "--batch-size", "32"],
         check=True,
         capture_output=True,
     )
-    theirs = by_query(read_run(theirs_at))
+    theirs = by_query(read_run(path))
     ours = by_query(run)
     assert ours.keys() == theirs.keys()
     for query_id, scores in ours.items():

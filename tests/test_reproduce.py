@@ -1,4 +1,4 @@
-"""An index card is a contract: read, planned, run, resumed, and found kept or broken."""
+"""Index cards are read, checked, reproduced, resumed, and compared with their expected scores."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from splade_anserini.cards.finding import available_indexes, find_index_cards, r
 from splade_anserini.cards.index_card import Expectation, IndexCard
 from splade_anserini.cards.shipped import indexes_home
 from splade_anserini.errors import InputError
-from splade_anserini.reproduction.contract import open_contract
-from splade_anserini.reproduction.expectations import compared, verdict
-from splade_anserini.reproduction.page import page
-from splade_anserini.reproduction.report import Report, StepTime, summary, text
+from splade_anserini.reproduction.expectations import checks_of, verdict
+from splade_anserini.reproduction.rendering import as_html, as_text, summary
+from splade_anserini.reproduction.report import Report, StepResult
+from splade_anserini.reproduction.resolved_card import require_inputs, resolve_card
 from tests.running import run_stage
 from tests.tiny import tiny_checkpoint
 
@@ -43,43 +43,50 @@ QUERIES = {"q1": "headache", "q2": "boundary layer"}
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
-def test_every_card_names_what_there_is_and_expects_what_can_be(path: Path, tmp_path: Path) -> None:
+def test_every_card_has_known_sources_and_possible_scores(path: Path, tmp_path: Path) -> None:
     card = read_card(path, IndexCard)
     for name in re.findall(r"\{data\}/([\w./-]+)", path.read_text(encoding="utf-8")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    contract = open_contract(path, tmp_path)
-    assert contract.card.name == path.stem in available_indexes()
-    assert all(0 < value <= 1 for one in card.evaluation for value in one.expected.values())
+    resolved = resolve_card(path, tmp_path)
+    require_inputs(resolved)
+    assert resolved.card.name == path.stem in available_indexes()
+    assert all(0 < value <= 1 for expectation in card.evaluation for value in expectation.expected.values())
     assert bool(card.data) == ("{data}" in path.read_text(encoding="utf-8"))
 
 
-def test_the_beir_cards_promise_the_papers_table() -> None:
+def test_the_beir_cards_expect_the_scores_of_the_papers_table() -> None:
     cards = [read_card(path, IndexCard) for path in find_index_cards("beir.*")]
-    promised = {card.name: [one.expected for one in card.evaluation] for card in cards}
-    assert promised == {f"beir.{name}.distilsplade-max": [{"nDCG@10": value}] for name, value in BEIR.items()}
+    expected = {card.name: [expectation.expected for expectation in card.evaluation] for card in cards}
+    assert expected == {f"beir.{name}.distilsplade-max": [{"nDCG@10": value}] for name, value in BEIR.items()}
     assert round(sum(BEIR.values()) / len(BEIR), 3) == 0.5, "the average that the paper prints"
-    assert {one.source for card in cards for one in card.evaluation} == {"SPLADE v2, Table 2"}
+    assert {expectation.source for card in cards for expectation in card.evaluation} == {"SPLADE v2, Table 2"}
     with_removal = {card.name.split(".")[1] for card in cards if card.search.remove_query}
     assert with_removal == {"arguana", "quora", "scidocs"}
 
 
-def test_the_cards_of_ms_marco_promise_what_anserini_and_the_paper_found() -> None:
-    cards = {card.stem.partition(".")[2]: read_card(card, IndexCard) for card in find_index_cards("msmarco-*")}
-    assert cards.keys() == ANSERINI.keys()
-    for name, (reciprocal_rank, recall) in ANSERINI.items():
-        dev, *deep_learning = cards[name].evaluation
-        assert (dev.expected, dev.tolerance) == ({"RR@10": reciprocal_rank, "R@1000": recall}, 0.001)
-        assert [one.name for one in deep_learning] == ["dl19", "dl20"]
-        known = [{"nDCG@10": 0.729, "R(rel=2)@1000": 0.865}, {}] if name == "distilsplade-max" else [{}, {}]
-        assert [one.expected for one in deep_learning] == known
+def test_there_is_a_card_of_ms_marco_for_each_encoder_with_known_scores() -> None:
+    names = {path.stem for path in find_index_cards("msmarco-*")}
+    assert names == {f"msmarco-v1-passage.{encoder}" for encoder in ANSERINI}
 
 
-def test_a_card_that_nobody_has_run_says_so() -> None:
-    for path in CARDS:
-        card = read_card(path, IndexCard)
-        if any(one.expected and not one.verified for one in card.evaluation):
-            assert "Nobody has run this card yet" in card.description
+@pytest.mark.parametrize(("encoder", "scores"), ANSERINI.items())
+def test_the_cards_of_ms_marco_expect_the_scores_of_anserini_and_the_paper(
+    encoder: str, scores: tuple[float, float]
+) -> None:
+    (path,) = find_index_cards(f"msmarco-v1-passage.{encoder}")
+    dev, *deep_learning = read_card(path, IndexCard).evaluation
+    assert (dev.expected, dev.tolerance) == (dict(zip(["RR@10", "R@1000"], scores, strict=True)), 0.001)
+    assert [expectation.name for expectation in deep_learning] == ["dl19", "dl20"]
+    expected = [{"nDCG@10": 0.729, "R(rel=2)@1000": 0.865}, {}] if encoder == "distilsplade-max" else [{}, {}]
+    assert [expectation.expected for expectation in deep_learning] == expected
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_a_card_with_unverified_scores_says_that_nobody_has_run_it(path: Path) -> None:
+    card = read_card(path, IndexCard)
+    if any(expectation.expected and not expectation.verified for expectation in card.evaluation):
+        assert "Nobody has run this card yet" in card.description
 
 
 # Names.
@@ -108,7 +115,7 @@ def test_an_unknown_index_card_is_an_error_that_suggests_similar_names(name: str
         find_index_cards(name)
 
 
-# What a card may not say.
+# Invalid cards.
 
 CARD = """
 name = "mine"
@@ -133,13 +140,14 @@ source = "me"
         ('encoder = "splade-mini"\n', "", "needs an encoder"),
         ('source = "me"\n', "", "has expected scores, but no source"),
         ("nDCG@10", "nDGC@10", "evaluation test: There is no measure 'nDGC@10'"),
-        ('"nDCG@10" = 0.5', '"MRR@10" = 0.5, "RR@10" = 0.5', "'RR@10' is more than one measure, or one named twice"),
+        ('"nDCG@10" = 0.5', '"MRR@10" = 0.5, "RR@10" = 0.5', "'RR@10' is several measures, or is named twice"),
         ("expected", "colour", "evaluation.0.colour: Extra inputs are not permitted"),
         ('name = "test"', 'name = "a/b"', "evaluation.0.name: String should match pattern"),
         ('topics = "mine"', 'topics = "irds:nowhere"', "ir_datasets has no dataset 'nowhere'"),
         ('qrels = "mine"', 'qrels = "irds:msmarco-passage"', "has no qrels"),
-        ('topics = "mine"', 'topics = "{data}/t"', r"needs data that do not ship: \{data\}/t"),
-        ('topics = "mine"', 'topics = "gone.tsv"', "this is missing: .*gone.tsv"),
+        ('topics = "mine"', 'topics = "{data}/t"', r"needs data that are not in the package: \{data\}/t\."),
+        ('encoder = "splade-mini"', 'encoder = "{data}/e"', r"needs data that are not in the package: \{data\}/e\."),
+        ('topics = "mine"', 'topics = "gone.tsv"', "Inputs of the card mine are missing: .*gone.tsv"),
         ('encoder = "splade-mini"', 'encoder = "./gone"', "gone does not exist"),
         ('name = "mine"', 'name = "../mine"', "name: String should match pattern"),
         ('qrels = "mine"\n', "", "evaluation.0.qrels: Field required"),
@@ -148,19 +156,18 @@ source = "me"
         ("source =", "tolerance = -1\nsource =", "evaluation.0.tolerance: Input should be greater than or equal to 0"),
         ("source =", "tolerance = nan\nsource =", "evaluation.0.tolerance: Input should be a finite number"),
         ("source =", "tolerance = inf\nsource =", "evaluation.0.tolerance: Input should be a finite number"),
-        ("encoder =", "words = inf\nencoder =", "words: Input should be a finite number"),
         ("[[evaluation]]", "[encode]\nscale = inf\n[[evaluation]]", "encode.scale: Input should be a finite number"),
         ("[[evaluation]]", "[index]\nthreads = 2\n[[evaluation]]", "index.threads: Extra inputs are not permitted"),
         ('corpus = "mine"', 'corpus = "mine"\nimpacts = "mine"', "the card has both a corpus and impacts"),
-        ('corpus = "mine"', 'impacts = "irds:msmarco-passage"', "ir_datasets has no impacts"),
-        ('corpus = "mine"', 'impacts = "mine.toml"', r"mine\.toml is no file of impact pseudo-documents"),
+        ('corpus = "mine"', 'impacts = "irds:msmarco-passage"', "ir_datasets has no impact vectors"),
+        ('corpus = "mine"', 'impacts = "mine.toml"', r"mine\.toml is not a file of impact pseudo-documents"),
     ],
 )
-def test_a_card_that_cannot_be_kept_gets_a_sentence(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+def test_an_invalid_card_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, sentence: str) -> None:
     (tmp_path / "mine").mkdir()
     card = tmp_path / "mine.toml"
     card.write_text(CARD)
-    open_contract(card)
+    require_inputs(resolve_card(card))
     card.write_text(CARD.replace(old, new, 1))
     outcome = run_stage("reproduce", card)
     assert outcome.code == 2
@@ -168,65 +175,92 @@ def test_a_card_that_cannot_be_kept_gets_a_sentence(tmp_path: Path, old: str, ne
     assert not (tmp_path / "mine.reproduction").exists()
 
 
-def test_missing_data_are_named_with_where_to_get_them(tmp_path: Path) -> None:
+def test_all_missing_files_are_named_with_where_to_get_them(tmp_path: Path) -> None:
     outcome = run_stage("reproduce", "nfcorpus.splade-v3", "--data", tmp_path)
     assert outcome.code == 2
-    for part in ["splade-v3.nfcorpus/docs.jsonl.gz", "nfcorpus/qrels/test.tsv", "irds:beir/nfcorpus/test"]:
-        assert part in outcome.err
+    names = "splade-v3.nfcorpus/docs.jsonl.gz", "splade-v3.nfcorpus/topics.test.tsv.gz", "nfcorpus/qrels/test.tsv"
+    assert ", ".join(f"{tmp_path}/{name}" for name in names) in outcome.err
+    assert "irds:beir/nfcorpus/test" in outcome.err
+
+
+def test_the_field_words_of_older_cards_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(CARD)
+    current = read_card(path, IndexCard)
+    path.write_text(CARD.replace("encoder =", "words = 100\nencoder ="))
+    assert read_card(path, IndexCard) == current
 
 
 # Verdicts.
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.1))
-def test_a_value_passes_when_it_is_no_further_off_than_the_tolerance(value: float, expected: float, off: float) -> None:
-    assert verdict(expected, expected, off) == "pass"
-    assert verdict(value, expected, off) == verdict(expected, value, off)
+def test_a_value_passes_when_it_differs_by_at_most_the_tolerance(
+    value: float, expected: float, tolerance: float
+) -> None:
+    assert verdict(expected, expected, tolerance) == "pass"
+    assert verdict(value, expected, tolerance) == verdict(expected, value, tolerance)
     assert verdict(value, expected, abs(value - expected)) == "pass"
-    assert verdict(value, None, off) == "open"
-    if abs(value - expected) > off + 1e-6:
-        assert verdict(value, expected, off) == "fail"
+    assert verdict(value, None, tolerance) == "open"
+    if abs(value - expected) > tolerance + 1e-6:
+        assert verdict(value, expected, tolerance) == "fail"
 
 
-def test_what_is_printed_as_within_the_tolerance_is_within_it() -> None:
-    assert 0.4 - 0.3 > 0.1, "so binary fractions have it"
+def test_a_decimal_difference_equal_to_the_tolerance_passes() -> None:
+    assert 0.4 - 0.3 > 0.1, "in binary fractions"
     assert verdict(0.4, 0.3, 0.1) == "pass"
 
 
 def report_of(name: str, value: float) -> Report:
-    asked = Expectation(
+    expectation = Expectation(
         name="test", topics="t", qrels="q", expected={"MRR@10": 0.5}, measures=("nDCG@10",), source="<Table 1>"
     )
-    lines = compared(asked, {"RR@10": value, "nDCG@10": 0.25}, Path("card.toml"))
-    card = IndexCard(name=name, description="<script>", corpus="c", encoder="e", evaluation=(asked,))
-    return Report.of(card, tuple(lines), (StepTime(name="index", what="<b>", seconds=1.0),), {"a": "1"}, {"b": "2"})
+    checks = checks_of(expectation, {"RR@10": value, "nDCG@10": 0.25}, Path("card.toml"))
+    card = IndexCard(name=name, description="<script>", corpus="c", encoder="e", evaluation=(expectation,))
+    return Report.of(card, tuple(checks), (StepResult(name="index", result="<b>", seconds=1.0),), Path("index"))
 
 
-def test_a_report_names_what_fails_and_what_is_not_known() -> None:
-    broken = report_of("one", 0.4)
-    assert not broken.passed
-    assert re.search(r"RR@10 +0.4000 +0.5000 +-0.1000 +0.001 +fail", text(broken))
-    assert re.search(r"nDCG@10 +0.2500 +– +– +– +no value known", text(broken))
-    assert "not verified here" in text(broken)
-    assert Report.model_validate_json(broken.model_dump_json()) == broken
+def test_a_report_says_which_checks_fail_and_which_scores_are_unknown() -> None:
+    report = report_of("one", 0.4)
+    assert not report.passed
+    assert re.search(r"RR@10 +0.4000 +0.5000 +-0.1000 +0.001 +fail", as_text(report))
+    assert re.search(r"nDCG@10 +0.2500 +– +– +– +no value known", as_text(report))
+    assert "not verified here" in as_text(report)
+    assert Report.model_validate_json(report.model_dump_json()) == report
     assert report_of("one", 0.5).passed
 
 
-def test_what_stands_in_a_card_is_only_text_in_the_page() -> None:
-    shown = page(report_of("one", 0.4))
-    assert "<script>" not in shown
-    assert "<b>" not in shown
-    assert "&lt;Table 1&gt;" in shown
-    assert not re.search(r"(src|href)=", shown)
+def test_a_report_has_the_versions_and_the_machine() -> None:
+    report = report_of("one", 0.4)
+    assert {"splade-anserini", "Python", "numpy"} <= report.versions.keys()
+    assert report.machine.keys() == {"system", "cores", "memory"}
 
 
-def test_several_reports_have_a_mean_of_what_all_of_them_expect() -> None:
-    lines = summary([report_of("one", 0.4), report_of("two", 0.5)])
-    assert re.search(r"mean +RR@10 +0.4500 +0.5000 +-0.0500", lines)
+def test_a_report_of_an_earlier_version_is_read() -> None:
+    report = report_of("one", 0.4)
+    text = report.model_dump_json()
+    for name, former in [("checks", "lines"), ("result", "what"), ("completed_before", "before")]:
+        assert f'"{name}":' in text
+        text = text.replace(f'"{name}":', f'"{former}":')
+    assert Report.model_validate_json(text) == report
+
+
+def test_the_text_of_a_card_is_escaped_in_the_web_page() -> None:
+    html = as_html(report_of("one", 0.4))
+    assert "<script>" not in html
+    assert "<b>" not in html
+    assert "&lt;Table 1&gt;" in html
+    assert not re.search(r"(src|href)=", html)
+
+
+def test_a_summary_has_the_means_of_measures_that_all_reports_expect() -> None:
+    table = summary([report_of("one", 0.4), report_of("two", 0.5)])
+    assert re.search(r"mean +RR@10 +0.4500 +0.5000 +-0.0500", table)
+    assert not re.search(r"mean +nDCG@10", table)
     assert "mean" not in summary([report_of("one", 0.4)])
 
 
-# The whole path: a card that ships, with everything it names replaced by something small of the same form.
+# Cards that ship, with all that they name replaced by small files of the same form.
 
 
 @pytest.fixture(scope="module")
@@ -246,57 +280,57 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_card_is_run_resumed_and_held_to_its_word(small: Path, tmp_path: Path) -> None:
+def test_a_card_is_reproduced_resumed_and_compared(small: Path, tmp_path: Path) -> None:
     def run(*options: object) -> tuple[int, str, list[str]]:
         outcome = run_stage("reproduce", small, "--output", tmp_path, *options)
-        found = re.findall(r"^  (encode|index|search test): .*done before$", outcome.out, re.MULTILINE)
-        return outcome.code, outcome.out + outcome.err, found
+        skipped = re.findall(r"^  (encode|index|search test): .*done before$", outcome.out, re.MULTILINE)
+        return outcome.code, outcome.out + outcome.err, skipped
 
-    work = tmp_path / "beir.arguana.distilsplade-max.reproduction"
-    code, said, before = run("--plan")
-    assert (code, before) == (0, [])
-    assert "4 documents" in said
-    assert "measured on 4 of its documents" in said
-    assert not list(tmp_path.iterdir()), "a plan leaves nothing behind"
+    directory = tmp_path / "beir.arguana.distilsplade-max.reproduction"
+    code, output, skipped = run("--plan")
+    assert (code, skipped) == (0, [])
+    assert re.search(r"encode +4 documents", output)
+    assert not list(tmp_path.iterdir()), "a plan writes nothing"
 
-    code, said, before = run()
-    report = Report.model_validate_json((work / "report.json").read_text())
-    assert (code, before) == (int(not report.passed), [])
-    assert report.lines[0].value > 0
-    run_file = (work / "run.test.txt.gz").read_bytes()
+    code, output, skipped = run()
+    report = Report.model_validate_json((directory / "report.json").read_text())
+    assert (code, skipped) == (int(not report.passed), [])
+    assert report.checks[0].value > 0
+    run_file = (directory / "run.test.txt.gz").read_bytes()
 
     # Killed after the index was built.
-    (work / "run.test.txt.gz").unlink()
+    (directory / "run.test.txt.gz").unlink()
+    assert re.search(r"encode +done +0.0 MB\nindex +done +0.0 MB\nsearch test +2 queries", run("--plan")[1])
     assert run()[2] == ["encode", "index"]
     assert run()[2] == ["encode", "index", "search test"]
-    assert (work / "run.test.txt.gz").read_bytes()[10:] == run_file[10:]
+    assert (directory / "run.test.txt.gz").read_bytes()[10:] == run_file[10:]
 
     card = small.read_text()
     try:
-        # A promise that cannot be kept.
+        # Another expected score.
         small.write_text(card.replace('"nDCG@10" = 1.0', '"nDCG@10" = 0.0'))
-        code, said, before = run()
-        assert (code, len(before)) == (1, 3)
-        assert "FAIL" in said
-        assert (work / "report.txt").read_text().count("fail") == 1
-        # Other settings: not without being told to, and then only what differs.
+        code, output, skipped = run()
+        assert (code, len(skipped)) == (1, 3)
+        assert "FAIL" in output
+        assert (directory / "report.txt").read_text().count("fail") == 1
+        # Other settings need --force, and repeat only the steps that differ.
         small.write_text(card.replace("hits = 1000", "hits = 2"))
-        code, said, _ = run()
+        code, output, _ = run()
         assert code == 2
-        assert "hits was 1000, is 2" in said
+        assert "hits was 1000, is 2" in output
         assert run("--force")[2] == ["encode", "index"]
     finally:
         small.write_text(card)
 
 
 @pytest.mark.slow
-def test_an_index_that_somebody_else_built_is_left_alone(small: Path, tmp_path: Path) -> None:
+def test_an_index_without_a_record_is_not_replaced(small: Path, tmp_path: Path) -> None:
     index = tmp_path / "beir.arguana.distilsplade-max"
     index.mkdir()
     (index / "segments_1").touch()
     outcome = run_stage("reproduce", small, "--output", tmp_path)
     assert outcome.code == 2
-    assert "no record of how it was made" in outcome.err
+    assert "no record of how it was built" in outcome.err
     assert (index / "segments_1").exists()
 
 
@@ -307,11 +341,11 @@ def test_a_card_of_ms_marco_has_three_evaluations_of_one_index(tmp_path: Path) -
     card = shipped.read_text(encoding="utf-8").replace('"splade-v3"', '"./tiny"')
     (tmp_path / "collection.tsv").write_text("".join(f"{id_}\t{words}\n" for id_, words in DOCUMENTS.items()))
     card = card.replace('corpus = "irds:msmarco-passage"', 'corpus = "collection.tsv"')
-    for number, name in enumerate(["dev/small", "trec-dl-2019/judged", "trec-dl-2020/judged"]):
-        (tmp_path / f"{number}.tsv").write_text("q1\theadache\nq2\tboundary layer\n")
-        (tmp_path / f"{number}.qrels").write_text(f"q1 0 d1 {number + 1}\nq2 0 d2 {number + 1}\n")
-        card = card.replace(f'topics = "irds:msmarco-passage/{name}"', f'topics = "{number}.tsv"')
-        card = card.replace(f'qrels = "irds:msmarco-passage/{name}"', f'qrels = "{number}.qrels"')
+    for split, name in enumerate(["dev/small", "trec-dl-2019/judged", "trec-dl-2020/judged"]):
+        (tmp_path / f"{split}.tsv").write_text("q1\theadache\nq2\tboundary layer\n")
+        (tmp_path / f"{split}.qrels").write_text(f"q1 0 d1 {split + 1}\nq2 0 d2 {split + 1}\n")
+        card = card.replace(f'topics = "irds:msmarco-passage/{name}"', f'topics = "{split}.tsv"')
+        card = card.replace(f'qrels = "irds:msmarco-passage/{name}"', f'qrels = "{split}.qrels"')
     (tmp_path / shipped.name).write_text(card.replace("0.3999", "1.0").replace("0.9868", "1.0"))
     assert "irds:" not in (tmp_path / shipped.name).read_text()
     outcome = run_stage("reproduce", tmp_path / shipped.name)
@@ -320,7 +354,7 @@ def test_a_card_of_ms_marco_has_three_evaluations_of_one_index(tmp_path: Path) -
     assert re.search(r"dl19 +nDCG@10 +1.0000 .*no value known", outcome.out)
     assert re.search(r"dl20 +R\(rel=2\)@1000 +1.0000 .*no value known", outcome.out)
     # The index is found by the card's name, as `search --index` takes it.
-    found = run_stage(
+    search = run_stage(
         "search", "--index", tmp_path / shipped.name, "--topics", tmp_path / "0.tsv", "--output", tmp_path / "run"
     )
-    assert (found.code, found.err) == (0, "")
+    assert (search.code, search.err) == (0, "")

@@ -94,12 +94,18 @@ class IndexCard(Table):
     """The value of --encoder. Not needed when documents and topics are impact vectors."""
     data: str = ""
     """Where to download the data, unless all sources begin with irds:."""
-    words: float | None = pydantic.Field(default=None, gt=0)
-    """Average number of words in a document, for estimates."""
     encode: EncodeTable = EncodeTable()
     index: IndexTable = IndexTable()
     search: SearchTable = SearchTable()
     evaluation: tuple[Expectation, ...] = pydantic.Field(min_length=1)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _ignore_words(cls, fields: object) -> object:
+        """Ignore `words`, a field of older cards."""
+        if isinstance(fields, dict):
+            return {name: value for name, value in fields.items() if name != "words"}
+        return fields
 
     @pydantic.model_validator(mode="after")
     def _has_sources_and_encoder(self) -> Self:

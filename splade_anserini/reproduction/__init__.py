@@ -1,1 +1,1 @@
-"""An index card as a contract: what it asks for is built, measured, and compared with what it promises."""
+"""Reproducing an index card: its index is built and searched, and the scores are compared with the expected ones."""

@@ -1,33 +1,52 @@
-"""What a reproduction is done with, which decides no score."""
+"""How a reproduction runs: options that change no score, and callbacks that follow it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from splade_anserini.parallel import cpu_count
+from splade_anserini.progress import ProgressBars, no_bars
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import EncoderOptions
+    from splade_anserini.reproduction.report import StepResult
+    from splade_anserini.reproduction.time_left import TimeLeft
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """What the command's options say; `threads` 0 stands for one per core."""
+    """The options of the command; `threads` 0 stands for one per core."""
 
     device: str = "auto"
     batch_size: int = 64
     threads: int = 0
     force: bool = False
-    """Do again what was done with other settings."""
+    """Repeat steps that were done with other settings."""
 
     @property
-    def workers(self) -> int:
-        """Threads of Java."""
+    def java_threads(self) -> int:
+        """The number of threads that index and search."""
         return self.threads or cpu_count()
 
     def encoder_options(self, max_length: int | None) -> "EncoderOptions":
-        """Return the options of an encoder that reads so many tokens of a text; None: as many as it wants."""
+        """Return the options of an encoder that reads `max_length` tokens of a text; None: the encoder's default."""
         from splade_anserini.encoding import EncoderOptions
 
         return EncoderOptions(
             max_length=max_length, device=self.device, batch_size=self.batch_size, threads=self.threads
         )
+
+
+def _ignore(_: object) -> None:
+    """Ignore an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Callbacks that follow a reproduction; by default they do nothing."""
+
+    on_step: "Callable[[StepResult], object]" = _ignore
+    """Called when a step is done, or is skipped because it was done before."""
+    on_time_left: "Callable[[TimeLeft], object]" = _ignore
+    """Called when the time that encoding still takes has been measured."""
+    progress_bars: ProgressBars = no_bars

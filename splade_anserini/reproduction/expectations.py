@@ -1,4 +1,4 @@
-"""What was measured beside what a card promises: a verdict for each line."""
+"""Measured scores compared with the expected scores of a card."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from ir_measures import Measure
 
 type Verdict = Literal["pass", "fail", "open"]
-"""`open`: the card names no value."""
+"""`open`: the card expects no value."""
 
 _ROUNDING = 1e-9
-"""So that 0.3633 is within 0.0001 of 0.3632, which binary fractions deny."""
+"""Makes 0.3633 lie within 0.0001 of 0.3632, which it does not in binary fractions."""
 
 
-class Line(Model):
-    """One measure of one evaluation."""
+class Check(Model):
+    """The value of one measure of one evaluation, and the value that the card expects."""
 
     evaluation: str
     measure: str
@@ -32,54 +32,53 @@ class Line(Model):
 
     @property
     def difference(self) -> float | None:
-        """How much more was measured than expected."""
+        """The measured value minus the expected one."""
         return None if self.expected is None else self.value - self.expected
 
 
 def verdict(value: float, expected: float | None, tolerance: float) -> Verdict:
-    """Say whether a value is what was expected: |value − expected| ≤ tolerance."""
+    """Return whether |value − expected| ≤ tolerance."""
     if expected is None:
         return "open"
     return "pass" if abs(value - expected) <= tolerance + _ROUNDING else "fail"
 
 
-def compared(asked: Expectation, values: Mapping[str, float], path: Path) -> list[Line]:
-    """Return a line for each measure that the evaluation names; `values` has them by their canonical names."""
-    named = wanted_measures(asked, path)
+def checks_of(expectation: Expectation, values: Mapping[str, float], path: Path) -> list[Check]:
+    """Return a check for each measure of an evaluation of the card at `path`; the keys of `values` are canonical."""
     return [
-        Line(
-            evaluation=asked.name,
+        Check(
+            evaluation=expectation.name,
             measure=str(measure),
             value=values[str(measure)],
-            expected=(expected := asked.expected.get(name)),
-            tolerance=asked.tolerance,
-            source=asked.source if expected is not None else "",
-            verified=asked.verified and expected is not None,
-            verdict=verdict(values[str(measure)], expected, asked.tolerance),
+            expected=(expected := expectation.expected.get(name)),
+            tolerance=expectation.tolerance,
+            source=expectation.source if expected is not None else "",
+            verified=expectation.verified and expected is not None,
+            verdict=verdict(values[str(measure)], expected, expectation.tolerance),
         )
-        for name, measure in named.items()
+        for name, measure in card_measures(expectation, path).items()
     ]
 
 
-def passed(lines: Sequence[Line]) -> bool:
-    """Say whether no line fails."""
-    return all(line.verdict != "fail" for line in lines)
+def all_passed(checks: Sequence[Check]) -> bool:
+    """Return whether no check fails."""
+    return all(check.verdict != "fail" for check in checks)
 
 
-def wanted_measures(asked: Expectation, path: Path) -> "dict[str, Measure]":
-    """Return the measures of an evaluation by the names that the card at `path` gives them, the expected ones first.
+def card_measures(expectation: Expectation, path: Path) -> "dict[str, Measure]":
+    """Return the measures of an evaluation by their names in the card at `path`, those with expected values first.
 
-    Raises `InputError` for a name that is none, and for a measure that is named twice.
+    Raises `InputError` for an unknown measure, and for one that is named twice.
     """
     from splade_anserini.evaluation.measures import parse_measures
 
     measures: dict[str, Measure] = {}
-    for name in [*asked.expected, *asked.measures]:
+    for name in [*expectation.expected, *expectation.measures]:
         try:
             parsed = parse_measures([name])
         except InputError as error:
-            raise InputError(f"{path}, evaluation {asked.name}: {error}") from error
+            raise InputError(f"{path}, evaluation {expectation.name}: {error}") from error
         if len(parsed) != 1 or parsed[0] in measures.values() or name in measures:
-            raise InputError(f"{path}, evaluation {asked.name}: {name!r} is more than one measure, or one named twice.")
+            raise InputError(f"{path}, evaluation {expectation.name}: {name!r} is several measures, or is named twice.")
         measures[name] = parsed[0]
     return measures

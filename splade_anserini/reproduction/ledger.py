@@ -1,10 +1,11 @@
-"""What has been done of a reproduction, and with which settings: its manifest."""
+"""The ledger of a reproduction: which steps were done, and with which settings."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import pydantic
+from pydantic import AliasChoices, Field
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.manifests import Model, changes, read_manifest, write_manifest
@@ -14,107 +15,107 @@ type Settings = dict[str, pydantic.JsonValue]
 """All that decides what a step writes."""
 
 
-class Done(Model):
-    """A step that is done."""
+class CompletedStep(Model):
+    """A step that was completed."""
 
     settings: Settings
-    what: str
-    """What came out, in words."""
+    result: str = Field(validation_alias=AliasChoices("result", "what"))
+    """What the step wrote, as text."""
     seconds: float
     finished: str
-    """Coordinated universal time."""
+    """The time of completion, in UTC."""
 
 
-class Begun(Model):
-    """A step that was begun, and has not come to its end, or was killed before it could say so."""
+class StartedStep(Model):
+    """A step that was started and has not been recorded as completed."""
 
     settings: Settings
-    before: str | None
-    """What stood at its output: see `_stamp`."""
+    previous_output: str | None = Field(validation_alias=AliasChoices("previous_output", "before"))
+    """The stamp of the output before the step (see `_stamp`)."""
 
 
 class ReproductionManifest(Model):
-    """In the directory of a reproduction."""
+    """The manifest in the directory of a reproduction."""
 
     kind: Literal["reproduction"] = "reproduction"
     version: str = __version__
     card: str
-    steps: dict[str, Done] = pydantic.Field(default_factory=dict)
-    begun: dict[str, Begun] = pydantic.Field(default_factory=dict)
+    steps: dict[str, CompletedStep] = Field(default_factory=dict)
+    started: dict[str, StartedStep] = Field(default_factory=dict, validation_alias=AliasChoices("started", "begun"))
 
 
 class Ledger:
-    """The manifest in `directory`, written anew when a step begins and when it ends."""
+    """The manifest of a reproduction, rewritten when a step starts and when it completes."""
 
     def __init__(self, directory: Path, card: str) -> None:
         self._directory = directory
         self._manifest = read_manifest(directory, ReproductionManifest) or ReproductionManifest(card=card)
 
     @property
-    def steps(self) -> dict[str, Done]:
-        """What is done, by the names of the steps."""
+    def steps(self) -> dict[str, CompletedStep]:
+        """The completed steps by name."""
         return self._manifest.steps
 
-    def knows(self, step: str) -> bool:
-        """Say whether the step was done or begun here: what stands at its output is ours to replace."""
-        return step in self.steps or step in self._manifest.begun
+    def contains(self, step: str) -> bool:
+        """Return whether the step was started or completed here, so that its output may be replaced."""
+        return self._entry(step) is not None
 
-    def differs(self, step: str, settings: Settings) -> bool:
-        """Say whether the step was done or begun with other settings."""
-        known = self._known(step)
-        return known is not None and known.settings != settings
+    def settings_differ(self, step: str, settings: Settings) -> bool:
+        """Return whether the step was started or completed with other settings."""
+        entry = self._entry(step)
+        return entry is not None and entry.settings != settings
 
-    def fits(self, step: str, settings: Settings, *, force: bool = False) -> bool:
-        """Say whether the step is done with these settings.
+    def is_completed(self, step: str, settings: Settings, *, force: bool = False) -> bool:
+        """Return whether the step was completed with these settings.
 
-        Raises `MismatchError` when it was done or begun with others, unless `force` says that it is to be done again.
+        Raises `MismatchError` when it was started or completed with others, unless `force` allows to repeat it.
         """
-        if not self.differs(step, settings):
+        entry = self._entry(step)
+        if entry is None or entry.settings == settings:
             return step in self.steps
         if force:
             return False
-        done = self._known(step)
-        assert done is not None  # noqa: S101  # or it would not differ
         raise MismatchError(
-            f"The step {step} in {self._directory} was done or begun with other settings: "
-            f"{changes(done.settings, settings)}.",
-            expected="what the card says now",
-            do="Add --force to do again what differs, or name another --output.",
+            f"The step {step} in {self._directory} was started with other settings: "
+            f"{changes(entry.settings, settings)}.",
+            expected="the settings of the card",
+            do="Add --force to repeat the steps that differ, or choose another --output.",
         )
 
-    def begin(self, step: str, settings: Settings, output: Path) -> None:
-        """Note that a step begins: from here on it is not done, whatever it was before."""
-        begun = {**self._manifest.begun, step: Begun(settings=settings, before=_stamp(output))}
-        self._write({name: done for name, done in self.steps.items() if name != step}, begun)
+    def start(self, step: str, settings: Settings, output: Path) -> None:
+        """Record that a step starts; until it completes again, it counts as not done."""
+        entry = StartedStep(settings=settings, previous_output=_stamp(output))
+        steps = {name: completed for name, completed in self.steps.items() if name != step}
+        self._write(steps, {**self._manifest.started, step: entry})
 
-    def record(self, step: str, settings: Settings, what: str, seconds: float) -> None:
-        """Note that a step is done."""
+    def complete(self, step: str, settings: Settings, result: str, seconds: float) -> None:
+        """Record that a step is completed."""
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        done = Done(settings=settings, what=what, seconds=round(seconds, 2), finished=finished)
-        begun = {name: one for name, one in self._manifest.begun.items() if name != step}
-        self._write({**self.steps, step: done}, begun)
+        entry = CompletedStep(settings=settings, result=result, seconds=round(seconds, 2), finished=finished)
+        started = {name: other for name, other in self._manifest.started.items() if name != step}
+        self._write({**self.steps, step: entry}, started)
 
     def recover(self, step: str, settings: Settings, output: Path) -> None:
-        """Note that a step is done if it was killed between its end and the note of it.
+        """Record that a step is completed if the command was killed after its output appeared.
 
-        Only for an output that appears whole: it came to its end when something new stands there.
+        Only for outputs that appear whole or not at all: the step is completed when its output has changed.
         """
-        begun = self._manifest.begun.get(step)
-        if begun and begun.settings == settings and _stamp(output) not in {None, begun.before}:
-            self.record(step, settings, "whole, but the command was killed before it noted the time", 0.0)
+        entry = self._manifest.started.get(step)
+        if entry and entry.settings == settings and _stamp(output) not in {None, entry.previous_output}:
+            self.complete(step, settings, "complete; the command was killed before it recorded the time", 0.0)
 
-    def _known(self, step: str) -> Done | Begun | None:
-        return self.steps.get(step) or self._manifest.begun.get(step)
+    def _entry(self, step: str) -> CompletedStep | StartedStep | None:
+        return self.steps.get(step) or self._manifest.started.get(step)
 
-    def _write(self, steps: dict[str, Done], begun: dict[str, Begun]) -> None:
-        self._manifest = self._manifest.model_copy(update={"steps": steps, "begun": begun})
+    def _write(self, steps: dict[str, CompletedStep], started: dict[str, StartedStep]) -> None:
+        self._manifest = self._manifest.model_copy(update={"steps": steps, "started": started})
         write_manifest(self._directory, self._manifest)
 
 
 def _stamp(path: Path) -> str | None:
-    """Return what tells a file or directory from one that takes its place; None where there is nothing."""
+    """Return inode and time of modification, which change when a path is replaced; None where nothing exists."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return f"{found.st_ino} {found.st_mtime_ns}"
+    return f"{status.st_ino} {status.st_mtime_ns}"

@@ -1,71 +1,68 @@
-"""The steps of a reproduction, with what each reads and writes. Pure: nothing is opened here."""
+"""The steps of a reproduction, with what each reads and writes; no file is opened here."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from splade_anserini.reproduction.contract import Contract
+from splade_anserini.reproduction.resolved_card import ResolvedCard
 
-type Kind = Literal["encode", "take", "index", "search", "evaluate"]
-"""`take`: documents that are encoded already."""
+type StepKind = Literal["encode", "link", "index", "search", "evaluate"]
+"""`link`: documents that are encoded already are linked into the directory of the reproduction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where a reproduction puts its files: the index where its card's name finds it, the rest beside it."""
+class OutputPaths:
+    """The paths of all that a reproduction writes: the index under the name of its card, the rest beside it."""
 
-    home: Path
+    directory: Path
     name: str
 
     @property
     def index(self) -> Path:
         """The Lucene impact index."""
-        return self.home / self.name
+        return self.directory / self.name
 
     @property
-    def work(self) -> Path:
-        """All else, with the manifest of what was done."""
-        return self.home / f"{self.name}.reproduction"
+    def reproduction(self) -> Path:
+        """The directory of everything but the index, with the ledger."""
+        return self.directory / f"{self.name}.reproduction"
 
     @property
     def impacts(self) -> Path:
-        """Impact pseudo-documents."""
-        return self.work / "impacts"
+        """The directory of impact pseudo-documents."""
+        return self.reproduction / "impacts"
 
     def run(self, evaluation: str) -> Path:
-        """The TREC run of an evaluation."""
-        return self.work / f"run.{evaluation}.txt.gz"
+        """Return the path of the TREC run of an evaluation."""
+        return self.reproduction / f"run.{evaluation}.txt.gz"
 
     def report(self, suffix: str) -> Path:
-        """The report: .txt, .json or .html."""
-        return self.work / f"report.{suffix}"
+        """Return the path of the report in one format: txt, json or html."""
+        return self.reproduction / f"report.{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do; done, it need not be done again."""
+    """A step of a reproduction."""
 
     name: str
-    """Its key in the manifest."""
-    kind: Kind
-    inputs: tuple[str, ...]
+    kind: StepKind
     output: Path
-    evaluation: int = 0
-    """Of `search` and `evaluate`: which."""
+    evaluation_index: int = 0
+    """The evaluation of a `search` or `evaluate` step."""
+
+    @property
+    def key(self) -> str:
+        """The key in the ledger: one key for `encode` and `link`, so that a change from one to the other is noticed."""
+        return "encode" if self.kind == "link" else self.name
 
 
-def plan(contract: Contract, places: Places) -> list[Step]:
-    """Return the steps in their order: documents, index, then a search and an evaluation for each table."""
-    if contract.impacts:
-        steps = [Step("encode", "take", (str(contract.impacts),), places.impacts)]
-    else:
-        steps = [Step("encode", "encode", (contract.corpus, contract.encoder), places.impacts)]
-    steps.append(Step("index", "index", (str(places.impacts),), places.index))
-    for number, one in enumerate(contract.evaluations):
-        run = places.run(one.asked.name)
-        encoder = () if one.asked.encoded else (contract.encoder,)
-        steps.append(Step(f"search {one.asked.name}", "search", (str(places.index), one.topics, *encoder), run, number))
-        steps.append(
-            Step(f"evaluate {one.asked.name}", "evaluate", (str(run), one.qrels), places.report("json"), number)
-        )
+def plan_steps(resolved: ResolvedCard, paths: OutputPaths) -> list[Step]:
+    """Return the steps in order: documents, index, then a search and an evaluation for each evaluation of the card."""
+    documents = Step("link", "link", paths.impacts) if resolved.impacts else Step("encode", "encode", paths.impacts)
+    steps = [documents, Step("index", "index", paths.index)]
+    for evaluation_index, evaluation in enumerate(resolved.evaluations):
+        name = evaluation.expectation.name
+        steps.append(Step(f"search {name}", "search", paths.run(name), evaluation_index))
+        steps.append(Step(f"evaluate {name}", "evaluate", paths.report("json"), evaluation_index))
     return steps

@@ -1,124 +1,117 @@
-"""Runs the steps of a reproduction, those that are not done."""
+"""Run the steps of a reproduction that have not been done yet."""
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.files import directory_lock, output_errors
-from splade_anserini.reproduction.contract import Contract, Evaluation
-from splade_anserini.reproduction.execution import ExecutionOptions
-from splade_anserini.reproduction.expectations import Line, compared
+from splade_anserini.errors import counted
+from splade_anserini.reproduction.execution import ExecutionOptions, Observer
+from splade_anserini.reproduction.expectations import Check, checks_of
 from splade_anserini.reproduction.ledger import Ledger, Settings
-from splade_anserini.reproduction.plan import Places, Step, plan
-from splade_anserini.reproduction.report import Report, StepTime, machine, versions
-from splade_anserini.reproduction.settings import settings_of_documents, settings_of_index, settings_of_search
-from splade_anserini.reproduction.steps import Work
-
-if TYPE_CHECKING:
-    from splade_anserini.records import ImpactVector, Query
-
-type Announce = Callable[[str, float | None], object]
-"""Told what a step did and the seconds it took, or None when it had been done before."""
+from splade_anserini.reproduction.plan import OutputPaths, Step, plan_steps
+from splade_anserini.reproduction.report import Report, StepResult
+from splade_anserini.reproduction.resolved_card import ResolvedCard, ResolvedEvaluation
+from splade_anserini.reproduction.settings import document_settings, index_settings, search_settings
+from splade_anserini.reproduction.steps import StepRunner
 
 
-def reproduce(contract: Contract, places: Places, means: ExecutionOptions, announce: Announce) -> Report:
-    """Do what is not done yet, measure, compare, and return the report.
+def reproduce(
+    resolved: ResolvedCard,
+    paths: OutputPaths,
+    options: ExecutionOptions | None = None,
+    observer: Observer | None = None,
+) -> Report:
+    """Build, search and evaluate the index of a card, compare with its expected scores, and return the report.
 
-    Raises `MismatchError` when a step was done with other settings than the card's, `OutputError` when something else
-    is in its place, and whatever the stages raise.
+    Steps that were done with the same settings are skipped. Raises `MismatchError` when a step was done with other
+    settings, `OutputError` when another index is in the way, and what the commands of the steps raise.
     """
-    with output_errors(places.work):
-        places.work.mkdir(parents=True, exist_ok=True)
-    with directory_lock(places.work):
-        return _Reproduction(contract, places, means, announce).report()
+    with output_errors(paths.reproduction):
+        paths.reproduction.mkdir(parents=True, exist_ok=True)
+    with directory_lock(paths.reproduction):
+        return _Reproduction(resolved, paths, options or ExecutionOptions(), observer or Observer()).run()
 
 
 class _Reproduction:
-    def __init__(self, contract: Contract, places: Places, means: ExecutionOptions, announce: Announce) -> None:
-        self.contract, self.places, self.force, self.announce = contract, places, means.force, announce
-        self.work = Work(contract, places, means)
-        self.ledger = Ledger(places.work, contract.card.name)
-        self.times: list[StepTime] = []
-        self.lines: list[Line] = []
+    def __init__(
+        self, resolved: ResolvedCard, paths: OutputPaths, options: ExecutionOptions, observer: Observer
+    ) -> None:
+        self._resolved, self._paths, self._force, self._observer = resolved, paths, options.force, observer
+        self._runner = StepRunner(resolved, paths, options, observer)
+        self._ledger = Ledger(paths.reproduction, resolved.card.name)
+        self._results: list[StepResult] = []
+        self._checks: list[Check] = []
 
-    def report(self) -> Report:
-        documents_step, index_step, *steps = plan(self.contract, self.places)
-        documents = self._documents(documents_step, index_step)
+    def run(self) -> Report:
+        documents_step, index_step, *steps = plan_steps(self._resolved, self._paths)
+        documents = self._build(documents_step, index_step)
         for step in steps:
-            one = self.contract.evaluations[step.evaluation]
+            evaluation = self._resolved.evaluations[step.evaluation_index]
             if step.kind == "search":
-                self._search(step, one, documents)
+                self._search(step, evaluation, documents)
             else:
-                self._evaluate(step, one)
-        card = self.contract.card
-        return Report.of(card, tuple(self.lines), tuple(self.times), versions(self.places.index), machine())
+                self._evaluate(step, evaluation)
+        return Report.of(self._resolved.card, tuple(self._checks), tuple(self._results), self._paths.index)
 
-    def _documents(self, step: Step, index_step: Step) -> Settings:
-        """Encode and index; return what decided the impacts."""
-        given = step.kind == "take"
-        settings = settings_of_documents(
-            self.contract, None if given else self.work.encoder, None if given else self.contract.scale
-        )
-        encoded = self.ledger.fits(step.name, settings, force=self.force)
-        of_index = settings_of_index(self.contract, settings)
-        indexed = self._whole(index_step, of_index)
-        if not indexed and not self.force and not self.ledger.knows(index_step.name):
-            self.work.require_no_index()
-        # Who has the index may have thrown the pseudo-documents away.
-        if encoded and (indexed or self.work.documents_are_whole()):
+    def _build(self, step: Step, index_step: Step) -> Settings:
+        """Encode or link the documents, and index them; return the settings of the documents."""
+        runner, ledger = self._runner, self._ledger
+        documents = document_settings(self._resolved, None if step.kind == "link" else runner.encoder)
+        encoded = ledger.is_completed(step.key, documents, force=self._force)
+        settings = index_settings(self._resolved, documents)
+        indexed = self._is_done(index_step, settings)
+        if not indexed and not self._force and not ledger.contains(index_step.key):
+            runner.require_no_index()
+        # Once the index is built, the user may have deleted the pseudo-documents.
+        if encoded and (indexed or runner.documents_are_complete()):
             self._skip(step)
-        elif given:
-            self._do(step, settings, self.work.take)
+        elif step.kind == "link":
+            self._do(step, documents, runner.link)
         else:
-            if self.force and (self.ledger.differs(step.name, settings) or self.work.documents_of_elsewhere()):
-                self.work.forget_documents()
-            self._do(step, settings, self.work.encode)
+            differs = ledger.settings_differ(step.key, documents) or runner.documents_have_another_corpus()
+            if self._force and differs:
+                runner.remove_documents()
+            self._do(step, documents, runner.encode)
         if indexed:
             self._skip(index_step)
         else:
-            self._do(index_step, of_index, self.work.index)
-        return settings
+            self._do(index_step, settings, runner.index)
+        return documents
 
-    def _search(self, step: Step, one: Evaluation, documents: Settings) -> None:
-        encoder = None if one.asked.encoded else self.work.query_encoder.encoder
-        settings = settings_of_search(self.contract, documents, _queries(one), encoder)
-        if self._whole(step, settings):
+    def _search(self, step: Step, evaluation: ResolvedEvaluation, documents: Settings) -> None:
+        queries = self._runner.load_queries(evaluation)
+        settings = search_settings(self._resolved, documents, queries)
+        if self._is_done(step, settings):
             self._skip(step)
         else:
-            self._do(step, settings, lambda: self.work.search(one))
+            self._do(step, settings, lambda: self._runner.search(evaluation, queries))
 
-    def _evaluate(self, step: Step, one: Evaluation) -> None:
+    def _evaluate(self, step: Step, evaluation: ResolvedEvaluation) -> None:
         start = time.perf_counter()
-        measured = self.work.evaluate(one)
-        self.lines += compared(one.asked, measured.aggregate, self.contract.path)
-        took = time.perf_counter() - start
-        self._note(StepTime(name=step.name, what=f"{len(measured.per_query):,} judged queries", seconds=took))
+        scores = self._runner.evaluate(evaluation)
+        self._checks += checks_of(evaluation.expectation, scores.aggregate, self._resolved.path)
+        seconds = time.perf_counter() - start
+        queries = counted(len(scores.per_query), "judged query", "judged queries")
+        self._add(StepResult(name=step.name, result=queries, seconds=seconds))
 
-    def _whole(self, step: Step, settings: Settings) -> bool:
-        """Say whether a step whose output appears whole or not at all is done with these settings."""
-        self.ledger.recover(step.name, settings, step.output)
-        return self.ledger.fits(step.name, settings, force=self.force) and step.output.exists()
+    def _is_done(self, step: Step, settings: Settings) -> bool:
+        """Return whether a step whose output appears whole or not at all was done with these settings."""
+        self._ledger.recover(step.key, settings, step.output)
+        return self._ledger.is_completed(step.key, settings, force=self._force) and step.output.exists()
 
     def _do(self, step: Step, settings: Settings, work: Callable[[], str]) -> None:
-        self.ledger.begin(step.name, settings, step.output)
+        self._ledger.start(step.key, settings, step.output)
         start = time.perf_counter()
-        what = work()
-        self.ledger.record(step.name, settings, what, time.perf_counter() - start)
-        self._note(StepTime(name=step.name, what=what, seconds=self.ledger.steps[step.name].seconds))
+        result = work()
+        self._ledger.complete(step.key, settings, result, time.perf_counter() - start)
+        self._add(StepResult(name=step.name, result=result, seconds=self._ledger.steps[step.key].seconds))
 
     def _skip(self, step: Step) -> None:
-        done = self.ledger.steps[step.name]
-        self._note(StepTime(name=step.name, what=done.what, seconds=done.seconds, before=done.finished))
+        entry = self._ledger.steps[step.key]
+        self._add(
+            StepResult(name=step.name, result=entry.result, seconds=entry.seconds, completed_before=entry.finished)
+        )
 
-    def _note(self, took: StepTime) -> None:
-        self.times.append(took)
-        self.announce(f"{took.name}: {took.what}", None if took.before else took.seconds)
-
-
-def _queries(one: Evaluation) -> "list[Query] | dict[str, ImpactVector]":
-    from splade_anserini.lucene import start_jvm
-    from splade_anserini.retrieval.topics import read_encoded_topics, read_topics
-
-    # Topics that go by a name of Pyserini come from Java.
-    start_jvm()
-    return read_encoded_topics(one.topics) if one.asked.encoded else read_topics(one.topics)
+    def _add(self, result: StepResult) -> None:
+        self._results.append(result)
+        self._observer.on_step(result)

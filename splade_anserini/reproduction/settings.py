@@ -1,32 +1,35 @@
-"""What decides the outcome of each step: compared before a step is skipped."""
+"""What decides the result of each step: compared before a step is skipped.
 
-from collections.abc import Mapping, Sequence
+The keys are written to the ledger, and digests of them are part of the settings of later steps, so they never change.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_file
 from splade_anserini.formats.irds import is_irds
-from splade_anserini.reproduction.contract import Contract
 from splade_anserini.reproduction.ledger import Settings
+from splade_anserini.reproduction.resolved_card import ResolvedCard
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder
-    from splade_anserini.records import ImpactVector, Query
+    from splade_anserini.retrieval.query_vectors import QuerySet
 
 
-def settings_of_documents(contract: Contract, encoder: "Encoder | None", scale: float | None) -> Settings:
-    """Of encoding a corpus, or of taking documents that are encoded already.
+def document_settings(resolved: ResolvedCard, encoder: "Encoder | None") -> Settings:
+    """Return the settings of encoding a corpus, or, without an encoder, of linking encoded documents.
 
-    Files count by their contents, wherever they are; what ir_datasets has counts by its name.
+    Files are compared by content, wherever they are; datasets of ir_datasets by name.
     """
-    card = contract.card
+    card = resolved.card
     if encoder is None:
-        return {"contents": _contents(str(contract.impacts), impacts=True)}
+        return {"contents": _content_fingerprint(str(resolved.impacts), impacts=True)}
     return {
         **({"corpus": card.corpus} if is_irds(card.corpus) else {}),
-        "contents": _contents(contract.corpus),
+        "contents": _content_fingerprint(resolved.corpus),
         **{f"encoder {name}": value for name, value in _identity(encoder).items()},
-        "scale": scale,
+        "scale": resolved.scale,
         "max_length": encoder.max_length,
         "top_k": card.encode.top_k,
         "text": card.encode.contents,
@@ -34,19 +37,15 @@ def settings_of_documents(contract: Contract, encoder: "Encoder | None", scale: 
     }
 
 
-def settings_of_index(contract: Contract, documents: Settings) -> Settings:
-    """Of building the index of these documents."""
-    return {"documents": _digest(documents), **contract.card.index.model_dump()}
+def index_settings(resolved: ResolvedCard, documents: Settings) -> Settings:
+    """Return the settings of an index of documents with these settings."""
+    return {"documents": _digest(documents), **resolved.card.index.model_dump()}
 
 
-def settings_of_search(
-    contract: Contract,
-    documents: Settings,
-    queries: "Sequence[Query] | Mapping[str, ImpactVector]",
-    encoder: "Encoder | None",
-) -> Settings:
-    """Of searching for these queries in the index of these documents."""
-    search = contract.card.search
+def search_settings(resolved: ResolvedCard, documents: Settings, queries: "QuerySet") -> Settings:
+    """Return the settings of a search for these queries in an index of documents with these settings."""
+    search = resolved.card.search
+    encoder = queries.encoder.encoder if queries.encoder else None
     return {
         "documents": _digest(documents),
         "queries": fingerprint_of_bytes(repr(_plain(queries)).encode()),
@@ -57,19 +56,19 @@ def settings_of_search(
     }
 
 
-def _plain(queries: "Sequence[Query] | Mapping[str, ImpactVector]") -> object:
-    if isinstance(queries, Mapping):
-        return [(id_, sorted(vector.items())) for id_, vector in queries.items()]
-    return [(query.id, query.text) for query in queries]
+def _plain(queries: "QuerySet") -> object:
+    if queries.texts is not None:
+        return [(query.id, query.text) for query in queries.texts]
+    return [(query_id, sorted(vector.items())) for query_id, vector in queries.vectors().items()]
 
 
 def _identity(encoder: "Encoder") -> dict[str, str]:
-    # A name is where the encoder was found; what it is, the fingerprints say.
+    # The name depends on where the encoder is; the fingerprints identify it.
     return {name: str(value) for name, value in encoder.identity.model_dump(exclude={"name"}).items()}
 
 
-def _contents(source: str, *, impacts: bool = False) -> str:
-    """Return one fingerprint of all files that are read, or "" for what is no file."""
+def _content_fingerprint(source: str, *, impacts: bool = False) -> str:
+    """Return one fingerprint of all files of a source, or "" for a dataset of ir_datasets."""
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.formats.impacts import impact_files
 

@@ -1,4 +1,4 @@
-"""What each step of a reproduction does; whether it is to be done is decided elsewhere."""
+"""What each step of a reproduction does; `running` decides whether it is needed."""
 
 import shutil
 from functools import cached_property
@@ -6,162 +6,190 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.files import PARTIAL, output_errors
-from splade_anserini.artifacts.manifests import MANIFEST
-from splade_anserini.cli.console import progress_bar
-from splade_anserini.errors import OutputError
-from splade_anserini.reproduction.contract import Contract, Evaluation
-from splade_anserini.reproduction.execution import ExecutionOptions
-from splade_anserini.reproduction.plan import Places
+from splade_anserini.artifacts.manifests import MANIFEST, ImpactManifest, IndexManifest, read_manifest
+from splade_anserini.errors import OutputError, counted
+from splade_anserini.formats.impacts import impact_files
+from splade_anserini.progress import silent
+from splade_anserini.reproduction.counts import document_count
+from splade_anserini.reproduction.execution import ExecutionOptions, Observer
+from splade_anserini.reproduction.plan import OutputPaths
+from splade_anserini.reproduction.resolved_card import ResolvedCard, ResolvedEvaluation
+from splade_anserini.reproduction.time_left import EncodingTimer
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
-    from splade_anserini.evaluation.evaluation import Evaluation as Measured
+    from splade_anserini.evaluation.evaluation import Evaluation
+    from splade_anserini.retrieval.query_vectors import QuerySet
 
 
-class Work:
-    """The steps of one card; each returns in words what came out, and raises whatever its stage raises."""
+class StepRunner:
+    """The steps of one card; each returns its result as text, and raises what the command of that name raises."""
 
-    def __init__(self, contract: Contract, places: Places, means: ExecutionOptions) -> None:
-        self.contract, self.places, self.means = contract, places, means
+    def __init__(
+        self, resolved: ResolvedCard, paths: OutputPaths, options: ExecutionOptions, observer: Observer
+    ) -> None:
+        self._resolved, self._card, self._paths = resolved, resolved.card, paths
+        self._options, self._observer = options, observer
 
     @cached_property
     def encoder(self) -> "Encoder":
-        """What encodes documents."""
+        """The document encoder."""
         from splade_anserini.encoding import open_encoder
 
-        return open_encoder(self.contract.encoder, self.means.encoder_options(self.contract.card.encode.max_length))
+        return open_encoder(self._resolved.encoder, self._options.encoder_options(self._card.encode.max_length))
 
     @cached_property
     def query_encoder(self) -> "ImpactQueryEncoder":
-        """What encodes queries for the index, which must be there."""
-        from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+        """The query encoder for the index, which must exist."""
         from splade_anserini.retrieval.options import QueryOptions
         from splade_anserini.retrieval.query_vectors import open_query_encoder_for
 
-        settings, index = self.contract.card.encode, self.places.index
+        encode, index = self._card.encode, self._paths.index
         options = QueryOptions(
-            encoder=self.contract.encoder,
-            max_length=settings.query_max_length,
-            scale=str(settings.scale) if settings.scale else None,
-            device=self.means.device,
-            batch_size=self.means.batch_size,
-            threads=self.means.threads,
+            encoder=self._resolved.encoder,
+            max_length=encode.query_max_length,
+            scale=str(encode.scale) if encode.scale else None,
+            device=self._options.device,
+            batch_size=self._options.batch_size,
+            threads=self._options.threads,
         )
         return open_query_encoder_for(read_manifest(index, IndexManifest), f"Index {index}", options)
 
-    def documents_are_whole(self) -> bool:
-        """Say whether all pseudo-documents are there: links may point to what has gone."""
-        from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
-        from splade_anserini.formats.impacts import impact_files
-
-        files = [file for file in impact_files(self.places.impacts) if file.exists()]
-        if given := self.contract.impacts:
-            return len(files) == (1 if given.is_file() else len(impact_files(given)))
-        manifest = read_manifest(self.places.impacts, ImpactManifest)
+    def documents_are_complete(self) -> bool:
+        """Return whether all pseudo-documents exist, with no other files among them."""
+        files = [file for file in impact_files(self._paths.impacts) if file.exists()]  # links may be broken
+        if impacts := self._resolved.impacts:
+            return len(files) == (1 if impacts.is_file() else len(impact_files(impacts)))
+        manifest = read_manifest(self._paths.impacts, ImpactManifest)
         if manifest is None or not manifest.complete:
             return False
         return {file.name for file in files} == {shard.file for shard in manifest.shards}
 
-    def documents_of_elsewhere(self) -> bool:
-        """Say whether encoding began with a corpus of another name: `encode` does not go on with that."""
-        from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
+    def documents_have_another_corpus(self) -> bool:
+        """Return whether encoding was started with a corpus of another name, which `encode` refuses to resume."""
+        manifest = read_manifest(self._paths.impacts, ImpactManifest)
+        return manifest is not None and manifest.settings.corpus != self._resolved.corpus
 
-        manifest = read_manifest(self.places.impacts, ImpactManifest)
-        return manifest is not None and manifest.settings.corpus != self.contract.corpus
-
-    def forget_documents(self) -> None:
-        """Remove the pseudo-documents, so that they are encoded anew."""
-        _remove(self.places.impacts)
+    def remove_documents(self) -> None:
+        """Remove the pseudo-documents, so that all are encoded again."""
+        _remove(self._paths.impacts)
 
     def encode(self) -> str:
-        """Encode the corpus, going on where it stopped."""
-        from splade_anserini.encode import encode
+        """Encode the corpus; resume where an earlier command stopped."""
         from splade_anserini.encoding.options import EncodeOptions
+        from splade_anserini.encoding.shards import encode_shards
         from splade_anserini.formats.corpora import open_corpus
 
-        said, place = self.contract.card.encode, self.places.impacts
-        corpus = open_corpus(self.contract.corpus)
+        encode, impacts, total = self._card.encode, self._paths.impacts, document_count(self._resolved)
         options = EncodeOptions(
-            scale=self.contract.scale, top_k=said.top_k, contents=said.contents, docs_per_shard=said.docs_per_shard
+            scale=self._resolved.scale,
+            top_k=encode.top_k,
+            contents=encode.contents,
+            docs_per_shard=encode.docs_per_shard,
         )
-        with progress_bar("Encoding", None, "documents") as progress:
-            manifest = encode(corpus, self.encoder, place, options, progress=progress)
-        if not self.documents_are_whole():
+        with self._observer.progress_bars("Encoding", total, "documents") as progress:
+            reused, report = _encoded_before(impacts), self._observer.on_time_left
+            timer = EncodingTimer(total, encode.docs_per_shard, report, reused=reused) if total else silent
+
+            def advance(count: int) -> None:
+                progress(count)
+                timer(count)
+
+            manifest = encode_shards(open_corpus(self._resolved.corpus), self.encoder, impacts, options, advance)
+        if not self.documents_are_complete():
             raise OutputError(
-                f"There are other files of documents than those that {place / MANIFEST} lists.",
-                do=f"Remove {place}, and run the same command again.",
+                f"{impacts} contains files that {impacts / MANIFEST} does not list.",
+                do=f"Remove {impacts}, and run the same command again.",
             )
         counts = manifest.counts
         entries = counts.postings / max(counts.documents, 1)
-        return f"{counts.documents:,} documents, {entries:.1f} entries each; {manifest.empty} empty"
+        return f"{counted(counts.documents, 'document')}, {entries:.1f} entries each; {manifest.empty} empty"
 
-    def take(self) -> str:
-        """Link what is encoded already into a directory of its own."""
-        assert self.contract.impacts is not None  # noqa: S101  # or it would have been encoded
-        given, place = self.contract.impacts, self.places.impacts
-        if place.parent.resolve().is_relative_to(given.resolve()):
-            raise OutputError(f"{place.parent} lies inside {given}, which it is made of.", do="Name another --output.")
-        with output_errors(place):
-            _remove(place)
-            if given.is_dir():
-                place.symlink_to(given, target_is_directory=True)
+    def link(self) -> str:
+        """Link documents that are encoded already into the directory of the reproduction."""
+        source, impacts = self._resolved.impacts, self._paths.impacts
+        assert source is not None  # noqa: S101  # the plan has this step only for such documents
+        if impacts.parent.resolve().is_relative_to(source.resolve()):
+            raise OutputError(
+                f"The output {impacts.parent} is inside its own input {source}.", do="Choose another --output."
+            )
+        with output_errors(impacts):
+            _remove(impacts)
+            if source.is_dir():
+                impacts.symlink_to(source, target_is_directory=True)
             else:
-                place.mkdir(parents=True)
-                (place / given.name).symlink_to(given)
-        return f"encoded already: {self.contract.card.impacts}"
+                impacts.mkdir(parents=True)
+                (impacts / source.name).symlink_to(source)
+        return f"linked to {self._card.impacts}"
 
     def require_no_index(self) -> None:
         """Raise `OutputError` when there is an index already."""
-        place = self.places.index
-        if place.is_dir() and any(place.iterdir()):
+        index = self._paths.index
+        if index.is_dir() and any(index.iterdir()):
             raise OutputError(
-                f"There is an index at {place}, and no record of how it was made.",
-                do="Add --force to replace it, or name another --output.",
+                f"{index} exists, and there is no record of how it was built.",
+                do="Add --force to replace it, or choose another --output.",
             )
 
     def index(self) -> str:
-        """Build the index, in place of one that may stand there."""
+        """Build the index; replace one that exists."""
         from splade_anserini.index import index
         from splade_anserini.lucene import IndexOptions
 
-        place = self.places.index
-        options = IndexOptions(threads=self.means.workers, **self.contract.card.index.model_dump())
-        counts = index(self.places.impacts, place, options, overwrite=True, bars=progress_bar).counts
-        return f"{counts.documents:,} documents, {counts.postings:,} postings, {_size(place)}"
+        options = IndexOptions(threads=self._options.java_threads, **self._card.index.model_dump())
+        bars = self._observer.progress_bars
+        counts = index(self._paths.impacts, self._paths.index, options, overwrite=True, bars=bars).counts
+        size = sum(file.stat().st_size for file in self._paths.index.rglob("*") if file.is_file())
+        postings = counted(counts.postings, "posting")
+        return f"{counted(counts.documents, 'document')}, {postings}, {size / 1e6:,.1f} MB"
 
-    def search(self, one: Evaluation) -> str:
+    def load_queries(self, evaluation: ResolvedEvaluation) -> "QuerySet":
+        """Read the topics of an evaluation, and open the query encoder if they are texts."""
+        from splade_anserini.lucene import start_jvm
+        from splade_anserini.retrieval.query_vectors import load_queries
+
+        start_jvm()  # for topic names of Pyserini
+        return load_queries(evaluation.topics, lambda: self.query_encoder, pre_encoded=evaluation.expectation.encoded)
+
+    def search(self, evaluation: ResolvedEvaluation, queries: "QuerySet") -> str:
         """Write the run of an evaluation."""
         from splade_anserini.formats.runs import write_run
         from splade_anserini.lucene import ImpactSearcher
         from splade_anserini.retrieval.options import SearchOptions
-        from splade_anserini.retrieval.query_vectors import load_queries
         from splade_anserini.search import search
 
-        said = self.contract.card.search
-        queries = load_queries(one.topics, lambda: self.query_encoder, pre_encoded=one.asked.encoded)
-        vectors = queries.vectors(bars=progress_bar)
-        options = SearchOptions(hits=said.hits, remove_query=said.remove_query)
+        hits, bars = self._card.search.hits, self._observer.progress_bars
+        vectors = queries.vectors(bars=bars)
+        options = SearchOptions(hits=hits, remove_query=self._card.search.remove_query)
         with (
-            progress_bar("Searching", len(vectors), "queries") as progress,
-            ImpactSearcher(self.places.index, self.means.workers) as searcher,
+            bars("Searching", len(vectors), "queries") as progress,
+            ImpactSearcher(self._paths.index, self._options.java_threads) as searcher,
         ):
-            ranked = search(vectors, searcher, options, progress=progress)
-            write_run(self.places.run(one.asked.name), ranked, tag=self.contract.card.name)
-        return f"{len(vectors):,} queries, at most {said.hits:,} hits each"
+            rankings = search(vectors, searcher, options, progress=progress)
+            write_run(self._paths.run(evaluation.expectation.name), rankings, tag=self._card.name)
+        return f"{counted(len(vectors), 'query', 'queries')}, at most {counted(hits, 'hit')} each"
 
-    def evaluate(self, one: Evaluation) -> "Measured":
-        """Measure the run of an evaluation."""
+    def evaluate(self, evaluation: ResolvedEvaluation) -> "Evaluation":
+        """Compute the measures of an evaluation from its run."""
         from splade_anserini.evaluate import evaluate
         from splade_anserini.formats.qrels import read_qrels
         from splade_anserini.formats.runs import read_run
-        from splade_anserini.reproduction.expectations import wanted_measures
+        from splade_anserini.reproduction.expectations import card_measures
 
-        measures = list(wanted_measures(one.asked, self.contract.path).values())
-        return evaluate(read_run(self.places.run(one.asked.name)), read_qrels(one.qrels), measures)
+        measures = list(card_measures(evaluation.expectation, self._resolved.path).values())
+        run = read_run(self._paths.run(evaluation.expectation.name))
+        return evaluate(run, read_qrels(evaluation.qrels), measures)
+
+
+def _encoded_before(impacts: Path) -> int:
+    """Return the number of documents in the shards that exist."""
+    manifest = read_manifest(impacts, ImpactManifest)
+    shards = manifest.shards if manifest else ()
+    return sum(shard.counts.documents + len(shard.empty) for shard in shards if (impacts / shard.file).is_file())
 
 
 def _remove(directory: Path) -> None:
-    """Remove a directory, or the link to one, if it is there; killed in between, it has gone all the same."""
+    """Remove a directory, or the link to one, if it exists; if the command is killed meanwhile, the name is free."""
     partial = directory.with_name(directory.name + PARTIAL)
     with output_errors(directory):
         if directory.is_symlink():
@@ -171,8 +199,3 @@ def _remove(directory: Path) -> None:
             directory.replace(partial)
         if partial.exists():
             shutil.rmtree(partial)
-
-
-def _size(directory: Path) -> str:
-    size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-    return f"{size / 1e6:,.1f} MB"

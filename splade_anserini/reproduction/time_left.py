@@ -1,0 +1,49 @@
+"""How long encoding will still take, measured on the shards that are encoded."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """An estimate of the time that encoding still takes."""
+
+    documents: int
+    """Documents that are encoded."""
+    total: int
+    seconds: float
+    """For the other documents, at the speed so far."""
+
+
+class EncodingTimer:
+    """A progress callback that estimates the time left: after the first shard, and again after each tenth of a corpus.
+
+    The first `reused` documents are those of shards that an earlier command encoded; they count as documents, not in
+    the speed.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        docs_per_shard: int,
+        report: Callable[[TimeLeft], object],
+        *,
+        reused: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total, self._reused, self._report, self._clock = total, reused, report, clock
+        self._documents = 0
+        self._interval = max(docs_per_shard, total // 10)
+        self._next_report = reused + docs_per_shard
+        self._start = clock()
+
+    def __call__(self, count: int) -> None:
+        """Add `count` documents."""
+        self._documents += count
+        if self._documents <= self._reused:
+            self._start = self._clock()
+        elif self._next_report <= self._documents < self._total:
+            self._next_report = self._documents + self._interval
+            speed = (self._documents - self._reused) / max(self._clock() - self._start, 1e-9)
+            self._report(TimeLeft(self._documents, self._total, (self._total - self._documents) / speed))
