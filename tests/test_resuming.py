@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,21 +36,31 @@ qrels = "set"
 measures = ["nDCG@10"]
 """
 
-# Runs the command, and kills it just before a file or directory is renamed to a path with this end for the nth time.
+# Runs the command for each line of its input, an ending and a count: in a process of its own that is killed just before
+# a file or directory is renamed to a path with this ending for so many times. Imports are shared, as they take longest.
 KILLED_COMMAND = """
 import os, signal, sys
-ending, nth, *arguments = sys.argv[1:]
-left = int(nth)
-def watch(event, details):
-    global left
-    if event == "os.rename" and str(details[1]).endswith(ending):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(watch)
-sys.argv = ["reproduce", *arguments]
+import torch, transformers.models.bert.modeling_bert, transformers.models.auto.modeling_auto
 from splade_anserini.__main__ import main
-main()
+
+def run(ending, left):
+    def watch(event, details):
+        nonlocal left
+        if event == "os.rename" and str(details[1]).endswith(ending):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(watch)
+    main()
+
+for line in sys.stdin:
+    ending, count = line.split()
+    child = os.fork()
+    if not child:
+        os.dup2(2, 1)
+        run(ending, int(count))
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 LEDGER = ".reproduction/splade.manifest"
 
@@ -82,21 +94,22 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "small.toml"
 
 
-def run_and_kill(card: Path, output: Path, ending: str, nth: int) -> None:
-    arguments = [
-        sys.executable,
-        "-c",
-        KILLED_COMMAND,
-        ending,
-        str(nth),
-        "reproduce",
-        str(card),
-        "--output",
-        str(output),
-    ]
+@contextmanager
+def killing(card: Path, output: Path) -> Iterator[Callable[[str, int], None]]:
+    """Yield a function that runs the command, and kills it before a path with this ending appears for the nth time."""
+    arguments = [sys.executable, "-c", KILLED_COMMAND, "reproduce", str(card), "--output", str(output)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+
+        def run_and_kill(ending: str, nth: int) -> None:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(f"{ending} {nth}\n")
+            process.stdin.flush()
+            assert os.WTERMSIG(int(process.stdout.readline())) == signal.SIGKILL
+
+        yield run_and_kill
 
 
 def stamps(output: Path) -> dict[str, tuple[int, int]]:
@@ -127,13 +140,14 @@ def test_killed_in_every_step_it_repeats_no_completed_work(card: Path, tmp_path:
     assert run_stage("reproduce", card, "--output", tmp_path / "undisturbed").code == 0
     output = tmp_path / "disturbed"
     before: dict[str, tuple[int, int]] = {}
-    for ending, nth in KILLS:
-        run_and_kill(card, output, ending, nth)
-        after = stamps(output)
-        assert before.items() <= after.items(), f"rewritten before {ending} was"
-        before = after
-        assert not list(output.rglob("report.json"))
-        assert run(card, "--output", output, "--plan")[0].code == 0
+    with killing(card, output) as run_and_kill:
+        for ending, nth in KILLS:
+            run_and_kill(ending, nth)
+            after = stamps(output)
+            assert before.items() <= after.items(), f"rewritten before {ending} was"
+            before = after
+            assert not list(output.rglob("report.json"))
+            assert run(card, "--output", output, "--plan")[0].code == 0
     assert len(before) == 5
     outcome, skipped = run(card, "--output", output)
     assert (outcome.code, outcome.err, skipped) == (0, "", STEPS)

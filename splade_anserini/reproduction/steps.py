@@ -145,10 +145,8 @@ class StepRunner:
 
     def load_queries(self, evaluation: ResolvedEvaluation) -> "QuerySet":
         """Read the topics of an evaluation, and open the query encoder if they are texts."""
-        from splade_anserini.lucene import start_jvm
         from splade_anserini.retrieval.query_vectors import load_queries
 
-        start_jvm()  # for topic names of Pyserini
         return load_queries(evaluation.topics, lambda: self.query_encoder, pre_encoded=evaluation.expectation.encoded)
 
     def search(self, evaluation: ResolvedEvaluation, queries: "QuerySet") -> str:
