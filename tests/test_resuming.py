@@ -296,4 +296,4 @@ def test_an_invalid_ledger_is_refused(copied: Path, content: str) -> None:
     (copied.parent / "small.reproduction").mkdir()
     (copied.parent / "small.reproduction" / MANIFEST).write_text(content)
     refused, _ = run(copied)
-    assert (refused.code, "is no ReproductionManifest" in refused.err) == (2, True)
+    assert (refused.code, "is not a valid reproduction manifest" in refused.err) == (2, True)
