@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from splade_anserini.reproduction.counts import topic_count
 from splade_anserini.reproduction.plan import OutputPaths
 from splade_anserini.reproduction.plan_report import (
     IMPACT_BYTES,
@@ -19,7 +20,7 @@ from splade_anserini.reproduction.plan_report import (
     StepEstimate,
     estimate_steps,
 )
-from splade_anserini.reproduction.resolved_card import resolve_card
+from splade_anserini.reproduction.resolved_card import check_judged_topics, resolve_card
 from splade_anserini.reproduction.time_left import EncodingTimer, TimeLeft
 from tests.pseudo import ANIMALS, documents, write_documents, write_encoded
 from tests.running import run_stage
@@ -95,6 +96,22 @@ def test_what_is_missing_is_not_counted(tmp_path: Path) -> None:
     assert (estimates["search test"].count, estimates["search test"].bytes) == ("2 queries", None)
 
 
+# Topics and judgements of a split of a BEIR directory.
+
+
+def test_topics_and_judgements_may_be_those_of_a_split(tmp_path: Path) -> None:
+    (tmp_path / "set" / "qrels").mkdir(parents=True)
+    (tmp_path / "set" / "queries.jsonl").write_text("\n".join(RECORDS))
+    (tmp_path / "set" / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nd1\td1\t1\n")
+    path = tmp_path / "mine.toml"
+    card = CARD.replace("SOURCE", 'corpus = "gone.tsv"')
+    path.write_text(card.replace('"topics.tsv"', '"set@dev"').replace('"qrels.txt"', '"set@dev"'))
+    resolved = resolve_card(path)
+    assert resolved.input_states()[str(tmp_path / "set@dev")] == "found"
+    assert topic_count(resolved.evaluations[0]) == 1
+    check_judged_topics(resolved)
+
+
 # The command.
 
 
@@ -158,9 +175,10 @@ def time_left() -> Callable[..., list[TimeLeft]]:
     """Return a function that encodes documents, one a second, and returns what was reported."""
 
     def encode(total: int, docs_per_shard: int, reused: int = 0) -> list[TimeLeft]:
-        now = 0.0
+        now = 1000.0
         reports: list[TimeLeft] = []
         timer = EncodingTimer(total, docs_per_shard, reports.append, reused=reused, clock=lambda: now)
+        now += 500  # to check the corpus
         for document in range(total):
             now += document >= reused
             timer(1)

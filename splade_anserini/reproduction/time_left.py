@@ -19,8 +19,8 @@ class TimeLeft:
 class EncodingTimer:
     """A progress callback that estimates the time left: after the first shard, and again after each tenth of a corpus.
 
-    The first `reused` documents are those of shards that an earlier command encoded; they count as documents, not in
-    the speed.
+    The speed is measured from the first document on, as the corpus is checked before it; or, if the first `reused`
+    documents were encoded by an earlier command, from the last of these on.
     """
 
     def __init__(
@@ -33,17 +33,17 @@ class EncodingTimer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total, self._reused, self._report, self._clock = total, reused, report, clock
-        self._documents = 0
+        self._documents = self._start_documents = 0
+        self._start_seconds = 0.0
         self._interval = max(docs_per_shard, total // 10)
         self._next_report = reused + docs_per_shard
-        self._start = clock()
 
     def __call__(self, count: int) -> None:
         """Add `count` documents."""
         self._documents += count
-        if self._documents <= self._reused:
-            self._start = self._clock()
+        if not self._start_documents or self._documents <= self._reused:
+            self._start_documents, self._start_seconds = self._documents, self._clock()
         elif self._next_report <= self._documents < self._total:
             self._next_report = self._documents + self._interval
-            speed = (self._documents - self._reused) / max(self._clock() - self._start, 1e-9)
+            speed = (self._documents - self._start_documents) / max(self._clock() - self._start_seconds, 1e-9)
             self._report(TimeLeft(self._documents, self._total, (self._total - self._documents) / speed))
