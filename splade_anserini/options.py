@@ -5,7 +5,8 @@ class itself, so both have the same defaults and the same messages.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any, Literal, dataclass_transform, get_args, get_origin, get_type_hints
@@ -22,9 +23,14 @@ class OptionInfo:
     help: str
     least: float | None = None
     greatest: float | None = None
+    above: float | None = None
+    below: float | None = None
+    """As `least` and `greatest`, but these values themselves are out of range."""
     flags: tuple[str, ...] = ()
     """How it is spelled on the command line, where that is not the field's name with hyphens."""
     metavar: str | None = None
+    parser: Callable[[str], Any] | None = None
+    """Turns its text on the command line into the value, where the type alone does not say how."""
     unset: str = ""
     """What None stands for, as help shows it in place of a default."""
     recorded: bool = True
@@ -70,12 +76,21 @@ def _out_of_range(group: Any) -> Iterator[str]:
         if field.name in choices and value is not None and value not in choices[field.name]:
             yield f"{option_name(field)} must be {' or '.join(choices[field.name])}, got {value!r}."
         for number in value if isinstance(value, list | tuple) else [value]:
-            if not isinstance(number, int | float):
-                continue
-            if info.least is not None and not number >= info.least:
-                yield f"{option_name(field)} must be at least {_shown(info.least)}, got {_shown(number)}."
-            if info.greatest is not None and not number <= info.greatest:
-                yield f"{option_name(field)} must be at most {_shown(info.greatest)}, got {_shown(number)}."
+            if isinstance(number, int | float) and (expected := _range_missed(info, number)):
+                yield f"{option_name(field)} must be {expected}, got {_shown(number)}."
+
+
+def _range_missed(info: OptionInfo, number: float) -> str:
+    """Return what a number must be that is out of range, "" for others. NaN is out of any range."""
+    for passes, words, limit in (
+        (operator.ge, "at least", info.least),
+        (operator.le, "at most", info.greatest),
+        (operator.gt, "above", info.above),
+        (operator.lt, "below", info.below),
+    ):
+        if limit is not None and not passes(number, limit):
+            return f"{words} {_shown(limit)}"
+    return ""
 
 
 def _shown(number: float) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -256,9 +257,12 @@ def test_the_command_compares_on_cranfield_and_says_so(directory: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pooling", "mean"], "--pooling must be max, sum or norm, got 'mean'"),
-        (["--precision", "bf16"], "--precision must be fp32 or int8, got 'bf16'"),
-        (["--scale", "-1"], "--scale must be above 0, got -1"),
+        (["--pooling", "mean"], "'mean' is not one of 'max', 'sum', 'norm'"),
+        (["--precision", "bf16"], "'bf16' is not one of 'fp32', 'int8'"),
+        (["--scale", "-1"], "--scale must be above 0, got -1."),
+        (["--scale", "many"], "--scale"),
+        (["--bound", "-0.1"], "--bound must be at least 0, got -0.1."),
+        (["--max-length", "2"], "--max-length must be at least 3, got 2."),
         (["--max-length", "513"], "--max-length must be at most 512 for this model, got 513"),
         (["--texts", "absent.tsv"], "absent.tsv does not exist"),
     ],
@@ -272,10 +276,32 @@ def test_options_that_cannot_be_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_encoder_directory_is_not_overwritten(quantized: Exported, directory: Path) -> None:
+def test_an_encoder_directory_without_a_record_is_not_overwritten(quantized: Exported, directory: Path) -> None:
     done = run_stage("export", "--encoder", directory / "bert", "--output", quantized.directory)
     assert done.code == 2
-    assert "exists already" in done.err
+    assert "already exists" in done.err
+
+
+@pytest.mark.slow
+def test_an_export_is_made_once_and_replaced_only_with_overwrite(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.tsv").write_text("".join(f"{row}\t{text}\n" for row, text in enumerate(SENTENCES)))
+    inputs = ["--encoder", directory / "bert", "--texts", tmp_path / "texts.tsv"]
+    command = ["export", *inputs, "--output", tmp_path / "out", "--format", "json"]
+    first = run_stage(*command)
+    assert first.code == 0, first.err
+    printed = json.loads(first.out)
+    manifest = read_manifest(tmp_path / "out", EncoderManifest)
+    assert manifest is not None
+    assert manifest.parity is not None
+    assert printed == {"output": str(tmp_path / "out"), **manifest.parity.model_dump(), "up_to_date": False}
+    again = run_stage(*command)
+    assert (again.code, json.loads(again.out)) == (0, printed | {"up_to_date": True})
+    other = run_stage(*command, "--scale", 50)
+    assert (other.code, "scale was None, is 50" in other.err) == (2, True)
+    assert run_stage(*command, "--scale", 50, "--overwrite").code == 0
+    replaced = read_manifest(tmp_path / "out", EncoderManifest)
+    assert replaced is not None
+    assert replaced.scale == 50
 
 
 def test_export_needs_texts(directory: Path, tmp_path: Path) -> None:

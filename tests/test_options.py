@@ -1,6 +1,7 @@
 """Option dataclasses: one declaration for commands and Python functions."""
 
 import inspect
+import math
 import sys
 from typing import Literal
 
@@ -20,6 +21,7 @@ class Fruit:
 
     kind: Literal["apple", "pear"] = option(default="apple", help="Its kind.")
     pieces: int = option(default=2, least=1, greatest=9, help="How many.")
+    ripe: float | None = option(default=None, above=0, below=1, parser=lambda text: float(text) / 100, help="Percent.")
     names: tuple[str, ...] = option(default=(), help="Their names; repeat for several.")
     peel: bool = option(default=True, help="Peel it.", recorded=False)
 
@@ -65,8 +67,24 @@ def test_a_range_has_the_same_message_from_python_and_from_the_command(capsys: p
     assert capsys.readouterr().err == "error: --pieces must be at least 1, got 0.\n"
 
 
+@pytest.mark.parametrize(("value", "message"), [(0, "above 0, got 0"), (1, "below 1, got 1"), (math.nan, "above 0")])
+def test_limits_themselves_may_be_out_of_range(value: float, message: str) -> None:
+    with pytest.raises(InputError, match=f"^--ripe must be {message}"):
+        Fruit(ripe=value)
+
+
+def test_a_parser_turns_text_into_a_value() -> None:
+    assert run("--name", "Eve", "--ripe", "50") == 0
+    assert eaten[0][0].ripe == 0.5
+
+
 def test_only_what_decides_an_output_is_recorded() -> None:
-    assert recorded_options(Fruit(names=("a",))) == {"kind": "apple", "pieces": 2, "names": ["a"]}
+    assert recorded_options(Fruit(names=("a",))) == {
+        "kind": "apple",
+        "pieces": 2,
+        "ripe": None,
+        "names": ["a"],
+    }
 
 
 def test_h_is_help_and_a_mistyped_option_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

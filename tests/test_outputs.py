@@ -7,6 +7,7 @@ import pytest
 from splade_anserini.artifacts.manifests import OutputManifest
 from splade_anserini.artifacts.outputs import (
     OutputRecord,
+    fingerprint_of_input,
     is_up_to_date,
     manifest_path,
     read_output_manifest,
@@ -69,6 +70,79 @@ def test_a_damaged_manifest_is_reported(run: Path) -> None:
     manifest_path(run).write_text("{}")
     with pytest.raises(InputError, match="is not a valid output manifest"):
         is_up_to_date(run, RECORD)
+
+
+@pytest.mark.parametrize("marker", ["output.manifest", "splade.manifest", None])
+def test_overwrite_replaces_only_a_directory_that_has_a_manifest(tmp_path: Path, marker: str | None) -> None:
+    (tmp_path / "out").mkdir()
+    assert not is_up_to_date(tmp_path / "out", RECORD)
+    assert not is_up_to_date(tmp_path / "out", RECORD, overwrite=True)
+    (tmp_path / "out" / "notes.txt").touch()
+    with pytest.raises(OutputError, match="Add --overwrite"):
+        is_up_to_date(tmp_path / "out", RECORD)
+    if marker is None:
+        with pytest.raises(OutputError, match="was not written by splade-anserini"):
+            is_up_to_date(tmp_path / "out", RECORD, overwrite=True)
+    else:
+        (tmp_path / "out" / marker).touch()
+        assert not is_up_to_date(tmp_path / "out", RECORD, overwrite=True)
+
+
+def test_a_directory_is_up_to_date_until_a_file_in_it_changes(tmp_path: Path) -> None:
+    directory = tmp_path / "out"
+    (directory / "deep").mkdir(parents=True)
+    (directory / "deep" / "a.txt").write_text("a")
+    record_output(directory, RECORD, {"files": 1, "share": 0.5})
+    assert is_up_to_date(directory, RECORD)
+    manifest = read_output_manifest(directory)
+    assert manifest is not None
+    assert manifest.counts == {"files": 1, "share": 0.5}
+    (directory / "deep" / "a.txt").rename(directory / "a.txt")
+    with pytest.raises(OutputError, match="changed after it was written"):
+        is_up_to_date(directory, RECORD)
+
+
+class TestInputs:
+    @pytest.fixture(autouse=True)
+    def _files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("data/qrels").mkdir(parents=True)
+        Path("data/corpus.jsonl").write_text("{}")
+        Path("data/qrels/test.tsv").write_text("q")
+        Path("model").mkdir()
+        Path("model/weights").write_text("w")
+
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("data", "data/corpus.jsonl"),
+            ("data@test", "data/qrels/test.tsv"),
+            ("titles:data", "data/corpus.jsonl"),
+            ("titles:data@test", "data/corpus.jsonl"),
+            ("data/corpus.jsonl", "data/corpus.jsonl"),
+            ("cross:model", "model/weights"),
+        ],
+    )
+    def test_the_fingerprint_of_an_input_changes_with_its_files(self, name: str, change: str) -> None:
+        before = fingerprint_of_input(name)
+        assert fingerprint_of_input(name) == before
+        Path(change).write_text("changed")
+        assert fingerprint_of_input(name) != before
+
+    @pytest.mark.parametrize("name", ["irds:beir/scifact/test", "cross-encoder/model", "package:model_of_others"])
+    def test_what_is_elsewhere_is_identified_by_its_name(self, name: str) -> None:
+        assert fingerprint_of_input(name) == name
+
+    def test_outputs_inside_an_input_do_not_count(self) -> None:
+        before = fingerprint_of_input("data"), fingerprint_of_input("model")
+        Path("data/run.txt").write_text("q")
+        Path("model/onnx").mkdir()
+        Path("model/onnx/model.onnx").write_text("o")
+        record_output(Path("model/onnx"), RECORD)
+        assert (fingerprint_of_input("data"), fingerprint_of_input("model")) == before
+
+    def test_splits_differ(self) -> None:
+        assert fingerprint_of_input("data@test") != fingerprint_of_input("data@dev")
 
 
 def test_pipes_have_no_manifest(tmp_path: Path) -> None:

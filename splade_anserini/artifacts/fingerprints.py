@@ -1,7 +1,7 @@
 """SHA-256 fingerprints of files, vocabularies, weights and indexes; equal content has equal fingerprints."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from splade_anserini.records import StrPath
@@ -22,17 +22,14 @@ def fingerprint_of_file(path: StrPath) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint_of_directory(
-    directory: Path, patterns: Collection[str] = ("**/*",), *, without: Collection[str] = ()
-) -> str:
-    """Return the fingerprint of the files of a directory that match `patterns`: their paths and contents.
-
-    Files whose names are among `without` do not count.
-    """
-    matches = {path for pattern in patterns for path in directory.glob(pattern)}
-    files = sorted(path for path in matches if path.is_file() and path.name not in without)
+def fingerprint_of_directory(directory: Path, files: Iterable[Path]) -> str:
+    """Return the fingerprint of files in and below a directory: of their paths in it and their contents."""
     return fingerprint_of_bytes(
-        *(part.encode() for path in files for part in (str(path.relative_to(directory)), fingerprint_of_file(path)))
+        *(
+            part.encode()
+            for path in sorted(files)
+            for part in (str(path.relative_to(directory)), fingerprint_of_file(path))
+        )
     )
 
 

@@ -133,7 +133,8 @@ class OutputManifest(Model):
     settings: dict[str, pydantic.JsonValue] = {}
     inputs: dict[str, str] = {}
     """Input → its fingerprint."""
-    counts: dict[str, int] = {}
+    counts: dict[str, int | float] = {}
+    """What was counted or measured of the output."""
     sha256: str
     """SHA-256 of the output file."""
 

@@ -71,7 +71,7 @@ def already_exists(output: Path, reason: str = "") -> OutputError:
     )
 
 
-def record_output(output: Path, record: OutputRecord, counts: Mapping[str, int] | None = None) -> None:
+def record_output(output: Path, record: OutputRecord, counts: Mapping[str, float] | None = None) -> None:
     """Write the manifest of a file or directory that was just finished; nothing for a pipe or a device."""
     if not (output.is_file() or output.is_dir()):
         return
@@ -89,20 +89,26 @@ def record_output(output: Path, record: OutputRecord, counts: Mapping[str, int] 
 def fingerprint_of_input(name: StrPath) -> str:
     """Return the fingerprint of an input as a user names it: a file, a directory, DIR@SPLIT, or KIND: and one of these.
 
-    Of a BEIR directory, corpus, queries and qrels count, so outputs may be written into it. What is not on this
-    machine, such as irds:<name> or a model of the Hugging Face Hub, is identified by its name.
+    Outputs that were written into an input directory do not count; of a BEIR directory, only corpus, queries and qrels
+    do. What is not on this machine, such as irds:<name> or a model of the Hugging Face Hub, is identified by its name.
     """
     path, text = Path(name), os.fspath(name)
     if path.is_file():
         return fingerprint_of_file(path)
     if path.is_dir():
-        beir = (path / "qrels").is_dir() or any(path.glob("queries.jsonl*"))
-        return fingerprint_of_directory(path, _BEIR if beir else ("**/*",), without={IN_DIRECTORY})
+        return fingerprint_of_directory(path, _input_files(path))
     kind, colon, rest = text.partition(":")
     if colon and Path(rest.partition("@")[0]).exists():
         return f"{kind}:{fingerprint_of_input(rest)}"
     directory, at, split = text.rpartition("@")
     return f"{fingerprint_of_input(directory)}@{split}" if at and Path(directory).is_dir() else text
+
+
+def _input_files(directory: Path) -> set[Path]:
+    beir = (directory / "qrels").is_dir() or any(directory.glob("queries.jsonl*"))
+    paths = {path for pattern in (_BEIR if beir else ["**/*"]) for path in directory.glob(pattern)}
+    outputs = {path.parent for path in directory.rglob(IN_DIRECTORY)} - {directory}
+    return {path for path in paths if path.is_file() and path.name != IN_DIRECTORY and outputs.isdisjoint(path.parents)}
 
 
 def read_output_manifest(output: Path) -> OutputManifest | None:
@@ -141,5 +147,6 @@ def _is_there(output: Path) -> bool:
 
 def _fingerprint(output: Path) -> str:
     if output.is_dir():
-        return fingerprint_of_directory(output, without={IN_DIRECTORY})
+        files = (path for path in output.rglob("*") if path.is_file() and path.name != IN_DIRECTORY)
+        return fingerprint_of_directory(output, files)
     return fingerprint_of_file(output)

@@ -4,7 +4,8 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -49,7 +50,7 @@ def _parameters(group: Any) -> Iterator[inspect.Parameter]:
     hints = get_type_hints(group)
     for field in dataclasses.fields(group):
         info = option_info(field)
-        type_ = getattr(hints[field.name], "__value__", hints[field.name])
+        type_ = _without_aliases(hints[field.name])
         flags = info.flags or _flags(field, type_)
         metavar = info.metavar
         if get_origin(type_) is tuple:
@@ -61,12 +62,20 @@ def _parameters(group: Any) -> Iterator[inspect.Parameter]:
             *flags,
             help=_help(info.help, info.unset, field.default),
             metavar=metavar,
+            parser=info.parser,
             show_default=not hidden,
         )
         default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
         yield inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[type_, declared]
         )
+
+
+def _without_aliases(type_: Any) -> Any:
+    """Return what an alias of a type stands for, also in a union: Typer does not know aliases."""
+    if get_origin(type_) in {Union, UnionType}:
+        return Union[tuple(_without_aliases(part) for part in get_args(type_))]  # noqa: UP007  # of any number
+    return getattr(type_, "__value__", type_)
 
 
 def _flags(field: "dataclasses.Field[Any]", type_: Any) -> tuple[str, ...]:

@@ -33,11 +33,12 @@ class Result:
 
 
 def make_once(
-    output: Path, record: "OutputRecord", make: Callable[[], Mapping[str, int]], *, overwrite: bool
+    output: Path, record: "OutputRecord", make: Callable[[], Mapping[str, float]], *, overwrite: bool
 ) -> Result:
-    """Call `make`, which writes the output and returns its counts, and record it; not if that was done before.
+    """Make an output and record it, unless this command made it before.
 
-    Raises `OutputError` when another output would be replaced without `overwrite`.
+    `make` writes the output and returns its counts or measures. Raises `OutputError` when another output would be
+    replaced without `overwrite`.
     """
     from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output
 

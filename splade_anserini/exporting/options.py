@@ -1,11 +1,10 @@
 """The options of export. Importing this module loads nothing heavy."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
-from splade_anserini.errors import InputError
-from splade_anserini.records import POOLINGS, Pooling
+from splade_anserini.options import option, options
+from splade_anserini.records import Pooling
 
 type ExportPrecision = Literal["fp32", "int8"]
 
@@ -13,35 +12,38 @@ BOUNDS: dict[str, float] = {"fp32": 1e-4, "int8": 0.25}
 """Bounds on the differences from torch. fp32: of the greatest one. int8: of the mean, which is 0.10 for splade-mini."""
 
 
-@dataclass(frozen=True, slots=True)
+def _parse_scale(text: str) -> float:
+    from splade_anserini.vectors.quantization import parse_scale
+
+    return parse_scale(text)
+
+
+@options
 class ExportOptions:
-    """How a checkpoint is exported. Raises `InputError` for a value out of range.
+    """How a checkpoint is exported."""
 
-    Where they are None, `pooling` and `scale` come from the checkpoint's manifest, else they are max and 100.
-    """
-
-    pooling: Pooling | None = None
-    precision: ExportPrecision = "fp32"
-    anserini: bool = False
-    """Whether to write model.anserini.onnx too, with the inputs and outputs of Anserini's Java encoder."""
-    max_length: int | None = None
-    """The longest input, in tokens, special tokens included; None: the model's."""
-    scale: float | None = None
-    """impact = round(weight × scale), as the encoder is used by default."""
-    bound: float | None = None
-    """The greatest difference from torch, see `BOUNDS`; None: that of the precision."""
-
-    def __post_init__(self) -> None:
-        if self.pooling is not None and self.pooling not in POOLINGS:
-            raise InputError(f"--pooling must be max, sum or norm, got {self.pooling!r}.")
-        if self.precision not in BOUNDS:
-            raise InputError(
-                f"--precision must be fp32 or int8, got {self.precision!r}.",
-                do="For bf16 and fp16, use the checkpoint without exporting it: torch runs it.",
-            )
-        if self.max_length is not None and self.max_length < 3:
-            raise InputError(f"--max-length must be at least 3 (two tokens are special), got {self.max_length}.")
-        if self.scale is not None and not 0 < self.scale < math.inf:
-            raise InputError(f"--scale must be above 0, got {self.scale:g}.")
-        if self.bound is not None and not self.bound >= 0:
-            raise InputError(f"--bound must be at least 0, got {self.bound:g}.")
+    pooling: Pooling | None = option(
+        default=None, help="max (SPLADE v2), sum (v1) or norm (between them).", unset="the checkpoint's, or max"
+    )
+    precision: ExportPrecision = option(
+        default="fp32",
+        help="fp32, or int8: a quarter of the size, and twice as fast. For bf16 and fp16, use the checkpoint itself.",
+    )
+    anserini: bool = option(
+        default=False, help="Write model.anserini.onnx too, with inputs and outputs of Anserini's Java encoder."
+    )
+    max_length: int | None = option(
+        default=None, least=3, help="Longest input, in tokens, special tokens included.", unset="the model's"
+    )
+    scale: float | None = option(
+        default=None,
+        above=0,
+        below=math.inf,
+        parser=_parse_scale,
+        metavar="<float>",
+        help="impact = round(weight × scale), as the encoder is used by default; 256/5 is SPLADE++'s.",
+        unset="the checkpoint's, or 100",
+    )
+    bound: float | None = option(
+        default=None, least=0, help="Greatest difference from torch.", unset="1e-4; with int8 0.25, of the mean"
+    )
