@@ -216,7 +216,7 @@ def test_a_setting_that_finds_nothing_has_nothing(tmp_path: Path) -> None:
             ("--queries", "min-impact=10"),
             "queries by min-impact=10 leaves nothing: the greatest impact is 9",
         ),
-        (("--candidates", "9"), "There are to be 9 candidates for 1,000 hits"),
+        (("--candidates", "9"), "--candidates (9) is less than --hits (1,000)"),
         (("--measures", "fun"), "There is no measure 'fun'"),
         (("--encoder", "splade-mini"), "need no --encoder"),
     ],
