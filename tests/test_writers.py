@@ -30,17 +30,28 @@ class Indexes(NamedTuple):
     anserinis: Path
 
 
+OPTIONS = {"threads": 3, "store_text": True, "store_docvectors": True}
+
+
+@pytest.fixture(scope="module")
+def anserinis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The index of Anserini's writer."""
+    home = tmp_path_factory.mktemp("anserini")
+    write_documents(home / "impacts" / "all.jsonl", documents(VECTORS))
+    index(home / "impacts", home / "index", IndexOptions(writer="anserini", **OPTIONS))
+    return home / "index"
+
+
 @pytest.fixture(scope="module", params=["with a manifest", "without a manifest"])
-def indexes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Indexes:
-    home = tmp_path_factory.mktemp("writers")
+def indexes(request: pytest.FixtureRequest, anserinis: Path, tmp_path_factory: pytest.TempPathFactory) -> Indexes:
+    """The index of Lucene's writer, of files that are trusted by their manifest or checked, and that of Anserini's."""
+    home = tmp_path_factory.mktemp("lucene")
     if request.param == "with a manifest":
         write_encoded(home / "impacts", VECTORS, shard_size=100)
     else:
         write_documents(home / "impacts" / "all.jsonl", documents(VECTORS))
-    for writer in ("lucene", "anserini"):
-        options = IndexOptions(threads=3, store_text=True, store_docvectors=True, writer=writer)
-        index(home / "impacts", home / writer, options)
-    return Indexes(home / "lucene", home / "anserini")
+    index(home / "impacts", home / "index", IndexOptions(**OPTIONS))
+    return Indexes(home / "index", anserinis)
 
 
 def postings(directory: Path) -> dict[str, dict[str, int]]:
