@@ -29,7 +29,7 @@ TESTS = {
     "evaluation": "evaluate comparison significance measures",
     "vectors": "quantization pruning encode sweep",
     "encoding": "encode pipeline encoders query_sides golden",
-    "lucene": "searcher fast_searcher index two_step frequency_text handles java feedback writers jvm",
+    "lucene": "searcher fast_searcher index two_step frequency_text method_handles java feedback writers jvm",
 }
 """Package → the test files that are run for its mutants; those that do not exist are left out."""
 TIMEOUT = 600
