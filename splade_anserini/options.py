@@ -33,6 +33,8 @@ class OptionInfo:
     """Turns its text on the command line into the value, where the type alone does not say how."""
     unset: str = ""
     """What None stands for, as help shows it in place of a default."""
+    python_only: bool = False
+    """Whether commands do not show it; it needs a default then."""
     recorded: bool = True
     """Whether it decides the content of an output, so that manifests record it."""
 

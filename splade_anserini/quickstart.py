@@ -83,8 +83,8 @@ def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places) 
     from splade_anserini.encode import encode
     from splade_anserini.encoding.options import EncodeOptions
 
-    with _step("encode 1,400 documents"), progress_bar("Encoding", 1400, "documents") as progress:
-        encode(corpus, encoder, places.impacts, EncodeOptions(scale=scale, docs_per_shard=500), progress=progress)
+    with _step("encode 1,400 documents"):
+        encode(corpus, encoder, places.impacts, EncodeOptions(scale=scale, docs_per_shard=500), bars=progress_bar)
 
 
 def _index(corpus: "Corpus", places: Places) -> None:

@@ -42,7 +42,8 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
 
 def _group(group: Any, values: dict[str, Any]) -> Any:
     """Make an option dataclass of the values of its fields."""
-    fields = {field.name: values[field.name] for field in dataclasses.fields(group)}
+    shown = (field.name for field in dataclasses.fields(group) if not option_info(field).python_only)
+    fields = {name: values[name] for name in shown}
     return group(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
@@ -50,6 +51,8 @@ def _parameters(group: Any) -> Iterator[inspect.Parameter]:
     hints = get_type_hints(group)
     for field in dataclasses.fields(group):
         info = option_info(field)
+        if info.python_only:
+            continue
         type_ = _without_aliases(hints[field.name])
         flags = info.flags or _flags(field, type_)
         metavar = info.metavar

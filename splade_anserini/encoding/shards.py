@@ -1,5 +1,6 @@
 """Encoding a corpus: numbered shards of impact pseudo-documents and their manifest, resumable at any time."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from splade_anserini.artifacts.files import directory_lock, output_errors
 from splade_anserini.artifacts.manifests import (
+    MANIFEST,
     Counts,
     EncodeSettings,
     ImpactManifest,
@@ -21,8 +23,10 @@ from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.errors import InputError, MismatchError, OutputError, counted
 from splade_anserini.formats.corpora import Corpus, CorpusDigest, check_corpus
 from splade_anserini.formats.impacts import ImpactWriter, impact_files
-from splade_anserini.progress import Progress, silent
+from splade_anserini.progress import Progress, ProgressBars, no_bars
 from splade_anserini.records import Document, StrPath
+
+_log = logging.getLogger(__name__)
 
 
 def encode_shards(
@@ -30,44 +34,72 @@ def encode_shards(
     encoder: Encoder,
     output: StrPath,
     options: EncodeOptions | None = None,
-    progress: Progress = silent,
+    *,
+    overwrite: bool = False,
+    bars: ProgressBars = no_bars,
 ) -> ImpactManifest:
     """Encode this machine's part of `corpus` into `output`; return the manifest.
 
     The corpus is read twice: once to check every record and id before anything is written, once to encode. Shards that
-    are already complete in `output` are kept once their documents have been compared with the corpus. `progress` is
-    called for each document that is encoded or compared.
+    are already complete in `output` are kept once their documents have been compared with the corpus; with `overwrite`
+    what an earlier call wrote there is removed first.
 
     Raises `RecordError` or `InputError` for a corpus that cannot be encoded, `MismatchError` when `output` was created
     with other settings or from another corpus, `OutputError` when it is in use, cannot be written, or holds impact
     files that no manifest lists.
     """
     output, options = Path(output), options or EncodeOptions()
-    part = _part(options, check_corpus(corpus))
+    with bars("Checking", None, "documents") as progress:
+        part = _part(options, check_corpus(corpus, progress))
+    _log.info("Encoding %s of %s into %s", counted(len(part), "document"), corpus.name, output)
     with output_errors(output):
         output.mkdir(parents=True, exist_ok=True)
-    with directory_lock(output):
+    with directory_lock(output), bars("Encoding", len(part), "documents") as progress:
+        if overwrite:
+            _remove_shards(output)
         manifest = _resume(output, _settings(options, encoder, corpus.name))
-        document_encoder = SpladeDocumentEncoder(
-            encoder, scale=options.scale, top_k=options.top_k, contents=options.contents
-        )
-        documents = islice(corpus, part.start, part.stop)
-        for shard_index, start in enumerate(range(part.start, part.stop, options.docs_per_shard)):
-            documents_of_shard = islice(documents, min(options.docs_per_shard, part.stop - start))
-            recorded = manifest.shards[shard_index] if shard_index < len(manifest.shards) else None
-            if recorded and (output / recorded.file).is_file():
-                _verify(recorded, documents_of_shard, corpus.name, progress)
-                continue
-            shard = _write(output / _file_name(options, shard_index), document_encoder, documents_of_shard, progress)
-            if recorded is None:
-                manifest = _extended(manifest, shard, complete=start + options.docs_per_shard >= part.stop)
-            elif shard.digest == recorded.digest:
-                manifest = _restored(manifest, shard_index, shard)
-            else:
-                (output / shard.file).unlink()
-                raise _changed(corpus.name, recorded)
-            write_manifest(output, manifest)
-        return manifest
+        return _encode_part(corpus, encoder, (output, manifest), options, part, progress)
+
+
+def _encode_part(
+    corpus: Corpus,
+    encoder: Encoder,
+    started: tuple[Path, ImpactManifest],
+    options: EncodeOptions,
+    part: range,
+    progress: Progress,
+) -> ImpactManifest:
+    """Encode the documents at the positions `part`, except those of shards that are there."""
+    output, manifest = started
+    document_encoder = SpladeDocumentEncoder(
+        encoder, scale=options.scale, top_k=options.top_k, contents=options.contents
+    )
+    documents = islice(corpus, part.start, part.stop)
+    for shard_index, start in enumerate(range(part.start, part.stop, options.docs_per_shard)):
+        documents_of_shard = islice(documents, min(options.docs_per_shard, part.stop - start))
+        recorded = manifest.shards[shard_index] if shard_index < len(manifest.shards) else None
+        if recorded and (output / recorded.file).is_file():
+            _verify(recorded, documents_of_shard, corpus.name, progress)
+            continue
+        shard = _write(output / _file_name(options, shard_index), document_encoder, documents_of_shard, progress)
+        if recorded is None:
+            manifest = _extended(manifest, shard, complete=start + options.docs_per_shard >= part.stop)
+        elif shard.digest == recorded.digest:
+            manifest = _restored(manifest, shard_index, shard)
+        else:
+            (output / shard.file).unlink()
+            raise _changed(corpus.name, recorded)
+        write_manifest(output, manifest)
+    return manifest
+
+
+def _remove_shards(output: Path) -> None:
+    """Remove the manifest and the shards that it lists; nothing that no manifest lists."""
+    manifest = read_manifest(output, ImpactManifest)
+    if manifest is not None:
+        (output / MANIFEST).unlink()
+        for shard in manifest.shards:
+            (output / shard.file).unlink(missing_ok=True)
 
 
 def _part(options: EncodeOptions, total: int) -> range:

@@ -1,6 +1,8 @@
 """What each step of a reproduction does; `running` decides whether it is needed."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +11,7 @@ from splade_anserini.artifacts.files import PARTIAL, output_errors
 from splade_anserini.artifacts.manifests import MANIFEST, ImpactManifest, IndexManifest, read_manifest
 from splade_anserini.errors import OutputError, counted
 from splade_anserini.formats.impacts import impact_files
-from splade_anserini.progress import silent
-from splade_anserini.reproduction.counts import document_count
+from splade_anserini.progress import Progress
 from splade_anserini.reproduction.execution import ExecutionOptions, Observer
 from splade_anserini.reproduction.plan import OutputPaths
 from splade_anserini.reproduction.resolved_card import ResolvedCard, ResolvedEvaluation
@@ -80,22 +81,30 @@ class StepRunner:
         from splade_anserini.encoding.shards import encode_shards
         from splade_anserini.formats.corpora import open_corpus
 
-        encode, impacts, total = self._card.encode, self._paths.impacts, document_count(self._resolved)
+        encode, impacts = self._card.encode, self._paths.impacts
         options = EncodeOptions(
             scale=self._resolved.scale,
             top_k=encode.top_k,
             contents=encode.contents,
             docs_per_shard=encode.docs_per_shard,
         )
-        with self._observer.progress_bars("Encoding", total, "documents") as progress:
-            reused, report = _encoded_before(impacts), self._observer.on_time_left
-            timer = EncodingTimer(total, encode.docs_per_shard, report, reused=reused) if total else silent
+        reused = _encoded_before(impacts)
 
-            def advance(count: int) -> None:
-                progress(count)
-                timer(count)
+        @contextmanager
+        def timed(title: str, total: int | None, unit: str) -> Iterator[Progress]:
+            with self._observer.progress_bars(title, total, unit) as progress:
+                if title != "Encoding" or not total:
+                    yield progress
+                    return
+                timer = EncodingTimer(total, encode.docs_per_shard, self._observer.on_time_left, reused=reused)
 
-            manifest = encode_shards(open_corpus(self._resolved.corpus), self.encoder, impacts, options, advance)
+                def advance(count: int) -> None:
+                    progress(count)
+                    timer(count)
+
+                yield advance
+
+        manifest = encode_shards(open_corpus(self._resolved.corpus), self.encoder, impacts, options, bars=timed)
         if not self.documents_are_complete():
             raise OutputError(
                 f"{impacts} contains files that {impacts / MANIFEST} does not list.",
