@@ -1,5 +1,6 @@
 """Facts of the warm start: the head holds the map exactly, and the numbers are what they are said to be."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from splade_anserini.errors import DependencyError, InputError
 from splade_anserini.formats.corpora import sample_documents
 from splade_anserini.modeling.backbone import Backbone, load_backbone
 from splade_anserini.modeling.checkpoint import load_checkpoint
+from splade_anserini.modeling.options import CalibrationOptions
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.warm_start import OFF, WarmStart, calibrate, normalized, warm_start
 from splade_anserini.records import Document
@@ -61,7 +63,7 @@ def test_the_threshold_turns_off_the_share_and_the_scale_sets_the_peak(
     backbone: Any, share_off: float, peak: float
 ) -> None:
     tokenizer = tiny_tokenizer()
-    numbers = calibrate(backbone, tokenizer, SENTENCES, share_off=share_off, peak=peak)
+    numbers = calibrate(backbone, tokenizer, SENTENCES, CalibrationOptions(share_off=share_off, peak=peak))
     splade = Splade(warm_start(backbone, tokenizer, numbers), [])
     with torch.no_grad():
         rows = torch.cat([splade(**tokenizer(text, return_tensors="pt")) for text in SENTENCES])[:, 104:]
@@ -70,42 +72,73 @@ def test_the_threshold_turns_off_the_share_and_the_scale_sets_the_peak(
     assert float(strongest[3] + strongest[4]) / 2 == pytest.approx(peak, abs=1e-3)
 
 
-def test_the_stage_writes_a_checkpoint_that_loads(saved: Path, tmp_path: Path) -> None:
-    corpus = tmp_path / "corpus.tsv"
-    corpus.write_text("".join(f"{number}\t{text}\n" for number, text in enumerate(SENTENCES)))
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.tsv"
+    path.write_text("".join(f"{number}\t{text}\n" for number, text in enumerate(SENTENCES)))
+    return path
+
+
+def test_the_command_writes_a_checkpoint_that_loads(saved: Path, corpus: Path, tmp_path: Path) -> None:
     done = run_stage("warm-start", "--backbone", saved, "--texts", corpus, "--output", tmp_path / "warm")
     assert done.code == 0, done.err
-    assert "--threshold" in done.out
+    assert done.out.startswith(f"{tmp_path / 'warm'}: --threshold ")
     checkpoint = load_checkpoint(str(tmp_path / "warm"))
     assert type(checkpoint.model).__name__ == "BertForMaskedLM"
     assert len(checkpoint.tokenizer.get_vocab()) == len(tiny_vocabulary())
-    assert run_stage("warm-start", "--backbone", saved, "--texts", corpus, "--output", tmp_path / "warm").code == 2
 
 
-def test_given_numbers_need_no_texts_and_give_the_same_bytes_twice(saved: Path, tmp_path: Path) -> None:
+def test_parameters_need_no_texts_and_give_the_same_bytes_twice(saved: Path, tmp_path: Path) -> None:
     for name in ["one", "two"]:
-        numbers = ["--threshold", 2.5, "--logit-scale", 1.5]
-        assert run_stage("warm-start", "--backbone", saved, *numbers, "--output", tmp_path / name).code == 0
+        parameters = ["--threshold", 2.5, "--logit-scale", 1.5]
+        assert run_stage("warm-start", "--backbone", saved, *parameters, "--output", tmp_path / name).code == 0
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
 
 
+def test_a_warm_start_is_made_once_and_replaced_only_with_overwrite(saved: Path, corpus: Path, tmp_path: Path) -> None:
+    command = ["warm-start", "--backbone", saved, "--texts", corpus, "--output", tmp_path / "warm", "--format", "json"]
+    first = run_stage(*command)
+    assert first.code == 0, first.err
+    printed = json.loads(first.out)
+    assert printed.keys() == {"output", "threshold", "logit_scale", "shift", "up_to_date"}
+    again = run_stage(*command)
+    assert (again.code, json.loads(again.out)) == (0, printed | {"up_to_date": True})
+    other = run_stage(*command, "--peak", 4)
+    assert (other.code, "peak was 8.0, is 4.0" in other.err) == (2, True)
+    replaced = run_stage(*command, "--peak", 4, "--overwrite")
+    assert (replaced.code, json.loads(replaced.out)["logit_scale"]) == (0, pytest.approx(printed["logit_scale"] / 2))
+    corpus.write_text("0\tanother text\n")
+    changed = run_stage(*command, "--peak", 4)
+    assert (changed.code, "texts 1 was" in changed.err) == (2, True)
+
+
+KNOWN = ["--threshold", "1", "--logit-scale", "1"]
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        [],
-        ["--threshold", "1"],
-        ["--texts", "x.tsv", "--threshold", "1", "--logit-scale", "1"],
-        ["--texts", "x.tsv", "--share-off", "1.5"],
-        ["--threshold", "1", "--logit-scale", "-1"],
+        ([], "Neither --texts nor --threshold is given."),
+        (["--threshold", "1"], "--threshold needs --logit-scale."),
+        (["--logit-scale", "1"], "--logit-scale needs --threshold."),
+        (["--texts", "x.tsv", "--shift", "7"], "--shift needs --threshold."),
+        (["--texts", "x.tsv", *KNOWN], "--texts and --threshold exclude each other."),
+        ([*KNOWN, "--peak", "7"], "--peak needs --texts."),
+        (["--texts", "x.tsv", "--share-off", "1.5"], "--share-off must be below 1, got 1.5."),
+        (["--texts", "x.tsv", "--share-off", "0"], "--share-off must be above 0, got 0."),
+        (["--texts", "x.tsv", "--peak", "0"], "--peak must be above 0, got 0."),
+        (["--texts", "x.tsv", "--sample", "0"], "--sample must be at least 1, got 0."),
+        (["--texts", "x.tsv", "--max-length", "2"], "--max-length must be at least 3, got 2."),
+        (["--threshold", "1", "--logit-scale", "-1"], "--logit-scale must be above 0, got -1."),
     ],
 )
-def test_numbers_that_are_missing_or_out_of_range_are_refused(
-    saved: Path, tmp_path: Path, arguments: list[str]
+def test_options_that_are_missing_or_out_of_range_are_refused(
+    saved: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     done = run_stage("warm-start", "--backbone", saved, "--output", tmp_path / "warm", *arguments)
     assert done.code == 2
-    assert done.err.startswith("error: ")
+    assert done.err.startswith(f"error: {message}\n")
     assert not (tmp_path / "warm").exists()
 
 

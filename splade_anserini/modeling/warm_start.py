@@ -15,17 +15,15 @@ import numpy as np
 import torch
 
 from splade_anserini.errors import InputError
+from splade_anserini.modeling.options import SHIFT, CalibrationOptions
 from splade_anserini.modeling.vocabulary import masked_entries, unused_ids, vocabulary
+from splade_anserini.progress import Progress, silent
 
 OFF = -1e4
 """The bias of masked entries: low enough that none becomes active, and finite in every precision."""
 
-SHIFT = 6.0
 DEVIATIONS = 20.0
-"""The constant of the dense layer: 6, or 20 standard deviations of the hidden states where that is more.
-
-GELU(x) = x to 2e-5 for x ≥ 4.5.
-"""
+"""The constant of the dense layer is `SHIFT`, or this many standard deviations of the hidden states if that is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +40,15 @@ def calibrate(
     model: Any,
     tokenizer: Any,
     texts: Sequence[str],
-    *,
-    share_off: float = 0.985,
-    peak: float = 8.0,
-    max_length: int = 256,
+    options: CalibrationOptions | None = None,
+    progress: Progress = silent,
 ) -> WarmStart:
     """Choose the parameters of a head from the greatest logit of each entry in each text.
 
-    A share `share_off` of all entries, over all texts, gets a logit below 0; the greatest logit of a text is `peak` in
-    the median. `max_length` is in tokens. Raises `InputError` when there are no texts.
+    The share `options.share_off` of all entries, over all texts, gets a logit below 0; the greatest logit of a text is
+    `options.peak` in the median. Raises `InputError` when there are no texts.
     """
+    options = options or CalibrationOptions()
     if not texts:
         raise InputError("There are no texts to calibrate the head with.", expected="some hundred texts")
     live = torch.tensor(_live_ids(model, tokenizer))
@@ -59,14 +56,16 @@ def calibrate(
     deviations, maxima = [], []
     with torch.inference_mode():
         for text in texts:
-            inputs = tokenizer(text, truncation=True, max_length=max_length, padding=False, return_tensors="pt")
+            inputs = tokenizer(text, truncation=True, max_length=options.max_length, padding=False, return_tensors="pt")
             hidden = model(**inputs).last_hidden_state[0]
             deviations.append(float(hidden.std()))
             maxima.append((normalized(hidden, model.config.layer_norm_eps) @ table.T).amax(dim=0).numpy())
+            progress(1)
     values = np.stack(maxima)
-    threshold = float(np.quantile(values, share_off))
+    threshold = float(np.quantile(values, options.share_off))
     greatest = float(np.median(values.max(axis=1)))
-    return WarmStart(threshold, peak / (greatest - threshold), max(SHIFT, DEVIATIONS * float(np.median(deviations))))
+    shift = max(SHIFT, DEVIATIONS * float(np.median(deviations)))
+    return WarmStart(threshold, options.peak / (greatest - threshold), shift)
 
 
 def normalized(hidden: torch.Tensor, epsilon: float) -> torch.Tensor:
