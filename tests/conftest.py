@@ -21,7 +21,7 @@ def shared_index(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
     """
     from splade_anserini.index import index
     from splade_anserini.lucene import IndexOptions
-    from tests.pseudo import write_encoded
+    from tests.impact_fixtures import write_encoded
 
     built: dict[str, Path] = {}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
 from tests.tiny import tiny_checkpoint
 
 DOCUMENTS = {

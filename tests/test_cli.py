@@ -7,7 +7,7 @@ from splade_anserini import __version__
 from splade_anserini.__main__ import COMMANDS
 from splade_anserini.cli.console import errors_as_sentences
 from splade_anserini.errors import InputError, JavaError, RecordError
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 
 
 def splade_anserini(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ from splade_anserini.evaluation.measures import DEPTHS
 from splade_anserini.evaluation.options import RandomizationOptions
 from splade_anserini.evaluation.plots import figure_of
 from splade_anserini.evaluation.run_names import baseline_label, named_runs
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
 
 QUERIES = [f"q{number}" for number in range(6)]
 

@@ -38,8 +38,8 @@ from splade_anserini.formats.impacts import count_impacts, read_impacts
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.formats.topics import read_encoded_topics, write_encoded_topics
 from splade_anserini.records import ImpactDocument
-from tests import pseudo
-from tests.running import run_stage
+from tests.cli_runner import run_stage
+from tests.impact_fixtures import ANIMALS, IDENTITY, documents, random_vectors, write_documents, write_encoded
 
 VECTORS = Path(__file__).parents[2] / "shared" / "data" / "splade-v3.nfcorpus"
 FILES = {"csr": "a.npz", "parquet": "a.parquet", "ciff": "a.ciff", "seismic": "a.jsonl", "bmp": "a.bmp.ciff"}
@@ -49,8 +49,8 @@ characters = st.characters(exclude_categories=["Cs"])
 tokens = st.text(characters, min_size=1, max_size=8).filter(JAVA_WHITESPACE.isdisjoint) | st.just("##ing")
 vectors = st.dictionaries(tokens, st.integers(1, 255), max_size=6)
 ids = st.text(characters, min_size=1, max_size=8).filter(lambda id_: id_.split() == [id_])
-documents = st.builds(ImpactDocument, ids, vectors, st.text(characters, max_size=20))
-collections = st.lists(documents, min_size=1, max_size=6, unique_by=lambda document: document.id)
+impact_documents = st.builds(ImpactDocument, ids, vectors, st.text(characters, max_size=20))
+collections = st.lists(impact_documents, min_size=1, max_size=6, unique_by=lambda document: document.id)
 
 
 def source_of(collection: list[ImpactDocument], encoded: EncodeSettings | None = None) -> Source:
@@ -94,7 +94,7 @@ def test_a_directory_of_several_files_contains_the_documents_that_were_written(
 def test_blocks_and_batches_of_any_size_give_the_same_bytes(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collection = pseudo.documents(pseudo.random_vectors(1, 50) | {"none": {}, "nothing": {}})
+    collection = documents(random_vectors(1, 50) | {"none": {}, "nothing": {}})
     large, small = (tmp_path / f"{size}.{FILES[name]}" for size in ("large", "small"))
     write_converted(source_of(collection), large, FORMATS[name])
     monkeypatch.setattr(spool, "BLOCK", 7)
@@ -110,14 +110,14 @@ def test_blocks_and_batches_of_any_size_give_the_same_bytes(
 def test_a_round_trip_keeps_documents_encoder_and_scale(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    encoded = pseudo.write_encoded(tmp_path / "in", pseudo.ANIMALS | {"d5": {}})
+    encoded = write_encoded(tmp_path / "in", ANIMALS | {"d5": {}})
     file = tmp_path / FILES[name]
     out = run_stage("convert", "--input", tmp_path / "in", "--output", file)
     assert (out.code, out.out) == (0, f"{file}: 4 documents, 1 empty, 7 postings, 23 impacts\n")
     back = run_stage("convert", "--input", file, "--output", tmp_path / "back", "--docs-per-shard", 2)
     assert back.code == 0, back.err
     vectors = {document.id: document.vector for document in documents_of(tmp_path / "back")}
-    assert [*vectors.items()] == [*pseudo.ANIMALS.items(), ("d5", {})]
+    assert [*vectors.items()] == [*ANIMALS.items(), ("d5", {})]
     assert ("Documents whose contents" in caplog.text) is (name not in {"parquet", "seismic"})
     manifest = read_manifest(tmp_path / "back", ImpactManifest)
     if name == "seismic":
@@ -125,18 +125,18 @@ def test_a_round_trip_keeps_documents_encoder_and_scale(
         assert "seismic does not store how documents were encoded" in caplog.text
         return
     assert manifest
-    assert (manifest.settings.encoder, manifest.settings.scale) == (pseudo.IDENTITY, 100.0)
+    assert (manifest.settings.encoder, manifest.settings.scale) == (IDENTITY, 100.0)
     assert (manifest.counts, manifest.empty, manifest.complete) == (encoded.counts, 1, True)
     assert [shard.empty for shard in manifest.shards] == [(), (), ("d5",)]
     assert manifest.settings.contents is (name == "parquet")
 
 
 def test_scipy_reads_the_matrix(tmp_path: Path) -> None:
-    write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), tmp_path / "a.npz", FORMATS["csr"])
+    write_converted(source_of(documents(ANIMALS)), tmp_path / "a.npz", FORMATS["csr"])
     matrix = scipy.sparse.load_npz(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as file:
         names, columns = file["ids"].tolist(), file["tokens"].tolist()
-    assert (names, columns) == (list(pseudo.ANIMALS), ["##ing", "bird", "cat", "dog", "fish"])
+    assert (names, columns) == (list(ANIMALS), ["##ing", "bird", "cat", "dog", "fish"])
     assert matrix.dtype == np.int32
     assert matrix.has_canonical_format
     assert matrix.toarray().tolist() == [[0, 0, 3, 1, 0], [2, 0, 0, 5, 0], [0, 7, 1, 0, 0], [0, 0, 0, 0, 4]]
@@ -154,7 +154,7 @@ def test_a_scipy_matrix_with_ids_and_tokens_is_read(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_contains_lists_of_tokens_and_impacts(tmp_path: Path) -> None:
-    write_converted(source_of(pseudo.documents({"d1": {"b": 2, "a": 3}})), tmp_path / "a.parquet", FORMATS["parquet"])
+    write_converted(source_of(documents({"d1": {"b": 2, "a": 3}})), tmp_path / "a.parquet", FORMATS["parquet"])
     assert pyarrow_parquet.read_table(tmp_path / "a.parquet").to_pylist() == [
         {"id": "d1", "contents": "text of d1", "tokens": ["a", "b"], "impacts": [3, 2]}
     ]
@@ -193,7 +193,7 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     ],
 )
 def test_an_invalid_matrix_is_an_error(tmp_path: Path, changes: Mapping[str, np.ndarray | None], fragment: str) -> None:
-    write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), tmp_path / "a.npz", FORMATS["csr"])
+    write_converted(source_of(documents(ANIMALS)), tmp_path / "a.npz", FORMATS["csr"])
     arrays = {name: array for name, array in (arrays_of(tmp_path / "a.npz") | changes).items() if array is not None}
     np.savez(tmp_path / "a.npz", allow_pickle=True, **arrays)
     check_conversion_fails(tmp_path, "a.npz", fragment)
@@ -265,7 +265,7 @@ def test_a_string_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["csr", "parquet", "ciff", "bmp"])
 def test_a_file_truncated_anywhere_is_an_error(tmp_path: Path, name: str) -> None:
     file = tmp_path / FILES[name]
-    write_converted(source_of(pseudo.documents(pseudo.random_vectors(3, 6))), file, FORMATS[name])
+    write_converted(source_of(documents(random_vectors(3, 6))), file, FORMATS[name])
     complete = file.read_bytes()
     for size in sorted({*range(0, len(complete), max(1, len(complete) // 60)), len(complete) - 1}):
         file.write_bytes(complete[:size])
@@ -283,28 +283,28 @@ def test_a_file_of_another_format_is_an_error(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", ["csr", "parquet", "ciff"])
 def test_a_flipped_bit_is_an_error_or_changes_nothing_but_a_name_in_ciff(tmp_path: Path, name: str) -> None:
     file = tmp_path / FILES[name]
-    write_converted(source_of(pseudo.documents(pseudo.random_vectors(3, 40))), file, FORMATS[name])
+    write_converted(source_of(documents(random_vectors(3, 40))), file, FORMATS[name])
     intact = file.read_bytes()
 
-    def protected(documents: list[ImpactDocument]) -> list[object]:
+    def protected(collection: list[ImpactDocument]) -> list[object]:
         if name == "ciff":  # which has no checksums
-            return [sorted(document.vector.values()) for document in documents]
-        return [(document.id, document.vector) for document in documents]
+            return [sorted(document.vector.values()) for document in collection]
+        return [(document.id, document.vector) for document in collection]
 
     expected = protected(documents_of(file))
     for position in range(0, len(intact), max(1, len(intact) // 300)):
         flipped = bytes([intact[position] ^ 1 << position % 8])
         file.write_bytes(intact[:position] + flipped + intact[position + 1 :])
         try:
-            documents = documents_of(file)
+            collection = documents_of(file)
         except InputError:
             continue
-        assert protected(documents) == expected, position
+        assert protected(collection) == expected, position
 
 
 def test_lengths_that_lucene_rounded_are_accepted_only_from_other_programs(tmp_path: Path) -> None:
     file = tmp_path / "a.ciff"
-    write_converted(source_of(pseudo.documents({"d1": {"a": 3, "b": 4}})), file, FORMATS["ciff"])
+    write_converted(source_of(documents({"d1": {"a": 3, "b": 4}})), file, FORMATS["ciff"])
     rounded = file.read_bytes()[:-1] + b"\x08"
     file.write_bytes(rounded)
     with pytest.raises(InputError, match="the impacts of 'd1' do not sum to its length, 8"):
@@ -314,7 +314,7 @@ def test_lengths_that_lucene_rounded_are_accepted_only_from_other_programs(tmp_p
 
 
 def test_an_unknown_suffix_needs_a_format(tmp_path: Path) -> None:
-    pseudo.write_encoded(tmp_path / "in")
+    write_encoded(tmp_path / "in")
     outcome = run_stage("convert", "--input", tmp_path / "in", "--output", tmp_path / "a.data")
     assert outcome.code == 2
     assert f"Cannot infer the format of {tmp_path / 'a.data'}." in outcome.err
@@ -393,7 +393,7 @@ def test_topics_of_an_unknown_suffix_are_read_as_pseudo_documents_are(source: st
 def test_an_input_or_output_path_that_cannot_be_used_is_an_error(
     tmp_path: Path, source: str, output: str, fragment: str
 ) -> None:
-    pseudo.write_encoded(tmp_path / "in")
+    write_encoded(tmp_path / "in")
     (tmp_path / "link").symlink_to("in")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
@@ -404,7 +404,7 @@ def test_an_input_or_output_path_that_cannot_be_used_is_an_error(
 
 
 def test_a_directory_with_the_name_of_a_file_format_is_an_error(tmp_path: Path) -> None:
-    pseudo.write_encoded(tmp_path / "in")
+    write_encoded(tmp_path / "in")
     outcome = run_stage("convert", "--input", tmp_path / "in", "--from", "csr", "--output", tmp_path / "b.npz")
     assert outcome.code == 2
     assert "is a directory" in outcome.err
@@ -412,8 +412,8 @@ def test_a_directory_with_the_name_of_a_file_format_is_an_error(tmp_path: Path) 
 
 @pytest.mark.parametrize("output", ["a.npz", "out"])
 def test_a_conversion_is_made_once_and_replaced_only_with_overwrite(tmp_path: Path, output: str) -> None:
-    pseudo.write_encoded(tmp_path / "in")
-    pseudo.write_encoded(tmp_path / "changed", pseudo.ANIMALS | {"d5": {"cat": 1}})
+    write_encoded(tmp_path / "in")
+    write_encoded(tmp_path / "changed", ANIMALS | {"d5": {"cat": 1}})
     (tmp_path / "link").symlink_to("in")
     made = ["--output", tmp_path / output, "--format", "json"]
     first = run_stage("convert", "--input", tmp_path / "link", *made)
@@ -434,7 +434,7 @@ def test_a_conversion_is_made_once_and_replaced_only_with_overwrite(tmp_path: Pa
 
 
 def test_overwrite_removes_no_directory_that_others_made(tmp_path: Path) -> None:
-    pseudo.write_encoded(tmp_path / "in")
+    write_encoded(tmp_path / "in")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     done = run_stage("convert", "--input", tmp_path / "in", "--output", tmp_path / "out", "--overwrite")
@@ -453,21 +453,21 @@ def test_overwrite_removes_no_directory_that_others_made(tmp_path: Path) -> None
     ],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, option: tuple[str, int], message: str) -> None:
-    pseudo.write_encoded(tmp_path / "in")
+    write_encoded(tmp_path / "in")
     done = run_stage("convert", "--input", tmp_path / "in", "--output", tmp_path / "out", *option)
     assert (done.code, message in done.err) == (2, True)
 
 
 def test_an_incomplete_directory_is_an_error(tmp_path: Path) -> None:
-    pseudo.write_encoded(tmp_path / "a", complete=False)
+    write_encoded(tmp_path / "a", complete=False)
     outcome = run_stage("convert", "--input", tmp_path / "a", "--output", tmp_path / "a.npz")
     assert outcome.code == 2
     assert "not complete" in outcome.err
 
 
 def test_a_directory_that_does_not_match_its_manifest_is_an_error(tmp_path: Path) -> None:
-    pseudo.write_encoded(tmp_path / "b")
-    pseudo.write_documents(tmp_path / "b" / "shard-00001.jsonl.gz", pseudo.documents({"d9": {"a": 1}}))
+    write_encoded(tmp_path / "b")
+    write_documents(tmp_path / "b" / "shard-00001.jsonl.gz", documents({"d9": {"a": 1}}))
     with pytest.raises(IntegrityError, match="documents: 3 instead of 4"):
         write_converted(open_source(tmp_path / "b", None), tmp_path / "b.npz", FORMATS["csr"])
     assert not list(tmp_path.glob("b.npz*"))
@@ -479,7 +479,7 @@ def test_a_document_lost_in_writing_is_an_error(tmp_path: Path, name: str, monke
     read = format_.read
     monkeypatch.setattr(format_, "read", lambda path: iter(list(read(path))[:-1]))
     with pytest.raises(IntegrityError, match="documents: 3 instead of 4"):
-        write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), tmp_path / OUTPUTS[name], format_)
+        write_converted(source_of(documents(ANIMALS)), tmp_path / OUTPUTS[name], format_)
     assert not list(tmp_path.iterdir())
 
 
@@ -490,12 +490,12 @@ def test_a_query_changed_in_writing_is_an_error(tmp_path: Path, name: str, monke
     rows = format_.topic_rows
     monkeypatch.setattr(format_, "topic_rows", lambda path: list(rows(path))[:-1])
     with pytest.raises(IntegrityError, match="does not match what was written"):
-        format_.write_topics(tmp_path / "topics", pseudo.ANIMALS)
+        format_.write_topics(tmp_path / "topics", ANIMALS)
     assert not list(tmp_path.iterdir())
 
 
 def test_bmp_does_not_store_impacts_above_255(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pseudo.write_encoded(tmp_path / "in", {"d1": {"a": 1000, "b": 1, "c": 500}, "d2": {"c": 3}})
+    write_encoded(tmp_path / "in", {"d1": {"a": 1000, "b": 1, "c": 500}, "d2": {"c": 3}})
     outcome = run_stage("convert", "--input", tmp_path / "in", "--output", tmp_path / "a.bmp.ciff")
     assert outcome.code == 2
     assert "document 1: the impact of 'a' is 1000" in outcome.err
@@ -601,7 +601,7 @@ def test_a_round_trip_keeps_the_vectors_of_a_real_collection(tmp_path: Path, nam
 
 
 def test_the_npz_archive_has_no_time_stamps(tmp_path: Path) -> None:
-    write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), tmp_path / "a.npz", FORMATS["csr"])
+    write_converted(source_of(documents(ANIMALS)), tmp_path / "a.npz", FORMATS["csr"])
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
 
@@ -615,5 +615,5 @@ def test_an_error_about_a_full_disk_names_the_directory_of_temporary_files(
     # Every write to this device fails with the error of a full disk.
     monkeypatch.setattr(module, "TemporaryFile", partial(Path("/dev/full").open, "wb+", 1 << 16))
     with pytest.raises(OutputError, match=f"The disk is full: {gettempdir()} "):
-        write_converted(source_of(pseudo.documents(pseudo.ANIMALS)), tmp_path / "a.ciff", FORMATS["ciff"])
+        write_converted(source_of(documents(ANIMALS)), tmp_path / "a.ciff", FORMATS["ciff"])
     assert not list(tmp_path.iterdir())

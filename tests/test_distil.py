@@ -14,7 +14,7 @@ from splade_anserini.cards.shipped import cranfield
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.topics import read_topics
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.tiny import tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"

@@ -23,7 +23,7 @@ from splade_anserini.encoding.shards import encode_shards
 from splade_anserini.errors import InputError, MismatchError, OutputError, RecordError
 from splade_anserini.formats.impacts import count_impacts, impact_files, read_impacts
 from splade_anserini.records import ImpactDocument, SparseVector
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.tiny import tiny_checkpoint
 
 ENCODER = DictionaryEncoder({"cat": {"cat": 2.0, "pet": 0.5}, "dog": {"dog": 1.5, "pet": 0.75}, "été": {"été": 1.0}})

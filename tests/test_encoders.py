@@ -22,7 +22,7 @@ from splade_anserini.encoding import (
 )
 from splade_anserini.errors import InputError
 from splade_anserini.records import Pooling, SparseVector
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
 
 SPECIAL = {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"}

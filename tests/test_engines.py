@@ -14,9 +14,9 @@ from splade_anserini.conversion import FORMATS, Source, write_converted
 from splade_anserini.conversion.varints import decode_varints, encode_varints, varint, varint_at
 from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactDocument
-from tests import pseudo
+from tests.impact_fixtures import ANIMALS, random_vectors
 
-COLLECTION = pseudo.random_vectors(5, 300, greatest=250) | {"none": {}}
+COLLECTION = random_vectors(5, 300, greatest=250) | {"none": {}}
 SCHEMA = {
     "Header": [
         ("version", "INT32"),
@@ -161,7 +161,7 @@ def test_a_ciff_file_encoded_by_protocol_buffers_is_read(tmp_path: Path, message
 def test_an_invalid_ciff_file_is_an_error(
     tmp_path: Path, messages: Mapping[str, Any], change: str, fragment: str
 ) -> None:
-    path = write(tmp_path, "ciff", pseudo.ANIMALS)
+    path = write(tmp_path, "ciff", ANIMALS)
     parts = list(parsed(path, messages))
     exec(change, {"messages": parts})
     encoded = [message.SerializeToString() for message in parts]

@@ -28,7 +28,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.identity import identity
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.records import POOLINGS, Pooling
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
 
 KINDS = {"bert": tiny_checkpoint, "distilbert": tiny_distilbert_checkpoint}

@@ -8,7 +8,7 @@ import pytest
 
 from splade_anserini.errors import InputError
 from splade_anserini.lucene import FastLuceneImpactSearcher, IndexOptions
-from tests.pseudo import random_vectors
+from tests.impact_fixtures import random_vectors
 
 pytestmark = pytest.mark.slow
 

@@ -29,8 +29,8 @@ from splade_anserini.lucene import (
 )
 from splade_anserini.lucene.pyserini_searcher import impact_searcher_class
 from splade_anserini.records import ImpactVector
-from tests.pseudo import documents, random_vectors, write_documents, write_encoded
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
+from tests.impact_fixtures import documents, random_vectors, write_documents, write_encoded
 
 SIZE = 400
 LONG = "l" * 21

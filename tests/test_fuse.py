@@ -6,7 +6,7 @@ import pytest
 from ir_measures import ScoredDoc
 
 from splade_anserini.formats.runs import read_rankings, write_run
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
 
 INTERPOLATION = ("--method", "interpolation")
 

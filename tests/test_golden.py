@@ -16,7 +16,7 @@ import pytest
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.finding import read_card
 from splade_anserini.cards.index_card import IndexCard
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
 
 pytestmark = pytest.mark.slow
 

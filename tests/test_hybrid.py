@@ -16,8 +16,8 @@ from splade_anserini.retrieval.hybrid import with_bm25
 from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.retrieval.query_vectors import encode_queries
 from splade_anserini.search import search
-from tests.pseudo import write_encoded
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
+from tests.impact_fixtures import write_encoded
 
 HITS = 40
 

@@ -15,8 +15,8 @@ from splade_anserini.artifacts.manifests import MANIFEST, Counts, IndexManifest,
 from splade_anserini.errors import InputError, IntegrityError, JavaError, MismatchError, OutputError, RecordError
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions, count_index
-from tests.pseudo import ANIMALS, IDENTITY, documents, random_vectors, write_documents, write_encoded
-from tests.running import run_stage
+from tests.cli_runner import run_stage
+from tests.impact_fixtures import ANIMALS, IDENTITY, documents, random_vectors, write_documents, write_encoded
 
 
 def rewrite(path: Path, change: object) -> None:

@@ -10,7 +10,7 @@ from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.lucene import start_jvm
 from splade_anserini.lucene.java.heap import _cgroup_limits, heap_size, memory_limit
 from splade_anserini.lucene.java.jvm import anserini_jar
-from tests.pseudo import write_encoded
+from tests.impact_fixtures import write_encoded
 
 GIB = 2**30
 WORKS = """

@@ -12,7 +12,7 @@ from splade_anserini.formats.rankings import RunScores
 from splade_anserini.formats.runs import read_rankings
 from splade_anserini.formats.texts import open_texts
 from splade_anserini.training.mining import MiningOptions, candidates, draw, fill, no_scores
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
 from tests.test_teachers import save
 from tests.tiny import tiny_bert
 

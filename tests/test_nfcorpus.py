@@ -19,7 +19,7 @@ from splade_anserini.lucene import IndexOptions
 from splade_anserini.reproduction.plan import OutputPaths
 from splade_anserini.reproduction.plan_report import IMPACT_BYTES, POSTINGS_PER_DOCUMENT, estimate_steps
 from splade_anserini.reproduction.resolved_card import resolve_card
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
 
 DATA = Path(os.environ.get("SPLADE_ANSERINI_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CARD = "nfcorpus.splade-v3"

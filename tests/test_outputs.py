@@ -15,7 +15,7 @@ from splade_anserini.artifacts.outputs import (
     require_new_file,
 )
 from splade_anserini.errors import InputError, OutputError
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 
 RECORD = OutputRecord("search", {"hits": 10}, {"index": "abc"})
 

@@ -12,8 +12,8 @@ from splade_anserini.index import index
 from splade_anserini.lucene.disk_usage import index_parts
 from splade_anserini.lucene.statistics import index_statistics
 from splade_anserini.profiling.flops import flops, occurrences
-from tests.pseudo import ANIMALS, documents, random_vectors, write_documents
-from tests.running import run_stage
+from tests.cli_runner import run_stage
+from tests.impact_fixtures import ANIMALS, documents, random_vectors, write_documents
 
 QUICK = ("--samples", 10, "--warm-up", 2, "--threads", 2, "--hits", 2, "--hits", 3)
 

@@ -31,7 +31,7 @@ from splade_anserini.formats.query_weights import write_query_weights
 from splade_anserini.formats.runs import read_run
 from splade_anserini.lucene import BruteForceSearcher
 from splade_anserini.records import QuerySide
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 
 WEIGHTS = {"headache": 2.25, "cat": 0.5, "the": 0.0, "##ing": 1.0, "[CLS]": 3.0, "wave": 0.004}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from splade_anserini.reproduction.expectations import checks_of, verdict
 from splade_anserini.reproduction.rendering import as_html, as_text, summary
 from splade_anserini.reproduction.report import Report, StepResult
 from splade_anserini.reproduction.resolved_card import require_inputs, resolve_card
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.tiny import tiny_checkpoint
 
 CARDS = sorted(indexes_home().glob("*.toml"))

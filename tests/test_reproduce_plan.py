@@ -22,8 +22,8 @@ from splade_anserini.reproduction.plan_report import (
 )
 from splade_anserini.reproduction.resolved_card import check_judged_topics, resolve_card
 from splade_anserini.reproduction.time_left import EncodingTimer, TimeLeft
-from tests.pseudo import ANIMALS, documents, write_documents, write_encoded
-from tests.running import run_stage
+from tests.cli_runner import run_stage
+from tests.impact_fixtures import ANIMALS, documents, write_documents, write_encoded
 
 CARD = """
 name = "mine"

@@ -18,8 +18,8 @@ from splade_anserini.lucene.anserini_writer import write_with_anserini
 from splade_anserini.records import ImpactVector
 from splade_anserini.rescore import rescore
 from splade_anserini.retrieval.text_scorer import TextScorer
-from tests.pseudo import ANIMALS, documents, random_vectors, write_documents, write_encoded
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
+from tests.impact_fixtures import ANIMALS, documents, random_vectors, write_documents, write_encoded
 
 WORDS = DictionaryEncoder(
     {"cat": {"cat": 0.03, "dog": 0.01}, "dog": {"dog": 0.05, "##ing": 0.02}, "bird": {"bird": 0.07, "cat": 0.01}}

@@ -15,8 +15,8 @@ import pytest
 
 from splade_anserini.artifacts.files import directory_lock
 from splade_anserini.artifacts.manifests import MANIFEST
-from tests.pseudo import ANIMALS, documents, write_documents
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
+from tests.impact_fixtures import ANIMALS, documents, write_documents
 from tests.tiny import WORDS, tiny_checkpoint
 
 NAME = "small"

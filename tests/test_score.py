@@ -18,7 +18,7 @@ from splade_anserini.score import score
 from splade_anserini.training.teachers import scoring
 from splade_anserini.training.teachers.opening import open_teacher
 from splade_anserini.training.teachers.scoring import ScoreTable, mean_scores
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.test_teachers import save, tiny_cross_encoder
 from tests.tiny import tiny_bert
 

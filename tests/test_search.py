@@ -15,8 +15,8 @@ from splade_anserini.records import Query
 from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.retrieval.query_vectors import check_match, encode_queries, prune_queries
 from splade_anserini.search import search
-from tests.pseudo import ANIMALS, documents, write_documents, write_encoded
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
+from tests.impact_fixtures import ANIMALS, documents, write_documents, write_encoded
 
 WORDS = DictionaryEncoder({"cat": {"cat": 0.02}, "dog": {"dog": 0.01, "cat": 0.01}, "pet": {"fish": 0.03}})
 OTHERS = DictionaryEncoder({"cat": {"feline": 0.02}})

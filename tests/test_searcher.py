@@ -22,7 +22,7 @@ from splade_anserini.lucene import (
 )
 from splade_anserini.lucene.index_reader import share_ids
 from splade_anserini.records import ImpactDocument, ImpactVector, Query
-from tests.pseudo import ANIMALS, UNUSUAL, documents, random_vectors, write_documents
+from tests.impact_fixtures import ANIMALS, UNUSUAL, documents, random_vectors, write_documents
 
 type LuceneSearcher = ImpactSearcher | PyseriniImpactSearcher
 type OpenIndexOf = Callable[[dict[str, dict[str, int]]], LuceneSearcher]

@@ -11,8 +11,8 @@ import pytest
 from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.tradeoffs import measuring, running
 from splade_anserini.vectors.pruning import prune_below, prune_top_k, requantize
-from tests.pseudo import documents, random_vectors, write_documents, write_encoded
-from tests.running import Outcome, run_stage
+from tests.cli_runner import Outcome, run_stage
+from tests.impact_fixtures import documents, random_vectors, write_documents, write_encoded
 
 pytestmark = pytest.mark.slow
 

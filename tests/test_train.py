@@ -22,7 +22,7 @@ from splade_anserini.formats.examples import open_examples
 from splade_anserini.formats.texts import open_texts
 from splade_anserini.train import WORK
 from splade_anserini.train import train as train_stage
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.schooling import DOCUMENTS, QUERIES, card, school, train, triples
 from tests.tiny import SENTENCES, tiny_bert
 

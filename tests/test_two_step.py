@@ -18,8 +18,8 @@ from splade_anserini.lucene.two_step import check_candidates, default_candidates
 from splade_anserini.records import ImpactVector
 from splade_anserini.retrieval.overlap import OverlapWithExact, overlap
 from splade_anserini.vectors.pruning import prune_top_k
-from tests.pseudo import documents, random_vectors
-from tests.running import run_stage
+from tests.cli_runner import run_stage
+from tests.impact_fixtures import documents, random_vectors
 
 VECTORS = random_vectors(3, 400)
 

@@ -16,7 +16,7 @@ from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.warm_start import OFF, WarmStart, calibrate, normalized, warm_start
 from splade_anserini.records import Document
 from splade_anserini.warm_start import warm_start as stage
-from tests.running import run_stage
+from tests.cli_runner import run_stage
 from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer, tiny_vocabulary
 
 

@@ -9,7 +9,7 @@ import pytest
 from splade_anserini.index import index
 from splade_anserini.lucene import FastLuceneImpactSearcher, ImpactSearcher, IndexOptions, count_index
 from splade_anserini.lucene.index_reader import opened_index
-from tests.pseudo import UNUSUAL, documents, random_vectors, write_documents, write_encoded
+from tests.impact_fixtures import UNUSUAL, documents, random_vectors, write_documents, write_encoded
 
 pytestmark = pytest.mark.slow
 

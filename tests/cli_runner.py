@@ -1,0 +1,29 @@
+"""Run a stage's command in this process, as its own program would run."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from importlib import import_module
+
+from splade_anserini.cli.console import main_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+def run_stage(name: str, *arguments: object) -> Outcome:
+    """Run `splade-anserini NAME ARGUMENTS…` without a new process; return its exit code and what it printed."""
+    module = import_module(f"splade_anserini.{name.replace('-', '_')}")
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main_of(module.command, [str(argument) for argument in arguments])
+        except SystemExit as leaving:
+            code = leaving.code or 0
+    assert isinstance(code, int)
+    return Outcome(code, out.getvalue(), err.getvalue())
