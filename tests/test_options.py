@@ -121,6 +121,8 @@ def test_options_that_exclude_one_another_are_refused() -> None:
         ),
         ("profile", ["--output", "p", "--picture", "svg"], ["--output", "p", "--plot", "p/profile.svg"]),
         ("profile", ["--output", "p", "--picture", "none"], ["--output", "p"]),
+        ("profile", ["--format", "text", "--cold"], ["--format", "table", "--cold"]),
+        ("reproduce", ["x", "--force"], ["x", "--overwrite"]),
     ],
 )
 def test_old_spellings_are_understood_with_a_warning(

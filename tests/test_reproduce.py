@@ -318,7 +318,7 @@ def test_a_card_is_reproduced_resumed_and_compared(small: Path, tmp_path: Path) 
         code, output, _ = run()
         assert code == 2
         assert "hits was 1000, is 2" in output
-        assert run("--force")[2] == ["encode", "index"]
+        assert run("--overwrite")[2] == ["encode", "index"]
     finally:
         small.write_text(card)
 

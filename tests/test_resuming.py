@@ -186,7 +186,7 @@ def test_a_changed_corpus_is_encoded_again_only_with_force(copied: Path) -> None
     corpus.write_text(corpus.read_text() + '\n{"_id": "new", "text": "cat dog"}\n')
     refused, _ = run(copied)
     assert (refused.code, "contents was " in refused.err) == (2, True)
-    outcome, skipped = run(copied, "--force")
+    outcome, skipped = run(copied, "--overwrite")
     assert (outcome.code, skipped) == (0, [])
     assert "61 documents" in outcome.out
     assert run(copied)[1] == STEPS
@@ -237,7 +237,7 @@ def test_encoded_documents_are_linked_and_linked_again_when_they_change(tmp_path
     # Another file.
     write_documents(tmp_path / "given" / "b.jsonl", documents({"d9": {"cat": 9}}))
     assert run(card)[0].code == 2
-    assert "5 documents" in run(card, "--force")[0].out
+    assert "5 documents" in run(card, "--overwrite")[0].out
     # The output would be part of the input.
     card.write_text(text.replace('"given"', '"."').replace('name = "small"', 'name = "other"'))
     refused, _ = run(card)

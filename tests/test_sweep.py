@@ -168,7 +168,7 @@ def test_another_sweep_is_not_mixed_in(home: Path, tmp_path: Path) -> None:
     assert other.code == 2
     assert "was begun with other inputs: hits was 1000, is 5" in other.err
     assert (tmp_path / "out" / "splade.manifest").read_bytes() == before
-    assert sweep(home, tmp_path / "out", "--queries", "top-k=1", "--hits", 5, "--force").code == 0
+    assert sweep(home, tmp_path / "out", "--queries", "top-k=1", "--hits", 5, "--overwrite").code == 0
     assert (tmp_path / "out" / "splade.manifest").read_bytes() != before
 
 

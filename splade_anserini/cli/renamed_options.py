@@ -52,10 +52,18 @@ RENAMED: dict[str, dict[str, Renamed]] = {
     | {"--feedback-weight": Renamed("--rocchio-beta or --original-query-weight", rewrite=_feedback_weight)},
     "fuse": _RUN_FORMAT,
     "rescore": _RUN_FORMAT,
-    "sweep": _TWO_STEP | {"--picture": Renamed("--plot", rewrite=partial(_picture, "sweep"))},
+    # Its --force also accepted an encoder that differs, which --force still does.
+    "sweep": _TWO_STEP
+    | {
+        "--picture": Renamed("--plot", rewrite=partial(_picture, "sweep")),
+    },
+    "reproduce": {"--force": Renamed("--overwrite", values=0)},
     "profile": {"--picture": Renamed("--plot", rewrite=partial(_picture, "profile"))},
 }
 """Command → old option → what takes its place."""
+
+RENAMED_VALUES = {("profile", "--format", "text"): "table"}
+"""Command, option and old value → the value that takes its place."""
 
 
 def current_spelling(command: str, arguments: Sequence[str]) -> list[str]:
@@ -67,7 +75,7 @@ def current_spelling(command: str, arguments: Sequence[str]) -> list[str]:
         argument = rest.pop(0)
         name, equals, value = argument.partition("=")
         if name not in renamed:
-            result.append(argument)
+            result += _current_value(command, argument, rest)
             continue
         change = renamed[name]
         if change.values and not equals and rest:
@@ -78,3 +86,16 @@ def current_spelling(command: str, arguments: Sequence[str]) -> list[str]:
         else:
             result += [change.new, value] if change.values else [change.new]
     return result
+
+
+def _current_value(command: str, argument: str, rest: list[str]) -> list[str]:
+    """Return an argument, and its value where that has another spelling now."""
+    name, equals, value = argument.partition("=")
+    old = value if equals else next(iter(rest), "")
+    new = RENAMED_VALUES.get((command, name, old))
+    if new is None:
+        return [argument]
+    if not equals:
+        rest.pop(0)
+    sys.stderr.write(f"WARNING: {name} {old} is deprecated and will be removed; use {name} {new}.\n")
+    return [name, new]

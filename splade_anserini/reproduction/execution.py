@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from splade_anserini.options import option, options
 from splade_anserini.parallel import cpu_count
 from splade_anserini.progress import ProgressBars, no_bars
 
@@ -13,15 +14,14 @@ if TYPE_CHECKING:
     from splade_anserini.reproduction.time_left import TimeLeft
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class ExecutionOptions:
-    """The options of the command; `threads` 0 stands for one per core."""
+    """How a reproduction runs; none of it changes a score."""
 
-    device: str = "auto"
-    batch_size: int = 64
-    threads: int = 0
-    force: bool = False
-    """Repeat steps that were done with other settings."""
+    device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.")
+    batch_size: int = option(default=64, least=1, help="Most texts in a batch.")
+    threads: int = option(default=0, least=0, help="Threads. 0: one per core.")
+    overwrite: bool = option(default=False, help="Repeat all steps that were done with other settings than the card's.")
 
     @property
     def java_threads(self) -> int:

@@ -65,21 +65,21 @@ class Ledger:
         entry = self._entry(step)
         return entry is not None and entry.settings != settings
 
-    def is_completed(self, step: str, settings: Settings, *, force: bool = False) -> bool:
+    def is_completed(self, step: str, settings: Settings, *, overwrite: bool = False) -> bool:
         """Return whether the step was completed with these settings.
 
-        Raises `MismatchError` when it was started or completed with others, unless `force` allows to repeat it.
+        Raises `MismatchError` when it was started or completed with others, unless `overwrite` allows to repeat it.
         """
         entry = self._entry(step)
         if entry is None or entry.settings == settings:
             return step in self.steps
-        if force:
+        if overwrite:
             return False
         raise MismatchError(
             f"The step {step} in {self._directory} was started with other settings: "
             f"{changes(entry.settings, settings)}.",
             expected="the settings of the card",
-            do="Add --force to repeat the steps that differ, or choose another --output.",
+            do="Add --overwrite to repeat the steps that differ, or choose another --output.",
         )
 
     def start(self, step: str, settings: Settings, output: Path) -> None:

@@ -36,7 +36,7 @@ class _Reproduction:
     def __init__(
         self, resolved: ResolvedCard, paths: OutputPaths, options: ExecutionOptions, observer: Observer
     ) -> None:
-        self._resolved, self._paths, self._force, self._observer = resolved, paths, options.force, observer
+        self._resolved, self._paths, self._overwrite, self._observer = resolved, paths, options.overwrite, observer
         self._runner = StepRunner(resolved, paths, options, observer)
         self._ledger = Ledger(paths.reproduction, resolved.card.name)
         self._results: list[StepResult] = []
@@ -57,10 +57,10 @@ class _Reproduction:
         """Encode or link the documents, and index them; return the settings of the documents."""
         runner, ledger = self._runner, self._ledger
         documents = document_settings(self._resolved, None if step.kind == "link" else runner.encoder)
-        encoded = ledger.is_completed(step.key, documents, force=self._force)
+        encoded = ledger.is_completed(step.key, documents, overwrite=self._overwrite)
         settings = index_settings(self._resolved, documents)
         indexed = self._is_done(index_step, settings)
-        if not indexed and not self._force and not ledger.contains(index_step.key):
+        if not indexed and not self._overwrite and not ledger.contains(index_step.key):
             runner.require_no_index()
         # Once the index is built, the user may have deleted the pseudo-documents.
         if encoded and (indexed or runner.documents_are_complete()):
@@ -69,7 +69,7 @@ class _Reproduction:
             self._do(step, documents, runner.link)
         else:
             differs = ledger.settings_differ(step.key, documents) or runner.documents_have_another_corpus()
-            if self._force and differs:
+            if self._overwrite and differs:
                 runner.remove_documents()
             self._do(step, documents, runner.encode)
         if indexed:
@@ -97,7 +97,7 @@ class _Reproduction:
     def _is_done(self, step: Step, settings: Settings) -> bool:
         """Return whether a step whose output appears whole or not at all was done with these settings."""
         self._ledger.recover(step.key, settings, step.output)
-        return self._ledger.is_completed(step.key, settings, force=self._force) and step.output.exists()
+        return self._ledger.is_completed(step.key, settings, overwrite=self._overwrite) and step.output.exists()
 
     def _do(self, step: Step, settings: Settings, work: Callable[[], str]) -> None:
         self._ledger.start(step.key, settings, step.output)

@@ -137,7 +137,7 @@ class StepRunner:
         if index.is_dir() and any(index.iterdir()):
             raise OutputError(
                 f"{index} exists, and there is no record of how it was built.",
-                do="Add --force to replace it, or choose another --output.",
+                do="Add --overwrite to replace it, or choose another --output.",
             )
 
     def index(self) -> str:

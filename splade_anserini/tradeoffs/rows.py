@@ -55,7 +55,7 @@ class Rows:
             raise MismatchError(
                 f"The sweep in {directory} was begun with other inputs: {changes(known.inputs, inputs)}.",
                 expected="the same inputs, to go on",
-                do="Name another --output, or add --force to begin anew.",
+                do="Name another --output, or add --overwrite to start over.",
             )
         same = known is not None and known.inputs == inputs
         self._manifest = known if known and same else SweepManifest(inputs=dict(inputs))
