@@ -98,6 +98,7 @@ def command(
     """
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.evaluation.measures import chosen_measures
+    from splade_anserini.evaluation.rendering import as_json as to_json
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.sources import open_impacts
@@ -106,7 +107,7 @@ def command(
     from splade_anserini.retrieval.query_vectors import load_queries_for
     from splade_anserini.tradeoffs.measuring import QueryWorkload
     from splade_anserini.tradeoffs.running import ExecutionOptions, sweep
-    from splade_anserini.tradeoffs.table import as_table
+    from splade_anserini.tradeoffs.table import as_json, as_table
 
     settings = space.settings()
     measures = chosen_measures(measured.preset, list(measured.measures) or None)
@@ -122,10 +123,12 @@ def command(
     workload = QueryWorkload(
         vectors, read_qrels(qrels), measures, measured.hits, space.candidates, measured.samples, measured.seed
     )
-    execution = ExecutionOptions(query.threads or cpu_count(), "png", output.keep_indexes, output.overwrite)
+    plot = output.plot or output.output / "sweep.png"
+    execution = ExecutionOptions(query.threads or cpu_count(), plot, output.keep_indexes, output.overwrite)
     with progress_bar("Sweeping", len(settings), "settings") as progress:
-        rows = sweep(source, workload, settings, output.output, execution, progress)
-    typer.echo(as_table(rows, [str(measure) for measure in measures]), nl=False)
+        results = sweep(source, workload, settings, output.output, execution, progress)
+    names = workload.measure_names
+    typer.echo(as_table(results, names) if output.format == "table" else to_json(as_json(results, names)), nl=False)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,64 @@
-"""The Pareto front and the settings of a sweep: laws, without Java."""
+"""Pareto fronts, settings, stored results, tables and plots of a sweep, without Java."""
 
 import csv
 import io
+import json
 from itertools import pairwise
+from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.text import Text
 
-from splade_anserini.errors import InputError
-from splade_anserini.tradeoffs.pareto import front
+from splade_anserini.artifacts.figures import save_figure
+from splade_anserini.artifacts.manifests import MANIFEST
+from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.tradeoffs.labels import Box, Label, place_labels
 from splade_anserini.tradeoffs.plot import figure_of
-from splade_anserini.tradeoffs.rows import Row, fronts
+from splade_anserini.tradeoffs.results import Result, SweepState, pareto_front, pareto_fronts
 from splade_anserini.tradeoffs.settings import DEFAULT, KINDS, Pruning, Setting, Space, parse_prunings
-from splade_anserini.tradeoffs.table import as_comma_separated, as_table
-
-points = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).map(lambda pair: (float(pair[0]), float(pair[1]))))
+from splade_anserini.tradeoffs.table import as_comma_separated, as_json, as_table
 
 type Points = list[tuple[float, float]]
 
-
-@given(points)
-def test_on_the_front_is_what_no_other_point_beats(some: Points) -> None:
-    def beaten(cost: float, value: float) -> bool:
-        return any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in some)
-
-    assert front(some) == [not beaten(*point) for point in some]
+POINTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).map(lambda pair: (float(pair[0]), float(pair[1]))))
 
 
-@given(points.filter(bool))
-def test_the_cheapest_and_the_best_are_on_the_front_and_more_costs_more(some: Points) -> None:
-    on = sorted({point for point, is_on in zip(some, front(some), strict=True) if is_on})
-    assert on[0][0] == min(cost for cost, _ in some)
-    assert on[-1][1] == max(value for _, value in some)
-    assert [value for _, value in on] == sorted({value for _, value in on})
+@given(POINTS)
+def test_the_pareto_front_consists_of_the_points_that_no_other_point_dominates(points: Points) -> None:
+    def dominated(cost: float, value: float) -> bool:
+        return any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in points)
+
+    assert pareto_front(points) == [not dominated(*point) for point in points]
 
 
-@given(points, st.randoms())
-def test_the_order_of_the_points_changes_nothing(some: Points, chance: object) -> None:
-    of = dict(zip(some, front(some), strict=True))
-    shuffled = list(some)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert front(shuffled) == [of[point] for point in shuffled]
+@given(POINTS.filter(bool))
+def test_the_pareto_front_increases_from_the_cheapest_to_the_best_point(points: Points) -> None:
+    front = sorted({point for point, on_front in zip(points, pareto_front(points), strict=True) if on_front})
+    assert front[0][0] == min(cost for cost, _ in points)
+    assert front[-1][1] == max(value for _, value in points)
+    assert [value for _, value in front] == sorted({value for _, value in front})
 
 
-@given(points)
-def test_the_front_of_the_front_is_itself(some: Points) -> None:
-    on = [point for point, is_on in zip(some, front(some), strict=True) if is_on]
-    assert all(front(on))
+@given(POINTS, st.randoms(use_true_random=False))
+def test_the_pareto_front_does_not_depend_on_the_order_of_the_points(points: Points, generator: Random) -> None:
+    on_front = dict(zip(points, pareto_front(points), strict=True))
+    shuffled = list(points)
+    generator.shuffle(shuffled)
+    assert pareto_front(shuffled) == [on_front[point] for point in shuffled]
 
 
-def test_prunings_are_parsed_as_they_are_printed() -> None:
-    parsed = parse_prunings(["top-k=32,64", "mass=.9,0.80", "top-k=64", "min-impact=5", "quantile=0.5"])
-    assert [str(one) for one in parsed] == [
+@given(POINTS)
+def test_the_pareto_front_of_a_pareto_front_contains_all_its_points(points: Points) -> None:
+    front = [point for point, on_front in zip(points, pareto_front(points), strict=True) if on_front]
+    assert all(pareto_front(front))
+
+
+def test_printed_prunings_are_parsed_again() -> None:
+    prunings = parse_prunings(["top-k=32,64", "mass=.9,0.80", "top-k=64", "min-impact=5", "quantile=0.5"])
+    assert [str(pruning) for pruning in prunings] == [
         "top-k=32",
         "top-k=64",
         "mass=0.9",
@@ -60,38 +66,38 @@ def test_prunings_are_parsed_as_they_are_printed() -> None:
         "min-impact=5",
         "quantile=0.5",
     ]
-    assert parse_prunings(map(str, parsed)) == parsed
+    assert parse_prunings(map(str, prunings)) == prunings
 
 
-NO_PRUNINGS = """
+INVALID_PRUNINGS = """
 top-k top-k= top-k=0 top-k=1.5 top-k=inf top-k=nan top-k=1e999 top-k=1,,2 min-impact=-3 mass=0 mass=1 mass=nan mass=a
 quantile=1.2 quantile=0 heads=3
 """
 
 
-@pytest.mark.parametrize("text", ["", *NO_PRUNINGS.split()])
-def test_what_is_no_pruning_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="Expected"):
+@pytest.mark.parametrize("text", ["", *INVALID_PRUNINGS.split()])
+def test_an_invalid_pruning_is_an_error(text: str) -> None:
+    with pytest.raises(InputError, match=r"Invalid (.|\n)*Expected"):
         parse_prunings([text])
 
 
-def test_each_kind_prunes_as_its_function() -> None:
-    vector = {"a": 9, "b": 6, "c": 3, "d": 2}
+@pytest.mark.parametrize(
+    ("kind", "value", "kept"),
+    [("top-k", 3, "abc"), ("min-impact", 6, "ab"), ("mass", 0.7, "ab"), ("quantile", 0.7, "abc")],
+)
+def test_each_kind_of_pruning_keeps_the_strongest_entries(kind: str, value: float, kept: str) -> None:
+    assert kind in KINDS
     impacts = {9: 1, 6: 1, 3: 1, 2: 1, 1: 4}
-    kept = {
-        kind: set(Pruning(kind, value).function(impacts)(vector))
-        for kind, value in zip(KINDS, (3, 6, 0.7, 0.7), strict=True)
-    }
-    assert kept == {"top-k": {"a", "b", "c"}, "min-impact": {"a", "b"}, "mass": {"a", "b"}, "quantile": {"a", "b", "c"}}
+    prune = Pruning(kind, value).function(impacts)  # type: ignore[arg-type]
+    assert set(prune({"a": 9, "b": 6, "c": 3, "d": 2})) == set(kept)
 
 
-def test_each_value_is_tried_alone_or_with_all_others() -> None:
+def test_each_value_is_tried_alone_or_in_all_combinations() -> None:
     space = Space(parse_prunings(["top-k=8,9"]), [4], parse_prunings(["mass=0.5"]), [2, 3])
-    alone = [str(setting) for setting in space.settings()]
-    assert alone == [
+    assert [str(setting) for setting in space.settings()] == [
         "exact",
-        "two-phase 2",
-        "two-phase 3",
+        "two-step 2",
+        "two-step 3",
         "queries mass=0.5",
         "bits 4",
         "documents top-k=8",
@@ -100,18 +106,56 @@ def test_each_value_is_tried_alone_or_with_all_others() -> None:
     grid = space.settings(grid=True)
     assert len(set(grid)) == len({*map(str, grid)}) == 3 * 2 * 2 * 3
     assert set(space.settings()) <= set(grid)
-    assert str(grid[-1]) == "documents top-k=9, bits 4, queries mass=0.5, two-phase 3"
+    assert str(grid[-1]) == "documents top-k=9, bits 4, queries mass=0.5, two-step 3"
 
 
-def test_settings_of_one_index_stand_together() -> None:
-    for grid in (False, True):
-        indexes = [(setting.documents, setting.bits) for setting in DEFAULT.settings(grid=grid)]
-        changes = sum(one != other for one, other in pairwise(indexes))
-        assert changes + 1 == len(set(indexes))
+@pytest.mark.parametrize("grid", [False, True])
+def test_settings_of_the_same_index_are_consecutive(grid: bool) -> None:
+    indexes = [setting.index_setting for setting in DEFAULT.settings(grid=grid)]
+    changes = sum(index != next_index for index, next_index in pairwise(indexes))
+    assert changes + 1 == len(set(indexes))
 
 
-def row(cost: float, value: float) -> Row:
-    return Row(
+INPUTS = {"hits": 10, "measures": ["nDCG@10"]}
+STORED = {
+    "kind": "sweep",
+    "version": "0.1.0",
+    "inputs": INPUTS,
+    "rows": {
+        name: {
+            "entries_document": 22.0,
+            "entries_query": 11.125,
+            "postings": 198,
+            "bytes": 3898,
+            "flops": 7.375,
+            "milliseconds": 6.5,
+            "milliseconds_p95": None,
+            "measures": {"nDCG@10": 0.75},
+        }
+        for name in ("exact", "two-phase 2", "documents top-k=4, two-phase 8", "queries min-impact=5")
+    },
+}
+"""A manifest as versions before "two-step" wrote it."""
+
+
+def test_results_that_an_earlier_version_stored_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps(STORED))
+    state = SweepState(tmp_path, INPUTS)
+    assert [*state.results] == ["exact", "two-step 2", "documents top-k=4, two-step 8", "queries min-impact=5"]
+    assert state.results["two-step 2"].flops == 7.375
+    state.add({"bits 2": state.results["exact"]})
+    assert [*SweepState(tmp_path, INPUTS).results] == [*state.results]
+
+
+def test_results_of_other_inputs_are_replaced_only_with_overwrite(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps(STORED))
+    with pytest.raises(MismatchError, match="was created with other inputs: hits was 10, is 5"):
+        SweepState(tmp_path, INPUTS | {"hits": 5})
+    assert not SweepState(tmp_path, INPUTS | {"hits": 5}, overwrite=True).results
+
+
+def result(cost: float, value: float) -> Result:
+    return Result(
         entries_document=1,
         entries_query=1,
         postings=1,
@@ -123,48 +167,124 @@ def row(cost: float, value: float) -> Row:
     )
 
 
-ROWS = {
-    Setting(): row(3, 0.5),
-    Setting(documents=Pruning("top-k", 64)): row(2, 0.5),
-    Setting(bits=2): row(1, 0.1),
+RESULTS = {
+    Setting(): result(3, 0.5),
+    Setting(documents=Pruning("top-k", 64)): result(2, 0.5),
+    Setting(bits=2): result(1, 0.1),
 }
 
 
-def test_a_front_is_of_one_measure_against_each_cost() -> None:
-    assert fronts(list(ROWS.values()), "nDCG@10") == {
+def test_each_cost_has_its_own_pareto_front() -> None:
+    assert pareto_fronts(list(RESULTS.values()), "nDCG@10") == {
         "flops": [False, True, True],
         "bytes": [False, True, True],
         "milliseconds": [True, False, False],
     }
-    assert fronts(list(ROWS.values()), "R@100")["flops"] == [False, False, True]
+    assert pareto_fronts(list(RESULTS.values()), "R@100")["flops"] == [False, False, True]
 
 
-def test_the_table_marks_what_is_on_a_front() -> None:
-    lines = as_table(ROWS, ["nDCG@10", "R@100"]).splitlines()
+def test_the_table_marks_settings_on_a_pareto_front() -> None:
+    *lines, note = as_table(RESULTS, ["nDCG@10", "R@100"]).splitlines()
     assert [line.count("*") for line in lines] == [0, 1, 2, 2]
     assert lines[0].split() == ["nDCG@10", "R@100", "FLOPS", "MB", "ms"]
     assert lines[2].startswith("documents top-k=64")
+    assert note == "*: on the Pareto front of nDCG@10 and this cost."
 
 
-def test_the_csv_has_a_line_for_each_setting_and_all_digits() -> None:
-    lines = list(csv.DictReader(io.StringIO(as_comma_separated(ROWS, ["nDCG@10", "R@100"]))))
+def test_the_csv_file_has_one_line_per_setting_with_all_digits() -> None:
+    lines = list(csv.DictReader(io.StringIO(as_comma_separated(RESULTS, ["nDCG@10", "R@100"]))))
     assert [line["documents"] for line in lines] == ["", "top-k=64", ""]
     assert [line["bits"] for line in lines] == ["", "", "2"]
-    assert [line["front flops"] for line in lines] == ["0", "1", "1"]
+    assert [line["pareto_flops"] for line in lines] == ["0", "1", "1"]
     assert float(lines[2]["R@100"]) == 1 - 0.1
     assert lines[0]["milliseconds_p95"] == ""
 
 
-def test_the_picture_has_each_setting_in_each_panel_and_the_front() -> None:
-    figure = figure_of(ROWS, "nDCG@10")
-    assert [axis.get_xlabel() for axis in figure.axes] == [
+def test_the_json_has_one_object_per_setting() -> None:
+    exact, pruned, _ = as_json(RESULTS, ["nDCG@10", "R@100"])
+    assert (exact["setting"], exact["pareto_front"]) == ({}, ["milliseconds"])
+    assert (pruned["setting"], pruned["pareto_front"]) == ({"documents": "top-k=64"}, ["flops", "bytes"])
+    assert (pruned["flops"], pruned["measures"]) == (2.0, {"nDCG@10": 0.5, "R@100": 0.5})
+
+
+def test_the_plot_has_one_panel_per_measure_and_cost() -> None:
+    axes = figure_of(RESULTS, ["nDCG@10", "R@100"]).axes
+    assert [axis.get_ylabel() for axis in axes] == ["nDCG@10", "", "", "R@100", "", ""]
+    assert [axis.get_xlabel() for axis in axes[3:]] == [
         "FLOPS, Σ p_q p_d",
-        "index, MB",
-        "ms a query, one thread",
+        "index size, MB",
+        "ms per query, one thread",
     ]
-    lines = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}  # type: ignore[union-attr]
-    assert lines["Pareto front"] == [[1, 0.1], [2, 0.5]]
-    assert lines["exact"] == [[3, 0.5]]
-    assert lines["documents"] == [[2, 0.5]]
-    assert lines["bits"] == [[1, 0.1]]
-    assert {text.get_text() for text in figure.axes[0].texts} == {"documents top-k=64", "bits 2"}
+
+
+def test_each_panel_shows_all_settings_and_the_pareto_front() -> None:
+    axis = figure_of(RESULTS, ["nDCG@10"]).axes[0]
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}  # type: ignore[union-attr]
+    assert lines == {
+        "Pareto front": [[1, 0.1], [2, 0.5]],
+        "unpruned, exact search": [[3, 0.5]],
+        "static pruning of documents": [[2, 0.5]],
+        "quantization of impacts": [[1, 0.1]],
+    }
+    assert {text.get_text() for text in axis.texts} == {"top-k=64", "2 bits"}
+
+
+def test_the_labels_of_a_plot_overlap_neither_markers_nor_one_another() -> None:
+    generator = Random(7)
+    settings = DEFAULT.settings(grid=True)[:150]
+    results = {setting: result(generator.uniform(0.5, 5), generator.uniform(0.1, 0.5)) for setting in settings}
+    figure = figure_of(results, ["nDCG@10", "R@100"])
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        markers = [point for line in axis.lines[1:] for point in axis.transData.transform(line.get_xydata())]
+        # The extent of an annotation includes the line to its point, that of its text does not.
+        boxes = [Text.get_window_extent(label) for label in axis.texts]
+        assert boxes
+        assert not any(box.contains(x, y) for box in boxes for x, y in markers)
+        assert not any(box.overlaps(other) for position, box in enumerate(boxes) for other in boxes[:position])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_same_results_give_the_same_plot_byte_for_byte(tmp_path: Path, suffix: str) -> None:
+    paths = [tmp_path / f"{name}{suffix}" for name in ("first", "second")]
+    for path in paths:
+        save_figure(figure_of(RESULTS, ["nDCG@10"]), path)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+
+
+def test_results_without_times_or_hits_can_be_plotted(tmp_path: Path) -> None:
+    results = {
+        setting: measured.model_copy(update={"flops": 0.0, "milliseconds": 0.0})
+        for setting, measured in RESULTS.items()
+    }
+    save_figure(figure_of(results, ["nDCG@10"]), tmp_path / "plot.png")
+
+
+PANEL = Box(0, 0, 100, 100)
+
+
+def test_a_label_is_placed_below_and_to_the_right_of_its_point() -> None:
+    (box,) = place_labels([Label(50, 50, 20, 8)], PANEL, [], [])
+    assert box
+    assert box.left > 50
+    assert box.top < 50
+
+
+@pytest.mark.parametrize("obstacle", [Box(50, 0, 100, 100), Box(0, 0, 100, 50)], ids=["to the right", "below"])
+def test_a_label_avoids_obstacles(obstacle: Box) -> None:
+    (box,) = place_labels([Label(49, 51, 20, 8)], PANEL, [obstacle], [])
+    assert box
+    assert box.right <= obstacle.left or box.bottom >= obstacle.top
+
+
+def test_a_label_prefers_not_to_cross_a_line() -> None:
+    vertical = Box(65, 0, 65, 100)
+    (box,) = place_labels([Label(50, 50, 20, 8)], PANEL, [], [vertical])
+    assert box
+    assert box.right <= 65
+
+
+def test_a_label_without_room_is_left_out() -> None:
+    assert place_labels([Label(50, 50, 20, 8)], PANEL, [PANEL], []) == [None]
+    assert place_labels([Label(50, 50, 120, 8)], PANEL, [], []) == [None]

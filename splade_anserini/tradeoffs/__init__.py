@@ -1,1 +1,1 @@
-"""What is lost when searches are made cheaper: settings, each measured, and those that nothing beats."""
+"""Effectiveness–efficiency trade-offs: static pruning, query pruning, quantization and two-step search, measured."""

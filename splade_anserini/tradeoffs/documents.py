@@ -1,4 +1,4 @@
-"""A collection of impact vectors made smaller: pruned, with fewer bits, and indexed."""
+"""Documents pruned and requantized as a setting says, and their index."""
 
 import shutil
 from collections import Counter
@@ -20,71 +20,71 @@ from splade_anserini.vectors.pruning import requantize
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Documents that can be read as often as one likes."""
+    """A directory of impact pseudo-documents, and its impacts."""
 
     source: ImpactSource
     impacts: Counter[int]
-    """How many entries have each impact."""
+    """Impact → number of entries."""
 
     @property
-    def greatest(self) -> int:
-        """The greatest impact."""
+    def greatest_impact(self) -> int:
+        """The greatest impact of all documents."""
         return max(self.impacts)
 
 
 def open_collection(source: ImpactSource) -> Collection:
-    """Read all documents once, and count their impacts."""
-    return Collection(source, impacts_of(document.vector for document in read_directory(source.directory)))
+    """Read all documents once to count their impacts."""
+    return Collection(source, count_impacts(document.vector for document in read_directory(source.directory)))
 
 
-def impacts_of(vectors: Iterable[ImpactVector]) -> Counter[int]:
-    """Count how many entries have each impact."""
+def count_impacts(vectors: Iterable[ImpactVector]) -> Counter[int]:
+    """Count the entries of each impact."""
     counts = Counter[int]()
     for vector in vectors:
         counts.update(vector.values())
     return counts
 
 
-def refuse_empty(pruning: Pruning | None, impacts: Counter[int], what: str) -> None:
-    """Raise `InputError` when pruning leaves no entry of `what`."""
-    if pruning and pruning.kind == "min-impact" and pruning.value > max(impacts, default=0):
+def check_pruning(pruning: Pruning | None, impacts: Counter[int], pruned: str) -> None:
+    """Raise `InputError` when pruning removes all entries; `pruned` is "documents" or "queries"."""
+    greatest = max(impacts, default=0)
+    if pruning and pruning.kind == "min-impact" and pruning.value > greatest:
         raise InputError(
-            f"Pruning of {what} by {pruning} leaves nothing: the greatest impact is {max(impacts, default=0)}.",
-            expected="some entries",
+            f"Pruning {pruned} by {pruning} removes all entries.", expected=f"a min-impact of at most {greatest}"
         )
 
 
 def build_index(collection: Collection, setting: Setting, index: Path, threads: int) -> None:
-    """Index the collection as the setting wants its documents, in place of the index that may stand there.
+    """Build the index of the setting's documents, replacing one at the same path.
 
-    The index's manifest says so among its options, and keeps the scale of what was not scaled down: queries are
-    encoded as they are for the others.
+    The manifest of the index records pruning and bits as options. Its scale is that of the original documents, so that
+    queries are encoded alike for all settings.
     """
     options, source = IndexOptions(threads=threads), collection.source
     if not setting.documents and not setting.bits:
         index_source(source, index, options)
         return
-    with output_errors(index), _scratch(index.parent / f"impacts{PARTIAL}") as place:
-        write_directory(place, _smaller(collection, setting), source.settings)
-        index_source(open_impacts(place), index, options, provenance=setting.of_index.parts)
+    with output_errors(index), _temporary_directory(index.parent / f"impacts{PARTIAL}") as directory:
+        write_directory(directory, _pruned_documents(collection, setting), source.settings)
+        index_source(open_impacts(directory), index, options, provenance=setting.index_setting.variations)
 
 
 @contextmanager
-def _scratch(place: Path) -> Iterator[Path]:
-    """Yield a new directory, and remove it; what a killed process left there goes first."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+def _temporary_directory(path: Path) -> Iterator[Path]:
+    """Create a directory and remove it afterwards; one that a killed process left is removed first."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
     try:
-        yield place
+        yield path
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(path)
 
 
-def _smaller(collection: Collection, setting: Setting) -> Iterator[ImpactDocument]:
-    """Prune first: how many bits there are does not change which entries are the strongest."""
+def _pruned_documents(collection: Collection, setting: Setting) -> Iterator[ImpactDocument]:
+    """Prune documents, then requantize them, because pruning should see the original impacts."""
     prune = setting.documents.function(collection.impacts) if setting.documents else None
     for document in read_directory(collection.source.directory):
         vector = prune(document.vector) if prune else document.vector
         if setting.bits:
-            vector = requantize(vector, setting.bits, collection.greatest)
+            vector = requantize(vector, setting.bits, collection.greatest_impact)
         yield ImpactDocument(document.id, vector)

@@ -1,4 +1,4 @@
-"""Settings that share an index, measured: what they find, what they cost, how long they take."""
+"""Measurement of settings that search the same index: effectiveness, costs and times."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from splade_anserini.profiling.flops import Occurrences, flops, occurrences
 from splade_anserini.profiling.latency import Timing, combined, rounds, sample, time_calls
 from splade_anserini.profiling.percentiles import distribution
 from splade_anserini.records import ImpactVector
-from splade_anserini.tradeoffs.documents import impacts_of
-from splade_anserini.tradeoffs.rows import Row
+from splade_anserini.tradeoffs.documents import count_impacts
+from splade_anserini.tradeoffs.results import Result
 from splade_anserini.tradeoffs.settings import Setting
 from splade_anserini.vectors.pruning import prune_top_k
 
@@ -27,37 +27,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QueryWorkload:
-    """What every setting is asked."""
+    """The queries of every setting, how they are evaluated, and how many are timed."""
 
     queries: Mapping[str, ImpactVector]
     qrels: "Sequence[Qrel]"
     measures: "Sequence[Measure]"
     hits: int = 1000
     candidates: int | None = None
-    """Of a first phase; None for those that `TwoStepSearcher` looks at."""
+    """Candidates of a two-step search; None for the default of `TwoStepSearcher`."""
     samples: int = 500
-    """Timed queries of each setting. Topics that are fewer come again."""
+    """Timed queries of each setting; fewer topics are repeated."""
     seed: int = 0
-    """Of the order of the timed queries."""
+    """Seed of the order of the timed queries."""
+
+    @property
+    def measure_names(self) -> list[str]:
+        """The names of the measures."""
+        return [str(measure) for measure in self.measures]
 
 
-def measure(index: Path, settings: Sequence[Setting], asked: QueryWorkload, documents: int) -> dict[str, Row]:
-    """Measure settings that search `index`, by their names. Of the collection's `documents` it may hold fewer.
+def measure(index: Path, settings: Sequence[Setting], workload: QueryWorkload, documents: int) -> dict[str, Result]:
+    """Measure settings that search `index`; return the results by the names of the settings.
 
-    A query is timed from its vector to its hits in Python's hands, on one thread.
+    `documents` is the size of the unpruned collection, of which the index may contain fewer. Times are from a query's
+    vector to its hits in Python, on one thread.
     """
     statistics, size = index_statistics(index), sum(index_parts(index).values())
-    held = Occurrences(documents, statistics.frequencies)
+    in_documents = Occurrences(documents, statistics.frequencies)
     with ImpactSearcher(index) as searcher:
-        ways = [_Configuration(setting, searcher, asked) for setting in settings]
-        found = [way.found(held) for way in ways]
-        timings = _timed(ways, asked)
-    rows = {}
-    for way, (cost, measures), timing in zip(ways, found, timings, strict=True):
+        configurations = [_Configuration(setting, searcher, workload) for setting in settings]
+        evaluations = [
+            (configuration.evaluate(), configuration.flops(in_documents)) for configuration in configurations
+        ]
+        timings = _timings(configurations, workload)
+    results = {}
+    for configuration, (measures, cost), timing in zip(configurations, evaluations, timings, strict=True):
         milliseconds = distribution(timing.nanoseconds * 1e-6)
-        rows[str(way.setting)] = Row(
+        results[str(configuration.setting)] = Result(
             entries_document=statistics.postings / documents,
-            entries_query=sum(map(len, way.queries.values())) / max(len(way.queries), 1),
+            entries_query=sum(map(len, configuration.queries.values())) / max(len(configuration.queries), 1),
             postings=statistics.postings,
             bytes=size,
             flops=cost,
@@ -65,52 +73,53 @@ def measure(index: Path, settings: Sequence[Setting], asked: QueryWorkload, docu
             milliseconds_p95=milliseconds.percentiles["p95"],
             measures=measures,
         )
-    return rows
+    return results
 
 
 class _Configuration:
-    """One setting over its index."""
+    """A setting with its searcher and its pruned queries."""
 
-    def __init__(self, setting: Setting, searcher: ImpactSearcher, asked: QueryWorkload) -> None:
-        self.setting, self._asked = setting, asked
-        self.queries = _pruned(setting, asked.queries)
-        self._phases = TwoStepSearcher(searcher, setting.two_phase, asked.candidates) if setting.two_phase else None
-        self._searcher: Searcher = self._phases or searcher
+    def __init__(self, setting: Setting, searcher: ImpactSearcher, workload: QueryWorkload) -> None:
+        self.setting, self._workload = setting, workload
+        self.queries = _pruned_queries(setting, workload.queries)
+        self._two_step = TwoStepSearcher(searcher, setting.two_step, workload.candidates) if setting.two_step else None
+        self._searcher: Searcher = self._two_step or searcher
 
-    def found(self, held: Occurrences) -> tuple[float, dict[str, float]]:
-        """Search all queries once; return the FLOPS and the measures."""
-        rankings = self._searcher.search(self.queries, self._asked.hits)
-        docs = without_ties(rankings)
-        names = [str(measure) for measure in self._asked.measures]
-        measures = dict.fromkeys(names, 0.0)
-        # Who finds nothing has 0.
-        if first := next(docs, None):
-            run = chain([first], docs)
-            evaluation = evaluate(run, self._asked.qrels, self._asked.measures, label=str(self.setting))
-            measures = {name: evaluation.aggregate[name] for name in names}
-        return self._flops(held), measures
+    def evaluate(self) -> dict[str, float]:
+        """Search for all queries once and return the measures, 0 when nothing is found."""
+        docs = without_ties(self._searcher.search(self.queries, self._workload.hits))
+        names = self._workload.measure_names
+        first = next(docs, None)
+        if first is None:
+            return dict.fromkeys(names, 0.0)
+        run = chain([first], docs)
+        evaluation = evaluate(run, self._workload.qrels, self._workload.measures, label=str(self.setting))
+        return {name: evaluation.aggregate[name] for name in names}
 
-    def _flops(self, held: Occurrences) -> float:
-        asked = (prune_top_k(vector, self.setting.two_phase) for vector in self.queries.values())
-        pairs = len(self.queries) * held.texts
-        return flops(occurrences(asked), held) + (self._phases.look_ups / pairs if self._phases else 0.0)
+    def flops(self, in_documents: Occurrences) -> float:
+        """Return the FLOPS; those of a two-step search include the lookups of the search that `evaluate` did."""
+        first_step = (prune_top_k(vector, self.setting.two_step) for vector in self.queries.values())
+        pairs = len(self.queries) * in_documents.texts
+        second_step = self._two_step.look_ups / pairs if self._two_step else 0.0
+        return flops(occurrences(first_step), in_documents) + second_step
 
     def search(self, query: tuple[str, ImpactVector]) -> None:
-        """Search for one query, and take its hits."""
-        deque(self._searcher.search(dict([query]), self._asked.hits), maxlen=0)
+        """Search for one query and consume its hits."""
+        deque(self._searcher.search(dict([query]), self._workload.hits), maxlen=0)
 
 
-def _pruned(setting: Setting, queries: Mapping[str, ImpactVector]) -> Mapping[str, ImpactVector]:
+def _pruned_queries(setting: Setting, queries: Mapping[str, ImpactVector]) -> Mapping[str, ImpactVector]:
     if setting.queries is None:
         return queries
-    prune = setting.queries.function(impacts_of(queries.values()))
+    prune = setting.queries.function(count_impacts(queries.values()))
     return {query_id: prune(vector) for query_id, vector in queries.items()}
 
 
-def _timed(ways: Sequence[_Configuration], asked: QueryWorkload) -> list[Timing]:
-    """Time the same queries in all ways, by turns."""
-    parts: list[list[Timing]] = [[] for _ in ways]
-    for ids in rounds(sample(list(asked.queries), asked.samples, asked.seed)):
-        for way, timings in zip(ways, parts, strict=True):
-            timings.append(time_calls(way.search, [(query_id, way.queries[query_id]) for query_id in ids]))
-    return [combined(timings) for timings in parts]
+def _timings(configurations: Sequence[_Configuration], workload: QueryWorkload) -> list[Timing]:
+    """Time the same queries with all configurations, in alternating rounds."""
+    timings: list[list[Timing]] = [[] for _ in configurations]
+    for ids in rounds(sample(list(workload.queries), workload.samples, workload.seed)):
+        for configuration, parts in zip(configurations, timings, strict=True):
+            queries = [(query_id, configuration.queries[query_id]) for query_id in ids]
+            parts.append(time_calls(configuration.search, queries))
+    return [combined(parts) for parts in timings]

@@ -1,13 +1,13 @@
-"""A sweep as a table: for people, and as CSV."""
+"""The results of a sweep as a text table, as JSON and as CSV."""
 
 from collections.abc import Mapping, Sequence
 
 from splade_anserini.evaluation.rendering import as_csv
 from splade_anserini.formats.text_table import text_table
-from splade_anserini.tradeoffs.rows import COSTS, Row, fronts
+from splade_anserini.tradeoffs.results import COSTS, Result, pareto_fronts
 from splade_anserini.tradeoffs.settings import Setting
 
-_VARIED = ("documents", "bits", "queries", "two-phase")
+_VARIATIONS = ("documents", "bits", "queries", "two-step")
 _FIELDS = (
     "entries_document",
     "entries_query",
@@ -18,28 +18,44 @@ _FIELDS = (
     "milliseconds_p95",
 )
 
+type Results = Mapping[Setting, Result]
 
-def as_table(rows: Mapping[Setting, Row], measures: Sequence[str]) -> str:
-    """Return a line for each setting; a star is behind each cost on whose front, for the first measure, it is."""
-    marks = fronts(list(rows.values()), measures[0])
-    lines = [["", *measures, "FLOPS", "", "MB", "", "ms", ""]]
-    for number, (setting, row) in enumerate(rows.items()):
+
+def as_table(results: Results, measures: Sequence[str]) -> str:
+    """Return one line per setting; an asterisk marks the costs whose Pareto front with the first measure it is on."""
+    fronts = pareto_fronts(list(results.values()), measures[0])
+    rows = [["", *measures, "FLOPS", "", "MB", "", "ms", ""]]
+    for position, (setting, result) in enumerate(results.items()):
         costs = {
-            "flops": f"{row.flops:.3f}",
-            "bytes": f"{row.bytes / 1e6:.2f}",
-            "milliseconds": f"{row.milliseconds:.2f}",
+            "flops": f"{result.flops:.3f}",
+            "bytes": f"{result.bytes / 1e6:.2f}",
+            "milliseconds": f"{result.milliseconds:.2f}",
         }
-        cells = [cell for cost, text in costs.items() for cell in (text, "*" if marks[cost][number] else "")]
-        lines.append([str(setting), *(f"{row.measures[name]:.4f}" for name in measures), *cells])
-    return text_table(lines)
+        cells = [cell for cost, text in costs.items() for cell in (text, "*" if fronts[cost][position] else "")]
+        rows.append([str(setting), *(f"{result.measures[name]:.4f}" for name in measures), *cells])
+    return f"{text_table(rows)}*: on the Pareto front of {measures[0]} and this cost.\n"
 
 
-def as_comma_separated(rows: Mapping[Setting, Row], measures: Sequence[str]) -> str:
-    """Return a line for each setting, all digits; 1 in a column "front …" for one that is on the front."""
-    marks = fronts(list(rows.values()), measures[0])
-    lines: list[list[object]] = [[*_VARIED, *_FIELDS, *measures, *(f"front {cost}" for cost in COSTS)]]
-    for number, (setting, row) in enumerate(rows.items()):
-        varied = [setting.parts.get(name, "") for name in _VARIED]
-        values = [getattr(row, field) for field in _FIELDS]
-        lines.append([*varied, *values, *row.measures.values(), *(int(marks[cost][number]) for cost in COSTS)])
-    return as_csv(lines)
+def as_json(results: Results, measures: Sequence[str]) -> list[dict[str, object]]:
+    """Return one JSON object per setting."""
+    fronts = pareto_fronts(list(results.values()), measures[0])
+    return [
+        {
+            "setting": setting.variations,
+            **result.model_dump(),
+            "pareto_front": [cost for cost in COSTS if fronts[cost][position]],
+        }
+        for position, (setting, result) in enumerate(results.items())
+    ]
+
+
+def as_comma_separated(results: Results, measures: Sequence[str]) -> str:
+    """Return one line per setting with all digits; the columns `pareto_…` are 1 for those on the Pareto front."""
+    fronts = pareto_fronts(list(results.values()), measures[0])
+    rows: list[list[object]] = [[*_VARIATIONS, *_FIELDS, *measures, *(f"pareto_{cost}" for cost in COSTS)]]
+    for position, (setting, result) in enumerate(results.items()):
+        variations = [setting.variations.get(name, "") for name in _VARIATIONS]
+        values = [getattr(result, field) for field in _FIELDS]
+        on_fronts = [int(fronts[cost][position]) for cost in COSTS]
+        rows.append([*variations, *values, *(result.measures[name] for name in measures), *on_fronts])
+    return as_csv(rows)
