@@ -1,8 +1,6 @@
 """What each step of a reproduction does; `running` decides whether it is needed."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +9,10 @@ from splade_anserini.artifacts.files import PARTIAL, output_errors
 from splade_anserini.artifacts.manifests import MANIFEST, ImpactManifest, IndexManifest, read_manifest
 from splade_anserini.errors import OutputError, counted
 from splade_anserini.formats.impacts import impact_files
-from splade_anserini.progress import Progress
 from splade_anserini.reproduction.execution import ExecutionOptions, Observer
 from splade_anserini.reproduction.plan import OutputPaths
 from splade_anserini.reproduction.resolved_card import ResolvedCard, ResolvedEvaluation
-from splade_anserini.reproduction.time_left import EncodingTimer
+from splade_anserini.reproduction.time_left import with_time_left
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
@@ -88,23 +85,9 @@ class StepRunner:
             contents=encode.contents,
             docs_per_shard=encode.docs_per_shard,
         )
-        reused = _encoded_before(impacts)
-
-        @contextmanager
-        def timed(title: str, total: int | None, unit: str) -> Iterator[Progress]:
-            with self._observer.progress_bars(title, total, unit) as progress:
-                if title != "Encoding" or not total:
-                    yield progress
-                    return
-                timer = EncodingTimer(total, encode.docs_per_shard, self._observer.on_time_left, reused=reused)
-
-                def advance(count: int) -> None:
-                    progress(count)
-                    timer(count)
-
-                yield advance
-
-        manifest = encode_shards(open_corpus(self._resolved.corpus), self.encoder, impacts, options, bars=timed)
+        reused, observer = _encoded_before(impacts), self._observer
+        bars = with_time_left(observer.progress_bars, encode.docs_per_shard, observer.on_time_left, reused)
+        manifest = encode_shards(open_corpus(self._resolved.corpus), self.encoder, impacts, options, bars=bars)
         if not self.documents_are_complete():
             raise OutputError(
                 f"{impacts} contains files that {impacts / MANIFEST} does not list.",
