@@ -1,6 +1,7 @@
 PYTHON ?= python3.12
 VENV := .venv
-DATA ?= ../shared/data
+DATA ?= $(or $(SPLADE_ANSERINI_DATA),../shared/data)
+export SPLADE_ANSERINI_DATA := $(DATA)
 BIN := $(VENV)/bin
 SETS = $(DATA)/training
 MINI_DATA = $(SETS)/medquad $(SETS)/squad-sentences-nqg@dev+test $(SETS)/qamr@dev+test $(SETS)/cosqa@dev \

@@ -40,8 +40,8 @@ from splade_anserini.formats.topics import read_encoded_topics, write_encoded_to
 from splade_anserini.records import ImpactDocument
 from tests.cli_runner import run_stage
 from tests.impact_fixtures import ANIMALS, IDENTITY, documents, random_vectors, write_documents, write_encoded
+from tests.shared_data import DATA, needs_data
 
-VECTORS = Path(__file__).parents[2] / "shared" / "data" / "splade-v3.nfcorpus"
 FILES = {"csr": "a.npz", "parquet": "a.parquet", "ciff": "a.ciff", "seismic": "a.jsonl", "bmp": "a.bmp.ciff"}
 OUTPUTS = {"impacts": "a"} | FILES
 
@@ -462,7 +462,7 @@ def test_an_incomplete_directory_is_an_error(tmp_path: Path) -> None:
     write_encoded(tmp_path / "a", complete=False)
     outcome = run_stage("convert", "--input", tmp_path / "a", "--output", tmp_path / "a.npz")
     assert outcome.code == 2
-    assert "not complete" in outcome.err
+    assert "a is incomplete: encoding was interrupted.\nRun the same encode command again." in outcome.err
 
 
 def test_a_directory_that_does_not_match_its_manifest_is_an_error(tmp_path: Path) -> None:
@@ -584,10 +584,10 @@ def test_a_warning_says_what_seismic_rounds_or_truncates(tmp_path: Path, caplog:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not VECTORS.exists(), reason=f"{VECTORS} does not exist")
+@needs_data("splade-v3.nfcorpus")
 @pytest.mark.parametrize("name", ["csr", "parquet", "ciff", "seismic"])
 def test_a_round_trip_keeps_the_vectors_of_a_real_collection(tmp_path: Path, name: str) -> None:
-    docs = VECTORS / "docs.jsonl.gz"
+    docs = DATA / "splade-v3.nfcorpus" / "docs.jsonl.gz"
     out = run_stage("convert", "--input", docs, "--output", tmp_path / FILES[name])
     assert out.code == 0
     counts = out.out.partition(": ")[2]

@@ -7,8 +7,7 @@ import pytest
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.corpora import CorpusDigest, InMemoryCorpus, check_corpus, open_corpus
 from splade_anserini.records import Document
-
-NFCORPUS = Path(__file__).parents[2] / "shared" / "data" / "nfcorpus"
+from tests.shared_data import DATA, needs_data
 
 CAT = Document("d0", "", "the cat")
 
@@ -240,6 +239,6 @@ class TestIrDatasets:
             check_corpus(open_corpus("irds:far"))
 
 
-@pytest.mark.skipif(not NFCORPUS.exists(), reason="../shared/data/nfcorpus is not here")
+@needs_data("nfcorpus")
 def test_nfcorpus_has_3633_documents() -> None:
-    assert check_corpus(open_corpus(str(NFCORPUS))) == 3633
+    assert check_corpus(open_corpus(DATA / "nfcorpus")) == 3633

@@ -12,8 +12,7 @@ from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.impacts import ImpactWriter, count_impacts, impact_files, impact_line, read_impacts
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.records import ImpactDocument
-
-VECTORS = Path(__file__).parents[2] / "shared" / "data" / "splade-v3.nfcorpus"
+from tests.shared_data import DATA, needs_data
 
 characters = st.characters(exclude_categories=["Cs"])
 tokens = st.text(characters, min_size=1, max_size=8).filter(JAVA_WHITESPACE.isdisjoint)
@@ -156,8 +155,8 @@ def test_a_directory_without_records_is_refused(tmp_path: Path, name: str, messa
         count_impacts(tmp_path / name)
 
 
-@pytest.mark.skipif(not VECTORS.exists(), reason="../shared/data/splade-v3.nfcorpus is not here")
+@needs_data("splade-v3.nfcorpus")
 def test_nfcorpus_as_splade_v3_sees_it_passes_the_check(tmp_path: Path) -> None:
-    (tmp_path / "docs.jsonl.gz").symlink_to(VECTORS / "docs.jsonl.gz")
+    (tmp_path / "docs.jsonl.gz").symlink_to(DATA / "splade-v3.nfcorpus" / "docs.jsonl.gz")
     counts, empty = count_impacts(tmp_path)
     assert (counts.documents, empty) == (3633, 0)

@@ -1,6 +1,5 @@
 """Real SPLADE-v3 vectors are indexed, searched and evaluated: the scores are known from exact search."""
 
-import os
 import re
 import subprocess
 import sys
@@ -20,17 +19,14 @@ from splade_anserini.reproduction.plan import OutputPaths
 from splade_anserini.reproduction.plan_report import IMPACT_BYTES, POSTINGS_PER_DOCUMENT, estimate_steps
 from splade_anserini.reproduction.resolved_card import resolve_card
 from tests.cli_runner import Outcome, run_stage
+from tests.shared_data import DATA, needs_data
 
-DATA = Path(os.environ.get("SPLADE_ANSERINI_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CARD = "nfcorpus.splade-v3"
 VECTORS = DATA / "splade-v3.nfcorpus"
 TOPICS = VECTORS / "topics.test.tsv.gz"
 QRELS = DATA / "nfcorpus" / "qrels" / "test.tsv"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not VECTORS.is_dir(), reason=f"the SPLADE-v3 vectors of NFCorpus are not at {VECTORS}"),
-]
+pytestmark = [pytest.mark.slow, needs_data("splade-v3.nfcorpus", "nfcorpus")]
 
 PYSERINI = """
 import runpy, sys

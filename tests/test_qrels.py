@@ -6,8 +6,7 @@ from ir_measures import Qrel
 
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.qrels import read_qrels
-
-NFCORPUS = Path(__file__).parents[2] / "shared" / "data" / "nfcorpus"
+from tests.shared_data import DATA, needs_data
 
 
 @pytest.mark.parametrize(
@@ -111,6 +110,6 @@ def test_qrels_of_ir_datasets_come_by_name(monkeypatch: pytest.MonkeyPatch) -> N
     assert read_qrels("irds:made-up") == [Qrel("1", "d0", 2)]
 
 
-@pytest.mark.skipif(not NFCORPUS.exists(), reason="../shared/data/nfcorpus is not here")
+@needs_data("nfcorpus")
 def test_nfcorpus_has_12334_judgements_for_testing() -> None:
-    assert len(read_qrels(str(NFCORPUS))) == 12334
+    assert len(read_qrels(DATA / "nfcorpus")) == 12334

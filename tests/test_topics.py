@@ -14,9 +14,7 @@ from splade_anserini.formats.tokens import JAVA_WHITESPACE
 from splade_anserini.formats.topics import are_encoded, read_encoded_topics, read_topics, write_encoded_topics
 from splade_anserini.records import Query
 from splade_anserini.retrieval import topics as topics_by_name
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="../shared/data is not here")
+from tests.shared_data import DATA, needs_data
 
 characters = st.characters(exclude_categories=["Cs"])
 tokens = st.text(characters, min_size=1, max_size=8).filter(JAVA_WHITESPACE.isdisjoint)
@@ -301,29 +299,31 @@ def test_encoded_tokens_occur_more_than_three_times_in_a_row_on_average(
     assert are_encoded(write(tmp_path / "t.tsv", f"1\t{text}\n")) is encoded
 
 
-@needs_data
 @pytest.mark.parametrize(
     ("name", "encoded"),
     [
-        ("encoded-queries/msmarco-passage.dev-subset.tsv.gz", True),
-        ("splade-v3.nfcorpus/topics.test.tsv.gz", True),
-        ("cranfield", False),
-        ("cacm", False),
-        ("nfcorpus", False),
-        ("msmarco-sample", False),
+        pytest.param(name, encoded, marks=needs_data(name))
+        for name, encoded in [
+            ("encoded-queries/msmarco-passage.dev-subset.tsv.gz", True),
+            ("splade-v3.nfcorpus/topics.test.tsv.gz", True),
+            ("cranfield", False),
+            ("cacm", False),
+            ("nfcorpus", False),
+            ("msmarco-sample", False),
+        ]
     ],
 )
 def test_real_topics_are_told_apart(name: str, encoded: bool) -> None:
     assert are_encoded(DATA / name) is encoded
 
 
-@needs_data
+@needs_data("splade-v3.nfcorpus")
 def test_the_encoded_topics_of_nfcorpus_are_read() -> None:
     topics = read_encoded_topics(DATA / "splade-v3.nfcorpus" / "topics.test.tsv.gz")
     assert len(topics) == 323
     assert topics["PLAIN-2"]["women"] == 19
 
 
-@needs_data
+@needs_data("cranfield")
 def test_the_topics_of_cranfield_are_read() -> None:
     assert len(read_topics(DATA / "cranfield")) == 225
