@@ -1,15 +1,17 @@
-"""Stage: the whole path on the Cranfield collection, beside BM25."""
+"""The command `quickstart`: the whole pipeline on the Cranfield collection, compared with BM25."""
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.encoding.protocol import Encoder
@@ -24,7 +26,7 @@ TOPIC = "1"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the quickstart puts its files."""
+    """The output files of the quickstart."""
 
     home: Path
 
@@ -50,7 +52,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the quickstart shows."""
+    """The results that the quickstart prints."""
 
     scores: dict[str, dict[str, float]]
     """Run → measure → mean over the judged topics."""
@@ -60,18 +62,21 @@ class Outcome:
     """Document id, score and title."""
 
 
-def quickstart(home: Path, encoder: str = "splade-mini") -> Outcome:
-    """Encode, index, search and evaluate Cranfield in `home`; a second call encodes nothing again."""
+def quickstart(home: StrPath, encoder: str = "splade-mini", *, overwrite: bool = False) -> Outcome:
+    """Encode, index, search and evaluate Cranfield in `home`; a second call encodes and indexes nothing again.
+
+    Raises `MismatchError` when `home` was created with another encoder, unless `overwrite` starts over.
+    """
     from splade_anserini.cards.shipped import cranfield
     from splade_anserini.encoding import default_scale, open_encoder, open_query_encoder
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.retrieval.topics import read_topics
 
-    places = Places(home)
+    places = Places(Path(home))
     corpus, queries = open_corpus(str(cranfield())), read_topics(str(cranfield()))
     scale = default_scale(encoder)
-    _encode(corpus, open_encoder(encoder), scale, places)
-    _index(corpus, places)
+    _encode(corpus, open_encoder(encoder), scale, places, overwrite=overwrite)
+    _index(corpus, places, overwrite=overwrite)
     vectors = _search(queries, open_query_encoder(encoder), scale, places)
     with _step("evaluate both runs"):
         scores = {name: _measured(places.run(name)) for name in ("splade", "bm25")}
@@ -79,21 +84,20 @@ def quickstart(home: Path, encoder: str = "splade-mini") -> Outcome:
     return Outcome(scores, query, vectors[TOPIC], list(_best(corpus, places.run("splade"), 3)))
 
 
-def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places) -> None:
+def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places, *, overwrite: bool) -> None:
     from splade_anserini.encode import encode
     from splade_anserini.encoding.options import EncodeOptions
 
     with _step("encode 1,400 documents"):
-        encode(corpus, encoder, places.impacts, EncodeOptions(scale=scale, docs_per_shard=500), bars=progress_bar)
+        options = EncodeOptions(scale=scale, docs_per_shard=500)
+        encode(corpus, encoder, places.impacts, options, overwrite=overwrite, bars=progress_bar)
 
 
-def _index(corpus: "Corpus", places: Places) -> None:
+def _index(corpus: "Corpus", places: Places, *, overwrite: bool) -> None:
     from splade_anserini.index import index
-    from splade_anserini.lucene import IndexOptions
-    from splade_anserini.parallel import cpu_count
 
     with _step("build the impact index"):
-        index(places.impacts, places.index, IndexOptions(threads=cpu_count()), overwrite=True)
+        index(places.impacts, places.index, overwrite=overwrite)
     with _step("build a BM25 index of the same text"):
         _index_bm25(corpus, places)
 
@@ -164,7 +168,7 @@ def _step(title: str) -> Iterator[None]:
 
 
 def report(outcome: Outcome, home: Path) -> str:
-    """Say in plain text what came out, where it is, and what to try next."""
+    """Return the results, the paths of the files, and the next commands, as text."""
     header = "".join(f"{measure:>10}" for measure in MEASURES)
     names = {"splade": "splade-mini", "bm25": "BM25"}
     rows = [
@@ -194,17 +198,18 @@ def report(outcome: Outcome, home: Path) -> str:
 def command(
     output: Annotated[Path, typer.Option(help="Directory for all files.")] = Path("quickstart"),
     encoder: Annotated[str, typer.Option(help="Card name, encoder directory, or Hugging Face id.")] = "splade-mini",
+    overwrite: cli.Overwrite = False,
 ) -> None:
-    """Run the whole path on the Cranfield collection (1,400 documents, 225 topics), beside BM25.
+    """Run the whole pipeline on the Cranfield collection (1,400 documents, 225 topics), and compare it with BM25.
 
     \b
     Example:
       splade-anserini quickstart --output quickstart
     """
     start = time.perf_counter()
-    typer.echo("The whole path on Cranfield:")
-    outcome: Any = quickstart(output, encoder)
-    typer.echo(f"  {'altogether':<42}{time.perf_counter() - start:6.1f} s\n")
+    typer.echo("The whole pipeline on Cranfield:")
+    outcome = quickstart(output, encoder, overwrite=overwrite)
+    typer.echo(f"  {'total':<42}{time.perf_counter() - start:6.1f} s\n")
     typer.echo(report(outcome, output))
 
 
