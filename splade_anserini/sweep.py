@@ -55,7 +55,9 @@ class SweepMeasures:
     """What is measured of each setting."""
 
     measures: tuple[str, ...] = option(
-        default=(), help="ir_measures names; the Pareto front is of the first.", unset=" ".join(MEASURES)
+        default=(),
+        help="ir_measures names; table and CSV mark the Pareto front of the first.",
+        unset=" ".join(MEASURES),
     )
     preset: Preset | None = option(default=None, help="The measures that are reported for a collection.")
     hits: int = option(default=1000, least=1, help="Documents for each query.")

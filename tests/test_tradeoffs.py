@@ -147,11 +147,16 @@ def test_results_that_an_earlier_version_stored_are_loaded(tmp_path: Path) -> No
     assert [*SweepState(tmp_path, INPUTS).results] == [*state.results]
 
 
-def test_results_of_other_inputs_are_replaced_only_with_overwrite(tmp_path: Path) -> None:
+def test_results_of_other_inputs_are_an_error(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps(STORED))
     with pytest.raises(MismatchError, match="was created with other inputs: hits was 10, is 5"):
         SweepState(tmp_path, INPUTS | {"hits": 5})
-    assert not SweepState(tmp_path, INPUTS | {"hits": 5}, overwrite=True).results
+
+
+@pytest.mark.parametrize("hits", [10, 5], ids=["the same inputs", "other inputs"])
+def test_overwrite_starts_over(tmp_path: Path, hits: int) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps(STORED))
+    assert not SweepState(tmp_path, INPUTS | {"hits": hits}, overwrite=True).results
 
 
 def result(cost: float, value: float) -> Result:

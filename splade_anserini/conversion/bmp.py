@@ -31,23 +31,23 @@ class Bmp(Ciff):
     def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
         """Yield the position, id and vector of each query."""
         check = VectorCheck()
-        for place, line in text_lines(path):
+        for location, line in text_lines(path):
             query_id, colon, text = line.partition(":")
             if not colon:
-                raise place.error("no colon", expected="id: token token …")
-            yield place, checked_id(query_id, place), check(count_tokens(text), place)
+                raise location.error("no colon", expected="id: token token …")
+            yield location, checked_id(query_id, location), check(count_tokens(text), location)
 
     def write_topic_rows(self, file: IO[bytes], topics: Mapping[str, ImpactVector]) -> None:
         """Write one line per query, with each token repeated as often as its weight says."""
         check = VectorCheck()
         for line, (query_id, vector) in enumerate(topics.items(), 1):
-            place = Location("the queries", line, "query")
-            if ":" in checked_id(query_id, place):
-                raise place.error(
+            location = Location("the queries", line, "query")
+            if ":" in checked_id(query_id, location):
+                raise location.error(
                     f"the id {query_id!r} contains a colon",
                     expected="an id without a colon, which BMP reads as the end of the id",
                 )
-            file.write(f"{query_id}: {repeat_tokens(check(dict(vector), place))}\n".encode())
+            file.write(f"{query_id}: {repeat_tokens(check(dict(vector), location))}\n".encode())
 
 
 def _limited(documents: Iterable[ImpactDocument]) -> Iterator[ImpactDocument]:

@@ -110,12 +110,12 @@ def _documents(path: Path, file: IO[bytes], size: int) -> Iterator[ImpactDocumen
             record = doc_record_from(read_message(file, size))
             if record.number != document:
                 raise ValueError(f"document records are out of order: {record.number} instead of {document}")
-            place = Location(path, document + 1, "document")
+            location = Location(path, document + 1, "document")
             vector = dict(zip(tokens[rows[:, 1]].tolist(), rows[:, 2].tolist(), strict=True))
             # Other programs may write lengths as Lucene rounds them.
             if header.description.startswith(_DESCRIPTION) and record.length != sum(vector.values()):
                 raise ValueError(f"the impacts of {record.id!r} do not sum to its length, {record.length:,}")
-            yield ImpactDocument(checked_id(record.id, place), check(vector, place))
+            yield ImpactDocument(checked_id(record.id, location), check(vector, location))
     if file.read(1):
         raise ValueError("there are data after the last document record")
 

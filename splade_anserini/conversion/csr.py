@@ -41,11 +41,11 @@ class Csr(FileFormat):
                 words = tokens[columns].tolist()
                 for name, start, end in zip(names, bounds[:-1], bounds[1:], strict=True):
                     row += 1
-                    place = Location(path, row, "row")
+                    location = Location(path, row, "row")
                     vector = dict(zip(words[start:end], impacts[start:end], strict=True))
                     if len(vector) != end - start:
-                        raise place.error("duplicate column", do="Call sum_duplicates() on the matrix and save it.")
-                    yield ImpactDocument(checked_id(name, place), check(vector, place))
+                        raise location.error("duplicate column", do="Call sum_duplicates() on the matrix and save it.")
+                    yield ImpactDocument(checked_id(name, location), check(vector, location))
 
     def read_settings(self, path: Path) -> EncodeSettings | None:
         """Return the encoding settings, or None when the file does not contain them."""

@@ -21,7 +21,7 @@ from splade_anserini.records import DOCS_PER_SHARD, ImpactDocument, ImpactVector
 class ImpactDirectory(Format):
     """A directory of impact pseudo-documents, with `docs_per_shard` documents per file.
 
-    With `replace` it takes the place of a directory that is not empty.
+    With `replace`, writing replaces a directory that is not empty.
     """
 
     name = "impacts"

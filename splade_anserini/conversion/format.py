@@ -77,13 +77,13 @@ class FileFormat(Format):
     def read_topics(self, source: str) -> dict[str, ImpactVector]:
         """Return impact vectors by query id. Raises `InputError` for an empty or duplicate query, or no queries."""
         topics: dict[str, ImpactVector] = {}
-        first_places: dict[str, Location] = {}
-        for place, query_id, vector in self.topic_rows(Path(source)):
+        first_locations: dict[str, Location] = {}
+        for location, query_id, vector in self.topic_rows(Path(source)):
             if query_id in topics:
-                raise duplicate_error(place, query_id, first_places[query_id], "query id")
+                raise duplicate_error(location, query_id, first_locations[query_id], "query id")
             if not vector:
-                raise place.error(f"the query {query_id!r} is empty", expected="at least one token", do="Remove it.")
-            topics[query_id], first_places[query_id] = vector, place
+                raise location.error(f"the query {query_id!r} is empty", expected="at least one token", do="Remove it.")
+            topics[query_id], first_locations[query_id] = vector, location
         if not topics:
             raise InputError(f"The topics {source} are empty.", expected="at least one query")
         return topics

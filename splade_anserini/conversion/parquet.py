@@ -77,9 +77,9 @@ class Parquet(FileFormat):
 def _checked(documents: Iterable[ImpactDocument]) -> Iterator[ImpactDocument]:
     check = VectorCheck()
     for row, document in enumerate(documents, 1):
-        place = Location("the Parquet file", row, "row")
-        vector = check(dict(sorted(document.vector.items())), place)
-        yield ImpactDocument(checked_id(document.id, place), vector, document.contents)
+        location = Location("the Parquet file", row, "row")
+        vector = check(dict(sorted(document.vector.items())), location)
+        yield ImpactDocument(checked_id(document.id, location), vector, document.contents)
 
 
 def _schema(settings: EncodeSettings | None) -> "Schema":
@@ -104,25 +104,25 @@ def _columns(path: Path, schema: "Schema") -> list[str]:
     return [name for name in ("id", "contents", "tokens", "impacts") if name in schema.names]
 
 
-def _document(record: dict[str, Any], place: Location, check: VectorCheck) -> ImpactDocument:
+def _document(record: dict[str, Any], location: Location, check: VectorCheck) -> ImpactDocument:
     id_, tokens, impacts = record["id"], record["tokens"], record["impacts"]
     if type(id_) not in {str, int}:
-        raise place.error("no id", expected="a string or an integer")
+        raise location.error("no id", expected="a string or an integer")
     if not isinstance(tokens, list) or not isinstance(impacts, list):
-        raise place.error("tokens and impacts are not lists", expected="two lists")
+        raise location.error("tokens and impacts are not lists", expected="two lists")
     if len(tokens) != len(impacts):
-        raise place.error(
+        raise location.error(
             f"{counted(len(tokens), 'token')} and {counted(len(impacts), 'impact')}", expected="one impact per token"
         )
     vector = dict(zip(tokens, impacts, strict=True))
     if len(vector) != len(tokens):
-        raise place.error("duplicate token", expected="each token once")
+        raise location.error("duplicate token", expected="each token once")
     if any(not isinstance(token, str) for token in vector):
-        raise place.error("a token is not a string", expected="a list of strings")
+        raise location.error("a token is not a string", expected="a list of strings")
     contents = record.get("contents")
     if contents is not None and not isinstance(contents, str):
-        raise place.error("the contents are not a string", expected="a string or null")
-    return ImpactDocument(checked_id(str(id_), place), check(vector, place), contents or "")
+        raise location.error("the contents are not a string", expected="a string or null")
+    return ImpactDocument(checked_id(str(id_), location), check(vector, location), contents or "")
 
 
 def _open(path: Path) -> Any:

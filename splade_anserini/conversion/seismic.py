@@ -41,17 +41,17 @@ class Seismic(FileFormat):
 
     def read(self, path: Path) -> Iterator[ImpactDocument]:
         """Yield the document of each line. Raises `RecordError` for one that Lucene cannot store unchanged."""
-        return (document for _, document in _placed_documents(path))
+        return (document for _, document in _located_documents(path))
 
     def write(self, file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:  # noqa: ARG002  # not stored
         """Write one line per document, greatest impacts first; warn of what Seismic rounds or truncates."""
         check, rounded, truncated = VectorCheck(), 0, 0
         for line, document in enumerate(documents, 1):
-            place = Location("the JSON file", line)
-            vector = check(dict(document.vector), place)
+            location = Location("the JSON file", line)
+            vector = check(dict(document.vector), location)
             rounded += sum(impact > GREATEST_EXACT_IMPACT for impact in vector.values())
             truncated += sum(len(token) > LONGEST_TOKEN for token in vector)
-            record: dict[str, object] = {"id": checked_id(document.id, place)}
+            record: dict[str, object] = {"id": checked_id(document.id, location)}
             if document.contents:
                 record["content"] = document.contents
             record["vector"] = dict(sorted(sorted(vector.items()), key=itemgetter(1), reverse=True))
@@ -67,14 +67,16 @@ class Seismic(FileFormat):
 
     def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
         """Yield the position, id and vector of each query."""
-        for place, query in _placed_documents(path):
-            yield place, query.id, query.vector
+        for location, query in _located_documents(path):
+            yield location, query.id, query.vector
 
 
-def _placed_documents(path: Path) -> Iterator[tuple[Location, ImpactDocument]]:
+def _located_documents(path: Path) -> Iterator[tuple[Location, ImpactDocument]]:
     check = VectorCheck()
-    for place, record in json_records(path):
+    for location, record in json_records(path):
         if "vector" not in record:
-            raise place.error("no vector", expected='a record {"id": …, "content": …, "vector": {"token": impact, …}}')
-        contents = optional_text(record, place, "content") or optional_text(record, place, "contents")
-        yield place, ImpactDocument(record_id(record, place), check(record["vector"], place), contents)
+            raise location.error(
+                "no vector", expected='a record {"id": …, "content": …, "vector": {"token": impact, …}}'
+            )
+        contents = optional_text(record, location, "content") or optional_text(record, location, "contents")
+        yield location, ImpactDocument(record_id(record, location), check(record["vector"], location), contents)

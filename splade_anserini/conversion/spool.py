@@ -77,9 +77,9 @@ class Spool:
 
     def _store(self, documents: Iterable[ImpactDocument]) -> None:
         for position, document in enumerate(documents, 1):
-            place = Location(self._name, position, "document")
-            vector = self._check(dict(document.vector), place)
-            self._ids.write(checked_id(document.id, place).encode() + b"\n")
+            location = Location(self._name, position, "document")
+            vector = self._check(dict(document.vector), location)
+            self._ids.write(checked_id(document.id, location).encode() + b"\n")
             term_ids = [self._term_ids.setdefault(token, len(self._term_ids)) for token in vector]
             self._terms.write(array("i", term_ids).tobytes())
             self._impacts.write(array("i", vector.values()).tobytes())

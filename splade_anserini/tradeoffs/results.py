@@ -64,18 +64,16 @@ class SweepState:
     """The results in the manifest of `directory`, written after each addition."""
 
     def __init__(self, directory: Path, inputs: Mapping[str, pydantic.JsonValue], *, overwrite: bool = False) -> None:
-        """Load the results of the same inputs. Raises `MismatchError` for other inputs, unless `overwrite` is set."""
+        """Load the results, unless `overwrite` starts over. Raises `MismatchError` when they have other inputs."""
         self._directory = directory
-        manifest = read_manifest(directory, SweepManifest)
-        if manifest and manifest.inputs != inputs and not overwrite:
+        manifest = None if overwrite else read_manifest(directory, SweepManifest)
+        if manifest and manifest.inputs != inputs:
             raise MismatchError(
                 f"The sweep in {directory} was created with other inputs: {changes(manifest.inputs, inputs)}.",
                 expected="the same inputs, to resume it",
                 do="Choose another --output, or pass --overwrite to start over.",
             )
-        if manifest is None or manifest.inputs != inputs:
-            manifest = SweepManifest(inputs=dict(inputs))
-        self._manifest = manifest
+        self._manifest = manifest or SweepManifest(inputs=dict(inputs))
 
     @property
     def results(self) -> Mapping[str, Result]:

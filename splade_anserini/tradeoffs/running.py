@@ -31,7 +31,7 @@ class ExecutionOptions:
     """File of the plot: .png, .svg or .pdf."""
     keep_indexes: bool = False
     overwrite: bool = False
-    """Start over when the output contains results of other inputs."""
+    """Start over instead of resuming."""
 
 
 def sweep(
@@ -56,6 +56,8 @@ def sweep(
         collection = open_collection(source)
         _check_prunings(collection, workload, settings)
         state = SweepState(output, _inputs(collection, workload), overwrite=options.overwrite)
+        if options.overwrite:
+            shutil.rmtree(output / "indexes", ignore_errors=True)
         for group in _by_index(settings):
             _measure_index(collection, workload, group, output, state, options)
             results = {setting: state.results[str(setting)] for setting in settings if str(setting) in state.results}
