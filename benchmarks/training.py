@@ -37,7 +37,7 @@ def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int, *, tog
     """
     from splade_anserini.modeling.checkpoint import load_tokenizer
     from splade_anserini.records import Example
-    from splade_anserini.training.batch import Collator, Tokens
+    from splade_anserini.training.batch import Collator, GroupTokenizer
     from splade_anserini.training.training_run import CPU_TOKENS
 
     paths, tokenizer = [Path(corpus) for corpus in corpora], load_tokenizer(model)
@@ -46,7 +46,7 @@ def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int, *, tog
         for some, count in ((queries(paths, 400), 8), (texts(paths, 400), 4))
     )
     examples = [Example(query, document) for query, document in zip(*columns, strict=True)]
-    sides = (Tokens(tokenizer, width, together or CPU_TOKENS) for width in (QUERY_LENGTH, length))
+    sides = (GroupTokenizer(tokenizer, width, together or CPU_TOKENS) for width in (QUERY_LENGTH, length))
     return Collator(*sides, negatives=0, seed=0)(0, examples)
 
 
@@ -69,7 +69,7 @@ def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) ->
     found: list[Any] = []
 
     def loss_of(vectors: Vectors) -> Any:
-        found[:] = [sum(objective(vectors, batch.facts, 0, None).values(), torch.zeros(()))]
+        found[:] = [sum(objective(vectors, batch.labels, 0, None).values(), torch.zeros(()))]
         return found[0]
 
     def loss() -> Any:
@@ -123,7 +123,7 @@ def step(
     """Take a step to warm up, then some in a row. `batch`: pairs, and tokens of a document."""
     import torch
 
-    from splade_anserini.training.malloc import keep_freed_memory
+    from splade_anserini.training.training_run import keep_freed_memory
 
     if keep:
         keep_freed_memory()
@@ -171,7 +171,7 @@ def projection(
     from splade_anserini.modeling.pooling import pool
     from splade_anserini.modeling.precision import DTYPES
     from splade_anserini.modeling.sparse_projection import sparse_projection
-    from splade_anserini.training.malloc import keep_freed_memory
+    from splade_anserini.training.training_run import keep_freed_memory
 
     if keep:
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""Stage: training examples → the same with teachers' scores."""
+"""The command `score`: training examples → the same examples with teachers' scores."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from splade_anserini.cli import options
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.progress import Progress, silent
+from splade_anserini.training.options import TeacherOptions, TextLookupOptions
 
 if TYPE_CHECKING:
     from splade_anserini.formats.example_records import ExampleRecord
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 def score(
     examples: "LineExamples", teachers: Sequence["Teacher"], progress: Progress = silent
 ) -> Iterator["ExampleRecord"]:
-    """Yield each example with the score of its positive and of each negative; scores that it had are replaced.
+    """Yield each example with the scores of its positive and of each negative, in place of any it had.
 
-    Of several teachers the mean is taken, see `mean_scores`; so all examples are scored before the first is yielded.
+    With several teachers these are the means, see `mean_scores`; all examples are then scored before the first is
+    yielded.
     """
     from splade_anserini.training.teachers.scoring import ScoreTable, mean_scores, teacher_scores
 
     tables = [ScoreTable(teacher.name, teacher_scores(examples, teacher, progress)) for teacher in teachers]
-    for number in range(len(examples)):
-        yield replace(examples.record(number), scores=mean_scores(tables, number))
+    for index in range(len(examples)):
+        yield replace(examples.record(index), scores=mean_scores(tables, index))
 
 
 def command(
@@ -43,16 +44,8 @@ def command(
         ),
     ],
     output: Annotated[Path, typer.Option(help="The scored examples to write; gzipped when its name ends in .gz.")],
-    corpus: Annotated[str | None, typer.Option(help="Where the ids of documents in a file are looked up.")] = None,
-    topics: Annotated[str | None, typer.Option(help="Where the ids of queries in a file are looked up.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Texts, or pairs, that a teacher reads at once.")] = 64,
-    max_length: Annotated[int, typer.Option(help="Tokens of a text, or of a pair, that are read.")] = 256,
-    dense_scale: Annotated[
-        float | None,
-        typer.Option(help="Factor of a sentence encoder's dot products. [default: 20 if normalized, else 1]"),
-    ] = None,
-    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="What teachers compute in.")] = "fp32",
-    device: options.Device = "auto",
+    lookup: TextLookupOptions,
+    options: TeacherOptions,
     output_format: Annotated[
         Literal["jsonl", "margin-tsv"],
         typer.Option(
@@ -60,7 +53,7 @@ def command(
         ),
     ] = "jsonl",
 ) -> None:
-    """Let teachers score the query of each training example with its positive and negatives.
+    """Score the query of each training example with its positive and with its negatives.
 
     \b
     Example:
@@ -70,14 +63,12 @@ def command(
     from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.formats.example_records import write_examples
     from splade_anserini.formats.examples import open_examples
-    from splade_anserini.training.teachers.inputs import TeacherOptions
     from splade_anserini.training.teachers.opening import open_teacher
 
-    options = TeacherOptions(max_length, batch_size, device, precision == "bf16", dense_scale)
-    opened = open_examples(examples, open_texts_from_options(corpus, topics))
+    source = open_examples(examples, open_texts_from_options(lookup.corpus, lookup.topics))
     teachers = [open_teacher(name, options) for name in teacher]
-    with progress_bar("Scoring", len(opened) * len(teachers), "examples") as progress:
-        count = write_examples(output, score(opened, teachers, progress), output_format)
+    with progress_bar("Scoring", len(source) * len(teachers), "examples") as progress:
+        count = write_examples(output, score(source, teachers, progress), output_format)
     typer.echo(f"{output}: {count:,} examples, scored by {', '.join(teacher)}")
 
 

@@ -8,6 +8,10 @@ from hypothesis import settings
 # Without this, every name that is not a model's costs half a minute of attempts to reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+# The models of tests are tiny: further threads slow them down, several times on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
 # How long an example takes depends on the machine, which may be busy, not on the code.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")

@@ -11,7 +11,7 @@ from splade_anserini.cards.training_recipe import Loss, Regularizer, TrainingRec
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.records import Example, Pooling
-from splade_anserini.training.batch import Collator, Tokens
+from splade_anserini.training.batch import Collator, GroupTokenizer
 from splade_anserini.training.objective import Objective, Vectors
 from tests.tiny import SENTENCES, tiny_checkpoint
 
@@ -45,11 +45,11 @@ def ours(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torch.
         learning_rate=1e-5,
         steps=1,
     )
-    tokens = Tokens(checkpoint.tokenizer, checkpoint.max_length, BUDGET)
+    tokens = GroupTokenizer(checkpoint.tokenizer, checkpoint.max_length, BUDGET)
     batch = Collator(tokens, tokens, negatives=1, seed=0)(0, data)
     assert len(batch.documents) > 1
     vectors = Vectors(module(batch.queries), module(batch.documents))
-    loss = sum(Objective(recipe)(vectors, batch.facts, 0, None).values(), torch.zeros(()))
+    loss = sum(Objective(recipe)(vectors, batch.labels, 0, None).values(), torch.zeros(()))
     return with_gradients(loss, checkpoint.model)
 
 

@@ -13,7 +13,7 @@ from splade_anserini.cards.finding import (
 )
 from splade_anserini.cards.index_card import IndexCard
 from splade_anserini.cards.shipped import encoders_home, indexes_home
-from splade_anserini.cards.training_recipe import Loss, Regularizer
+from splade_anserini.cards.training_recipe import Loss, Regularizer, TrainingRecipe
 from splade_anserini.errors import InputError
 
 CARD = """
@@ -93,6 +93,18 @@ def test_overrides_replace_fields_of_a_card() -> None:
     assert card.training.regularizer.lambda_d == 1e-4
 
 
+def test_a_field_of_an_earlier_version_is_read_under_its_former_name() -> None:
+    card = find_encoder_card("splade-v2-max", ["training.topics=5", 'training.teacher={model="somebody/model"}'])
+    assert card.training is not None
+    assert card.training.cluster_size == 5
+    assert card.training == TrainingRecipe.model_validate(card.training.model_dump())
+
+
+def test_a_field_may_not_have_its_present_and_its_former_name() -> None:
+    with pytest.raises(InputError, match="topics is the former name of cluster_size; give only cluster_size"):
+        find_encoder_card("splade-v2-max", ["training.topics=5", "training.cluster_size=6"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -102,10 +114,10 @@ def test_overrides_replace_fields_of_a_card() -> None:
         ("training.steps=0", "training.steps: Input should be greater than 0"),
         ("training.losses=[]", "training.losses: Tuple should have at least 1 item"),
         ('pooling="mean"', "pooling: Input should be 'max', 'sum' or 'norm'"),
-        ("training.topics=5", r"toml: training: topics needs a \[training.teacher\]"),
-        ('training.losses=[{kind="kl",over="batch"}]', "training: a loss over the batch needs a"),
-        ('training.query_side="idf"', 'training: with query_side = "idf" queries need no lambda_q'),
-        ('training.query_backbone="x"', "training: query_backbone is for query_side"),
+        ("training.cluster_size=5", r"toml: training: cluster_size needs a table \[training.teacher\]"),
+        ('training.losses=[{kind="kl",over="batch"}]', 'training: a loss over "batch" needs a table'),
+        ('training.query_side="idf"', 'training: lambda_q must be 0 with query_side = "idf"'),
+        ('training.query_backbone="x"', "training: query_backbone needs query_side"),
         ('query_side="idf"', r"toml: query_side is \"idf\" for the encoder and \"splade\" in"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The paper's two steps, as docs/training.md tells people to type them: tiny models, a slice of Cranfield."""
+"""The commands of docs/training.md for the paper's two training steps, with tiny models and a part of Cranfield."""
 
 import json
 import re
@@ -6,127 +6,114 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
 from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.cards.shipped import cranfield
+from splade_anserini.cards.training_recipe import Head, Loss, Regularizer, TeacherSettings, TrainingRecipe
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.topics import read_topics
 from tests.cli_runner import run_stage
-from tests.tiny import tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
+from tests.tiny import tiny_checkpoint
+from tests.training_fixtures import save_teacher, tiny_cross_encoder
 
-PAGE = Path(__file__).parent.parent / "docs" / "training.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 DOCUMENTS, QUERIES = 80, 40
 
-SMALLER = [
-    ("training.backbone", '"backbone"'),
-    ("training.batch_size", "8"),
-    ("training.steps", "20"),
-    ("training.warmup_steps", "2"),
-    ("training.learning_rate", "1e-3"),
-    ("training.max_length", "32"),
-    ("training.regularizer.lambda_q", "1e-3"),
-    ("training.regularizer.lambda_d", "1e-3"),
-]
-"""What is changed in the paper's recipes, so that they take a second."""
+CHANGES = {
+    "training.backbone": '"backbone"',
+    "training.batch_size": "8",
+    "training.steps": "20",
+    "training.warmup_steps": "2",
+    "training.learning_rate": "1e-3",
+    "training.max_length": "32",
+    "training.regularizer.lambda_q": "1e-3",
+    "training.regularizer.lambda_d": "1e-3",
+}
+"""Changes of the paper's recipes with which they take a second."""
 
 
-def commands() -> list[list[str]]:
-    """The commands of the section, with the names of small models in place of large ones."""
-    section = PAGE.read_text(encoding="utf-8").split("## The paper's two steps")[1]
+def read_commands() -> list[list[str]]:
+    """Return the commands of the section, with tiny models in place of large ones."""
+    section = (DOCS / "training.md").read_text(encoding="utf-8").split("## The paper's two steps")[1]
     (block,) = re.findall(r"^```sh\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
-    lines = [
-        shlex.split(line.replace("cross-encoder/ms-marco-MiniLM-L6-v2", "./teacher")) for line in block.split("\n")
-    ]
-    return [[*line, *changes(line)] for line in lines if line]
+    lines = block.replace("cross-encoder/ms-marco-MiniLM-L6-v2", "./teacher").split("\n")
+    return [with_changes(shlex.split(line)) for line in lines if line]
 
 
-def changes(command: Sequence[str]) -> list[str]:
-    return [part for name, value in SMALLER for part in ("--set", f"{name}={value}")] if command[1] == "train" else []
+def with_changes(command: Sequence[str]) -> list[str]:
+    changes = CHANGES if command[1] == "train" else {}
+    return [*command, *(argument for name, value in changes.items() for argument in ("--set", f"{name}={value}"))]
 
 
 @pytest.fixture
-def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with files of MS MARCO's names, filled from Cranfield, and tiny models."""
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with files named as those of MS MARCO, with texts of Cranfield, and tiny models."""
     monkeypatch.chdir(tmp_path)
     documents = list(open_corpus(str(cranfield())))[:DOCUMENTS]
-    known = {document.id for document in documents}
-    judged = [qrel for qrel in read_qrels(str(cranfield())) if qrel.doc_id in known and qrel.relevance > 0]
-    topics = [topic for topic in read_topics(str(cranfield())) if topic.id in {qrel.query_id for qrel in judged}]
-    topics = topics[:QUERIES]
-    asked = {topic.id for topic in topics}
-    judged = [qrel for qrel in judged if qrel.query_id in asked]
+    document_ids = {document.id for document in documents}
+    qrels = [qrel for qrel in read_qrels(str(cranfield())) if qrel.doc_id in document_ids and qrel.relevance > 0]
+    judged = {qrel.query_id for qrel in qrels}
+    topics = [topic for topic in read_topics(str(cranfield())) if topic.id in judged][:QUERIES]
+    topic_ids = {topic.id for topic in topics}
+    qrels = [qrel for qrel in qrels if qrel.query_id in topic_ids]
+    triples = [
+        f"{qrel.query_id}\t{qrel.doc_id}\t{documents[index % len(documents)].id}\n" for index, qrel in enumerate(qrels)
+    ]
     Path("collection.tsv").write_text("".join(f"{document.id}\t{document.text}\n" for document in documents))
     Path("queries.train.tsv").write_text("".join(f"{topic.id}\t{topic.text}\n" for topic in topics))
-    Path("qrels.train.tsv").write_text("".join(f"{qrel.query_id} 0 {qrel.doc_id} 1\n" for qrel in judged))
-    Path("triples.tsv").write_text(
-        "".join(
-            f"{qrel.query_id}\t{qrel.doc_id}\t{documents[number % len(documents)].id}\n"
-            for number, qrel in enumerate(judged)
-        )
-    )
+    Path("qrels.train.tsv").write_text("".join(f"{qrel.query_id} 0 {qrel.doc_id} 1\n" for qrel in qrels))
+    Path("triples.tsv").write_text("".join(triples))
     tiny_checkpoint(Path("backbone"))
-    tiny_cross_encoder(Path("teacher"))
+    save_teacher(Path("teacher"), tiny_cross_encoder(1, layers=1))
     return tmp_path
 
 
-def tiny_cross_encoder(directory: Path) -> None:
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tiny_vocabulary()),
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=64,
-        num_labels=1,
-        initializer_range=0.3,
-    )
-    BertForSequenceClassification(config).save_pretrained(directory)
-    tiny_tokenizer().save_pretrained(directory)
+def read_json_lines(path: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
 @pytest.mark.slow
-def test_the_commands_lead_from_triples_to_a_distilled_splade(collection: Path) -> None:
-    typed = commands()
-    assert [command[1] for command in typed] == ["train", "encode", "index", "search", "mine", "score", "train"]
-    for command in typed:
+def test_the_commands_lead_from_triples_to_a_distilled_splade(working_directory: Path) -> None:
+    commands = read_commands()
+    assert [command[1] for command in commands] == ["train", "encode", "index", "search", "mine", "score", "train"]
+    for command in commands:
         assert command[0] == "splade-anserini"
         done = run_stage(*command[1:])
         assert done.code == 0, done.err
-    manifests = [read_manifest(Path("encoders", name), CheckpointManifest) for name in
-                 ("splade-v2-max", "distilsplade-v2-max")]  # fmt: skip
-    assert [manifest is not None and manifest.steps for manifest in manifests] == [20, 20]
+    for name in ("splade-v2-max", "distilsplade-v2-max"):
+        manifest = read_manifest(Path("encoders", name), CheckpointManifest)
+        assert manifest is not None
+        assert manifest.steps == 20
 
-    mined = [json.loads(line) for line in Path("mined.jsonl").read_text().splitlines()]
-    scored = [json.loads(line) for line in Path("scored.jsonl").read_text().splitlines()]
+    mined, scored = read_json_lines("mined.jsonl"), read_json_lines("scored.jsonl")
     assert [record["positive_id"] for record in scored] == [record["positive_id"] for record in mined]
-    assert all(len(record["scores"]) == 1 + len(record["negative_ids"]) == 9 for record in scored)
-    found = {tuple(line.split()[::2][:2]) for line in Path("run.train.txt").read_text().splitlines()}
-    assert {(record["query_id"], id_) for record in scored for id_ in record["negative_ids"]} <= found
+    hits = {tuple(line.split()[::2][:2]) for line in Path("run.train.txt").read_text().splitlines()}
+    for record in scored:
+        scores, negatives = record["scores"], record["negative_ids"]
+        assert isinstance(scores, list)
+        assert isinstance(negatives, list)
+        assert len(scores) == 1 + len(negatives) == 9
+        assert {(record["query_id"], negative) for negative in negatives} <= hits
 
-    rows = [json.loads(line) for line in Path("encoders/distilsplade-v2-max/log.jsonl").read_text().splitlines()]
-    assert rows[-1]["margin-mse"] < rows[0]["margin-mse"]
+    rows = read_json_lines("encoders/distilsplade-v2-max/log.jsonl")
+    assert float(str(rows[-1]["margin-mse"])) < float(str(rows[0]["margin-mse"]))
     assert "rank-ibn" not in rows[0]
 
 
-def test_the_page_tells_of_every_recipe_that_ships() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    for name in ["splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"]:
-        assert find_encoder_card(name).training is not None
-        assert f"| `{name}` |" in text
+@pytest.mark.parametrize("name", ["splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"])
+def test_the_page_on_training_lists_every_recipe_that_ships(name: str) -> None:
+    assert find_encoder_card(name).training is not None
+    assert f"| `{name}` |" in (DOCS / "training.md").read_text(encoding="utf-8")
 
 
-def test_the_page_of_cards_tells_of_every_field_of_a_recipe() -> None:
-    from splade_anserini.cards.training_recipe import Head, Loss, Regularizer, Teacher, TrainingRecipe
-
-    text = (PAGE.parent / "cards.md").read_text(encoding="utf-8")
-    tables = {"regularizer", "teacher", "head"}
-    for model in (TrainingRecipe, Loss, Regularizer, Teacher, Head):
-        for field in model.model_fields:
-            assert f"[training.{field}]" in text if field in tables else f"`{field}`" in text, field
+@pytest.mark.parametrize("table", [TrainingRecipe, Loss, Regularizer, TeacherSettings, Head])
+def test_the_page_on_cards_lists_every_field_of_a_recipe(table: type[pydantic.BaseModel]) -> None:
+    page = (DOCS / "cards.md").read_text(encoding="utf-8")
+    for field in table.model_fields:
+        heading = f"[training.{field}]" if field in {"regularizer", "teacher", "head"} else f"`{field}`"
+        assert heading in page, field

@@ -11,7 +11,7 @@ from splade_anserini.training.batch import Batch
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.objective import Objective, Vectors
 from splade_anserini.training.student import Student
-from tests.students import SIDES, collator, examples, recipe, student
+from tests.training_fixtures import QUERY_SIDES, collator, examples, recipe, student
 
 CHOSEN = recipe(losses=[{"kind": "rank-ibn"}, {"kind": "pairwise", "weight": 0.5}])
 BUDGETS = [1, 30, 4096]
@@ -30,7 +30,7 @@ def gradients(
     given = batch(budget)
 
     def loss_of(vectors: Vectors) -> torch.Tensor:
-        loss = sum(objective(vectors, given.facts, 3, None).values(), torch.zeros(()))
+        loss = sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(()))
         losses.append(loss.detach())
         return loss
 
@@ -46,7 +46,7 @@ def gradients(
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2], ids=["no dropout", "dropout"])
 @pytest.mark.parametrize("budget", BUDGETS)
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", QUERY_SIDES)
 def test_cached_gradients_are_the_plain_ones(side: QuerySide, budget: int, dropout: float) -> None:
     some = student(side, dropout=dropout)
     plain, vectors, loss, after = gradients(some, budget, cached=False)
@@ -103,7 +103,7 @@ def test_gradients_are_added_to_those_that_are_there() -> None:
     once = gradients(some, 30, cached=True)[0]
     given, objective = batch(30), Objective(CHOSEN)
     way = Gradients(some.pair, torch.Tensor.backward)
-    way.cached(given, lambda vectors: sum(objective(vectors, given.facts, 3, None).values(), torch.zeros(())))
+    way.cached(given, lambda vectors: sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(())))
     for name, each in some.pair.named_parameters():
         first = once[name]
         assert first is not None
@@ -129,7 +129,7 @@ def test_devices_exchange_gradients_in_the_last_pass_alone() -> None:
 
     given, objective = batch(30), Objective(CHOSEN)
     way = Gradients(some.pair, backward, no_sync)
-    way.cached(given, lambda vectors: sum(objective(vectors, given.facts, 3, None).values(), torch.zeros(())))
+    way.cached(given, lambda vectors: sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(())))
     assert quiet == [True] * (len(given.queries) + len(given.documents) - 1) + [False]
     assert len(quiet) > 3
 
@@ -157,6 +157,6 @@ def test_cached_vectors_need_the_memory_of_one_group() -> None:
     for step in (way.plain, way.cached):
         Held.now = Held.most = 0
         with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
-            step(given, lambda vectors: sum(objective(vectors, given.facts, 3, None).values(), torch.zeros(())))
+            step(given, lambda vectors: sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(())))
         most.append(Held.most)
     assert most[1] * 4 < most[0]

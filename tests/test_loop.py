@@ -1,10 +1,10 @@
-"""Facts of the loop: a run goes on as if it had not stopped, keeps the best, and takes the steps that it says."""
+"""The training loop: resuming, validation, steps, the optimizer, and the moving average of the weights."""
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,15 +13,18 @@ from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.errors import TrainingError
 from splade_anserini.progress import silent
 from splade_anserini.training.gradients import Gradients
-from splade_anserini.training.loop import Loop, LoopOptions
+from splade_anserini.training.loop import Loop
 from splade_anserini.training.objective import Objective, Vectors
-from splade_anserini.training.optimizer import RunningMean, optimizer, schedule
+from splade_anserini.training.optimizer import RunningMean, build_optimizer, build_schedule
+from splade_anserini.training.options import TrainingOptions
 from splade_anserini.training.student import Student
-from tests.students import examples, recipe, student, supply
+from splade_anserini.training.training_state import BestCheckpoint, TrainingState
+from tests.training_fixtures import batch_loader, examples, recipe, student
 
-type Values = dict[str, torch.Tensor]
+type Parameters = dict[str, torch.Tensor]
+type Row = dict[str, float]
 
-STATEFUL: dict[str, Any] = {
+EVERYTHING_STATEFUL: dict[str, Any] = {
     "regularizer": {"kind": "df-flops", "lambda_q": 0.1, "lambda_d": 0.1, "until": 4},
     "accumulation": 2,
     "average": 0.9,
@@ -31,324 +34,379 @@ STATEFUL: dict[str, Any] = {
     "bias_learning_rate": 1e-2,
     "weight_decay": 0.01,
 }
-"""All that has a memory."""
+"""A recipe in which each part of a checkpoint influences the later steps."""
+
+BOTH_WAYS = pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
 
 
-class StoppedError(Exception):
-    """Somebody ends the process."""
+class InterruptedRunError(Exception):
+    """Ends a run in the middle."""
 
 
-def values(some: Student) -> Values:
-    return {name: each.detach().clone() for name, each in some.pair.named_parameters()}
+class FinishedRun(NamedTuple):
+    student: Student
+    step: int
+    log: list[Row]
 
 
-def same(mine: Values, theirs: Values) -> bool:
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in theirs)
+def parameters(trained: Student) -> Parameters:
+    return {name: each.detach().clone() for name, each in trained.pair.named_parameters()}
 
 
-def loop(chosen: TrainingRecipe, work: Path, some: Student | None = None, **more: Any) -> Loop:
-    options = LoopOptions(
-        work, **({"checkpoint_every": 3, "log_every": 2} | {k: v for k, v in more.items() if k != "validator"})
-    )
+def equal(mine: Any, theirs: Any) -> bool:
+    """Compare nested state, tensors bit for bit."""
+    if isinstance(mine, torch.Tensor):
+        return torch.equal(mine, theirs)
+    if isinstance(mine, Mapping):
+        return mine.keys() == theirs.keys() and all(equal(mine[key], theirs[key]) for key in mine)
+    if isinstance(mine, list | tuple):
+        return len(mine) == len(theirs) and all(map(equal, mine, theirs))
+    return bool(mine == theirs)
+
+
+def build_loop(
+    chosen: TrainingRecipe,
+    directory: Path,
+    trained: Student | None = None,
+    *,
+    on_gradients: Callable[[int], object] = silent,
+    validator: Any = None,
+    **options: int,
+) -> Loop:
     return Loop(
         chosen,
-        some or student(chosen.query_side, dropout=0.2),
-        supply(chosen, [examples(13, negatives=None), examples(7, start=20)], budget=60),
-        options,
-        validator=more.get("validator"),
+        trained or student(chosen.query_side, dropout=0.2),
+        batch_loader(chosen, [examples(13, negatives=None), examples(7, start=20)], budget=60),
+        directory,
+        TrainingOptions(**({"checkpoint_every": 3, "log_every": 2} | options)),
+        validator=validator,
+        on_gradients=on_gradients,
     )
 
 
-def stop_after(steps: int) -> Callable[[int], None]:
+def run(
+    chosen: TrainingRecipe, directory: Path, *, seed: int = 1, progress: Callable[[int], None] = silent, **more: Any
+) -> FinishedRun:
+    torch.manual_seed(seed)
+    loop = build_loop(chosen, directory, **more)
+    log = loop.run(progress)
+    return FinishedRun(loop.student, loop.step, log)
+
+
+def interrupt_after(steps: int) -> Callable[[int], None]:
     taken = 0
 
-    def progress(number: int) -> None:
+    def progress(count: int) -> None:
         nonlocal taken
-        taken += number
+        taken += count
         if taken >= steps:
-            raise StoppedError
+            raise InterruptedRunError
 
     return progress
 
 
-def run(chosen: TrainingRecipe, work: Path, seed: int, progress: Callable[[int], None] = silent, **more: Any) -> Loop:
-    torch.manual_seed(seed)
-    made = loop(chosen, work, **more)
-    made.run(progress)
-    return made
+def interrupted_run(chosen: TrainingRecipe, directory: Path, steps: int, **more: Any) -> None:
+    with pytest.raises(InterruptedRunError):
+        run(chosen, directory, progress=interrupt_after(steps), **more)
 
 
-def measure(some: Student) -> dict[str, float]:
-    """Something that depends on the student's weights, and on chance."""
-    return {"size": float(sum(each.abs().sum() for each in some.pair.parameters())) + float(torch.rand(1))}
+def random_measure(trained: Student) -> Row:
+    """A measure that depends on the student's weights and on the state of the random numbers."""
+    size = sum(float(each.detach().abs().sum()) for each in trained.pair.parameters())
+    return {"size": size + float(torch.rand(1))}
+
+
+def checkpoint_contents(directory: Path) -> dict[str, Any]:
+    contents = {path.name: torch.load(path, weights_only=False) for path in directory.iterdir()}
+    contents["random_states_0.pkl"] = contents["random_states_0.pkl"]["torch_manual_seed"]
+    return contents
 
 
 class TestResuming:
-    @pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
-    @pytest.mark.parametrize("side", ["splade", "idf"])
-    def test_a_run_that_was_stopped_ends_bit_for_bit_as_one_that_was_not(
-        self, side: str, cached: bool, tmp_path: Path
+    @BOTH_WAYS
+    @pytest.mark.parametrize("query_side", ["splade", "idf"])
+    def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
+        self, query_side: str, cached: bool, tmp_path: Path
     ) -> None:
-        more = {"cached": cached, "query_side": side}
-        if side == "idf":
-            more["regularizer"] = {"kind": "df-flops", "lambda_d": 0.1, "until": 4}
-        chosen = recipe(**(STATEFUL | more))
-        watched = {"validate_every": 3, "validator": measure}
-        straight = run(chosen, tmp_path / "straight", 5, **watched)
-        with pytest.raises(StoppedError):
-            run(chosen, tmp_path / "stopped", 5, stop_after(5), **watched)
-        with pytest.raises(StoppedError):
-            run(chosen, tmp_path / "stopped", 99, stop_after(6), **watched)
-        assert sorted(path.name for path in (tmp_path / "stopped").glob("step-*")) == ["step-6"]
-        resumed = run(chosen, tmp_path / "stopped", 77, **watched)
-        assert straight.step == resumed.step
-        assert same(values(resumed.student), values(straight.student))
-        one, other = straight._optimizer.state_dict(), resumed._optimizer.state_dict()
-        assert one["param_groups"] == other["param_groups"]
-        for number, state in one["state"].items():
-            assert all(torch.equal(value, other["state"][number][name]) for name, value in state.items())
-        assert same(straight._objective.state_dict(), resumed._objective.state_dict())
-        for mine, theirs in zip(resumed._mean.state_dict()["means"], straight._mean.state_dict()["means"], strict=True):
-            assert torch.equal(mine, theirs)
-        logs = [(tmp_path / name / "log.jsonl").read_bytes() for name in ("straight", "stopped")]
+        changes = {"cached": cached, "query_side": query_side}
+        if query_side == "idf":
+            changes["regularizer"] = {"kind": "df-flops", "lambda_d": 0.1, "until": 4}
+        chosen = recipe(**(EVERYTHING_STATEFUL | changes))
+        options = {"checkpoint_every": 2, "validate_every": 3, "validator": random_measure}
+        uninterrupted = run(chosen, tmp_path / "uninterrupted", seed=5, **options)
+        directory = tmp_path / "interrupted"
+        interrupted_run(chosen, directory, 3, seed=5, **options)
+        interrupted_run(chosen, directory, 5, seed=99, **options)
+        assert [path.name for path in directory.glob("step-*")] == ["step-4"]
+        resumed = run(chosen, directory, seed=77, **options)
+        assert resumed.step == uninterrupted.step
+        assert equal(parameters(resumed.student), parameters(uninterrupted.student))
+        # All other state, as of the last checkpoint.
+        mine, theirs = (checkpoint_contents(tmp_path / name / "step-6") for name in ("interrupted", "uninterrupted"))
+        assert len(mine) == 7
+        assert equal(mine, theirs)
+        logs = [(tmp_path / name / "log.jsonl").read_bytes() for name in ("interrupted", "uninterrupted")]
         assert logs[0] == logs[1]
-        assert [json.loads(line) for line in logs[0].splitlines()] == straight._course.log
+        assert [json.loads(line) for line in logs[0].splitlines()] == uninterrupted.log
 
-    def test_what_is_tested_would_differ_without_the_checkpoints_state(self, tmp_path: Path) -> None:
-        """Other random numbers give another model: dropout is there."""
-        chosen = recipe(**STATEFUL)
-        one, other = (run(chosen, tmp_path / str(seed), seed) for seed in (5, 6))
-        assert not same(values(one.student), values(other.student))
+    def test_other_random_numbers_give_other_weights(self, tmp_path: Path) -> None:
+        """Otherwise the test above would not notice if a checkpoint lacked them."""
+        runs = [run(recipe(**EVERYTHING_STATEFUL), tmp_path / str(seed), seed=seed) for seed in (5, 6)]
+        assert not equal(parameters(runs[0].student), parameters(runs[1].student))
 
-    def test_what_was_not_written_whole_is_not_read(self, tmp_path: Path) -> None:
+    def test_a_partial_checkpoint_is_ignored(self, tmp_path: Path) -> None:
         chosen = recipe(steps=4)
-        with pytest.raises(StoppedError):
-            run(chosen, tmp_path, 5, stop_after(3), checkpoint_every=2)
+        interrupted_run(chosen, tmp_path, 3, checkpoint_every=2)
         (tmp_path / "step-3.partial").mkdir()
-        assert len(run(chosen, tmp_path, 5).run()) > 0
+        steps: list[int] = []
+        run(chosen, tmp_path, progress=steps.append)
+        assert steps == [2, 1, 1]
 
-    def test_progress_is_told_from_where_the_run_goes_on(self, tmp_path: Path) -> None:
-        chosen, told = recipe(steps=7), list[int]()
-        with pytest.raises(StoppedError):
-            run(chosen, tmp_path, 5, stop_after(5))
-        run(chosen, tmp_path, 5, told.append)
-        assert told == [3, 1, 1, 1, 1]
+    def test_progress_starts_at_the_step_of_the_checkpoint(self, tmp_path: Path) -> None:
+        chosen, steps = recipe(steps=7), list[int]()
+        interrupted_run(chosen, tmp_path, 5)
+        run(chosen, tmp_path, progress=steps.append)
+        assert steps == [3, 1, 1, 1, 1]
+
+    def test_the_state_in_a_checkpoint_has_the_keys_of_earlier_versions(self) -> None:
+        state = TrainingState(BestCheckpoint(Path("best.pt"), torch.nn.Linear(1, 1)))
+        earlier = {"step": 7, "log": [{"step": 5}], "window": [], "best": 0.5, "best_step": 5, "ended": True}
+        state.load_state_dict(earlier)
+        assert (state.step, state.best.measure, state.best.step, state.ended) == (7, 0.5, 5, True)
+        assert state.state_dict() == earlier
 
 
-class Judge:
-    """Gives the measures one after the other, and remembers the weights it saw."""
+class RecordingValidator:
+    """Returns the given measures one after the other, and records the weights that it sees."""
 
     def __init__(self, *measures: float) -> None:
         self.measures = list(measures)
-        self.seen: list[Values] = []
+        self.seen: list[Parameters] = []
         self.training: list[bool] = []
 
-    def __call__(self, some: Student) -> dict[str, float]:
-        self.seen.append(values(some))
-        self.training.append(some.pair.training)
+    def __call__(self, trained: Student) -> Row:
+        self.seen.append(parameters(trained))
+        self.training.append(trained.pair.training)
         return {"nDCG": self.measures[len(self.seen) - 1], "other": -1.0}
 
 
 class TestValidation:
-    def test_the_best_weights_are_kept_and_training_ends_when_they_no_longer_get_better(self, tmp_path: Path) -> None:
-        judge = Judge(0.1, 0.3, 0.3, 0.2, 0.9)
+    def test_training_stops_without_improvement_and_keeps_the_best_weights(self, tmp_path: Path) -> None:
+        validator = RecordingValidator(0.1, 0.3, 0.3, 0.2, 0.9)
         chosen = recipe(steps=10, average=0.5)
-        made = run(chosen, tmp_path, 1, validate_every=1, patience=2, validator=judge)
-        assert len(judge.seen) == 4
-        assert made.step == 2
-        assert same(values(made.student), judge.seen[1])
-        assert judge.training == [False] * 4
-        rows = [row for row in made._course.log if "nDCG" in row]
-        assert rows == [
+        finished = run(chosen, tmp_path, validate_every=1, patience=2, validator=validator)
+        assert len(validator.seen) == 4
+        assert finished.step == 2
+        assert equal(parameters(finished.student), validator.seen[1])
+        assert validator.training == [False] * 4
+        assert [row for row in finished.log if "nDCG" in row] == [
             {"step": step, "nDCG": value, "other": -1.0} for step, value in enumerate([0.1, 0.3, 0.3, 0.2], 1)
         ]
 
-    def test_without_patience_it_goes_on_to_the_end(self, tmp_path: Path) -> None:
-        judge = Judge(0.1, 0.9, 0.3)
-        made = run(recipe(steps=5), tmp_path, 1, validate_every=2, validator=judge)
-        assert [row["step"] for row in made._course.log if "nDCG" in row] == [2, 4, 5]
-        assert made.step == 4
-        assert same(values(made.student), judge.seen[1])
+    def test_without_patience_training_continues_to_the_last_step(self, tmp_path: Path) -> None:
+        validator = RecordingValidator(0.1, 0.9, 0.3)
+        finished = run(recipe(steps=5), tmp_path, validate_every=2, validator=validator)
+        assert [row["step"] for row in finished.log if "nDCG" in row] == [2, 4, 5]
+        assert finished.step == 4
+        assert equal(parameters(finished.student), validator.seen[1])
 
-    def test_what_is_validated_is_the_running_mean_and_training_goes_on_from_the_weights(self, tmp_path: Path) -> None:
-        judge, other = Judge(1, 2, 3), Judge(1, 2, 3)
-        run(recipe(steps=3, average=0.9), tmp_path / "mean", 1, validate_every=1, validator=judge)
-        run(recipe(steps=3), tmp_path / "weights", 1, validate_every=1, validator=other)
-        start = values(student(dropout=0.2))
-        mean = {name: value.clone() for name, value in start.items()}
-        for updates, (found, weights) in enumerate(zip(judge.seen, other.seen, strict=True), 1):
+    def test_the_moving_average_is_validated_and_the_weights_are_trained(self, tmp_path: Path) -> None:
+        averaged, plain = RecordingValidator(1, 2, 3), RecordingValidator(1, 2, 3)
+        run(recipe(steps=3, average=0.9), tmp_path / "averaged", validate_every=1, validator=averaged)
+        run(recipe(steps=3), tmp_path / "plain", validate_every=1, validator=plain)
+        mean = parameters(student(dropout=0.2))
+        for updates, (seen, weights) in enumerate(zip(averaged.seen, plain.seen, strict=True), 1):
             decay = min(0.9, updates / (updates + 10))
             for name, value in weights.items():
                 mean[name] = decay * mean[name] + (1 - decay) * value
-                torch.testing.assert_close(found[name], mean[name])
-        assert not same(judge.seen[-1], other.seen[-1])
+                torch.testing.assert_close(seen[name], mean[name])
+        assert not equal(averaged.seen[-1], plain.seen[-1])
 
-    def test_without_a_validator_the_last_mean_is_kept(self, tmp_path: Path) -> None:
-        judge = Judge(*range(6))
-        run(recipe(average=0.9), tmp_path / "judged", 1, validate_every=1, validator=judge)
-        made = run(recipe(average=0.9), tmp_path / "plain", 1)
-        assert made.step == 6
-        assert same(values(made.student), judge.seen[-1])
+    def test_without_validation_the_last_average_is_kept(self, tmp_path: Path) -> None:
+        validator = RecordingValidator(*range(6))
+        run(recipe(average=0.9), tmp_path / "validated", validate_every=1, validator=validator)
+        finished = run(recipe(average=0.9), tmp_path / "plain")
+        assert finished.step == 6
+        assert equal(parameters(finished.student), validator.seen[-1])
 
 
 class TestSteps:
-    def gradients(self, chosen: TrainingRecipe, work: Path) -> list[Values]:
-        """Return those of every step, as they come to be clipped."""
-        some, kept = student(), list[Values]()
-        made = loop(chosen, work, some)
-        clip = made._accelerator.clip_grad_norm_
+    def gradients(self, chosen: TrainingRecipe, directory: Path) -> list[Parameters]:
+        """Return the gradients of every step before they are clipped."""
+        trained, steps = student(), list[Parameters]()
 
-        def keep(parameters: Any, norm: float) -> Any:
-            kept.append({name: each.grad.clone() for name, each in some.pair.named_parameters()})
-            return clip(parameters, norm)
+        def record(step: int) -> None:
+            assert step == len(steps)
+            named = trained.pair.named_parameters()
+            steps.append({name: each.grad.clone() for name, each in named if each.grad is not None})
 
-        made._accelerator.clip_grad_norm_ = keep
-        made.run()
-        return kept
+        build_loop(chosen, directory, trained, on_gradients=record).run()
+        return steps
 
-    @pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
-    def test_accumulation_is_the_mean_over_its_batches(self, cached: bool, tmp_path: Path) -> None:
+    @BOTH_WAYS
+    def test_accumulated_gradients_are_the_mean_over_the_batches(self, cached: bool, tmp_path: Path) -> None:
         regularizer = {"lambda_q": 0.1, "lambda_d": 0.1, "schedule": "constant"}
         chosen = recipe(steps=1, accumulation=3, regularizer=regularizer, cached=cached)
-        (found,) = self.gradients(chosen, tmp_path)
-        some, objective = student(), Objective(chosen)
-        batches = supply(chosen, [examples(13, negatives=None), examples(7, start=20)], budget=60).batches(0)
+        (accumulated,) = self.gradients(chosen, tmp_path)
+        trained, objective = student(), Objective(chosen)
+        batches = batch_loader(chosen, [examples(13, negatives=None), examples(7, start=20)], budget=60).batches(0)
         for batch in batches:
 
             def loss_of(vectors: Vectors, batch: Any = batch) -> torch.Tensor:
-                return sum(objective(vectors, batch.facts, 0, None).values(), torch.zeros(())) / 3
+                return sum(objective(vectors, batch.labels, 0, None).values(), torch.zeros(())) / 3
 
-            Gradients(some.pair, torch.Tensor.backward).plain(batch, loss_of)
-        for name, each in some.pair.named_parameters():
+            Gradients(trained.pair, torch.Tensor.backward).plain(batch, loss_of)
+        for name, each in trained.pair.named_parameters():
             assert each.grad is not None
             scale = max(1.0, float(each.grad.abs().max()))
-            torch.testing.assert_close(found[name], each.grad, rtol=1e-4, atol=1e-5 * scale)
+            torch.testing.assert_close(accumulated[name], each.grad, rtol=1e-4, atol=1e-5 * scale)
 
-    def test_gradients_are_of_their_step_alone_and_the_regularizer_rises(self, tmp_path: Path) -> None:
+    def test_gradients_start_at_zero_in_each_step_and_the_regularizer_rises(self, tmp_path: Path) -> None:
         chosen = recipe(steps=3, learning_rate=1e-12, losses=[{"kind": "rank-ibn", "weight": 1e-9}])
         first, second, third = self.gradients(chosen, tmp_path)
         name = "documents._layer.bias"
         assert float(first[name].norm()) < 1e-6
         assert 2.5 < float(third[name].norm() / second[name].norm()) < 6.0
 
-    def test_the_gradient_is_clipped(self, tmp_path: Path) -> None:
-        """Adam's first step does not see the gradient's size, but its memory does."""
-        made = run(recipe(steps=1, max_gradient=1e-3), tmp_path, 1)
-        state = made._optimizer.state_dict()["state"].values()
+    def test_the_gradient_is_clipped_before_the_optimizer_uses_it(self, tmp_path: Path) -> None:
+        chosen = recipe(steps=2, max_gradient=1e-3)
+        log = run(chosen, tmp_path, checkpoint_every=1, log_every=1).log
+        # Adam's first average of gradients is a tenth of the gradient.
+        state = torch.load(tmp_path / "step-1" / "optimizer.bin", weights_only=True)["state"].values()
         norm = math.sqrt(sum(float((each["exp_avg"] / 0.1).square().sum()) for each in state))
         assert norm == pytest.approx(1e-3, rel=1e-3)
-        assert made._course.log[0]["gradient"] > 0.1
+        assert log[0]["gradient"] > 0.1
 
-    def test_the_log_holds_means_over_steps(self, tmp_path: Path) -> None:
-        every = run(recipe(steps=5), tmp_path / "1", 1, log_every=1)._course.log
-        means = run(recipe(steps=5), tmp_path / "2", 1, log_every=2)._course.log
+    def test_a_row_of_the_log_holds_means_over_steps(self, tmp_path: Path) -> None:
+        every = run(recipe(steps=5), tmp_path / "1", log_every=1).log
+        means = run(recipe(steps=5), tmp_path / "2", log_every=2).log
         assert [row["step"] for row in means] == [2, 4, 5]
         assert means[0]["loss"] == pytest.approx((every[0]["loss"] + every[1]["loss"]) / 2)
         assert means[2]["loss"] == every[4]["loss"]
         assert {"rank-ibn", "flops q", "flops d", "active q", "active d", "FLOPS", "gradient"} < means[0].keys()
-        assert [row["learning rate"] for row in means] == [every[place]["learning rate"] for place in (1, 3, 4)]
+        assert [row["learning rate"] for row in means] == [every[index]["learning rate"] for index in (1, 3, 4)]
 
-    def test_a_lost_run_is_stopped(self, tmp_path: Path) -> None:
-        with pytest.raises(TrainingError, match="the loss is"):
-            run(recipe(steps=9, learning_rate=1e30), tmp_path, 1)
+    def test_a_run_with_an_infinite_loss_is_stopped(self, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match="The loss at step"):
+            run(recipe(steps=9, learning_rate=1e30), tmp_path)
 
-    def test_it_learns(self, tmp_path: Path) -> None:
-        log = run(recipe(steps=12), tmp_path, 1, log_every=4)._course.log
+    def test_the_loss_falls(self, tmp_path: Path) -> None:
+        log = run(recipe(steps=12), tmp_path, log_every=4).log
         assert log[-1]["rank-ibn"] < 0.7 * log[0]["rank-ibn"]
 
 
+WARMUP = [0.0, 0.25, 0.5, 0.75]
+
+
 class TestOptimizer:
-    def rates(self, **changes: Any) -> list[float]:
+    def learning_rates(self, **changes: Any) -> list[float]:
         chosen = recipe(**({"steps": 10, "warmup_steps": 4, "learning_rate": 1.0} | changes))
-        taken = optimizer(student().pair, chosen)
-        course, found = schedule(taken, chosen), []
+        optimizer = build_optimizer(student().pair, chosen)
+        schedule = build_schedule(optimizer, chosen)
+        rates = []
         for _ in range(12):
-            found.append(course.get_last_lr()[0])
-            taken.step()
-            course.step()
-        return found
+            rates.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+        return rates
 
-    def test_the_rate_rises_linearly_and_falls_to_0_at_the_last_step(self) -> None:
-        rise = [0.0, 0.25, 0.5, 0.75]
-        assert self.rates() == pytest.approx([*rise, *[1 - place / 6 for place in range(7)], 0.0])
-        cosine = [0.5 * (1 + math.cos(math.pi * place / 6)) for place in range(7)]
-        assert self.rates(decay="cosine") == pytest.approx([*rise, *cosine, 0.0], abs=1e-12)
-        assert self.rates(decay="constant") == pytest.approx([*rise, *[1.0] * 8])
-        assert self.rates(warmup_steps=0)[0] == 1.0
+    @pytest.mark.parametrize(
+        ("decay", "rates"),
+        [
+            ("linear", [*WARMUP, *(1 - step / 6 for step in range(7)), 0.0]),
+            ("cosine", [*WARMUP, *(0.5 * (1 + math.cos(math.pi * step / 6)) for step in range(7)), 0.0]),
+            ("constant", [*WARMUP, *[1.0] * 8]),
+        ],
+    )
+    def test_the_learning_rate_rises_linearly_and_then_follows_the_decay(self, decay: str, rates: list[float]) -> None:
+        assert self.learning_rates(decay=decay) == pytest.approx(rates, abs=1e-12)
 
-    def test_weights_decay_biases_and_norms_do_not_and_output_biases_have_their_own_rate(self) -> None:
-        some = student("separate")
-        names = {id(each): name for name, each in some.pair.named_parameters()}
-        groups = optimizer(some.pair, recipe(bias_learning_rate=0.5, weight_decay=0.1)).param_groups
-        found = {names[id(each)]: (group["lr"], group["weight_decay"]) for group in groups for each in group["params"]}
-        assert found.keys() == set(names.values())
-        for name, settings in found.items():
+    def test_without_warmup_the_first_step_has_the_full_learning_rate(self) -> None:
+        assert self.learning_rates(warmup_steps=0)[0] == 1.0
+
+    def test_weights_decay_but_biases_and_norms_do_not_and_output_biases_have_their_own_rate(self) -> None:
+        pair = student("separate").pair
+        names = {id(each): name for name, each in pair.named_parameters()}
+        groups = build_optimizer(pair, recipe(bias_learning_rate=0.5, weight_decay=0.1)).param_groups
+        settings = {
+            names[id(each)]: (group["lr"], group["weight_decay"]) for group in groups for each in group["params"]
+        }
+        assert settings.keys() == set(names.values())
+        for name, setting in settings.items():
             if name in {"documents._layer.bias", "queries._layer.bias"}:
-                assert settings == (0.5, 0.0)
+                assert setting == (0.5, 0.0)
             elif name.endswith("bias") or "LayerNorm" in name:
-                assert settings == (1e-3, 0.0)
+                assert setting == (1e-3, 0.0)
             else:
-                assert settings == (1e-3, 0.1)
-        plain = optimizer(some.pair, recipe()).param_groups
-        assert {group["lr"] for group in plain} == {1e-3}
+                assert setting == (1e-3, 0.1)
 
-    def test_what_does_not_learn_is_left_out(self) -> None:
-        some = student("doc")
-        held = {id(each) for group in optimizer(some.pair, recipe()).param_groups for each in group["params"]}
-        assert held == {id(each) for each in some.pair.documents.parameters()}
+    def test_output_biases_have_the_common_rate_by_default(self) -> None:
+        groups = build_optimizer(student("separate").pair, recipe()).param_groups
+        assert {group["lr"] for group in groups} == {1e-3}
+
+    def test_parameters_that_are_not_learned_are_left_out(self) -> None:
+        pair = student("doc").pair
+        optimized = {id(each) for group in build_optimizer(pair, recipe()).param_groups for each in group["params"]}
+        assert optimized == {id(each) for each in pair.documents.parameters()}
 
 
 class TestRunningMean:
-    @staticmethod
-    def parameters() -> list[torch.nn.Parameter]:
-        return [torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.zeros(2), requires_grad=False)]
+    @pytest.fixture
+    def moving(self) -> torch.nn.Parameter:
+        return torch.nn.Parameter(torch.ones(3))
 
-    def test_it_is_a_mean_that_forgets_faster_early_on(self) -> None:
-        moving, still = self.parameters()
-        mean = RunningMean([moving, still], 0.3)
-        slow = 1.0
+    @pytest.fixture
+    def fixed(self) -> torch.nn.Parameter:
+        return torch.nn.Parameter(torch.zeros(2), requires_grad=False)
+
+    @staticmethod
+    def set_values(parameter: torch.nn.Parameter, *values: float) -> None:
+        with torch.no_grad():
+            parameter.copy_(torch.tensor(values))
+
+    def test_its_decay_is_smaller_in_the_first_updates(
+        self, moving: torch.nn.Parameter, fixed: torch.nn.Parameter
+    ) -> None:
+        mean = RunningMean([moving, fixed], 0.3)
+        expected = 1.0
         for step in range(1, 9):
-            with torch.no_grad():
-                moving.fill_(float(step * step))
+            self.set_values(moving, *[step * step] * 3)
             mean.update()
             decay = min(0.3, step / (step + 10))
-            slow = decay * slow + (1 - decay) * step * step
+            expected = decay * expected + (1 - decay) * step * step
         mean.swap()
-        assert moving.tolist() == pytest.approx([slow] * 3)
-        assert still.tolist() == [0.0, 0.0]
+        assert moving.tolist() == pytest.approx([expected] * 3)
+        assert fixed.tolist() == [0.0, 0.0]
 
-    def test_to_exchange_twice_is_nothing(self) -> None:
-        moving, still = self.parameters()
-        mean = RunningMean([moving, still], 0.9)
-        with torch.no_grad():
-            moving.copy_(torch.tensor([0.1, 0.7, -3.3]))
+    def test_a_second_swap_restores_the_parameters(self, moving: torch.nn.Parameter, fixed: torch.nn.Parameter) -> None:
+        mean = RunningMean([moving, fixed], 0.9)
+        self.set_values(moving, 0.1, 0.7, -3.3)
         mean.update()
-        before, means = moving.detach().clone(), [each.clone() for each in mean.state_dict()["means"]]
+        values, means = moving.detach().clone(), [each.clone() for each in mean.state_dict()["means"]]
         mean.swap()
-        assert not torch.equal(moving, before)
+        assert not torch.equal(moving, values)
         assert torch.equal(moving, means[0])
         mean.swap()
-        assert torch.equal(moving, before)
+        assert torch.equal(moving, values)
         assert torch.equal(mean.state_dict()["means"][0], means[0])
 
-    def test_without_decay_there_is_none(self) -> None:
-        moving, still = self.parameters()
-        mean = RunningMean([moving, still], 0.0)
+    def test_with_a_decay_of_0_the_parameters_stay(self, moving: torch.nn.Parameter, fixed: torch.nn.Parameter) -> None:
+        mean = RunningMean([moving, fixed], 0.0)
         mean.update()
         mean.swap()
         assert moving.tolist() == [1.0] * 3
 
-    def test_a_checkpoint_holds_it(self) -> None:
-        moving, still = self.parameters()
-        mean = RunningMean([moving, still], 0.9)
-        with torch.no_grad():
-            moving.fill_(5.0)
+    def test_its_state_is_restored_from_a_checkpoint(
+        self, moving: torch.nn.Parameter, fixed: torch.nn.Parameter
+    ) -> None:
+        mean = RunningMean([moving, fixed], 0.9)
+        self.set_values(moving, 5.0, 5.0, 5.0)
         mean.update()
         state = {"means": [each.clone() for each in mean.state_dict()["means"]], "updates": 1}
         assert mean.state_dict()["updates"] == 1
-        other = RunningMean([moving, still], 0.9)
-        other.load_state_dict(state)
-        for each in (mean, other):
-            each.update()
-        assert torch.equal(mean.state_dict()["means"][0], other.state_dict()["means"][0])
-        assert other.state_dict()["updates"] == 2
+        restored = RunningMean([moving, fixed], 0.9)
+        restored.load_state_dict(state)
+        mean.update()
+        restored.update()
+        assert torch.equal(mean.state_dict()["means"][0], restored.state_dict()["means"][0])
+        assert restored.state_dict()["updates"] == 2

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from splade_anserini.errors import InputError
-from splade_anserini.training.batch import Facts
+from splade_anserini.training.batch import BatchLabels
 from splade_anserini.training.objective import Objective, Vectors, needs_scores
 from splade_anserini.training.regularizers import df_flops, flops, l1
-from tests.students import collator, examples, recipe, supply
+from tests.training_fixtures import batch_loader, collator, examples, recipe
 
 type Rows = list[list[float]]
 
@@ -30,19 +30,21 @@ def vectors(seed: int = 0) -> Vectors:
     return Vectors(queries.requires_grad_(), documents.requires_grad_())
 
 
-def facts(**changes: list[Any]) -> Facts:
+def labels(**changes: list[Any]) -> BatchLabels:
     values: dict[str, list[Any]] = {
-        "owners": OWNERS,
+        "query_index": OWNERS,
         "positives": POSITIVES,
-        "texts": [10, 11, 12, 13, 14, 15],
-        "asked": [20, 21, 22],
-        "scores": SCORES,
+        "document_hashes": [10, 11, 12, 13, 14, 15],
+        "query_hashes": [20, 21, 22],
+        "teacher_scores": SCORES,
     }
-    return Facts(**{name: torch.tensor(value) for name, value in (values | changes).items()})
+    return BatchLabels(**{name: torch.tensor(value) for name, value in (values | changes).items()})
 
 
-def parts(chosen: Any, some: Facts | None = None, step: int = 0, teacher: torch.Tensor | None = None) -> dict[str, Any]:
-    return Objective(chosen)(vectors(), some or facts(), step, teacher)
+def parts(
+    chosen: Any, some: BatchLabels | None = None, step: int = 0, teacher: torch.Tensor | None = None
+) -> dict[str, Any]:
+    return Objective(chosen)(vectors(), some or labels(), step, teacher)
 
 
 def scores(scale: float = 1.0) -> Rows:
@@ -86,18 +88,19 @@ class TestRankLoss:
     ) -> None:
         """Document 3, the second query's positive, is the first's positive too; so, when shared, is its negative 4."""
         found = parts(
-            given({"kind": "rank-ibn"}, share_negatives=share_negatives), facts(texts=[10, 11, 12, 10, 10, 15])
+            given({"kind": "rank-ibn"}, share_negatives=share_negatives),
+            labels(document_hashes=[10, 11, 12, 10, 10, 15]),
         )
         paper = [{0, 1, 2, 5}, {3, 4, 5}, {0, 3, 5}]
         allowed = [{0, 1, 2, 5}, {1, 2, 3, 4, 5}, set(range(6))] if share_negatives else paper
         assert found["rank-ibn"].item() == pytest.approx(rank_loss(scores(), allowed), rel=1e-12)
 
     def test_a_text_that_is_anothers_negative_stays_ones_own_negative(self) -> None:
-        found = parts(given({"kind": "rank-ibn"}), facts(texts=[10, 11, 12, 13, 11, 15]))
+        found = parts(given({"kind": "rank-ibn"}), labels(document_hashes=[10, 11, 12, 13, 11, 15]))
         assert found["rank-ibn"].item() == pytest.approx(rank_loss(scores(), PAPER), rel=1e-12)
 
     def test_another_positive_of_the_same_query_is_no_negative(self) -> None:
-        found = parts(given({"kind": "rank-ibn"}), facts(asked=[20, 21, 20]))
+        found = parts(given({"kind": "rank-ibn"}), labels(query_hashes=[20, 21, 20]))
         assert found["rank-ibn"].item() == pytest.approx(
             rank_loss(scores(), [{0, 1, 2, 3}, {0, 3, 4, 5}, {3, 5}]), rel=1e-12
         )
@@ -145,7 +148,9 @@ class TestListLosses:
         assert found["kl"].item() == pytest.approx(slow, rel=1e-6)
 
     def test_without_negatives_there_is_nothing_to_compare(self) -> None:
-        alone = facts(owners=[0, 1, 2], positives=[True] * 3, texts=[10, 11, 12], scores=[1.0, 2.0, 3.0])
+        alone = labels(
+            query_index=[0, 1, 2], positives=[True] * 3, document_hashes=[10, 11, 12], teacher_scores=[1.0, 2.0, 3.0]
+        )
         some = vectors()
         some = Vectors(some.queries, some.documents[:3])
         for kind in ("pairwise", "margin-mse", "kl"):
@@ -168,7 +173,7 @@ class TestListLosses:
         assert needs_scores(chosen) is needed
         bare = collator(chosen)(0, examples(4))
         some = torch.rand(4, 9, dtype=torch.float64), torch.rand(12, 9, dtype=torch.float64)
-        found = Objective(chosen)(Vectors(*some), bare.facts, 0, torch.rand(4, 12, dtype=torch.float64))
+        found = Objective(chosen)(Vectors(*some), bare.labels, 0, torch.rand(4, 12, dtype=torch.float64))
         assert any(bool(part.isnan()) for part in found.values()) is needed
 
 
@@ -237,7 +242,7 @@ class TestSum:
         objective = Objective(recipe(losses=losses, teacher=TEACHER))
 
         def total(queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-            return sum(objective(Vectors(queries, documents), facts(), 2, self.teacher).values(), torch.zeros(()))
+            return sum(objective(Vectors(queries, documents), labels(), 2, self.teacher).values(), torch.zeros(()))
 
         some = vectors()
         assert torch.autograd.gradcheck(total, (some.queries, some.documents))
@@ -281,8 +286,8 @@ class TestRunningShares:
     def test_shares_are_means_over_batches_of_either_side(self) -> None:
         objective = Objective(self.chosen)
         first, second = vectors(1), vectors(2)
-        objective(first, facts(), 0, None)
-        found = objective(second, facts(), 1, None)
+        objective(first, labels(), 0, None)
+        found = objective(second, labels(), 1, None)
         for side, weight in (("queries", 0.5), ("documents", 0.25)):
             one, other = getattr(first, side), getattr(second, side)
             mean = 0.999 * self.shares(one) + 0.001 * self.shares(other)
@@ -292,20 +297,20 @@ class TestRunningShares:
 
     def test_a_checkpoint_holds_them(self) -> None:
         objective, resumed = Objective(self.chosen), Objective(self.chosen)
-        objective(vectors(1), facts(), 0, None)
+        objective(vectors(1), labels(), 0, None)
         state = {name: value.clone() for name, value in objective.state_dict().items()}
         assert state
-        expected = objective(vectors(2), facts(), 1, None)
+        expected = objective(vectors(2), labels(), 1, None)
         resumed.load_state_dict(state)
-        found = resumed(vectors(2), facts(), 1, None)
+        found = resumed(vectors(2), labels(), 1, None)
         assert {name: part.item() for name, part in found.items()} == {
             name: part.item() for name, part in expected.items()
         }
-        fresh = Objective(self.chosen)(vectors(2), facts(), 1, None)
+        fresh = Objective(self.chosen)(vectors(2), labels(), 1, None)
         assert fresh["df-flops d"].item() != expected["df-flops d"].item()
 
 
 def test_a_message_for_lists_without_scores_says_what_to_do() -> None:
     chosen = recipe(losses=[{"kind": "margin-mse"}])
     with pytest.raises(InputError, match="splade-anserini score"):
-        next(supply(chosen, [examples(8)]).batches(0, scored=needs_scores(chosen)))
+        next(batch_loader(chosen, [examples(8)]).batches(0, scored=needs_scores(chosen)))

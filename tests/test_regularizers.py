@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splade_anserini.cards.training_recipe import Schedule
-from splade_anserini.training.regularizers import activation_of_share, df_flops, flops, l1
-from splade_anserini.training.schedules import strength
+from splade_anserini.training.regularizers import (
+    df_flops,
+    document_share_weight,
+    flops,
+    l1,
+    scheduled_strength,
+)
 
 
 def weights(texts: int = 4, entries: int = 6, seed: int = 0) -> torch.Tensor:
@@ -74,16 +79,16 @@ class TestActivation:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     @pytest.mark.parametrize("middle", [0.05, 0.1, 0.5])
     def test_it_is_0_at_0_a_half_in_the_middle_and_1_at_1(self, dtype: torch.dtype, middle: float) -> None:
-        found = activation_of_share(torch.tensor([0.0, middle, 1.0], dtype=dtype), middle=middle)
+        found = document_share_weight(torch.tensor([0.0, middle, 1.0], dtype=dtype), middle=middle)
         assert found.tolist() == [0.0, pytest.approx(0.5, abs=1e-5), 1.0]
 
     def test_it_is_the_papers_formula(self) -> None:
         shares = [0.001, 0.02, 0.09, 0.1, 0.11, 0.3, 0.99]
-        found = activation_of_share(torch.tensor(shares, dtype=torch.float64), middle=0.2, steepness=3.0)
+        found = document_share_weight(torch.tensor(shares, dtype=torch.float64), middle=0.2, steepness=3.0)
         assert found.tolist() == pytest.approx([slow_activation(share, 0.2, 3.0) for share in shares], rel=1e-12)
 
     def test_it_rises(self) -> None:
-        found = activation_of_share(torch.linspace(0, 1, 1001, dtype=torch.float64))
+        found = document_share_weight(torch.linspace(0, 1, 1001, dtype=torch.float64))
         assert bool((found.diff() >= 0).all())
         assert bool((found[20:400].diff() > 0).all())
         assert bool(((found >= 0) & (found <= 1)).all())
@@ -99,11 +104,11 @@ class TestStrength:
         ],
     )
     def test_it_rises_to_1_at_its_step_and_stays(self, schedule: Schedule, shares: list[float]) -> None:
-        assert [strength(step, 200, schedule) for step in (0, 50, 100, 150, 200, 999)] == shares
+        assert [scheduled_strength(step, 200, schedule) for step in (0, 50, 100, 150, 200, 999)] == shares
 
     def test_the_papers_schedule_is_quadratic(self) -> None:
-        assert strength(10, 100) == pytest.approx(0.01)
+        assert scheduled_strength(10, 100) == pytest.approx(0.01)
 
     @pytest.mark.parametrize("schedule", ["quadratic", "linear", "constant"])
     def test_without_a_step_it_is_1_from_the_start(self, schedule: Schedule) -> None:
-        assert strength(0, 0, schedule) == 1.0
+        assert scheduled_strength(0, 0, schedule) == 1.0

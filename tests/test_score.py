@@ -1,3 +1,5 @@
+"""Scoring of examples by teachers: score tables, means of several teachers, files, and the command `score`."""
+
 import gzip
 import json
 import math
@@ -12,24 +14,23 @@ from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.example_records import ExampleRecord, Passage, write_examples
-from splade_anserini.formats.examples import open_examples
+from splade_anserini.formats.examples import LineExamples, open_examples
 from splade_anserini.formats.texts import open_texts
 from splade_anserini.score import score
-from splade_anserini.training.teachers import scoring
 from splade_anserini.training.teachers.opening import open_teacher
-from splade_anserini.training.teachers.scoring import ScoreTable, mean_scores
+from splade_anserini.training.teachers.scoring import ScoreTable, mean_scores, teacher_scores
 from tests.cli_runner import run_stage
-from tests.test_teachers import save, tiny_cross_encoder
 from tests.tiny import tiny_bert
+from tests.training_fixtures import save_teacher, tiny_cross_encoder
 
-some_rows = st.lists(st.lists(st.integers(-100, 100).map(lambda n: n / 8), min_size=1, max_size=4), min_size=1)
+score_rows = st.lists(st.lists(st.integers(-100, 100).map(lambda n: n / 8), min_size=1, max_size=4), min_size=1)
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """A teacher that likes documents longer than their queries."""
+class LengthTeacher:
+    """Scores documents by how much longer they are than their queries."""
 
-    name: str = "lengths"
+    name: str = "length"
     factor: float = 1.0
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -37,61 +38,71 @@ class Lengths:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def home(tmp_path: Path) -> Path:
     words = ["cat", "the dog", "a bird", "fish and horse"]
-    (tmp_path / "c.tsv").write_text("".join(f"d{n}\t{word}\n" for n, word in enumerate(words)))
-    (tmp_path / "t.tsv").write_text("q0\tcat\nq1\twhat is a dog\n")
+    (tmp_path / "corpus.tsv").write_text("".join(f"d{n}\t{word}\n" for n, word in enumerate(words)))
+    (tmp_path / "topics.tsv").write_text("q0\tcat\nq1\twhat is a dog\n")
     records = [
         {"query_id": "q0", "positive_id": "d0", "negative_ids": ["d1", "d2"], "scores": [9, 9, 9]},
         {"query_id": "q1", "positive_id": "d1", "negative_ids": ["d3"]},
         {"query_id": "q1", "positive_id": "d2"},
     ]
-    (tmp_path / "e.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "examples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return tmp_path
 
 
-def test_each_example_gets_the_scores_of_its_documents(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    examples = open_examples(str(place / "e.jsonl"), open_texts(str(place / "c.tsv"), str(place / "t.tsv")))
-    scored = list(score(examples, [Lengths()]))
-    assert [record.scores for record in scored] == [(0.0, 4.0, 3.0), (-6.0, 1.0), (-7.0,)]
-    assert [record.positive.id for record in scored] == ["d0", "d1", "d2"]
-    monkeypatch.setattr(scoring, "WINDOW", 1)
-    assert list(score(examples, [Lengths()])) == scored
+def read_examples(home: Path, name: str = "examples.jsonl") -> LineExamples:
+    return open_examples(str(home / name), open_texts(str(home / "corpus.tsv"), str(home / "topics.tsv")))
 
 
-@given(some_rows)
-def test_a_table_knows_mean_and_deviation(rows: list[list[float]]) -> None:
-    table = ScoreTable("here", rows)
-    values = [value for row in rows for value in row]
-    assert [table[number] for number in range(len(table))] == rows
-    assert table.mean == pytest.approx(fmean(values), abs=1e-9)
-    assert table.deviation == pytest.approx(pstdev(values), abs=1e-6)
+LENGTH_SCORES = [(0.0, 4.0, 3.0), (-6.0, 1.0), (-7.0,)]
 
 
-@given(some_rows, st.floats(0.5, 8), st.floats(-50, 50))
-def test_the_mean_over_teachers_does_not_depend_on_their_scales(
-    rows: list[list[float]], factor: float, shift: float
-) -> None:
-    other = [[value * factor + shift for value in row] for row in rows]
-    tables = [ScoreTable("a", rows), ScoreTable("b", other)]
-    for number, row in enumerate(rows):
-        assert mean_scores(tables[:1], number) == tuple(row)
-        # Both say the same, each in its own units; the mean says it in those of the first.
-        assert mean_scores(tables, number) == pytest.approx(row, abs=1e-5)
-        assert mean_scores(tables[::-1], number) == pytest.approx(other[number], abs=1e-4)
+class TestScores:
+    def test_an_example_gets_the_scores_of_its_documents(self, home: Path) -> None:
+        scored = list(score(read_examples(home), [LengthTeacher()]))
+        assert [record.scores for record in scored] == LENGTH_SCORES
+        assert [record.positive.id for record in scored] == ["d0", "d1", "d2"]
 
+    @pytest.mark.parametrize("window", [1, 2, 1024])
+    def test_scores_do_not_depend_on_the_window(self, home: Path, window: int) -> None:
+        rows = teacher_scores(read_examples(home), LengthTeacher(), window=window)
+        assert list(map(tuple, rows)) == LENGTH_SCORES
 
-def test_teachers_that_disagree_cancel() -> None:
-    tables = [ScoreTable("a", [[1.0, 3.0]]), ScoreTable("b", [[30.0, 10.0]])]
-    assert mean_scores(tables, 0) == (2.0, 2.0)
-    indifferent = ScoreTable("c", [[5.0, 5.0]])
-    assert mean_scores([tables[0], indifferent], 0) == (1.5, 2.5)
+    def test_a_score_that_is_not_finite_is_an_error(self, home: Path) -> None:
+        with pytest.raises(InputError, match=r"^The teacher length returned the score nan\."):
+            list(score(read_examples(home), [LengthTeacher(factor=math.nan)]))
 
+    @given(score_rows)
+    def test_a_table_has_the_mean_and_standard_deviation_of_its_scores(self, rows: list[list[float]]) -> None:
+        table = ScoreTable("teacher", rows)
+        values = [value for row in rows for value in row]
+        assert [table[index] for index in range(len(table))] == rows
+        assert table.mean == pytest.approx(fmean(values), abs=1e-9)
+        assert table.deviation == pytest.approx(pstdev(values), abs=1e-6)
 
-def test_a_score_that_is_no_number_is_an_error(place: Path) -> None:
-    examples = open_examples(str(place / "e.jsonl"), open_texts(str(place / "c.tsv"), str(place / "t.tsv")))
-    with pytest.raises(InputError, match="teacher lengths gives a score that is no finite number"):
-        list(score(examples, [Lengths(factor=math.nan)]))
+    @given(score_rows)
+    def test_the_scores_of_a_single_teacher_stay_as_they_are(self, rows: list[list[float]]) -> None:
+        table = ScoreTable("teacher", rows)
+        assert [mean_scores([table], index) for index in range(len(rows))] == list(map(tuple, rows))
+
+    @given(score_rows, st.floats(0.5, 8), st.floats(-50, 50))
+    def test_the_mean_of_two_teachers_that_agree_has_the_units_of_the_first(
+        self, rows: list[list[float]], factor: float, shift: float
+    ) -> None:
+        scaled = [[value * factor + shift for value in row] for row in rows]
+        tables = [ScoreTable("original", rows), ScoreTable("scaled", scaled)]
+        for index, row in enumerate(rows):
+            assert mean_scores(tables, index) == pytest.approx(row, abs=1e-5)
+            assert mean_scores(tables[::-1], index) == pytest.approx(scaled[index], abs=1e-4)
+
+    @pytest.mark.parametrize(
+        ("other", "expected"), [([30.0, 10.0], (2.0, 2.0)), ([5.0, 5.0], (1.5, 2.5))], ids=["opposite", "indifferent"]
+    )
+    def test_the_mean_of_two_teachers_that_disagree_lies_between(
+        self, other: list[float], expected: tuple[float, ...]
+    ) -> None:
+        assert mean_scores([ScoreTable("first", [[1.0, 3.0]]), ScoreTable("other", [other])], 0) == expected
 
 
 class TestWriting:
@@ -103,69 +114,75 @@ class TestWriting:
         assert lines == "1.5\t0.1\tq0\td0\td1\n1.5\t-2.0\tq0\td0\td2\n"
 
     @pytest.mark.parametrize(
-        ("record", "found"),
+        ("record", "problem"),
         [
             (ExampleRecord(Passage("q0"), Passage("d0"), (Passage("d1"),)), "no scores"),
             (ExampleRecord(Passage(None, "cat"), Passage("d0"), (), (1.0,)), "no ids"),
         ],
     )
-    def test_margin_tsv_needs_scores_and_ids(self, tmp_path: Path, record: ExampleRecord, found: str) -> None:
-        with pytest.raises(InputError, match=f"Example 2 .*{found}"):
+    def test_margin_tsv_needs_scores_and_ids(self, tmp_path: Path, record: ExampleRecord, problem: str) -> None:
+        with pytest.raises(InputError, match=f"Example 2 .*{problem}"):
             write_examples(tmp_path / "e.tsv", [self.RECORD, record], "margin-tsv")
         assert list(tmp_path.iterdir()) == []
 
-    def test_no_record_is_no_file(self, tmp_path: Path) -> None:
+    def test_without_records_no_file_is_written(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no examples"):
             write_examples(tmp_path / "e.jsonl", [])
         assert list(tmp_path.iterdir()) == []
 
 
-class TestStage:
-    def score(self, place: Path, *arguments: object, output: str = "scored.jsonl") -> list[list[float]]:
-        known = ("--corpus", place / "c.tsv", "--topics", place / "t.tsv", "--examples", place / "e.jsonl")
-        done = run_stage("score", *known, "--output", place / output, *arguments)
+class TestCommand:
+    def score(self, home: Path, *arguments: object, output: str = "scored.jsonl") -> list[list[float]]:
+        """Score the examples; return the numbers of each line of the output."""
+        lookup = ("--corpus", home / "corpus.tsv", "--topics", home / "topics.tsv")
+        files = ("--examples", home / "examples.jsonl", "--output", home / output)
+        done = run_stage("score", *files, *lookup, *arguments)
         assert done.code == 0, done.err
-        assert f"{place / output}: 3 examples, scored by" in done.out
+        assert f"{home / output}: 3 examples, scored by" in done.out
+        lines = (home / output).read_text().splitlines()
         if output.endswith(".tsv"):
-            return [[float(column) for column in line.split("\t")[:2]] for line in (place / output).open()]
-        return [json.loads(line)["scores"] for line in (place / output).open()]
+            return [[float(column) for column in line.split("\t")[:2]] for line in lines]
+        return [json.loads(line)["scores"] for line in lines]
 
-    def test_scores_are_the_teachers(self, place: Path) -> None:
-        name = save(place / "cross", tiny_cross_encoder(1))
-        found = self.score(place, "--teacher", name)
-        texts = open_texts(str(place / "c.tsv"), str(place / "t.tsv"))
+    def test_scores_are_those_of_the_teacher(self, home: Path) -> None:
+        name = save_teacher(home / "cross", tiny_cross_encoder(1))
+        rows = self.score(home, "--teacher", name)
         teacher = open_teacher(name)
-        for row, example in zip(found, open_examples(str(place / "e.jsonl"), texts), strict=True):
+        for row, example in zip(rows, read_examples(home), strict=True):
             alone = [teacher.score([(example.query, text)])[0] for text in (example.positive, *example.negatives)]
             assert row == pytest.approx(alone, abs=1e-5)
-        scored = open_examples(str(place / "scored.jsonl"), texts)
-        assert [list(example.scores or ()) for example in scored] == found
-        again = self.score(place, "--teacher", name, output="again.jsonl")
-        assert again == found
+        assert [list(example.scores or ()) for example in read_examples(home, "scored.jsonl")] == rows
+        assert self.score(home, "--teacher", name, output="again.jsonl") == rows
 
-    def test_margin_tsv_is_read_back(self, place: Path) -> None:
-        name = save(place / "cross", tiny_cross_encoder(2))
-        rows = self.score(place, "--teacher", name)
-        margins = self.score(place, "--teacher", name, "--format", "margin-tsv", output="margins.tsv")
-        assert margins == [[row[0], other] for row in rows for other in row[1:]]
-        texts = open_texts(str(place / "c.tsv"), str(place / "t.tsv"))
-        read = open_examples(str(place / "margins.tsv"), texts)
-        assert [list(example.scores or ()) for example in read] == margins
-        assert read[0].negatives == ("the dog",)
+    def test_margin_tsv_is_read_back(self, home: Path) -> None:
+        name = save_teacher(home / "cross", tiny_cross_encoder(2))
+        rows = self.score(home, "--teacher", name)
+        margins = self.score(home, "--teacher", name, "--format", "margin-tsv", output="margins.tsv")
+        assert margins == [[positive, negative] for positive, *negatives in rows for negative in negatives]
+        examples = read_examples(home, "margins.tsv")
+        assert [list(example.scores or ()) for example in examples] == margins
+        assert examples[0].negatives == ("the dog",)
 
-    def test_several_teachers_are_averaged_in_the_units_of_the_first(self, place: Path) -> None:
-        cross, dense = save(place / "cross", tiny_cross_encoder(1)), save(place / "dense", tiny_bert().bert)
-        tables = [ScoreTable(name, self.score(place, "--teacher", name, "--dense-scale", 3)) for name in (cross, dense)]
-        both = self.score(place, "--teacher", cross, "--teacher", dense)
-        for number, row in enumerate(both):
-            assert row == pytest.approx(mean_scores(tables, number), abs=1e-4)
+    def test_the_scores_of_several_teachers_are_averaged(self, home: Path) -> None:
+        cross = save_teacher(home / "cross", tiny_cross_encoder(1))
+        dense = save_teacher(home / "dense", tiny_bert().bert)
+        tables = [ScoreTable(name, self.score(home, "--teacher", name, "--dense-scale", 3)) for name in (cross, dense)]
+        rows = self.score(home, "--teacher", cross, "--teacher", dense)
+        for index, row in enumerate(rows):
+            assert row == pytest.approx(mean_scores(tables, index), abs=1e-4)
 
-    def test_an_unknown_teacher_is_refused_before_work_and_leaves_no_file(self, place: Path) -> None:
-        files = ("--examples", place / "e.jsonl", "--output", place / "scored.jsonl")
-        known = ("--corpus", place / "c.tsv", "--topics", place / "t.tsv")
-        done = run_stage("score", *files, *known, "--teacher", place / "nothing")
-        assert done.code == 2
-        assert "nothing does not exist" in done.err
-        done = run_stage("score", *files, "--teacher", place / "nothing")
-        assert "is unknown without --topics" in done.err
-        assert not (place / "scored.jsonl").exists()
+    @pytest.mark.parametrize(
+        ("lookup", "message"),
+        [
+            (["--corpus", "corpus.tsv", "--topics", "topics.tsv"], "nothing does not exist"),
+            ([], "is unknown without --topics"),
+        ],
+    )
+    def test_a_teacher_or_text_that_is_missing_is_an_error_and_writes_no_file(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, lookup: list[str], message: str
+    ) -> None:
+        monkeypatch.chdir(home)
+        files = ("--examples", "examples.jsonl", "--output", "scored.jsonl")
+        done = run_stage("score", *files, *lookup, "--teacher", home / "nothing")
+        assert (done.code, message in done.err) == (2, True), done.err
+        assert not (home / "scored.jsonl").exists()

@@ -15,24 +15,24 @@ import torch.distributed as dist
 
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.training.batch import Tokens
-from splade_anserini.training.batches import Share
-from splade_anserini.training.distributed import gathered, together, world_size
-from splade_anserini.training.lexical import lexicon
-from splade_anserini.training.loop import Loop, LoopOptions
+from splade_anserini.training.batch import GroupTokenizer
+from splade_anserini.training.batch_loader import DevicePart
+from splade_anserini.training.bm25 import fit_bm25
+from splade_anserini.training.distributed import gather_batch, gather_rows, world_size
+from splade_anserini.training.loop import Loop
 from splade_anserini.training.objective import Vectors
+from splade_anserini.training.options import TeacherOptions, TrainingOptions
 from splade_anserini.training.teachers.dense import DenseTeacher
-from splade_anserini.training.teachers.in_batch import Embeddings, Instruction
-from splade_anserini.training.teachers.inputs import TeacherOptions
+from splade_anserini.training.teachers.in_batch import EmbeddingCache, InBatchTeacher
 from splade_anserini.training.teachers.sentence_pooling import SentencePooling
-from tests.students import SIDES, Listed, examples, recipe, student, supply
 from tests.tiny import tiny_bert, tiny_tokenizer, tiny_vocabulary
+from tests.training_fixtures import QUERY_SIDES, ExampleList, batch_loader, examples, recipe, student
 
 WORLD = 2
 
 CASES: dict[str, dict[str, Any]] = {
     f"{side}, {'cached' if cached else 'plain'}": {"query_side": side, "cached": cached}
-    for side in SIDES
+    for side in QUERY_SIDES
     for cached in (False, True)
 } | {
     "accumulation": {"accumulation": 2},
@@ -46,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
 """Recipes, by name: each is run by one device on whole batches, and by two on half of each."""
 
 
-def source() -> Listed:
+def source() -> ExampleList:
     """Nine examples with none to three negatives: the documents' numbers differ between the devices' parts."""
     return examples(9, negatives=None, scores=True)
 
@@ -62,14 +62,14 @@ def chosen(name: str, *, devices: int) -> TrainingRecipe:
     return recipe(**(plain | case))
 
 
-def instruction(recipe_: TrainingRecipe) -> Instruction | None:
+def in_batch_teacher(recipe_: TrainingRecipe) -> InBatchTeacher | None:
     if recipe_.teacher is None:
         return None
     teacher = DenseTeacher(
         Checkpoint(tiny_bert(seed=2).bert, tiny_tokenizer(), "tiny"), SentencePooling(), TeacherOptions(device="cpu")
     )
-    known = lexicon([source()], Tokens(tiny_tokenizer(), 12, 4096), len(tiny_vocabulary()), 1)
-    return Instruction(recipe_.teacher, Embeddings(teacher, 20), known)
+    known = fit_bm25([source()], GroupTokenizer(tiny_tokenizer(), 12, 4096), len(tiny_vocabulary()), seed=1)
+    return InBatchTeacher(recipe_.teacher, EmbeddingCache(teacher, 20), known)
 
 
 def train(name: str, work: Path, *, rank: int = 0, devices: int = 1) -> dict[str, Any]:
@@ -80,9 +80,10 @@ def train(name: str, work: Path, *, rank: int = 0, devices: int = 1) -> dict[str
     loop = Loop(
         taken,
         some,
-        supply(taken, [source()], Share(rank, devices), budget=30),
-        LoopOptions(work, checkpoint_every=2, log_every=1),
-        instruction=instruction(taken),
+        batch_loader(taken, [source()], DevicePart(rank, devices), budget=30),
+        work,
+        TrainingOptions(checkpoint_every=2, log_every=1),
+        in_batch_teacher=in_batch_teacher(taken),
     )
     clip = loop._accelerator.clip_grad_norm_
 
@@ -98,32 +99,32 @@ def train(name: str, work: Path, *, rank: int = 0, devices: int = 1) -> dict[str
     return {"gradients": gradients, "values": values, "log": log}
 
 
-def facts_together() -> dict[str, Any]:
+def gathered_labels() -> dict[str, Any]:
     """What a device sees of the whole batch, and where its gradient goes."""
     rank = dist.get_rank()
     taken = chosen("splade, plain", devices=WORLD)
-    given = next(supply(taken, [source()], Share(rank, WORLD)).batches(0))
+    given = next(batch_loader(taken, [source()], DevicePart(rank, WORLD)).batches(0))
     # The second device has a query less: batches need not be of a size that all devices can share.
     count = 3 - rank
-    places = [place for place in range(len(given.facts.owners)) if given.facts.owners[place] < count]
-    facts = type(given.facts)(
+    places = [place for place in range(len(given.labels.query_index)) if given.labels.query_index[place] < count]
+    labels = type(given.labels)(
         *(
-            getattr(given.facts, name)[:count] if name == "asked" else getattr(given.facts, name)[places]
-            for name in type(given.facts).__slots__
+            getattr(given.labels, name)[:count] if name == "query_hashes" else getattr(given.labels, name)[places]
+            for name in type(given.labels).__slots__
         )
     )
     queries = torch.full((count, 2), float(rank + 1), requires_grad=True)
     documents = torch.full((len(places), 2), float(rank + 1), requires_grad=True)
-    vectors, all_facts = together(Vectors(queries, documents), facts)
+    vectors, all_labels = gather_batch(Vectors(queries, documents), labels)
     factors = torch.arange(vectors.documents.numel()).view_as(vectors.documents).float()
     (vectors.documents * factors).sum().backward()  # type: ignore[no-untyped-call]
     return {
         "world": world_size(),
-        "mine": facts,
-        "all": all_facts,
+        "mine": labels,
+        "all": all_labels,
         "vectors": (vectors.queries.detach(), vectors.documents.detach()),
         "gradient": documents.grad,
-        "rows": gathered(torch.full((rank, 2), rank, dtype=torch.bfloat16)),
+        "rows": gather_rows(torch.full((rank, 2), rank, dtype=torch.bfloat16)),
     }
 
 
@@ -136,7 +137,7 @@ def device(folder: str) -> None:
     for name in json.loads((place / "cases.json").read_text()):
         work = place / name
         result[name] = train(name, work, rank=rank, devices=WORLD)
-    result["facts"] = facts_together()
+    result["labels"] = gathered_labels()
     # The last checkpoint, of step 2, is still there: the run goes on from it.
     result["resumed"] = train("separate, cached", place / "separate, cached", rank=rank, devices=WORLD)
     torch.save(result, place / f"{rank}.pt")
@@ -223,32 +224,37 @@ def test_a_run_of_two_devices_goes_on_from_its_checkpoint(both: list[dict[str, A
 
 @pytest.mark.slow
 def test_every_device_sees_the_whole_batch_in_order_of_rank(both: list[dict[str, Any]]) -> None:
-    seen = [each["facts"] for each in both]
+    seen = [each["labels"] for each in both]
     assert [each["world"] for each in seen] == [2, 2]
     mine, theirs = seen[0]["mine"], seen[1]["mine"]
-    assert len(mine.owners) != len(theirs.owners)
+    assert len(mine.query_index) != len(theirs.query_index)
     for each in seen:
         whole = each["all"]
-        assert whole.owners.tolist() == [*mine.owners.tolist(), *(3 + owner for owner in theirs.owners.tolist())]
-        for name in ("positives", "texts", "asked", "scores"):
+        assert whole.query_index.tolist() == [
+            *mine.query_index.tolist(),
+            *(3 + owner for owner in theirs.query_index.tolist()),
+        ]
+        for name in ("positives", "document_hashes", "query_hashes", "teacher_scores"):
             expected = [*getattr(mine, name).tolist(), *getattr(theirs, name).tolist()]
             assert getattr(whole, name).tolist() == expected
             assert getattr(whole, name).dtype == getattr(mine, name).dtype
         assert each["vectors"][0].tolist() == [[1.0, 1.0]] * 3 + [[2.0, 2.0]] * 2
-        assert each["vectors"][1].tolist() == [[1.0, 1.0]] * len(mine.owners) + [[2.0, 2.0]] * len(theirs.owners)
+        assert each["vectors"][1].tolist() == [[1.0, 1.0]] * len(mine.query_index) + [[2.0, 2.0]] * len(
+            theirs.query_index
+        )
         assert each["rows"].tolist() == [[1.0, 1.0]]
 
 
 @pytest.mark.slow
 def test_the_gradient_reaches_ones_own_vectors(both: list[dict[str, Any]]) -> None:
-    first, second = (each["facts"]["gradient"] for each in both)
+    first, second = (each["labels"]["gradient"] for each in both)
     assert torch.cat([first, second]).flatten().tolist() == list(range(first.numel() + second.numel()))
 
 
 def test_alone_a_batch_is_as_it_is() -> None:
     rows = torch.rand(3, 2)
     assert world_size() == 1
-    assert gathered(rows) is rows
+    assert gather_rows(rows) is rows
 
 
 if __name__ == "__main__":

@@ -16,17 +16,17 @@ from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.trainable import Group, TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer
 from splade_anserini.records import POOLINGS, Pooling, QuerySide
-from splade_anserini.training.batch import Tokens
-from splade_anserini.training.student import student
-from tests.students import SIDES, checkpoint, recipe
+from splade_anserini.training.batch import GroupTokenizer
+from splade_anserini.training.student import build_student
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
+from tests.training_fixtures import QUERY_SIDES, checkpoint, recipe
 
 BUDGETS = [1, 90, 4096]
 """Tokens in a group: a text alone, a few together, all at once."""
 
 
 def groups(texts: tuple[str, ...] = SENTENCES, budget: int = 90, max_length: int = 40) -> tuple[Group, ...]:
-    return Tokens(tiny_tokenizer(), max_length, budget)(texts)
+    return GroupTokenizer(tiny_tokenizer(), max_length, budget)(texts)
 
 
 def together(some: tuple[Group, ...]) -> torch.Tensor:
@@ -213,12 +213,12 @@ class TestPair:
 
 
 class TestStudent:
-    @pytest.mark.parametrize("side", SIDES)
+    @pytest.mark.parametrize("side", QUERY_SIDES)
     def test_a_recipe_names_the_query_side(self, side: QuerySide, tmp_path: Any) -> None:
         chosen = recipe(query_side=side, backbone=str(tiny_checkpoint(tmp_path, seed=1)), dropout=0.25)
         documents = checkpoint()
         idf = torch.rand(documents.vocabulary_size)
-        made = student(chosen, "max", documents, idf)
+        made = build_student(chosen, "max", documents, idf)
         questions = groups(SENTENCES[:3])
         queries, _ = made.pair(questions, groups())
         expected = {

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.errors import DependencyError, InputError
@@ -58,11 +58,24 @@ def plain_label(text: str) -> str:
     return f" {escaped}" if escaped.startswith("_") else escaped
 
 
-def use_log_scale(axis: Any) -> None:
-    """Make the x axis logarithmic, labelled with numbers such as 0.5, 1 and 2 instead of powers of ten."""
+def plain_number(number: float) -> str:
+    """Return a number for the label of a tick: 26,250 and 0.05 instead of 2.625×10⁴ and 5×10⁻²; below 0.001 as 2e-5."""
+    if 0 < abs(number) < 0.001:
+        digits, exponent = f"{number:.8e}".split("e")
+        return f"{float(digits):g}e{int(exponent)}"
+    return f"{number:,.9g}"
+
+
+def use_log_scale(axis: Any, direction: Literal["x", "y"] = "x") -> None:
+    """Make an axis logarithmic, labelled with numbers such as 0.5, 1 and 2 instead of powers of ten.
+
+    Call it after the curves are drawn: over more than three decades only 0.1, 1, 10 and so on are labelled.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set(**{f"{direction}scale": "log"})
+    ticks = axis.xaxis if direction == "x" else axis.yaxis
+    low, high = ticks.get_view_interval()
+    ticks.set_major_locator(LogLocator(subs=(1.0,) if high > 1000 * low else (1.0, 2.0, 5.0)))
+    ticks.set_major_formatter(FuncFormatter(lambda number, _: plain_number(number)))
+    ticks.set_minor_formatter(NullFormatter())

@@ -1,6 +1,6 @@
-"""What a card says of training: the table `[training]`, which describes a run completely but for the data's place."""
+"""The table `[training]` of an encoder card: all settings of a training run except its data."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import pydantic
 
@@ -11,23 +11,26 @@ type LossKind = Literal["rank-ibn", "pairwise", "margin-mse", "kl"]
 type RegularizerKind = Literal["flops", "l1", "df-flops"]
 type Schedule = Literal["quadratic", "linear", "constant"]
 
+_FORMER_NAMES = {"topics": "cluster_size"}
+"""Fields of earlier versions, which cards and checkpoints may still have, and how they are called now."""
+
 
 class Loss(Model):
-    """One part of what is minimized."""
+    """One ranking loss, a term of the objective."""
 
     kind: LossKind
     weight: float = pydantic.Field(default=1.0, gt=0)
     over: Literal["list", "batch"] = "list"
-    """For `kl` and `margin-mse`: the example's own documents with the data's scores, or all of the batch with the
-    teacher's."""
+    """For `kl` and `margin-mse`: over the example's own documents with the scores in the data, or over all documents of
+    the batch with the scores of the teacher."""
     score_scale: float = pydantic.Field(default=1.0, gt=0)
-    """The student's scores are multiplied by it before this loss."""
+    """Factor of the student's scores in this loss."""
     teacher_scale: float = pydantic.Field(default=1.0, gt=0)
-    """The teacher's likewise."""
+    """Factor of the teacher's scores in this loss."""
 
 
 class Regularizer(Model):
-    """What keeps the vectors sparse."""
+    """The table `[training.regularizer]`: the sparsity regularizer of queries and documents."""
 
     kind: RegularizerKind = "flops"
     lambda_q: float = pydantic.Field(default=0.0, ge=0)
@@ -37,8 +40,8 @@ class Regularizer(Model):
     """The step from which on λ has its full value."""
 
 
-class Teacher(Model):
-    """What scores every query of a batch with every document of it: a sentence encoder, and BM25 beside it if asked.
+class TeacherSettings(Model):
+    """The table `[training.teacher]`: a sentence encoder, optionally with BM25, that scores all pairs of a batch.
 
     The score is cosine · cos(q, d) + bm25 · BM25(q, d), BM25 over the student's tokens, with the document frequencies
     of a sample of the data.
@@ -52,7 +55,7 @@ class Teacher(Model):
 
 
 class Head(Model):
-    """The head that a warm start computes for a backbone that has none."""
+    """The table `[training.head]`: the head that a warm start computes for a backbone without one."""
 
     threshold: float
     logit_scale: float
@@ -60,61 +63,74 @@ class Head(Model):
 
 
 class TrainingRecipe(Model):
-    """All that decides what training makes of its data."""
+    """All settings of a training run except its data."""
 
     backbone: str
     """Hugging Face id, directory, or, with `head`, package:<module>."""
     head: Head | None = None
     query_side: QuerySide = "splade"
     query_backbone: str | None = None
-    """For the query side `separate`; the backbone itself unless it is named."""
+    """For the query side `separate`; None: the backbone."""
     losses: tuple[Loss, ...] = pydantic.Field(min_length=1)
     regularizer: Regularizer = Regularizer()
-    teacher: Teacher | None = None
+    teacher: TeacherSettings | None = None
     negatives: int = pydantic.Field(default=1, ge=0)
-    """How many of an example's negatives are drawn each time it is seen."""
+    """How many of an example's negatives are drawn each time it is used."""
     share_negatives: bool = False
-    """Whether the hard negatives of other queries are in-batch negatives too; the paper has only their positives."""
+    """Whether the hard negatives of other queries are in-batch negatives too; in the paper only their positives are."""
     max_length: int = pydantic.Field(default=256, gt=2)
     query_max_length: int = pydantic.Field(default=256, gt=2)
     batch_size: int = pydantic.Field(gt=0)
-    """Queries on one device, in one step of the gradient's accumulation."""
+    """Queries in a batch on one device."""
     accumulation: int = pydantic.Field(default=1, gt=0)
+    """Batches whose gradients are accumulated in one step."""
     cached: bool = False
-    """Whether vectors are computed twice, first without gradient: large batches then need the memory of small ones."""
+    """Whether vectors are computed twice (gradient caching), so that a large batch needs the memory of a small one."""
     group_tokens: int | None = pydantic.Field(default=None, gt=0)
-    """Tokens that go through the model together, padding included: with `cached`, what memory depends on.
+    """Tokens that go through the model together, padding included; with `cached`, these determine the memory.
 
     None: 4,096 on a CPU, 65,536 on a GPU.
     """
     learning_rate: float = pydantic.Field(gt=0)
     bias_learning_rate: float | None = pydantic.Field(default=None, gt=0)
-    """Of the output layer's bias, which moves the sparsity of all texts at once."""
+    """Learning rate of the output layer's bias, which changes the sparsity of all texts; None: `learning_rate`."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0)
     warmup_steps: int = pydantic.Field(default=0, ge=0)
     decay: Literal["linear", "cosine", "constant"] = "linear"
     max_gradient: float = pydantic.Field(default=1.0, gt=0)
     """The norm to which the gradient is clipped."""
     average: float = pydantic.Field(default=0.0, ge=0, lt=1)
-    """The decay of a running mean of the weights, which is then what is written; 0: the weights themselves."""
+    """Decay of an exponential moving average of the weights, which is saved in place of them; 0: no average."""
     dropout: float | None = pydantic.Field(default=None, ge=0, lt=1)
-    """None: as the backbone has it."""
+    """None: the backbone's."""
     mixing: float = pydantic.Field(default=1.0, ge=0, le=1)
     """Sources are drawn in proportion to size^mixing; each batch comes from one of them."""
-    topics: int = pydantic.Field(default=0, ge=0)
-    """Above 0: batches of similar queries, from about so many examples each cluster (Hofstätter et al. 2021)."""
+    cluster_size: int = pydantic.Field(default=0, ge=0)
+    """Above 0: batches of similar queries, from clusters of about this many examples (Hofstätter et al. 2021)."""
     steps: int = pydantic.Field(gt=0)
     seed: int = pydantic.Field(default=42, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _rename_former_fields(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        for former, current in _FORMER_NAMES.items():
+            if former in fields and current in fields:
+                raise ValueError(f"{former} is the former name of {current}; give only {current}")
+        return {_FORMER_NAMES.get(name, name): value for name, value in fields.items()}
+
     @pydantic.model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _consistent(self) -> Self:
         if any(loss.over == "batch" and loss.kind in {"kl", "margin-mse"} for loss in self.losses) and not self.teacher:
-            raise ValueError('a loss over the batch needs a [training.teacher]; or say over = "list"')
-        if self.topics and not self.teacher:
-            raise ValueError("topics needs a [training.teacher], whose embeddings are clustered")
+            raise ValueError('a loss over "batch" needs a table [training.teacher]; or use over = "list"')
+        if self.cluster_size and not self.teacher:
+            raise ValueError("cluster_size needs a table [training.teacher], whose embeddings are clustered")
         if self.query_backbone and self.query_side != "separate":
-            raise ValueError('query_backbone is for query_side = "separate"')
+            raise ValueError(f'query_backbone needs query_side = "separate", got "{self.query_side}"')
         if self.regularizer.lambda_q and self.query_side in {"doc", "idf"}:
-            raise ValueError(f'with query_side = "{self.query_side}" queries need no lambda_q: they are what they are')
+            raise ValueError(
+                f'lambda_q must be 0 with query_side = "{self.query_side}": its queries are always their own tokens'
+            )
         return self

@@ -1,1 +1,1 @@
-"""Training: data, teachers, the loop. What is learned from, and how."""
+"""Training: batches of examples, losses and regularizers, teachers, and the training loop."""

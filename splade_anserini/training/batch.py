@@ -1,4 +1,4 @@
-"""From examples to what a step computes with."""
+"""Collate training examples into batches of token ids and labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,44 +15,44 @@ from splade_anserini.records import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a batch's documents and queries besides their vectors.
+class BatchLabels:
+    """What the losses know about a batch besides its vectors: relevance, duplicates, and teacher scores."""
 
-    All are int64 or bool tensors [documents] but for `asked` [queries] and scores.
-    """
-
-    owners: torch.Tensor
-    """The query for which a document was chosen."""
+    query_index: torch.Tensor
+    """[documents] int64: the row of the query whose example the document comes from."""
     positives: torch.Tensor
-    """Whether the document is relevant to its owner."""
-    texts: torch.Tensor
-    """Equal for equal texts, on all devices."""
-    asked: torch.Tensor
-    """Likewise for the texts of queries."""
-    scores: torch.Tensor
-    """[documents] float32: the data's teacher score of owner and document, NaN where there is none."""
+    """[documents] bool: whether the document is the positive of its example."""
+    document_hashes: torch.Tensor
+    """[documents] int64: a hash of the document's text, the same on all devices."""
+    query_hashes: torch.Tensor
+    """[queries] int64: a hash of the query's text, the same on all devices."""
+    teacher_scores: torch.Tensor
+    """[documents] float32: the score in the data of the document for its query, NaN if the data have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A step's texts: tokens for the student, strings for a teacher."""
+    """The texts of one step: token ids for the student, strings for a teacher, labels for the losses."""
 
     queries: tuple[Group, ...]
     documents: tuple[Group, ...]
-    facts: Facts
+    labels: BatchLabels
     query_texts: tuple[str, ...]
     document_texts: tuple[str, ...]
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its tensors on `device`."""
-        facts = (getattr(self.facts, name).to(device) for name in Facts.__slots__)
+        labels = (getattr(self.labels, name).to(device) for name in BatchLabels.__slots__)
         return replace(
-            self, queries=_moved(self.queries, device), documents=_moved(self.documents, device), facts=Facts(*facts)
+            self,
+            queries=_groups_to(self.queries, device),
+            documents=_groups_to(self.documents, device),
+            labels=BatchLabels(*labels),
         )
 
 
-class Tokens:
-    """Texts → groups of token ids, cut at a length; texts of similar length stand in one group."""
+class GroupTokenizer:
+    """Tokenizes texts, truncates them, and groups texts of similar length up to a budget of tokens."""
 
     def __init__(self, tokenizer: Any, max_length: int, budget: int) -> None:
         self._tokenizer = plain_tokenizer(tokenizer)
@@ -60,7 +60,10 @@ class Tokens:
         self._budget = budget
 
     def __call__(self, texts: Sequence[str]) -> tuple[Group, ...]:
-        """Return groups of at most `budget` tokens, padding included, that hold every text once."""
+        """Return groups of at most `budget` tokens, padding included; each text is in exactly one group.
+
+        A text longer than the budget is a group by itself.
+        """
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         lengths = [len(encoding.ids) for encoding in encodings]
         groups = []
@@ -71,43 +74,48 @@ class Tokens:
 
 
 class Collator:
-    """Examples → a batch; of each example's negatives `negatives` are drawn, with the seed and the batch's number."""
+    """Collates examples into a batch and samples each example's negatives, seeded by the seed and the batch's index."""
 
-    def __init__(self, queries: Tokens, documents: Tokens, *, negatives: int, seed: int) -> None:
+    def __init__(self, queries: GroupTokenizer, documents: GroupTokenizer, *, negatives: int, seed: int) -> None:
         self._queries = queries
         self._documents = documents
         self._negatives = negatives
         self._seed = seed
 
-    def __call__(self, number: int, examples: Sequence[Example]) -> Batch:
-        """Return the batch of this number."""
-        dice = np.random.default_rng((self._seed, number))
+    def __call__(self, batch_index: int, examples: Sequence[Example]) -> Batch:
+        """Return the batch with this index: of each example its positive, then at most `negatives` of its negatives."""
+        generator = np.random.default_rng((self._seed, batch_index))
         queries = tuple(example.query for example in examples)
         documents: list[str] = []
-        owners: list[int] = []
+        query_index: list[int] = []
         positives: list[bool] = []
         scores: list[float] = []
-        for owner, example in enumerate(examples):
-            wanted = min(self._negatives, len(example.negatives))
-            drawn = [0, *(1 + dice.choice(len(example.negatives), size=wanted, replace=False))] if wanted else [0]
-            known = (example.positive, *example.negatives)
-            documents.extend(known[place] for place in drawn)
-            owners.extend([owner] * len(drawn))
-            positives.extend([True] + [False] * (len(drawn) - 1))
-            scores.extend(example.scores[place] if example.scores else float("nan") for place in drawn)
-        facts = Facts(
-            torch.tensor(owners),
+        for row, example in enumerate(examples):
+            # Column 0 is the positive, the others are the negatives.
+            columns = [0, *self._sample_negatives(len(example.negatives), generator)]
+            texts = (example.positive, *example.negatives)
+            documents.extend(texts[column] for column in columns)
+            query_index.extend([row] * len(columns))
+            positives.extend([True] + [False] * (len(columns) - 1))
+            scores.extend(example.scores[column] if example.scores else float("nan") for column in columns)
+        labels = BatchLabels(
+            torch.tensor(query_index),
             torch.tensor(positives),
-            torch.tensor([_number(text) for text in documents]),
-            torch.tensor([_number(text) for text in queries]),
+            torch.tensor([_text_hash(text) for text in documents]),
+            torch.tensor([_text_hash(text) for text in queries]),
             torch.tensor(scores, dtype=torch.float32),
         )
-        return Batch(self._queries(queries), self._documents(documents), facts, queries, tuple(documents))
+        return Batch(self._queries(queries), self._documents(documents), labels, queries, tuple(documents))
+
+    def _sample_negatives(self, available: int, generator: np.random.Generator) -> list[int]:
+        """Return the columns of the sampled negatives, without replacement; nothing is drawn if there are none."""
+        count = min(self._negatives, available)
+        return [1 + int(i) for i in generator.choice(available, size=count, replace=False)] if count else []
 
 
-def _number(text: str) -> int:
+def _text_hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), signed=True)
 
 
-def _moved(groups: Sequence[Group], device: torch.device) -> tuple[Group, ...]:
+def _groups_to(groups: Sequence[Group], device: torch.device) -> tuple[Group, ...]:
     return tuple(Group(*(tensor.to(device) for tensor in group)) for group in groups)

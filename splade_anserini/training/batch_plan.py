@@ -1,4 +1,4 @@
-"""Which examples stand in which batch: decided by the seed alone, so that a run can go on anywhere."""
+"""Decide from the seed alone which examples are in which batch, so that a run can resume at any batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,21 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PlannedBatch:
     """The examples of one batch."""
 
     source: int
+    """The index of the source that all examples come from."""
     examples: npt.NDArray[np.int64]
+    """[examples]: their indices in the source."""
 
 
 class BatchPlan:
-    """Batches by their numbers from 0, each of one source; an example comes again when all of its source have come.
+    """A sequence of planned batches; each holds examples of one source.
 
-    A source is drawn in proportion to size^`mixing`. With `clusters` (an array for each source: the cluster of every
-    example) a batch holds examples of one cluster, or of few.
+    A source is drawn with a probability proportional to size^`mixing`. All examples of a source are used before one is
+    used again; a remainder that does not fill a batch is left for another epoch. With `clusters` (for each source an
+    array with the cluster of every example) a batch holds examples of one cluster, or of few.
     """
 
     def __init__(
@@ -37,30 +40,31 @@ class BatchPlan:
         self._batch_size = batch_size
         self._seed = seed
         self._clusters = clusters or [np.zeros(size, dtype=np.int64) for size in sizes]
-        chances = np.array(sizes, dtype=np.float64) ** mixing
-        self._sources = np.random.default_rng(seed).choice(len(sizes), size=batches, p=chances / chances.sum())
-        # How many batches of the same source came before each.
-        self._before = np.zeros(batches, dtype=np.int64)
+        weights = np.array(sizes, dtype=np.float64) ** mixing
+        self._sources = np.random.default_rng(seed).choice(len(sizes), size=batches, p=weights / weights.sum())
+        # For each batch, how many earlier batches are of the same source.
+        self._earlier = np.zeros(batches, dtype=np.int64)
         for source in range(len(sizes)):
-            places = np.flatnonzero(self._sources == source)
-            self._before[places] = np.arange(len(places))
-        self._epoch = lru_cache(maxsize=len(sizes) + 1)(self._shuffled)
+            batch_indices = np.flatnonzero(self._sources == source)
+            self._earlier[batch_indices] = np.arange(len(batch_indices))
+        self._epoch = lru_cache(maxsize=len(sizes) + 1)(self._shuffled_epoch)
 
     def __len__(self) -> int:
         return len(self._sources)
 
-    def __getitem__(self, number: int) -> Choice:
-        source = int(self._sources[number])
+    def __getitem__(self, batch_index: int) -> PlannedBatch:
+        source = int(self._sources[batch_index])
         size = min(self._batch_size, self._sizes[source])
-        epoch, place = divmod(int(self._before[number]), self._sizes[source] // size)
-        return Choice(source, self._epoch(source, epoch, size)[place])
+        epoch, index_in_epoch = divmod(int(self._earlier[batch_index]), self._sizes[source] // size)
+        return PlannedBatch(source, self._epoch(source, epoch, size)[index_in_epoch])
 
-    def _shuffled(self, source: int, epoch: int, size: int) -> npt.NDArray[np.int64]:
-        """Return the batches of an epoch, [batches, size]; what is left over waits for another epoch."""
-        dice = np.random.default_rng((self._seed, source, epoch))
+    def _shuffled_epoch(self, source: int, epoch: int, size: int) -> npt.NDArray[np.int64]:
+        """Return the batches of one epoch, [batches, size]."""
+        generator = np.random.default_rng((self._seed, source, epoch))
         clusters = self._clusters[source]
         # Clusters in random order, examples in random order within each.
-        order = np.lexsort((dice.random(len(clusters)), dice.permutation(int(clusters.max()) + 1)[clusters]))
+        keys = generator.random(len(clusters)), generator.permutation(int(clusters.max()) + 1)[clusters]
+        order = np.lexsort(keys)
         batches = len(order) // size
-        start = int(dice.integers(len(order) - batches * size + 1))
-        return dice.permutation(order[start : start + batches * size].reshape(batches, size))
+        start = int(generator.integers(len(order) - batches * size + 1))
+        return generator.permutation(order[start : start + batches * size].reshape(batches, size))

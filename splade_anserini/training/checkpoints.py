@@ -1,4 +1,4 @@
-"""Checkpoints of a run that is not over: whole or not at all, and never none where there was one."""
+"""Write and find the checkpoints of an unfinished run; a checkpoint appears whole or not at all."""
 
 import re
 import shutil
@@ -15,41 +15,41 @@ from splade_anserini.errors import OutputError
 _STEP = "step-"
 
 
-def checkpoints(work: Path) -> dict[int, Path]:
-    """Return the checkpoints in a run's directory, by their steps."""
-    found = (re.fullmatch(rf"{_STEP}(\d+)", path.name) for path in work.glob(f"{_STEP}*"))
-    return {int(match[1]): work / match[0] for match in found if match}
+def find_checkpoints(directory: Path) -> dict[int, Path]:
+    """Return the checkpoints in the directory of a run, by step."""
+    matches = (re.fullmatch(rf"{_STEP}(\d+)", path.name) for path in directory.glob(f"{_STEP}*"))
+    return {int(match[1]): directory / match[0] for match in matches if match}
 
 
-def save_checkpoint(accelerator: Any, work: Path, step: int) -> None:
-    """Write all of `accelerator`'s state, of all devices; then the checkpoints before it go.
+def save_checkpoint(accelerator: Any, directory: Path, step: int) -> None:
+    """Write the state of `accelerator` on all devices, then remove the earlier checkpoints.
 
-    Raises `OutputError` when it cannot be written; then those before it stay.
+    Raises `OutputError` when it cannot be written; the earlier checkpoints then stay.
     """
-    place = work / f"{_STEP}{step}"
-    partial = place.with_name(place.name + PARTIAL)
+    path = directory / f"{_STEP}{step}"
+    partial = path.with_name(path.name + PARTIAL)
     try:
-        with writing(place):
+        with torch_output_errors(path):
             accelerator.save_state(str(partial), safe_serialization=False)
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                before = checkpoints(work)
-                for path in (*partial.iterdir(), partial):
-                    sync_directory(path)
-                partial.replace(place)
-                sync_directory(work)
-                for old in before.values():
-                    shutil.rmtree(old)
+                earlier = find_checkpoints(directory)
+                for written in (*partial.iterdir(), partial):
+                    sync_directory(written)
+                partial.replace(path)
+                sync_directory(directory)
+                for checkpoint in earlier.values():
+                    shutil.rmtree(checkpoint)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while torch or safetensors write `path` into an `OutputError`.
+def torch_output_errors(path: Path) -> Iterator[None]:
+    """Raise an `OutputError` for any error of torch or safetensors while they write `path`.
 
-    Neither passes on what the system said: a full disk is a `RuntimeError` about positions.
+    Neither passes on the system's error: a full disk is a `RuntimeError` about positions in a file.
     """
     try:
         with output_errors(path):
@@ -57,5 +57,5 @@ def writing(path: Path) -> Iterator[None]:
     except (RuntimeError, SafetensorError) as error:
         raise OutputError(
             f"{path} cannot be written: {str(error).splitlines()[0]}.",
-            do="If the disk is full, free some space. The same command then goes on from the last checkpoint.",
+            do="If the disk is full, free some space. The same command then resumes from the last checkpoint.",
         ) from error

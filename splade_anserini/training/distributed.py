@@ -1,47 +1,50 @@
-"""The vectors of all devices as one batch: in-batch negatives and means over the batch are then those of one device."""
+"""Gather the vectors of all devices, so that in-batch negatives and batch means are those of one device."""
 
 from dataclasses import fields, replace
 
 import torch
 import torch.distributed as dist
 
-from splade_anserini.training.batch import Facts
+from splade_anserini.training.batch import BatchLabels
 from splade_anserini.training.objective import Vectors
 
 
-def together(vectors: Vectors, facts: Facts) -> tuple[Vectors, Facts]:
-    """Return the batch of all devices, in order of rank; the gradient reaches the vectors of this device.
+def gather_batch(vectors: Vectors, labels: BatchLabels) -> tuple[Vectors, BatchLabels]:
+    """Return the batch of all devices in order of rank; gradients flow to this device's vectors only.
 
-    Every device then computes the same loss. For DDP, which takes means of gradients, it must be multiplied by
+    All devices then compute the same loss. DDP averages gradients over the devices, so the loss must be multiplied by
     `world_size()`.
     """
     if world_size() == 1:
-        return vectors, facts
-    queries = gathered(torch.tensor([len(vectors.queries)], device=facts.owners.device))
-    owners = facts.owners + int(queries[: dist.get_rank()].sum())
-    own = replace(facts, owners=owners)
+        return vectors, labels
+    query_counts = gather_rows(torch.tensor([len(vectors.queries)], device=labels.query_index.device))
+    earlier_queries = int(query_counts[: dist.get_rank()].sum())
+    local = replace(labels, query_index=labels.query_index + earlier_queries)
     return (
-        Vectors(gathered(vectors.queries), gathered(vectors.documents)),
-        Facts(*(gathered(getattr(own, field.name)) for field in fields(Facts))),
+        Vectors(gather_rows(vectors.queries), gather_rows(vectors.documents)),
+        BatchLabels(*(gather_rows(getattr(local, field.name)) for field in fields(BatchLabels))),
     )
 
 
-def gathered(mine: torch.Tensor) -> torch.Tensor:
-    """Return the rows of all devices; their numbers may differ. The gradient reaches one's own."""
+def gather_rows(local: torch.Tensor) -> torch.Tensor:
+    """Return the rows of all devices in order of rank; gradients flow to `local` only.
+
+    Devices may have different numbers of rows.
+    """
     if world_size() == 1:
-        return mine
-    sizes = [torch.zeros(1, dtype=torch.int64, device=mine.device) for _ in range(world_size())]
-    dist.all_gather(sizes, torch.tensor([len(mine)], device=mine.device))
+        return local
+    sizes = [torch.zeros(1, dtype=torch.int64, device=local.device) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor([len(local)], device=local.device))
     longest = int(torch.stack(sizes).max())
-    padded = mine.new_zeros(longest, *mine.shape[1:])
-    padded[: len(mine)] = mine.detach()
+    padded = local.new_zeros(longest, *local.shape[1:])
+    padded[: len(local)] = local.detach()
     parts = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)
     rows = [part[: int(size)] for part, size in zip(parts, sizes, strict=True)]
-    rows[dist.get_rank()] = mine
+    rows[dist.get_rank()] = local
     return torch.cat(rows)
 
 
 def world_size() -> int:
-    """Return how many devices train together."""
+    """Return the number of devices that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

@@ -1,4 +1,4 @@
-"""One batch's gradient: in one pass, or with cached vectors, in the memory of one group of texts."""
+"""Compute the gradient of one batch, in one pass or with gradient caching."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,74 +12,78 @@ from splade_anserini.training.batch import Batch
 from splade_anserini.training.objective import Vectors
 
 type Groups = tuple[Group, ...]
+type RandomState = tuple[torch.Tensor, list[torch.Tensor]]
+"""The state of the generators of the CPU and of each GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """Adds gradients to the parameters of a module: groups of queries and of documents → the weights of each."""
+    """Adds the gradient of a loss over a batch to the parameters of a module."""
 
     module: Callable[[Groups, Groups], tuple[torch.Tensor, torch.Tensor]]
+    """Groups of queries and of documents → the weights of each, [texts, vocabulary]."""
     backward: Callable[[torch.Tensor], Any]
     no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext
-    """Inside it, devices do not exchange gradients; for all backward passes but the last of a step."""
+    """A context in which devices do not exchange gradients: for all backward passes of a step except the last."""
 
     def plain(self, batch: Batch, loss_of: Callable[[Vectors], torch.Tensor]) -> Vectors:
-        """Add the gradient of `loss_of` the batch's vectors; return these."""
+        """Add the gradient of `loss_of` the batch's vectors in one pass; return the vectors, detached."""
         vectors = Vectors(*self.module(batch.queries, batch.documents))
         self.backward(loss_of(vectors))
         return Vectors(vectors.queries.detach(), vectors.documents.detach())
 
     def cached(self, batch: Batch, loss_of: Callable[[Vectors], torch.Tensor]) -> Vectors:
-        """Do the same group by group (gradient caching, Gao et al. 2021).
+        """Do the same as `plain` in the memory of one group (gradient caching, Gao et al. 2021).
 
-        The vectors come first, without gradient; then the loss's gradient at the vectors; then every group again, whose
-        gradient is that of vectors · gradient. Random numbers, as of dropout, are the same both times.
+        First all vectors are computed without gradients, then the gradient of the loss with respect to the vectors;
+        then each group is computed again and the gradient of vectors · gradient is added. The second pass uses the same
+        random numbers as the first, so that dropout is the same.
         """
-        parts: list[tuple[Groups, Groups]] = [((group,), ()) for group in batch.queries]
-        parts += [((), (group,)) for group in batch.documents]
-        states, found = [], []
+        passes: list[tuple[Groups, Groups]] = [((group,), ()) for group in batch.queries]
+        passes += [((), (group,)) for group in batch.documents]
+        states, outputs = [], []
         with torch.no_grad():
-            for part in parts:
+            for groups in passes:
                 states.append(_random_state())
-                found.append(self.module(*part))
+                outputs.append(self.module(*groups))
         vectors = Vectors(
-            _in_order(batch.queries, [queries for queries, _ in found if len(queries)]),
-            _in_order(batch.documents, [documents for _, documents in found if len(documents)]),
+            _in_batch_order(batch.queries, [queries for queries, _ in outputs if len(queries)]),
+            _in_batch_order(batch.documents, [documents for _, documents in outputs if len(documents)]),
         )
-        loss = loss_of(vectors)
-        of_queries, of_documents = torch.autograd.grad(loss, (vectors.queries, vectors.documents), allow_unused=True)
-        for number, (part, state) in enumerate(zip(parts, states, strict=True)):
-            last = number == len(parts) - 1
-            with _random(state), nullcontext() if last else self.no_sync():
-                queries, documents = self.module(*part)
-                side, full = (queries, of_queries) if part[0] else (documents, of_documents)
-                if full is not None and side.requires_grad:
-                    places = (part[0] or part[1])[0].positions.sort().values
-                    self.backward((side * full[places]).sum())
+        gradients = torch.autograd.grad(loss_of(vectors), (vectors.queries, vectors.documents), allow_unused=True)
+        for index, (groups, state) in enumerate(zip(passes, states, strict=True)):
+            is_last = index == len(passes) - 1
+            with _random_state_restored(state), nullcontext() if is_last else self.no_sync():
+                queries, documents = self.module(*groups)
+                side, gradient = (queries, gradients[0]) if groups[0] else (documents, gradients[1])
+                if gradient is not None and side.requires_grad:
+                    rows = (groups[0] or groups[1])[0].positions.sort().values
+                    self.backward((side * gradient[rows]).sum())
         return Vectors(vectors.queries.detach(), vectors.documents.detach())
 
 
-def _in_order(groups: Sequence[Group], parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    places = torch.cat([group.positions.sort().values for group in groups]).argsort()
-    return torch.cat(list(parts))[places].requires_grad_()
+def _in_batch_order(groups: Sequence[Group], outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    # The module returns the texts of a group in the order of their positions.
+    order = torch.cat([group.positions.sort().values for group in groups]).argsort()
+    return torch.cat(list(outputs))[order].requires_grad_()
 
 
-def _random_state() -> tuple[torch.Tensor, list[torch.Tensor]]:
+def _random_state() -> RandomState:
     return torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
 
 @contextmanager
-def _random(state: tuple[torch.Tensor, list[torch.Tensor]]) -> Iterator[None]:
-    """Take up the random numbers at `state`; afterwards all is as before."""
-    before = _random_state()
-    _set_random(state)
+def _random_state_restored(state: RandomState) -> Iterator[None]:
+    """Use the random numbers from `state` on inside the block, and the present ones again after it."""
+    present = _random_state()
+    _set_random_state(state)
     try:
         yield
     finally:
-        _set_random(before)
+        _set_random_state(present)
 
 
-def _set_random(state: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
+def _set_random_state(state: RandomState) -> None:
     torch.set_rng_state(state[0])
     if state[1]:
         torch.cuda.set_rng_state_all(state[1])

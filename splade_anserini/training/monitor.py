@@ -1,4 +1,4 @@
-"""What a run is doing: its numbers step by step, and a guard that stops it when the vectors die or fill up."""
+"""Compute the metrics of a step, and stop a run whose vectors collapse or fill up."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -10,66 +10,67 @@ from splade_anserini.errors import TrainingError
 from splade_anserini.training.objective import Vectors
 
 WINDOW = 100
-"""Steps over which the guard looks."""
+"""Steps over which the guard takes means."""
 
-ZERO = 0.9
-FULL = 0.9
-"""Collapse: so great a share of vectors without any entry. Explosion: so great a share of entries active."""
+COLLAPSE_SHARE = 0.9
+"""A run has collapsed when a greater share of vectors than this is empty."""
+EXPLOSION_SHARE = 0.9
+"""A run has exploded when a greater share of entries than this is active."""
 
 
 @torch.no_grad()
-def numbers(vectors: Vectors, parts: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Return the parts of the loss, their sum, and of the vectors: active entries, empty ones, FLOPS.
+def step_metrics(vectors: Vectors, terms: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Return the loss and its terms, active entries and empty vectors of each side, and FLOPS.
 
-    FLOPS are Σ_j p_j^q p_j^d, with p_j the share of texts in which entry j is active (SPLADE v2, section 4).
+    FLOPS is Σ_j p_j^q p_j^d, with p_j the share of texts in which entry j is active (SPLADE v2, section 4).
     """
     active_q, active_d = vectors.queries > 0, vectors.documents > 0
-    result = {"loss": float(sum(part.detach() for part in parts.values()))}
-    result |= {name: float(part.detach()) for name, part in parts.items()}
+    metrics = {"loss": float(sum(term.detach() for term in terms.values()))}
+    metrics |= {name: float(term.detach()) for name, term in terms.items()}
     for side, active in (("q", active_q), ("d", active_d)):
         counts = active.sum(dim=1).float()
-        result[f"active {side}"] = float(counts.mean())
-        result[f"empty {side}"] = float((counts == 0).float().mean())
-    result["FLOPS"] = float((active_q.float().mean(dim=0) * active_d.float().mean(dim=0)).sum())
-    return result
+        metrics[f"active {side}"] = float(counts.mean())
+        metrics[f"empty {side}"] = float((counts == 0).float().mean())
+    metrics["FLOPS"] = float((active_q.float().mean(dim=0) * active_d.float().mean(dim=0)).sum())
+    return metrics
 
 
 @dataclass
 class Guard:
-    """Stops a run whose vectors have collapsed to nothing, filled up, or whose loss is no number."""
+    """Stops a run whose vectors collapse to nothing or fill up, or whose loss is not finite."""
 
     vocabulary_size: int
     window: int = WINDOW
-    _seen: dict[str, deque[float]] = field(default_factory=dict)
+    _recent: dict[str, deque[float]] = field(default_factory=dict)
 
-    def __call__(self, step: int, found: Mapping[str, float]) -> None:
-        """Look at the numbers of a step. Raises `TrainingError` with advice when it is lost."""
-        if not abs(found["loss"]) < float("inf"):
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Check the metrics of a step. Raises `TrainingError` with advice when the run cannot recover."""
+        if not abs(metrics["loss"]) < float("inf"):
             raise TrainingError(
-                f"At step {step} the loss is {found['loss']}.",
+                f"The loss at step {step} is {metrics['loss']}.",
+                expected="a finite loss",
                 do="Lower learning_rate or max_gradient, or train in fp32.",
             )
-        for side in ("q", "d"):
-            lambda_ = f"lambda_{side}"
-            empty = self._mean(f"empty {side}", found)
-            full = self._mean(f"active {side}", found) / self.vocabulary_size
-            what = "queries" if side == "q" else "documents"
-            if empty > ZERO:
+        for side, texts in (("q", "queries"), ("d", "documents")):
+            empty = self._window_mean(f"empty {side}", metrics)
+            active = self._window_mean(f"active {side}", metrics) / self.vocabulary_size
+            if empty > COLLAPSE_SHARE:
                 raise TrainingError(
-                    f"Collapse: over the last {self.window} steps up to step {step}, {empty:.0%} of the {what} had "
-                    "no active entry.",
-                    do=f"Lower {lambda_}, raise `until`, so that it comes later, or lower the learning rates.",
+                    f"The vectors have collapsed: {empty:.0%} of the {texts} had no active entry in the "
+                    f"{self.window} steps up to step {step}.",
+                    do=f"Lower lambda_{side}, raise `until` so that it rises more slowly, or lower the learning rates.",
                 )
-            if full > FULL and step >= self.window * 3:
+            # An untrained model may start dense.
+            if active > EXPLOSION_SHARE and step >= self.window * 3:
                 raise TrainingError(
-                    f"Explosion: over the last {self.window} steps up to step {step}, {full:.0%} of all entries were "
-                    f"active in the mean of the {what}.",
-                    do=f"Raise {lambda_}, or lower `until`, so that it comes sooner; from a model that is dense at "
-                    "first, start with a warm start.",
+                    f"The vectors do not become sparse: {active:.0%} of all entries of the {texts} were active in the "
+                    f"{self.window} steps up to step {step}.",
+                    do=f"Raise lambda_{side}, or lower `until` so that it rises sooner; if the model is dense at the "
+                    "first step, begin with a warm start.",
                 )
 
-    def _mean(self, name: str, found: Mapping[str, float]) -> float:
-        """Return the mean over a full window, 0 before."""
-        seen = self._seen.setdefault(name, deque(maxlen=self.window))
-        seen.append(found[name])
-        return sum(seen) / len(seen) if len(seen) == self.window else 0.0
+    def _window_mean(self, name: str, metrics: Mapping[str, float]) -> float:
+        """Return the mean over the window, 0 until the window is full."""
+        recent = self._recent.setdefault(name, deque(maxlen=self.window))
+        recent.append(metrics[name])
+        return sum(recent) / len(recent) if len(recent) == self.window else 0.0

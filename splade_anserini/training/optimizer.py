@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, its learning rate over the steps, and a running mean of the weights."""
+"""The optimizer of a recipe, its learning rate schedule, and an exponential moving average of the weights."""
 
 import math
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from splade_anserini.modeling.query_sides import Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 
 
-def optimizer(pair: Pair, recipe: TrainingRecipe) -> torch.optim.Optimizer:
-    """Return Adam with decoupled weight decay; biases and norms do not decay, output biases have their own rate."""
-    output = {
+def build_optimizer(pair: Pair, recipe: TrainingRecipe) -> torch.optim.Optimizer:
+    """Return AdamW; biases and norms have no weight decay, output biases have a learning rate of their own."""
+    output_biases = {
         id(module.output_bias)
         for module in {pair.documents, pair.queries}
         if isinstance(module, TrainableSplade) and module.output_bias is not None
@@ -21,8 +21,8 @@ def optimizer(pair: Pair, recipe: TrainingRecipe) -> torch.optim.Optimizer:
     groups: dict[str, list[torch.nn.Parameter]] = {"decay": [], "plain": [], "output": []}
     for parameter in pair.parameters():
         if parameter.requires_grad:
-            kind = "output" if id(parameter) in output else "decay" if parameter.ndim > 1 else "plain"
-            groups[kind].append(parameter)
+            name = "output" if id(parameter) in output_biases else "decay" if parameter.ndim > 1 else "plain"
+            groups[name].append(parameter)
     settings: list[dict[str, Any]] = [
         {"params": groups["decay"], "weight_decay": recipe.weight_decay},
         {"params": groups["plain"], "weight_decay": 0.0},
@@ -35,22 +35,25 @@ def optimizer(pair: Pair, recipe: TrainingRecipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW([group for group in settings if group["params"]], lr=recipe.learning_rate, fused=True)
 
 
-def schedule(chosen: torch.optim.Optimizer, recipe: TrainingRecipe) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return the learning rate's course: a linear rise, then down to 0 at the last step, or constant."""
+def build_schedule(optimizer: torch.optim.Optimizer, recipe: TrainingRecipe) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return the learning rate schedule: linear warmup, then linear or cosine decay to 0 at the last step, or none."""
 
-    def share(step: int) -> float:
+    def factor(step: int) -> float:
         if step < recipe.warmup_steps:
             return step / recipe.warmup_steps
-        gone = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+        progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
         if recipe.decay == "linear":
-            return max(0.0, 1.0 - gone)
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, gone))) if recipe.decay == "cosine" else 1.0
+            return max(0.0, 1.0 - progress)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress))) if recipe.decay == "cosine" else 1.0
 
-    return torch.optim.lr_scheduler.LambdaLR(chosen, share)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 class RunningMean:
-    """An exponential mean of parameters, which can stand in for them."""
+    """An exponential moving average of parameters; `swap` exchanges it with their values.
+
+    With a `decay` of 0 there is no average, and all methods do nothing.
+    """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], decay: float) -> None:
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
@@ -60,7 +63,7 @@ class RunningMean:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the present values in; early on, the mean forgets faster."""
+        """Update the average with the present values; in the first updates its decay is smaller."""
         self._updates += 1
         decay = min(self._decay, self._updates / (self._updates + 10))
         for mean, parameter in zip(self._means, self._parameters, strict=False):
@@ -68,18 +71,18 @@ class RunningMean:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange the parameters' values with their means; twice is nothing."""
+        """Exchange the values of the parameters with their averages; a second call restores both."""
         for mean, parameter in zip(self._means, self._parameters, strict=False):
-            kept = parameter.detach().clone()
+            value = parameter.detach().clone()
             parameter.copy_(mean)
-            mean.copy_(kept)
+            mean.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold."""
+        """Return the averages and the number of updates, for a checkpoint."""
         return {"means": self._means, "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._updates = state["updates"]
         for mean, value in zip(self._means, state["means"], strict=True):
             mean.copy_(value)

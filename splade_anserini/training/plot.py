@@ -1,66 +1,119 @@
-"""The course of a training run as a picture."""
+"""The plot of a training run: losses, sparsity, gradient, learning rate, and validation over the steps."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from splade_anserini.artifacts.figures import save_figure
+from splade_anserini.artifacts.figures import plain_label, plain_number, save_figure, use_log_scale
+from splade_anserini.cards.training_recipe import RegularizerKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 type Rows = Sequence[Mapping[str, float]]
 
+_COLUMNS = 3
+_PANEL = (4.4, 2.7)
+"""Width and height in inches."""
+_LOG_SCALE_RATIO = 20
+"""Values whose greatest is more than this many times their least are drawn on a logarithmic scale."""
+
+_NO_LOSS = {"step", "loss", "learning rate", "gradient", "FLOPS", "active q", "active d", "empty q", "empty d"}
+"""Names in a row of the log that are not a term of the loss."""
+_REGULARIZERS = {f"{kind} {side}" for kind in get_args(RegularizerKind.__value__) for side in "qd"}
+_SIDES: dict[str, tuple[str, dict[str, Any]]] = {
+    "d": ("documents", {"color": "C0"}),
+    "q": ("queries", {"color": "C1", "ls": (0, (3, 1.5))}),
+}
+"""Label and style of each side; the dashed line of queries lies over that of documents and hides none of it."""
+
 
 class _Panel(NamedTuple):
     title: str
     rows: Rows
-    lines: Mapping[str, str]
-    """Name in the log → label."""
-    scale: str = "linear"
-
-
-_PLAIN = {"step", "learning rate", "gradient", "FLOPS", "active q", "active d", "empty q", "empty d"}
-"""What a row of the log holds besides the loss and its parts."""
+    names: Sequence[str]
+    """The names in the log of the curves."""
+    from_zero: float | None = None
+    """The least height of an axis that starts at 0; None: it may start anywhere."""
 
 
 def plot(log: Rows, path: Path, title: str) -> None:
-    """Draw the log as PNG or SVG."""
+    """Draw the log and write it as PNG, SVG or PDF, depending on the suffix of `path`."""
     save_figure(figure_of(log, title), path)
 
 
 def figure_of(log: Rows, title: str) -> "Figure":
-    """Draw the parts of the loss, active entries, FLOPS, empty vectors, gradients, and validation if there is any."""
+    """Draw a panel for each loss and each measure of validation, and panels for what queries and documents share."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    figure.suptitle(title)
-    for axis, panel in zip(figure.subplots(2, 3).flat, _panels(log), strict=True):
+    panels = list(_panels(log))
+    rows = -(-len(panels) // _COLUMNS)
+    figure = Figure(figsize=(_COLUMNS * _PANEL[0], rows * _PANEL[1] + 0.5), layout="constrained")
+    figure.suptitle(plain_label(title))
+    axes = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
+    last_step = max(row["step"] for row in log)
+    for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel)
+        axis.set_xlim(0, last_step * 1.03)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
     return figure
 
 
 def _panels(log: Rows) -> Iterator[_Panel]:
     steps = [row for row in log if "loss" in row]
-    validated = [row for row in log if "loss" not in row]
-    parts = [name for row in steps[:1] for name in row if name not in _PLAIN]
-    measures = [name for row in validated[:1] for name in row if name != "step"]
-    yield _Panel("parts of the loss", steps, {name: name for name in parts})
-    yield _Panel("active entries", steps, {"active q": "queries", "active d": "documents"}, "log")
-    yield _Panel("FLOPS, Σ p_q p_d", steps, {"FLOPS": "in a batch"}, "log")
-    yield _Panel("share of empty vectors", steps, {"empty q": "queries", "empty d": "documents"})
-    yield _Panel("norm of the gradient", steps, {"gradient": "before clipping"}, "log")
-    yield _Panel("validation", validated, {name: name for name in measures})
+    validations = [row for row in log if "loss" not in row]
+    terms = [name for name in steps[0] if name not in _NO_LOSS]
+    losses = [name for name in terms if name not in _REGULARIZERS]
+    regularizers = [name for name in terms if name in _REGULARIZERS]
+    yield _Panel("Loss: sum of all terms", steps, ["loss"])
+    for name in losses:
+        yield _Panel(f"Loss: {name}", steps, [name])
+    if regularizers:
+        kind = regularizers[0].rpartition(" ")[0]
+        yield _Panel(f"Loss: {kind} regularizer, weighted", steps, regularizers)
+    yield _Panel("Active entries in a vector", steps, ["active d", "active q"])
+    yield _Panel("FLOPS in a batch, Σ p_q p_d", steps, ["FLOPS"])
+    yield _Panel("Share of empty vectors", steps, ["empty d", "empty q"], 0.1)
+    yield _Panel("Norm of the gradient before clipping", steps, ["gradient"])
+    yield _Panel("Learning rate", steps, ["learning rate"], 0.0)
+    for name in validations[0] if validations else ():
+        if name != "step":
+            yield _Panel(f"Validation: {name}", validations, [name])
 
 
 def _draw(axis: Any, panel: _Panel) -> None:
-    if not panel.rows:
-        axis.set_axis_off()
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    sides = len(panel.names) > 1 or panel.names[0] in _REGULARIZERS
+    for name in sorted(panel.names):
+        label, style = _SIDES[name[-1]] if sides else ("", {"color": "C0"})
+        rows = [row for row in panel.rows if name in row]
+        marker = "." if len(rows) < 30 else ""
+        axis.plot(
+            [row["step"] for row in rows], [row[name] for row in rows], marker=marker, lw=1.2, label=label, **style
+        )
+    _scale(axis, [row[name] for row in panel.rows for name in panel.names if name in row], panel.from_zero)
+    axis.set_title(plain_label(panel.title), fontsize=10)
+    axis.set_xlabel("step", fontsize=9)
+    axis.tick_params(labelsize=8)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: plain_number(number)))
+    axis.grid(alpha=0.3)
+    if sides:
+        axis.legend(fontsize=8)
+
+
+def _scale(axis: Any, values: Sequence[float], from_zero: float | None) -> None:
+    """Choose a logarithmic or linear y axis, and label it with plain numbers."""
+    from matplotlib.ticker import FuncFormatter
+
+    positive = [value for value in values if value > 0]
+    if from_zero is not None:
+        top = max([from_zero, *positive])
+        if top:
+            axis.set_ylim(-0.03 * top, 1.08 * top)
+    elif positive and max(positive) > _LOG_SCALE_RATIO * min(positive):
+        use_log_scale(axis, "y")
         return
-    for name, label in panel.lines.items():
-        known = [row for row in panel.rows if name in row]
-        marker = "." if len(known) < 20 else ""
-        axis.plot([row["step"] for row in known], [row[name] for row in known], marker=marker, lw=1, label=label)
-    positive = any(row.get(name, 0.0) > 0 for row in panel.rows for name in panel.lines)
-    axis.set(title=panel.title, xlabel="step", yscale=panel.scale if positive else "linear")
-    axis.legend()
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: plain_number(number)))

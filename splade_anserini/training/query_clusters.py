@@ -1,6 +1,6 @@
-"""Clusters of similar queries, for batches whose in-batch negatives are hard.
+"""Cluster similar queries, for batches whose in-batch negatives are hard.
 
-Topic-aware sampling (Hofstätter et al. 2021), with the embeddings of a teacher.
+This is topic-aware sampling (TAS-Balanced, Hofstätter et al. 2021) with the embeddings of a teacher.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,37 +14,48 @@ from splade_anserini.progress import Progress, silent
 
 ROUNDS = 10
 _WINDOW = 1024
+"""Texts that are embedded, or vectors that are compared with the centers, at a time."""
 
 
-def topics(
+def cluster_queries(
     examples: Examples,
     embed: Callable[[Sequence[str]], torch.Tensor],
-    size: int,
+    cluster_size: int,
     *,
     seed: int,
+    window: int = _WINDOW,
     progress: Progress = silent,
 ) -> npt.NDArray[np.int64]:
-    """Return the cluster of each example's query, [examples]; a cluster has about `size` of them."""
+    """Return the cluster of each example's query, [examples]; a cluster has about `cluster_size` queries.
+
+    `embed` returns embeddings [texts, width] of length 1.
+    """
     vectors = []
-    for start in range(0, len(examples), _WINDOW):
-        numbers = range(start, min(start + _WINDOW, len(examples)))
-        vectors.append(embed([examples[number].query for number in numbers]).half())
-        progress(len(numbers))
-    return k_means(torch.cat(vectors), max(1, len(examples) // size), seed=seed).cpu().numpy()
+    for start in range(0, len(examples), window):
+        indices = range(start, min(start + window, len(examples)))
+        vectors.append(embed([examples[index].query for index in indices]).half())
+        progress(len(indices))
+    clusters = max(1, len(examples) // cluster_size)
+    return k_means(torch.cat(vectors), clusters, seed=seed, window=window).cpu().numpy()
 
 
-def k_means(vectors: torch.Tensor, clusters: int, *, seed: int) -> torch.Tensor:
-    """Return the cluster of each of `vectors` [number, width], which have length 1: spherical k-means, 10 rounds."""
+def k_means(
+    vectors: torch.Tensor, clusters: int, *, seed: int, rounds: int = ROUNDS, window: int = _WINDOW
+) -> torch.Tensor:
+    """Return the cluster of each vector by spherical k-means, int64 [vectors].
+
+    `vectors` [vectors, width] have length 1. `window` of them are compared with the centers at a time.
+    """
     generator = torch.Generator().manual_seed(seed)
     centers = vectors[torch.randperm(len(vectors), generator=generator)[:clusters]].float()
-    for _ in range(ROUNDS):
-        nearest = _nearest(vectors, centers)
+    for _ in range(rounds):
+        nearest = _nearest_centers(vectors, centers, window)
         sums = torch.zeros_like(centers).index_add_(0, nearest, vectors.float())
         # A cluster that has lost all its members keeps its center.
-        lonely = torch.bincount(nearest, minlength=clusters) == 0
-        centers = torch.where(lonely.unsqueeze(1), centers, torch.nn.functional.normalize(sums, dim=1))
-    return _nearest(vectors, centers)
+        empty = torch.bincount(nearest, minlength=clusters) == 0
+        centers = torch.where(empty.unsqueeze(1), centers, torch.nn.functional.normalize(sums, dim=1))
+    return _nearest_centers(vectors, centers, window)
 
 
-def _nearest(vectors: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    return torch.cat([(part.float() @ centers.T).argmax(dim=1) for part in torch.split(vectors, _WINDOW)])
+def _nearest_centers(vectors: torch.Tensor, centers: torch.Tensor, window: int) -> torch.Tensor:
+    return torch.cat([(part.float() @ centers.T).argmax(dim=1) for part in torch.split(vectors, window)])

@@ -1,57 +1,108 @@
-"""The directory of a run that is not over: held by one process, and taken up again by the same run only."""
+"""Check that a run can start, and hold the directory of its checkpoints until it is finished."""
 
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.artifacts.files import PARTIAL, directory_lock, output_errors, whole_file
-from splade_anserini.errors import MismatchError
-from splade_anserini.training.checkpoints import checkpoints
+import pydantic
 
-TOPICS = "topics.npz"
-"""The cluster of each example, which took long to find."""
+from splade_anserini.artifacts.files import PARTIAL, directory_lock, output_errors, require_free, whole_file
+from splade_anserini.cards.encoder_card import EncoderCard
+from splade_anserini.cards.training_recipe import TrainingRecipe
+from splade_anserini.errors import DependencyError, InputError, MismatchError
+from splade_anserini.training.checkpoints import find_checkpoints
 
-_RUN = "run.json"
+_PACKAGES = ("accelerate", "matplotlib")
+"""Packages of the extra `train`; matplotlib is needed only at the end of a run."""
+
+SUFFIX = ".training"
+"""Appended to the output's name for the directory of an unfinished run."""
+
+_CLUSTERS = "clusters.npz"
+_FORMER_CLUSTERS = "topics.npz"
+"""The name of the file in runs of earlier versions."""
+
+_DESCRIPTION = "run.json"
+
+
+def preflight(card: EncoderCard, output: Path) -> TrainingRecipe:
+    """Return the card's recipe after all checks that need no model and no data.
+
+    Raises `InputError` when the card has no recipe, `OutputError` when `output` is not empty, and `DependencyError`
+    when a package of the extra `train` is not installed.
+    """
+    if card.training is None:
+        raise InputError(
+            f"The card {card.name} has no table [training].",
+            expected="a card that describes a training run, see docs/cards.md",
+            do="Choose a card that has one, such as splade-v2-max, or write it.",
+        )
+    require_free(output)
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            raise DependencyError.missing(package, "train")
+    return card.training
+
+
+def run_directory(output: Path) -> Path:
+    """Return the directory of checkpoints and log, beside the output; it is removed when training is finished."""
+    return output.with_name(output.name + SUFFIX)
+
+
+def clusters_file(directory: Path) -> Path:
+    """Return the file with the cluster of each example, which takes long to compute."""
+    former = directory / _FORMER_CLUSTERS
+    return former if former.exists() else directory / _CLUSTERS
 
 
 @contextmanager
-def claimed(work: Path, run: Mapping[str, Any]) -> Iterator[None]:
-    """Hold `work` for the run that `run` describes. When it fails, `work` stays if there is something to go on from.
+def claim_run_directory(directory: Path, description: Mapping[str, Any]) -> Iterator[None]:
+    """Hold `directory` for the run that `description` identifies; it stays afterwards if the run can be resumed.
 
-    Raises `MismatchError` when a run of another description has got somewhere there, `OutputError` when another
-    process is at it.
+    Raises `MismatchError` when another run can be resumed there, `OutputError` when another process holds it.
     """
-    with output_errors(work):
-        work.mkdir(parents=True, exist_ok=True)
-    with directory_lock(work):
-        _take_up(work, run)
+    with output_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    with directory_lock(directory):
+        _match_description(directory, description)
+        for partial in directory.glob(f"*{PARTIAL}"):
+            shutil.rmtree(partial, ignore_errors=True)
         try:
             yield
         finally:
-            if not _has_begun(work):
-                shutil.rmtree(work, ignore_errors=True)
+            if not _can_resume(directory):
+                shutil.rmtree(directory, ignore_errors=True)
 
 
-def _take_up(work: Path, run: Mapping[str, Any]) -> None:
-    place = work / _RUN
-    if _has_begun(work):
-        begun = json.loads(place.read_bytes())
-        if begun != run:
-            different = ", ".join(name for name in run if begun.get(name) != run[name])
-            raise MismatchError(
-                f"A run with other settings has begun in {work}: {different}.",
-                expected="the same, to go on with it",
-                do="Name another output, or remove that directory to begin anew.",
-            )
-    else:
-        with whole_file(place) as file:
-            file.write(json.dumps(run, indent=1).encode())
-    for left in work.glob(f"*{PARTIAL}"):
-        shutil.rmtree(left, ignore_errors=True)
+def _match_description(directory: Path, description: Mapping[str, Any]) -> None:
+    """Compare the description with that of the run to resume, or write it if there is none."""
+    path = directory / _DESCRIPTION
+    if not _can_resume(directory):
+        with whole_file(path) as file:
+            file.write(json.dumps(description, indent=1).encode())
+        return
+    earlier = _with_current_names(json.loads(path.read_bytes()))
+    if earlier != description:
+        different = ", ".join(name for name in description if earlier.get(name) != description[name])
+        raise MismatchError(
+            f"An unfinished run with other settings is in {directory}; these differ: {different}.",
+            expected="the same settings, to resume it",
+            do="Choose another output, or remove that directory to start over.",
+        )
 
 
-def _has_begun(work: Path) -> bool:
-    return bool(checkpoints(work)) or (work / TOPICS).exists()
+def _with_current_names(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description of an earlier version with the recipe's fields under their present names."""
+    try:
+        card = EncoderCard.model_validate(description["card"])
+    except (KeyError, pydantic.ValidationError):
+        return dict(description)
+    return {**description, "card": card.model_dump(mode="json")}
+
+
+def _can_resume(directory: Path) -> bool:
+    return bool(find_checkpoints(directory)) or clusters_file(directory).exists()

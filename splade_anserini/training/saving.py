@@ -1,4 +1,4 @@
-"""A trained model as a directory: a Hugging Face checkpoint that this package and sentence-transformers read."""
+"""Save a student as a Hugging Face checkpoint that this package and sentence-transformers load."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,16 @@ from splade_anserini.modeling.vocabulary import vocabulary
 from splade_anserini.records import Pooling
 from splade_anserini.training.student import Student
 
-_THEIR_MODULES = "sentence_transformers.sparse_encoder.models"
+_MODULES = "sentence_transformers.sparse_encoder.models"
 
 
 def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, steps: int, directory: Path) -> None:
-    """Write into `directory` all that encodes documents and queries, and a manifest that says how."""
-    _save(student.documents, directory)
+    """Write the model for documents, what encodes queries, and the manifest into `directory`."""
+    _save_checkpoint(student.documents, directory)
     if student.queries is not None:
-        _save(student.queries, directory / QUERY_MODEL)
+        _save_checkpoint(student.queries, directory / QUERY_MODEL)
     if recipe.query_side == "idf":
-        write_query_weights(directory, learned_weights(student))
+        write_query_weights(directory, learned_query_weights(student))
     if card.pooling in {"max", "sum"} and recipe.query_side == "splade":
         _save_for_sentence_transformers(directory, card.pooling, student.documents.vocabulary_size, card.max_length)
     manifest = CheckpointManifest(
@@ -38,28 +38,31 @@ def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, st
     write_manifest(directory, manifest)
 
 
-def learned_weights(student: Student) -> dict[str, float]:
-    """Return what the tokens of queries weigh, those above 0, of the query side `idf`."""
+def learned_query_weights(student: Student) -> dict[str, float]:
+    """Return the positive weights of query tokens, by token, of a student with the query side `doc` or `idf`."""
     bag = student.pair.queries
     if not isinstance(bag, BagOfTokens):
-        raise TypeError(f"queries are encoded by a {type(bag).__name__}")
+        raise TypeError(f"queries must be encoded by a BagOfTokens, got {type(bag).__name__}")
     tokens = vocabulary(student.documents.tokenizer, student.documents.vocabulary_size)
     weights = (bag.weights.detach().relu() * bag.present).tolist()
     return {token: weight for token, weight in zip(tokens, weights, strict=True) if weight > 0}
 
 
-def _save(checkpoint: Checkpoint, directory: Path) -> None:
+def _save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
     with quiet_transformers():
         checkpoint.model.save_pretrained(directory)
         checkpoint.tokenizer.save_pretrained(directory)
 
 
-def _save_for_sentence_transformers(directory: Path, pooling: Pooling, size: int, max_length: int) -> None:
-    """Write what makes the directory a `SparseEncoder` too, which knows the poolings max and sum."""
-    kinds = {"": "MLMTransformer", "1_SpladePooling": "SpladePooling"}
+def _save_for_sentence_transformers(directory: Path, pooling: Pooling, vocabulary_size: int, max_length: int) -> None:
+    """Write the files with which sentence-transformers opens the directory as a `SparseEncoder`.
+
+    It has the poolings max and sum.
+    """
+    classes = {"": "MLMTransformer", "1_SpladePooling": "SpladePooling"}
     modules = [
-        {"idx": number, "name": str(number), "path": path, "type": f"{_THEIR_MODULES}.{kind}"}
-        for number, (path, kind) in enumerate(kinds.items())
+        {"idx": index, "name": str(index), "path": path, "type": f"{_MODULES}.{name}"}
+        for index, (path, name) in enumerate(classes.items())
     ]
     files = {
         "modules.json": modules,
@@ -68,7 +71,7 @@ def _save_for_sentence_transformers(directory: Path, pooling: Pooling, size: int
         "1_SpladePooling/config.json": {
             "pooling_strategy": pooling,
             "activation_function": "relu",
-            "word_embedding_dimension": size,
+            "word_embedding_dimension": vocabulary_size,
         },
     }
     for name, content in files.items():

@@ -1,4 +1,4 @@
-"""The models that a recipe starts from."""
+"""Build the model that a recipe trains, from its backbone."""
 
 from dataclasses import dataclass
 
@@ -18,28 +18,27 @@ from splade_anserini.records import Pooling
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """What learns: the modules that compute, and the checkpoints that hold the same parameters and can be saved."""
+    """The model that is trained: the modules that compute, and the checkpoints that share their parameters."""
 
     pair: Pair
     documents: Checkpoint
     queries: Checkpoint | None
-    """For the query side `separate`."""
+    """The queries' own model, for the query side `separate`."""
 
 
-def student(
+def build_student(
     recipe: TrainingRecipe, pooling: Pooling, documents: Checkpoint, query_weights: torch.Tensor | None = None
 ) -> Student:
-    """Put the documents' checkpoint to work, beside what the recipe has for queries.
+    """Return the student with the recipe's query side beside the documents' model.
 
-    `query_weights` [vocabulary] are where the query side `idf` starts from; without them, at 1.
+    `query_weights` [vocabulary] are the initial weights of the query side `idf`; without them all weights are 1.
     """
     dtype = DTYPES[recipe.precision]
     module = TrainableSplade(documents, pooling, dtype)
-    queries = None
     if recipe.query_side == "splade":
         return Student(Pair(module), documents, None)
     if recipe.query_side == "separate":
-        queries = checkpoint(recipe, recipe.query_backbone or recipe.backbone)
+        queries = load_initial_checkpoint(recipe, recipe.query_backbone or recipe.backbone)
         return Student(Pair(module, TrainableSplade(queries, pooling, dtype)), documents, queries)
     size = documents.vocabulary_size
     learned = recipe.query_side == "idf"
@@ -48,25 +47,25 @@ def student(
     return Student(Pair(module, bag), documents, None)
 
 
-def checkpoint(recipe: TrainingRecipe, name: str) -> Checkpoint:
-    """Load a backbone, with the recipe's head if it brings none, and the recipe's dropout.
+def load_initial_checkpoint(recipe: TrainingRecipe, name: str) -> Checkpoint:
+    """Load a backbone with the recipe's dropout, and with the recipe's head if there is one.
 
-    Raises `InputError` when it cannot be loaded, or the lengths are beyond it.
+    Raises `InputError` when it cannot be loaded, or when the recipe's lengths exceed those of the model.
     """
     if recipe.head is None:
-        found = load_checkpoint(name)
+        checkpoint = load_checkpoint(name)
     else:
         backbone = load_backbone(name)
-        numbers = WarmStart(recipe.head.threshold, recipe.head.logit_scale, recipe.head.shift)
-        found = Checkpoint(warm_start(backbone.model, backbone.tokenizer, numbers), backbone.tokenizer, name)
+        head = WarmStart(recipe.head.threshold, recipe.head.logit_scale, recipe.head.shift)
+        checkpoint = Checkpoint(warm_start(backbone.model, backbone.tokenizer, head), backbone.tokenizer, name)
     longest = max(recipe.max_length, recipe.query_max_length)
-    if longest > found.max_length:
+    if longest > checkpoint.max_length:
         raise InputError(
-            f"The recipe reads texts of {longest} tokens; {name} can read {found.max_length}.",
+            f"The recipe reads texts of {longest} tokens, but {name} reads at most {checkpoint.max_length}.",
             do="Lower max_length and query_max_length.",
         )
     if recipe.dropout is not None:
-        for module in found.model.modules():
+        for module in checkpoint.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = recipe.dropout
-    return found
+    return checkpoint

@@ -1,7 +1,9 @@
-"""A training run, from a recipe and examples to a checkpoint on disk."""
+"""Run the training of a card, from examples to a checkpoint on disk."""
 
+import ctypes
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,91 +19,111 @@ from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.formats.examples import Examples
 from splade_anserini.progress import Progress, silent
-from splade_anserini.training.batch import Collator, Tokens
+from splade_anserini.records import StrPath
+from splade_anserini.training.batch import Collator, GroupTokenizer
+from splade_anserini.training.batch_loader import BatchLoader, DevicePart
 from splade_anserini.training.batch_plan import BatchPlan
-from splade_anserini.training.batches import Share, Supply
-from splade_anserini.training.checkpoints import writing
-from splade_anserini.training.lexical import Lexicon, lexicon
-from splade_anserini.training.loop import LOG, Loop, LoopOptions
-from splade_anserini.training.malloc import keep_freed_memory
+from splade_anserini.training.bm25 import BM25Vectorizer, fit_bm25
+from splade_anserini.training.checkpoints import torch_output_errors
+from splade_anserini.training.loop import Loop
+from splade_anserini.training.options import TeacherOptions, TrainingOptions
 from splade_anserini.training.plot import plot
-from splade_anserini.training.preflight import require_ready
-from splade_anserini.training.query_clusters import topics
-from splade_anserini.training.run_directory import TOPICS, claimed
+from splade_anserini.training.query_clusters import cluster_queries
+from splade_anserini.training.run_directory import claim_run_directory, clusters_file, preflight, run_directory
 from splade_anserini.training.saving import save_student
-from splade_anserini.training.student import checkpoint, student
+from splade_anserini.training.student import build_student, load_initial_checkpoint
 from splade_anserini.training.teachers.dense import DenseTeacher
-from splade_anserini.training.teachers.in_batch import Embeddings, Instruction
-from splade_anserini.training.teachers.inputs import TeacherOptions
+from splade_anserini.training.teachers.in_batch import EmbeddingCache, InBatchTeacher
+from splade_anserini.training.training_state import LOG
 from splade_anserini.training.validation import Validation
 
 CPU_TOKENS, GPU_TOKENS = 4096, 65536
-"""Tokens that go through the model together, padding included."""
+"""Tokens that go through the model together, padding included, unless the recipe says otherwise."""
 
 
 def train(
     card: EncoderCard,
     sources: Sequence[Examples],
-    output: Path,
-    options: LoopOptions,
+    output: StrPath,
+    options: TrainingOptions,
     *,
     validation: Validation | None = None,
     progress: Progress = silent,
 ) -> list[dict[str, float]]:
-    """Do what the stage `train` says.
+    """Train the card's recipe and write the checkpoint, its log and a plot into `output`; return the log.
 
-    Of several devices' processes one writes, and returns the log; the others return nothing.
+    With several devices, the main process writes and returns the log; the others return an empty list.
     """
-    recipe = require_ready(card, output)
+    output = Path(output)
+    recipe = preflight(card, output)
+    directory = run_directory(output)
     from accelerate import Accelerator
 
-    # Without GPUs, Accelerate takes processes that were started side by side for so many of one, unless it is told.
+    # Without GPUs, Accelerate would otherwise run the processes of torchrun independently of one another.
     accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
     keep_freed_memory()
-    described = {
+    description = {
         "card": card.model_dump(mode="json"),
-        "data": [_described(source) for source in sources],
+        "data": [_description(source) for source in sources],
         "validation": validation.description if validation else None,
         "devices": accelerator.num_processes,
     }
-    with claimed(options.work, described) if accelerator.is_main_process else nullcontext():
+    with claim_run_directory(directory, description) if accelerator.is_main_process else nullcontext():
         accelerator.wait_for_everyone()
-        # Each device has its own dropout; all begin with the first one's parameters.
+        # Each device has its own dropout; all start with the parameters of the first.
         torch.manual_seed(recipe.seed + accelerator.process_index)
-        loop = _Preparation(card, recipe, sources, accelerator).loop(options, validation)
+        loop = _RunBuilder(card, recipe, sources, accelerator).loop(directory, options, validation)
         log = loop.run(progress)
         if accelerator.is_main_process:
-            with writing(output), whole_directory(output) as directory:
-                save_student(loop.student, card, recipe, loop.step, directory)
-                shutil.copy(options.work / LOG, directory)
-                plot(log, directory / "training.png", card.name)
-            shutil.rmtree(options.work)
+            with torch_output_errors(output), whole_directory(output) as checkpoint:
+                save_student(loop.student, card, recipe, loop.step, checkpoint)
+                shutil.copy(directory / LOG, checkpoint)
+                plot(log, checkpoint / "training.png", card.name)
+            shutil.rmtree(directory)
     return log if accelerator.is_main_process else []
 
 
-def _described(source: Examples) -> list[str | int]:
-    """Tell a source from others: by its name, its size, and what stands at its beginning, middle and end."""
+def keep_freed_memory() -> bool:
+    """Configure glibc's malloc to keep freed memory in the process; return whether that succeeded.
+
+    Each training step frees and allocates the same large blocks. If they go back to the system, each page is mapped
+    and zeroed again, which takes a third of a step on a CPU.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+    settings = ((mmap_threshold, 2**30), (trim_threshold, 2**31 - 1), (top_pad, 2**26))
+    succeeded = [bool(mallopt(parameter, value)) for parameter, value in settings]
+    return all(succeeded)
+
+
+def _description(source: Examples) -> list[str | int]:
+    """Identify a source by its name, its size, and a hash of its first, middle and last example."""
     size = len(source)
-    some = (repr(source[number]).encode() for number in (0, size // 2, size - 1))
-    return [source.name, size, fingerprint_of_bytes(*some)]
+    examples = (repr(source[index]).encode() for index in (0, size // 2, size - 1))
+    return [source.name, size, fingerprint_of_bytes(*examples)]
 
 
-class _Preparation:
-    """What the loop needs, made of a card and examples."""
+class _RunBuilder:
+    """Builds the loop of a card, its examples and its devices."""
 
     def __init__(
         self, card: EncoderCard, recipe: TrainingRecipe, sources: Sequence[Examples], accelerator: Any
     ) -> None:
         self._recipe, self._sources, self._accelerator = recipe, sources, accelerator
         budget = recipe.group_tokens or (CPU_TOKENS if accelerator.device.type == "cpu" else GPU_TOKENS)
-        documents = checkpoint(recipe, recipe.backbone)
-        self._tokens = Tokens(documents.tokenizer, recipe.max_length, budget)
-        self._query_tokens = Tokens(documents.tokenizer, recipe.query_max_length, budget)
-        self._lexicon = self._counted(documents.vocabulary_size)
-        self._student = student(recipe, card.pooling, documents, self._lexicon.idf if self._lexicon else None)
+        documents = load_initial_checkpoint(recipe, recipe.backbone)
+        self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget)
+        self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget)
+        self._bm25 = self._fit_bm25(documents.vocabulary_size)
+        self._student = build_student(recipe, card.pooling, documents, self._bm25.idf if self._bm25 else None)
 
-    def loop(self, options: LoopOptions, validation: Validation | None) -> Loop:
-        """Return the loop, at its first step."""
+    def loop(self, directory: Path, options: TrainingOptions, validation: Validation | None) -> Loop:
+        """Return the loop at its first step."""
         recipe, devices = self._recipe, self._accelerator.num_processes
         embeddings = self._embeddings()
         plan = BatchPlan(
@@ -110,38 +132,38 @@ class _Preparation:
             batches=recipe.steps * recipe.accumulation,
             seed=recipe.seed,
             mixing=recipe.mixing,
-            clusters=self._clusters(embeddings, options.work) if embeddings and recipe.topics else None,
+            clusters=self._clusters(embeddings, directory) if embeddings and recipe.cluster_size else None,
         )
-        collator = Collator(self._query_tokens, self._tokens, negatives=recipe.negatives, seed=recipe.seed)
-        supply = Supply(self._sources, plan, collator, Share(self._accelerator.process_index, devices))
-        instruction = None
+        collator = Collator(self._query_tokenizer, self._tokenizer, negatives=recipe.negatives, seed=recipe.seed)
+        loader = BatchLoader(self._sources, plan, collator, DevicePart(self._accelerator.process_index, devices))
+        teacher = None
         if embeddings and recipe.teacher and any(loss.over == "batch" for loss in recipe.losses):
-            instruction = Instruction(recipe.teacher, embeddings, self._lexicon)
-        return Loop(recipe, self._student, supply, options, instruction=instruction, validator=validation)
+            teacher = InBatchTeacher(recipe.teacher, embeddings, self._bm25)
+        return Loop(recipe, self._student, loader, directory, options, in_batch_teacher=teacher, validator=validation)
 
-    def _counted(self, vocabulary_size: int) -> Lexicon | None:
+    def _fit_bm25(self, vocabulary_size: int) -> BM25Vectorizer | None:
         teacher = self._recipe.teacher
         if self._recipe.query_side != "idf" and not (teacher and teacher.bm25):
             return None
-        return lexicon(self._sources, self._tokens, vocabulary_size, self._recipe.seed)
+        return fit_bm25(self._sources, self._tokenizer, vocabulary_size, seed=self._recipe.seed)
 
-    def _embeddings(self) -> Embeddings | None:
+    def _embeddings(self) -> EmbeddingCache | None:
         teacher = self._recipe.teacher
         if teacher is None:
             return None
         dense = DenseTeacher.load(teacher.model, TeacherOptions(device=str(self._accelerator.device)))
-        return Embeddings(dense, teacher.max_length, bf16=self._recipe.precision == "bf16")
+        return EmbeddingCache(dense, teacher.max_length, bf16=self._recipe.precision == "bf16")
 
-    def _clusters(self, embeddings: Embeddings, work: Path) -> list[npt.NDArray[np.int64]]:
-        """Return the cluster of each source's examples: from the first time on, as they were found then."""
-        place = work / TOPICS
-        if not place.exists():
-            found = [
-                topics(source, embeddings, self._recipe.topics, seed=self._recipe.seed) for source in self._sources
+    def _clusters(self, embeddings: EmbeddingCache, directory: Path) -> list[npt.NDArray[np.int64]]:
+        """Return the cluster of each source's examples; they are computed once, and read when a run resumes."""
+        recipe, path = self._recipe, clusters_file(directory)
+        if not path.exists():
+            clusters = [
+                cluster_queries(source, embeddings, recipe.cluster_size, seed=recipe.seed) for source in self._sources
             ]
             if self._accelerator.is_main_process:
-                with whole_file(place) as file:
-                    np.savez(file, *found)
+                with whole_file(path) as file:
+                    np.savez(file, *clusters)
         self._accelerator.wait_for_everyone()
-        with np.load(place) as known:
-            return [known[name] for name in known.files]
+        with np.load(path) as arrays:
+            return [arrays[name] for name in arrays.files]

@@ -1,4 +1,4 @@
-"""How good a student is: a collection is encoded, searched and evaluated, as it would be in earnest."""
+"""Validate a student by encoding, searching and evaluating a collection."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 from splade_anserini.records import Document, ImpactDocument, ImpactVector, Query
 from splade_anserini.retrieval.topics import read_topics
-from splade_anserini.training.saving import learned_weights
+from splade_anserini.training.saving import learned_query_weights
 from splade_anserini.training.student import Student
 from splade_anserini.vectors.quantization import quantize
 
@@ -30,7 +30,7 @@ HITS = 1000
 
 
 class Validation:
-    """A collection in memory; called with a student, it returns the measures."""
+    """A collection in memory with which a student is measured; queries without judgements are left out."""
 
     def __init__(
         self,
@@ -45,33 +45,33 @@ class Validation:
         self._topics = [topic for topic in topics if topic.id in judged]
         self._qrels, self._measures, self._card = list(qrels), list(measures), card
         if not self._topics:
-            raise InputError("None of the queries to validate with is judged.", expected="qrels of the same queries")
+            raise InputError("No validation query has a judgement.", expected="topics and qrels with common ids")
 
     @property
     def description(self) -> list[str | int]:
-        """What is measured, and on how much: two validations that differ here cannot be compared."""
+        """The measures and the sizes of the collection: runs with other values cannot be compared."""
         return [*map(str, self._measures), len(self._documents), len(self._topics), len(self._qrels)]
 
     def __call__(self, student: Student) -> dict[str, float]:
-        """Return each measure's mean over the judged topics, by name."""
+        """Return the mean of each measure over the judged topics, by name."""
         import ir_measures
 
-        of_documents, of_queries = encoders(student, self._card)
-        vectors = self._impacts(of_documents, [document.contents for document in self._documents])
+        document_encoder, query_encoder = student_encoders(student, self._card)
+        vectors = self._encode(document_encoder, [document.contents for document in self._documents])
         ids = (document.id for document in self._documents)
         searcher = BruteForceSearcher(ImpactDocument(id_, vector) for id_, vector in zip(ids, vectors, strict=True))
-        queries = self._impacts(of_queries, [topic.text for topic in self._topics])
-        asked = {topic.id: vector for topic, vector in zip(self._topics, queries, strict=True)}
-        run = without_ties(searcher.search(asked, HITS))
+        query_vectors = self._encode(query_encoder, [topic.text for topic in self._topics])
+        queries = {topic.id: vector for topic, vector in zip(self._topics, query_vectors, strict=True)}
+        run = without_ties(searcher.search(queries, HITS))
         values = ir_measures.calc_aggregate(self._measures, self._qrels, run)
         return {str(measure): float(values[measure]) for measure in self._measures}
 
-    def _impacts(self, encoder: Encoder, texts: Sequence[str]) -> list[ImpactVector]:
+    def _encode(self, encoder: Encoder, texts: Sequence[str]) -> list[ImpactVector]:
         return [quantize(vector, self._card.scale) for vector in encoder.encode(texts)]
 
 
-def encoders(student: Student, card: EncoderCard) -> tuple[Encoder, Encoder]:
-    """Return what encodes documents and what encodes queries: copies of the student as it is now."""
+def student_encoders(student: Student, card: EncoderCard) -> tuple[Encoder, Encoder]:
+    """Return the encoders of documents and of queries, with copies of the student's present weights."""
     documents = TorchEncoder(student.documents, EncoderOptions(max_length=card.max_length, pooling=card.pooling))
     options = EncoderOptions(max_length=card.query_max_length, pooling=card.pooling)
     if not isinstance(student.pair.queries, BagOfTokens):
@@ -79,7 +79,7 @@ def encoders(student: Student, card: EncoderCard) -> tuple[Encoder, Encoder]:
     tokenizer = student.documents.tokenizer
     tokens = vocabulary(tokenizer, student.documents.vocabulary_size)
     return documents, BagEncoder(
-        documents.identity, plain_tokenizer(tokenizer), tokens, learned_weights(student), options
+        documents.identity, plain_tokenizer(tokenizer), tokens, learned_query_weights(student), options
     )
 
 
@@ -90,7 +90,9 @@ def open_validation(source: str, measures: Sequence["Measure"], card: EncoderCar
     """
     directory = BeirDirectory.parse(source)
     if directory is None:
-        raise InputError(f"There is nothing to validate on at {source}.", expected="a BEIR directory: DIR or DIR@SPLIT")
+        raise InputError(
+            f"--validation {source} is not a BEIR directory.", expected="DIR, for its split dev, or DIR@SPLIT"
+        )
     qrels = read_qrels(source, "dev")
     topics = read_topics(str(topics_file(directory.path)))
     return Validation(open_corpus(directory.path), topics, qrels, measures, card)

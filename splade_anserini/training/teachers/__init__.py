@@ -1,1 +1,1 @@
-"""Models that score the pairs a student learns from."""
+"""Teachers: models that score pairs of query and document."""

@@ -1,4 +1,4 @@
-"""Cross-encoders: models that read query and document together."""
+"""Cross-encoders as teachers: models that read query and document together."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,25 @@ import torch
 from splade_anserini.encoding.torch_encoder import torch_device
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.checkpoint import Checkpoint, load_tokenizer, pretrained
-from splade_anserini.training.teachers.inputs import ModelInputs, Pair, TeacherOptions
+from splade_anserini.training.options import TeacherOptions
+from splade_anserini.training.teachers.inputs import ModelInputs, Pair
 
 
 class CrossEncoderTeacher:
-    """A classifier of pairs: the score is its one output, or of two the logit of "relevant" less the other.
+    """A `ForSequenceClassification` model; the score is its logit, or with two, the second minus the first.
 
-    Raises `InputError` when it has more outputs.
+    Raises `InputError` when it has more than two outputs.
     """
 
     def __init__(self, model: Checkpoint, options: TeacherOptions | None = None) -> None:
-        """Take over a `ForSequenceClassification` model; see `load` for one that goes by a name."""
+        """Use a model that is loaded already; `load` loads one by name."""
         self.options = options or TeacherOptions()
         self.name = model.name
         self._outputs = int(model.model.config.num_labels)
         if self._outputs not in {1, 2}:
             raise InputError(
                 f"The cross-encoder {model.name} has {self._outputs} outputs.",
-                expected="one score, or two logits of which the second says relevant",
+                expected="one score, or two logits of which the second is that of relevant",
                 do="Choose another teacher.",
             )
         self._device = torch_device(self.options.device)
@@ -33,26 +34,26 @@ class CrossEncoderTeacher:
 
     @classmethod
     def load(cls, name: str, options: TeacherOptions | None = None) -> "CrossEncoderTeacher":
-        """Load a Hugging Face id or directory. Raises `InputError` when it cannot be read, or is no classifier."""
+        """Load a Hugging Face id or directory. Raises `InputError` when it is not a classifier or cannot be read."""
         from transformers import AutoModelForSequenceClassification
 
         model, report = pretrained(AutoModelForSequenceClassification, name)
         if missing := sorted(report["missing_keys"]):
             raise InputError(
-                f"{name} is no cross-encoder: {len(missing)} of the weights of a {type(model).__name__} are missing, "
-                f"{missing[0]} among them.",
-                do=f"If it is a sentence encoder, name it as dense:{name}.",
+                f"{name} is not a cross-encoder: {len(missing)} of the weights of a {type(model).__name__} are "
+                f"missing, such as {missing[0]}.",
+                do=f"If it is a sentence encoder, pass dense:{name}.",
             )
         return cls(Checkpoint(model.float(), load_tokenizer(name), name), options)
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """Return a score for each pair: logits, not squeezed between 0 and 1."""
+        """Return the score of each pair: a logit, without a sigmoid."""
         scores = torch.zeros(len(pairs))
         for positions, inputs in self._inputs(pairs, self.options.max_length):
-            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.options.bf16):
+            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.options.precision == "bf16"):
                 logits = self._model(**inputs).logits.float()
-            row = logits[:, 0] if self._outputs == 1 else logits[:, 1] - logits[:, 0]
-            scores[positions] = row.cpu()
-        found: list[float] = scores.tolist()
-        return found
+            score = logits[:, 0] if self._outputs == 1 else logits[:, 1] - logits[:, 0]
+            scores[positions] = score.cpu()
+        values: list[float] = scores.tolist()
+        return values

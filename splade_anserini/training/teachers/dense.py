@@ -1,4 +1,4 @@
-"""Teachers: models that say how well a document answers a query. Here the protocol, and sentence encoders."""
+"""The protocol of teachers, and sentence encoders as teachers."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -8,31 +8,32 @@ import torch
 from splade_anserini.encoding.torch_encoder import torch_device
 from splade_anserini.modeling.backbone import load_backbone, model_source
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.training.teachers.inputs import ModelInputs, Pair, TeacherOptions
+from splade_anserini.training.options import TeacherOptions
+from splade_anserini.training.teachers.inputs import ModelInputs, Pair
 from splade_anserini.training.teachers.sentence_pooling import SentencePooling, read_pooling
 
 NORMALIZED_SCALE = 20.0
-"""Cosines lie within about 0.5 of each other, a SPLADE's scores within tens: their differences are to be alike."""
+"""Scales cosines, whose differences are below 1, to differences as large as those of SPLADE scores."""
 
 
 class Teacher(Protocol):
-    """Scores pairs of query and document; the greater, the better the document answers the query."""
+    """Scores pairs of query and document; the greater the score, the more relevant the document."""
 
     @property
     def name(self) -> str:
-        """As it was named."""
+        """The name by which the teacher was opened."""
         ...
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """Return a score for each pair, which does not depend on the others."""
+        """Return the score of each pair; it does not depend on the other pairs."""
         ...
 
 
 class DenseTeacher:
-    """A sentence encoder: the score is the dot product of the vectors of query and document, times a scale."""
+    """A sentence encoder; the score is the dot product of the embeddings of query and document, times a scale."""
 
     def __init__(self, model: Checkpoint, pooling: SentencePooling, options: TeacherOptions | None = None) -> None:
-        """Take over `model`, a body without a head; see `load` for one that goes by a name."""
+        """Use a model without a head that is loaded already; `load` loads one by name."""
         self.options = options or TeacherOptions()
         self.pooling = pooling
         self.name = model.name
@@ -49,22 +50,26 @@ class DenseTeacher:
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], max_length: int, *, bf16: bool = False) -> torch.Tensor:
-        """Return [texts, width], float32, on the teacher's device; normalized unless the model says otherwise."""
-        rows = torch.zeros(len(texts), int(self._model.config.hidden_size), device=self.device)
+        """Return embeddings [texts, width], float32, on the teacher's device; normalized if the pooling normalizes."""
+        embeddings = torch.zeros(len(texts), int(self._model.config.hidden_size), device=self.device)
         for positions, inputs in self._inputs(texts, max_length):
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
                 hidden = self._model(**inputs).last_hidden_state
-            rows[positions] = self.pooling(hidden, inputs["attention_mask"])
-        return rows
+            embeddings[positions] = self.pooling(hidden, inputs["attention_mask"])
+        return embeddings
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """Return a score for each pair; each text is read once."""
-        queries = {query: number for number, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
-        documents = {text: number for number, text in enumerate(dict.fromkeys(text for _, text in pairs))}
-        left = self._embed_all(queries, self.pooling.query_prompt)[[queries[query] for query, _ in pairs]]
-        right = self._embed_all(documents, self.pooling.document_prompt)[[documents[text] for _, text in pairs]]
+        """Return the score of each pair; a text that occurs in several pairs is encoded once."""
+        query_rows = {query: row for row, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
+        document_rows = {text: row for row, text in enumerate(dict.fromkeys(text for _, text in pairs))}
+        queries = self._embed_with_prompt(query_rows, self.pooling.query_prompt)
+        documents = self._embed_with_prompt(document_rows, self.pooling.document_prompt)
+        left = queries[[query_rows[query] for query, _ in pairs]]
+        right = documents[[document_rows[text] for _, text in pairs]]
         scores: list[float] = (self.scale * (left * right).sum(dim=1)).tolist()
         return scores
 
-    def _embed_all(self, texts: Iterable[str], prompt: str) -> torch.Tensor:
-        return self.embed([prompt + text for text in texts], self.options.max_length, bf16=self.options.bf16)
+    def _embed_with_prompt(self, texts: Iterable[str], prompt: str) -> torch.Tensor:
+        return self.embed(
+            [prompt + text for text in texts], self.options.max_length, bf16=self.options.precision == "bf16"
+        )

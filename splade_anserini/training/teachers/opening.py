@@ -1,59 +1,94 @@
-"""From a name to a teacher."""
+"""Open a teacher by its name; SPLADE encoders as teachers."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.backbone import PACKAGE
 from splade_anserini.modeling.checkpoint import require_model
+from splade_anserini.records import SparseVector
+from splade_anserini.training.options import TeacherOptions
 from splade_anserini.training.teachers.dense import DenseTeacher, Teacher
-from splade_anserini.training.teachers.inputs import TeacherOptions
-from splade_anserini.training.teachers.model_files import json_beside
+from splade_anserini.training.teachers.inputs import Pair
+from splade_anserini.training.teachers.sentence_pooling import read_json
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding import Encoder
 
 CROSS, DENSE, SPLADE = "cross:", "dense:", "splade:"
-"""Before a name, to say what it is."""
+"""Prefixes of names that say of which kind a teacher is."""
 
 
 def open_teacher(name: str, options: TeacherOptions | None = None) -> Teacher:
     """Open a cross-encoder or sentence encoder by its Hugging Face id, directory or `package:<module>`.
 
-    The architecture in config.json tells the two apart; `cross:` or `dense:` before the name overrules it, and
-    `splade:` takes whatever `open_encoder` does. Raises `InputError` when there is no such model, or it is neither.
+    The kind follows from the architecture in config.json, unless the name starts with `cross:` or `dense:`. A name
+    after `splade:` is opened as `open_encoder` does. Raises `InputError` when there is no such model, or when its kind
+    is not clear.
     """
     options = options or TeacherOptions()
-    for prefix, load in ((CROSS, _cross), (DENSE, DenseTeacher.load), (SPLADE, _splade)):
+    for prefix, load in ((CROSS, _load_cross_encoder), (DENSE, DenseTeacher.load), (SPLADE, _load_splade)):
         if name.startswith(prefix):
             return load(name.removeprefix(prefix), options)
-    return DenseTeacher.load(name, options) if name.startswith(PACKAGE) or _is_dense(name) else _cross(name, options)
+    if name.startswith(PACKAGE) or _is_sentence_encoder(name):
+        return DenseTeacher.load(name, options)
+    return _load_cross_encoder(name, options)
 
 
-def _is_dense(name: str) -> bool:
-    """Say whether the model is a sentence encoder, and not a cross-encoder."""
+class SpladeTeacher:
+    """An encoder of sparse vectors; the score is the dot product of query and document, before quantization."""
+
+    def __init__(self, name: str, queries: "Encoder", documents: "Encoder") -> None:
+        self.name = name
+        self._queries = queries
+        self._documents = documents
+
+    def score(self, pairs: Sequence[Pair]) -> list[float]:
+        """Return the score of each pair; a text that occurs in several pairs is encoded once."""
+        queries = _encode_distinct(self._queries, (query for query, _ in pairs))
+        documents = _encode_distinct(self._documents, (document for _, document in pairs))
+        return [_dot_product(queries[query], documents[document]) for query, document in pairs]
+
+
+def _encode_distinct(encoder: "Encoder", texts: Iterable[str]) -> dict[str, SparseVector]:
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, encoder.encode(distinct), strict=True))
+
+
+def _dot_product(query: SparseVector, document: SparseVector) -> float:
+    return sum(weight * document.get(token, 0.0) for token, weight in query.items())
+
+
+def _is_sentence_encoder(name: str) -> bool:
+    """Return whether the model is a sentence encoder, not a cross-encoder."""
     require_model(name)
-    architectures = (json_beside(name, "config.json") or {}).get("architectures") or [""]
-    if str(architectures[0]).endswith("ForSequenceClassification"):
+    architectures = (read_json(name, "config.json") or {}).get("architectures") or [""]
+    architecture = str(architectures[0])
+    if architecture.endswith("ForSequenceClassification"):
         return False
-    if str(architectures[0]).endswith("Model") or json_beside(name, "modules.json") is not None:
+    if architecture.endswith("Model") or read_json(name, "modules.json") is not None:
         return True
     raise InputError(
-        f"It is not clear what kind of teacher {name} is: "
-        + (f"its architecture is {architectures[0]}." if architectures[0] else "no config.json says so."),
+        f"Cannot tell which kind of teacher {name} is: "
+        + (f"its architecture is {architecture}." if architecture else "its config.json names no architecture."),
         expected="a cross-encoder (…ForSequenceClassification) or a sentence encoder (…Model)",
-        do=f"Say which: {CROSS}{name}, {DENSE}{name} or {SPLADE}{name}.",
+        do=f"Name its kind: {CROSS}{name}, {DENSE}{name} or {SPLADE}{name}.",
     )
 
 
-def _cross(name: str, options: TeacherOptions) -> Teacher:
+def _load_cross_encoder(name: str, options: TeacherOptions) -> Teacher:
     from splade_anserini.training.teachers.cross_encoder import CrossEncoderTeacher
 
     return CrossEncoderTeacher.load(name, options)
 
 
-def _splade(name: str, options: TeacherOptions) -> Teacher:
+def _load_splade(name: str, options: TeacherOptions) -> Teacher:
     from splade_anserini.encoding import EncoderOptions, open_encoder, open_query_encoder
-    from splade_anserini.training.teachers.splade import SpladeTeacher
 
-    chosen = EncoderOptions(
+    encoder_options = EncoderOptions(
         max_length=options.max_length,
-        precision="bf16" if options.bf16 else "auto",
+        precision="bf16" if options.precision == "bf16" else "auto",
         device=options.device,
         batch_size=options.batch_size,
     )
-    return SpladeTeacher(name, open_query_encoder(name, chosen), open_encoder(name, chosen))
+    return SpladeTeacher(name, open_query_encoder(name, encoder_options), open_encoder(name, encoder_options))

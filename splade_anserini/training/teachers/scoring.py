@@ -1,4 +1,4 @@
-"""Teachers' scores of examples: of every positive and negative, and the mean of several teachers."""
+"""Score examples with a teacher, and average the scores of several teachers."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,66 +14,70 @@ from splade_anserini.progress import Progress, silent
 from splade_anserini.training.teachers.dense import Teacher
 
 WINDOW = 1024
-"""Examples whose pairs a teacher gets at once, to sort them by length and to read a text that comes again once."""
+"""Examples that a teacher scores in one call, in which it sorts texts by length and encodes equal texts once."""
 
 
 class TeacherScores:
-    """A teacher's scores of pairs of ids."""
+    """A teacher's scores of pairs of query id and document id."""
 
     def __init__(self, teacher: Teacher, texts: Texts) -> None:
         self._teacher = teacher
         self._texts = texts
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return a score for each pair; one that comes again is scored once."""
-        numbers = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
-        texts = [(self._texts.query(query), self._texts.document(document)) for query, document in numbers]
-        scores = checked(self._teacher.score(texts), self._teacher.name)
-        return [scores[numbers[pair]] for pair in pairs]
+        """Return the score of each pair; equal pairs are scored once."""
+        rows = {pair: row for row, pair in enumerate(dict.fromkeys(pairs))}
+        texts = [(self._texts.query(query), self._texts.document(document)) for query, document in rows]
+        scores = require_finite(self._teacher.score(texts), self._teacher.name)
+        return [scores[rows[pair]] for pair in pairs]
 
 
-def teacher_scores(examples: Examples, teacher: Teacher, progress: Progress = silent) -> Iterator[list[float]]:
-    """Yield the scores of each example: of its positive, then of each negative."""
-    for numbers in batched(range(len(examples)), WINDOW):
-        window = [examples[number] for number in numbers]
-        pairs = [(each.query, document) for each in window for document in (each.positive, *each.negatives)]
-        scores = iter(checked(teacher.score(pairs), teacher.name))
-        for each in window:
+def teacher_scores(
+    examples: Examples, teacher: Teacher, progress: Progress = silent, *, window: int = WINDOW
+) -> Iterator[list[float]]:
+    """Yield the scores of each example: of its positive, then of each negative; `window` examples at a time."""
+    for indices in batched(range(len(examples)), window):
+        batch = [examples[index] for index in indices]
+        pairs = [(each.query, document) for each in batch for document in (each.positive, *each.negatives)]
+        scores = iter(require_finite(teacher.score(pairs), teacher.name))
+        for each in batch:
             yield [next(scores) for _ in range(1 + len(each.negatives))]
-        progress(len(window))
+        progress(len(batch))
 
 
-def checked(scores: list[float], name: str) -> list[float]:
-    """Return the scores. Raises `InputError` when one is no finite number."""
-    if not all(map(math.isfinite, scores)):
-        raise InputError(
-            f"The teacher {name} gives a score that is no finite number.",
-            do="Check its weights, and try it without reduced precision.",
-        )
+def require_finite(scores: list[float], teacher: str) -> list[float]:
+    """Return the scores. Raises `InputError` when one is not a finite number."""
+    for score in scores:
+        if not math.isfinite(score):
+            raise InputError(
+                f"The teacher {teacher} returned the score {score}.",
+                expected="finite numbers",
+                do="Check its weights, or compute in fp32.",
+            )
     return scores
 
 
 class ScoreTable:
-    """What a teacher says of a whole file of examples, on disk, with mean and standard deviation over all scores."""
+    """A teacher's scores of all examples in a temporary file, with the mean and standard deviation of all scores."""
 
-    def __init__(self, name: str, rows: Iterable[Sequence[float]]) -> None:
+    def __init__(self, teacher: str, rows: Iterable[Sequence[float]]) -> None:
         self._count, self._sum, self._squares = 0, 0.0, 0.0
-        self._rows = IndexedLines.spooled(name, self._added(rows))
+        self._rows = IndexedLines.spooled(teacher, self._serialized(rows))
         self.mean = self._sum / max(1, self._count)
         self.deviation = math.sqrt(max(0.0, self._squares / max(1, self._count) - self.mean**2))
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, number: int) -> list[float]:
-        row: list[float] = orjson.loads(self._rows[number])
+    def __getitem__(self, index: int) -> list[float]:
+        row: list[float] = orjson.loads(self._rows[index])
         return row
 
-    def standardized(self, number: int) -> list[float]:
-        """Return an example's scores less the mean, in standard deviations; 0 when all scores are the same."""
-        return [(score - self.mean) / (self.deviation or 1.0) for score in self[number]]
+    def standardized(self, index: int) -> list[float]:
+        """Return an example's scores minus the mean, in standard deviations; 0 when all scores are equal."""
+        return [(score - self.mean) / (self.deviation or 1.0) for score in self[index]]
 
-    def _added(self, rows: Iterable[Sequence[float]]) -> Iterator[bytes]:
+    def _serialized(self, rows: Iterable[Sequence[float]]) -> Iterator[bytes]:
         for row in rows:
             self._count += len(row)
             self._sum += sum(row)
@@ -81,14 +85,14 @@ class ScoreTable:
             yield orjson.dumps(row)
 
 
-def mean_scores(tables: Sequence[ScoreTable], number: int) -> tuple[float, ...]:
+def mean_scores(tables: Sequence[ScoreTable], index: int) -> tuple[float, ...]:
     """Return an example's mean scores over teachers of different scales, in the units of the first.
 
-    Each teacher's scores are standardized over the file; their mean gets the first one's deviation and mean. A single
-    teacher's scores stay as they are.
+    The scores of each teacher are standardized over all examples; their mean is scaled to the standard deviation and
+    mean of the first teacher. The scores of a single teacher are returned as they are.
     """
     first, *others = tables
     if not others:
-        return tuple(first[number])
-    rows = zip(*(table.standardized(number) for table in tables), strict=True)
+        return tuple(first[index])
+    rows = zip(*(table.standardized(index) for table in tables), strict=True)
     return tuple(sum(row) / len(tables) * first.deviation + first.mean for row in rows)

@@ -1,17 +1,18 @@
-"""One vector of a text, as sentence-transformers describes it in files beside a model."""
+"""The pooling of a sentence encoder, read from the files that sentence-transformers saves beside a model."""
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
 from splade_anserini.errors import InputError
-from splade_anserini.training.teachers.model_files import json_beside
 
 
 @dataclass(frozen=True, slots=True)
 class SentencePooling:
-    """How a sentence encoder makes one vector of a text: what sentence-transformers keeps in files beside the model."""
+    """How a sentence encoder turns hidden states into one embedding, and which prompts precede its texts."""
 
     mode: Literal["mean", "cls"] = "mean"
     normalize: bool = True
@@ -19,7 +20,7 @@ class SentencePooling:
     document_prompt: str = ""
 
     def __call__(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return [batch, width] of hidden states [batch, length, width] and mask [batch, length]."""
+        """Return embeddings [batch, width] of hidden states [batch, length, width] and a mask [batch, length]."""
         hidden = hidden.float()
         if self.mode == "cls":
             pooled = hidden[:, 0]
@@ -29,29 +30,29 @@ class SentencePooling:
         return torch.nn.functional.normalize(pooled, dim=-1) if self.normalize else pooled
 
 
-def read_pooling(place: str) -> SentencePooling:
-    """Read the files of a Hugging Face id or directory; without any, the mean is taken and normalized.
+def read_pooling(model: str) -> SentencePooling:
+    """Read the pooling of a Hugging Face id or directory; without any files it is the mean, normalized.
 
-    Raises `InputError` for a pooling or a module beyond it that is not known here.
+    Raises `InputError` for a pooling, or a module after it, that is not supported.
     """
-    modules = [str(module["type"]).rpartition(".")[2] for module in json_beside(place, "modules.json") or []]
-    if unknown := [name for name in modules if name not in {"Transformer", "Pooling", "Normalize"}]:
+    modules = [str(module["type"]).rpartition(".")[2] for module in read_json(model, "modules.json") or []]
+    if unsupported := [name for name in modules if name not in {"Transformer", "Pooling", "Normalize"}]:
         raise InputError(
-            f"The sentence encoder {place} has a module {unknown[0]}.",
-            expected="a transformer, its pooling, and perhaps normalization",
+            f"The sentence encoder {model} has the module {unsupported[0]}, which is not supported.",
+            expected="the modules Transformer and Pooling, and optionally Normalize",
             do="Choose another teacher.",
         )
-    prompts = (json_beside(place, "config_sentence_transformers.json") or {}).get("prompts") or {}
+    prompts = (read_json(model, "config_sentence_transformers.json") or {}).get("prompts") or {}
     return SentencePooling(
-        _mode(place),
+        _pooling_mode(model),
         "Normalize" in modules if modules else True,
         prompts.get("query", ""),
         prompts.get("document", prompts.get("passage", "")),
     )
 
 
-def _mode(place: str) -> Literal["mean", "cls"]:
-    config = json_beside(place, "1_Pooling/config.json")
+def _pooling_mode(model: str) -> Literal["mean", "cls"]:
+    config = read_json(model, "1_Pooling/config.json")
     if config is None:
         return "mean"
     flags = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
@@ -62,5 +63,22 @@ def _mode(place: str) -> Literal["mean", "cls"]:
             return "cls"
         case other:
             raise InputError(
-                f"The sentence encoder {place} pools by {other}.", expected="mean or cls", do="Choose another teacher."
+                f"The sentence encoder {model} has the pooling {other}, which is not supported.",
+                expected="mean or cls",
+                do="Choose another teacher.",
             )
+
+
+def read_json(model: str, file: str) -> Any:
+    """Return the content of a JSON file of a Hugging Face id or directory, None when there is no such file."""
+    from transformers.utils.hub import cached_file
+
+    path = cached_file(
+        model, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+    )
+    if path is None:
+        return None
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON: {error}.", do="Download or save the model again.") from error
