@@ -1,4 +1,4 @@
-"""Contestants that take turns, A B C A B C …, each turn in a process of its own, and the tables that come of it."""
+"""Contestants that take turns, A B C A B C …, each turn in its own process, and the tables of their results."""
 
 import json
 import statistics
@@ -15,19 +15,19 @@ RSS = "peak RSS, MB"
 WALL = "process, s"
 
 type Measured = Mapping[str, float | str | None]
-"""By measure; None where a contestant has none. Texts are results that all contestants should share."""
+"""Measure → value; None where a contestant has none. Texts are results that should be the same for all contestants."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a column holds."""
+    """A column of the table."""
 
     name: str
     unit: str = ""
     more_is_better: bool = True
     digits: int = 1
     compared: bool = True
-    """Whether the first contestant's ratio to the others is of interest."""
+    """Whether the table shows the ratio to the first contestant."""
 
 
 MEMORY = Measure(RSS, more_is_better=False, digits=0, compared=False)
@@ -37,7 +37,7 @@ PROCESS = Measure(WALL, more_is_better=False, digits=2)
 
 @dataclass(frozen=True)
 class Contestant:
-    """A function of one of the modules here, or the arguments of the Python interpreter."""
+    """A function of a benchmark module, or arguments for the Python interpreter."""
 
     name: str
     module: str = ""
@@ -45,7 +45,7 @@ class Contestant:
     arguments: Mapping[str, object] = field(default_factory=dict)
     python: Sequence[str] = ()
     against: str = ""
-    """The contestant that it is compared with; by default the race's first."""
+    """The contestant that it is compared with; by default the first of the race."""
 
     def command(self) -> list[str]:
         """Return the command of its process."""
@@ -54,7 +54,7 @@ class Contestant:
         return [sys.executable, str(HERE / "contestant.py"), self.module, self.function, json.dumps(self.arguments)]
 
     def turn(self) -> dict[str, float | str | None]:
-        """Run once; return what it measured itself, its seconds as a whole, and its greatest resident set."""
+        """Run once; return what the contestant measured, and the wall-clock time of its process."""
         begin = time.perf_counter()
         with subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             output, errors = process.communicate()
@@ -67,7 +67,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Race:
-    """Contestants over the same input, compared turn by turn with the first, which is ours, or with another."""
+    """Contestants over the same input, compared round by round with the first one, which is ours, or with another."""
 
     title: str
     contestants: Sequence[Contestant]
@@ -78,11 +78,11 @@ class Race:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was measured in a race."""
+    """The measurements of a race."""
 
     race: Race
     turns: Mapping[str, Sequence[Measured]]
-    """By contestant, in the order of the rounds."""
+    """Contestant → measurements, in the order of the rounds."""
 
     def table(self) -> str:
         """Return the table in Markdown."""
@@ -93,34 +93,33 @@ class Outcome:
         for contestant in race.contestants:
             cells = [self._cell(contestant, measure) for measure in race.measures]
             lines.append(f"| {contestant.name} | {' | '.join(cells)} |")
-        rounds = f"{race.rounds} round{'s' if race.rounds > 1 else ''}: median (least to most)"
-        better = (
-            "the first row" if not any(contestant.against for contestant in race.contestants) else "ours of its kind"
-        )
-        lines += ["", f"{rounds}; ×: how many times better {better} is, median of the rounds' ratios."]
+        rounds = f"{race.rounds} round{'s' if race.rounds > 1 else ''}: median (minimum to maximum)"
+        paired = any(contestant.against for contestant in race.contestants)
+        reference = "our row of the same kind" if paired else "the first row"
+        lines += ["", f"{rounds}; ×: how many times better {reference} is, median of the ratios of the rounds."]
         return "\n".join([*lines, *self._disagreements(), ""])
 
     def _values(self, name: str, measure: Measure) -> list[float]:
-        found = [turn.get(measure.name) for turn in self.turns[name]]
-        return [float(value) for value in found if value is not None]
+        values = [turn.get(measure.name) for turn in self.turns[name]]
+        return [float(value) for value in values if value is not None]
 
     def _cell(self, contestant: Contestant, measure: Measure) -> str:
         values = self._values(contestant.name, measure)
         if not values:
             return ""
-        middle, least, most = (
+        median, minimum, maximum = (
             f"{value:,.{measure.digits}f}" for value in (statistics.median(values), min(values), max(values))
         )
-        spread = f" ({least} to {most})" if len(values) > 1 and measure.compared else ""
+        spread = f" ({minimum} to {maximum})" if len(values) > 1 and measure.compared else ""
         reference = contestant.against or self.race.contestants[0].name
         if not measure.compared or reference == contestant.name:
-            return f"{middle}{spread}"
+            return f"{median}{spread}"
         rounds = zip(self._values(reference, measure), values, strict=True)
         ratios = [ours / other if measure.more_is_better else other / ours for ours, other in rounds]
-        return f"{middle}{spread} **× {statistics.median(ratios):.2f}**"
+        return f"{median}{spread} **× {statistics.median(ratios):.2f}**"
 
     def _disagreements(self) -> list[str]:
-        """Say whether the results, which are measured as texts, are the same."""
+        """Return lines that say whether the results that are texts are the same for all contestants."""
         results: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for name, turns in self.turns.items():
             for what, value in turns[0].items():
@@ -138,16 +137,17 @@ class Outcome:
 
 
 def run(race: Race) -> Outcome:
-    """Let the contestants take turns, and say on stderr how far they are."""
+    """Let the contestants take turns, and report progress on stderr."""
     turns: dict[str, list[Measured]] = {contestant.name: [] for contestant in race.contestants}
-    for number in range(1, race.rounds + 1):
+    for round_number in range(1, race.rounds + 1):
         for contestant in race.contestants:
-            print(f"{race.title}: round {number} of {race.rounds}, {contestant.name}", file=sys.stderr, flush=True)
+            progress = f"{race.title}: round {round_number} of {race.rounds}, {contestant.name}"
+            print(progress, file=sys.stderr, flush=True)
             turns[contestant.name].append(contestant.turn())
     return Outcome(race, turns)
 
 
 def save(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write all figures as JSON."""
+    """Write all measurements as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))

@@ -1,4 +1,4 @@
-"""From nothing to the hits of one query, as a whole process: our command, Pyserini's command, Lucene by itself."""
+"""The first hits of a cold process, from its start to its end: our command, Pyserini's command, Lucene by itself."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ QUERY = "what causes high cholesterol"
 PYSERINI = """
 import runpy, sys
 from splade_anserini.lucene import start_jvm
-start_jvm()  # Pyserini by itself needs a Java that has the module jdk.incubator.vector
+start_jvm()  # without this, Pyserini needs a JDK with the module jdk.incubator.vector
 sys.argv[0] = "search"
 runpy.run_module("pyserini.search.lucene", run_name="__main__")
 """
@@ -42,10 +42,10 @@ def races(settings: Settings) -> Iterator[Race]:
     id_, vector = next(iter(read_encoded_topics(str(settings.topics)).items()))
     write_encoded_topics(encoded, {id_: vector})
     text.write_text(f"{id_}\t{QUERY}\n")
-    to = ["--index", index, "--output", str(run), "--hits", "1000"]
-    ours = ["-m", "splade_anserini", "search", *to]
+    common = ["--index", index, "--output", str(run), "--hits", "1000"]
+    ours = ["-m", "splade_anserini", "search", *common, "--overwrite"]
     onnx = ["--topics", str(text), "--encoder", "splade-mini", "--scale", "51.2", "--force"]
-    theirs = ["-c", PYSERINI, *to, "--topics", str(encoded), "--impact", "--min-idf", "-1"]
+    theirs = ["-c", PYSERINI, *common, "--topics", str(encoded), "--impact", "--min-idf", "-1"]
     yield Race(
         title="First hits from a cold process",
         contestants=[

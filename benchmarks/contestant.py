@@ -1,4 +1,4 @@
-"""Run one contestant in a process of its own, and print what it measured as one line of JSON.
+"""Run one contestant, and print its measurements as one line of JSON.
 
 Run: python benchmarks/contestant.py MODULE FUNCTION '{"argument": value}'
 """
@@ -12,16 +12,16 @@ from alternate import RSS
 
 
 def main() -> None:
-    """Call the function; whatever it prints comes before its measurement."""
+    """Call the function; its own output comes before the measurements."""
     module, function, arguments = sys.argv[1:]
     measured = getattr(import_module(module), function)(**json.loads(arguments))
     print(f"\n{json.dumps({RSS: peak_rss(), **measured})}", flush=True)
 
 
 def peak_rss() -> float | None:
-    """Return the greatest resident set of this process so far in MB, where Linux knows it.
+    """Return the peak resident set of this process so far in MB; None where the system is not Linux.
 
-    What getrusage says would include the process that started this one.
+    The value of getrusage would include the process that started this one.
     """
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
@@ -29,7 +29,7 @@ def peak_rss() -> float | None:
 
 
 def peak_heap() -> float:
-    """Return the greatest size of this process's Java heap so far in MB, summed over its memory pools."""
+    """Return the peak size of this process's Java heap so far in MB, summed over its memory pools."""
     from jnius import autoclass
 
     kind = autoclass("java.lang.management.MemoryType").HEAP

@@ -1,6 +1,6 @@
 """Compare encoders with BM25, and both together: measures, active entries, FLOPS and the size of the index.
 
-Each encoder encodes, indexes and searches each collection by the commands that users have.
+Encoding, indexing and searching are done by the commands of splade-anserini.
 
 Run: python benchmarks/effectiveness.py --encoder splade-mini [--encoder NAME …] --collection BEIR_DIRECTORY[@SPLIT] …
 """
@@ -54,44 +54,43 @@ class Collection:
         return " | ".join([f"| {title}", *(f"{value:.4f}" for value in values.values()), *more]) + " |"
 
 
-def stage(*arguments: object) -> None:
-    """Run a stage in a process of its own."""
+def run_command(*arguments: object) -> None:
+    """Run a command of splade-anserini in its own process."""
     command = [sys.executable, "-m", "splade_anserini", *map(str, arguments)]
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def made(path: Path, make: Callable[[], None]) -> Path:
-    """Return `path`, made unless it is there."""
+def make_missing(path: Path, make: Callable[[], None]) -> None:
+    """Call `make` unless `path` exists."""
     if not path.exists():
         make()
-    return path
 
 
-def searched(collection: Collection, encoder: str, precision: str) -> tuple[Path, list[str]]:
-    """Encode, index and search; return the run, and what there is to say of vectors and index."""
+def search_with(encoder: str, collection: Collection, precision: str) -> tuple[Path, list[str]]:
+    """Encode, index and search; return the run, and the cells about vectors and index."""
     name = f"{Path(encoder).name}.{precision}"
     impacts, index = collection.work / f"{name}.impacts", collection.work / f"{name}.index"
     run = collection.work / f"{name}.{collection.split}.txt"
     encode = ["--corpus", collection.directory, "--encoder", encoder, "--precision", precision, "--output", impacts]
-    made(impacts, lambda: stage("encode", *encode))
-    made(index, lambda: stage("index", "--input", impacts, "--index", index))
-    made(run, lambda: stage("search", "--index", index, "--topics", collection.topics, "--output", run))
+    make_missing(impacts, lambda: run_command("encode", *encode))
+    make_missing(index, lambda: run_command("index", "--input", impacts, "--index", index))
+    make_missing(run, lambda: run_command("search", "--index", index, "--topics", collection.topics, "--output", run))
     documents = occurrences(doc.vector for file in impact_files(impacts) for doc in read_impacts(file))
-    asked = occurrences(vectors_of(collection.queries, encoder))
+    queries = occurrences(vectors_of(collection.queries, encoder))
     size = sum(path.stat().st_size for path in index.iterdir()) / 1e6
-    means = [sum(of.counts.values()) / of.texts for of in (documents, asked)]
-    return run, [*(f"{mean:.0f}" for mean in means), f"{flops(asked, documents):.2f}", f"{size:.1f}"]
+    means = [sum(side.counts.values()) / side.texts for side in (documents, queries)]
+    return run, [*(f"{mean:.0f}" for mean in means), f"{flops(queries, documents):.2f}", f"{size:.1f}"]
 
 
 def vectors_of(queries: Sequence[Query], encoder: str) -> Iterator[ImpactVector]:
-    """Yield the impacts of each query."""
+    """Yield the impact vector of each query."""
     scale = default_scale(encoder)
     vectors = open_query_encoder(encoder, EncoderOptions()).encode([query.text for query in queries])
     return (quantize(vector, scale) for vector in vectors)
 
 
 def bm25(collection: Collection) -> Path:
-    """Search with Anserini's BM25, its defaults; return the run."""
+    """Search with Anserini's BM25 and its defaults; return the run."""
     index, run = collection.work / "bm25.index", collection.work / f"bm25.{collection.split}.txt"
 
     def build() -> None:
@@ -102,8 +101,8 @@ def bm25(collection: Collection) -> Path:
                 file.write(orjson.dumps({"id": document.id, "contents": document.contents}) + b"\n")
         build_bm25_index(texts, index)
 
-    made(index, build)
-    made(run, lambda: write_run(run, search_bm25(index, collection.queries, 1000), "trec", "bm25"))
+    make_missing(index, build)
+    make_missing(run, lambda: write_run(run, search_bm25(index, collection.queries, 1000), "trec", "bm25"))
     return run
 
 
@@ -118,9 +117,11 @@ def hybrid(runs: Sequence[Path], output: Path) -> Path:
 def main() -> None:
     """Print a table for each collection, in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", action="append", required=True, help="as encode takes it; several times")
-    parser.add_argument("--precision", default="auto", help="as encode takes it")
-    parser.add_argument("--collection", action="append", required=True, help="BEIR directory, DIR or DIR@SPLIT")
+    parser.add_argument("--encoder", action="append", required=True, help="as for encode; repeat for several")
+    parser.add_argument("--precision", default="auto", help="as for encode")
+    parser.add_argument(
+        "--collection", action="append", required=True, help="BEIR directory, DIR or DIR@SPLIT; repeat for several"
+    )
     parser.add_argument("--work", type=Path, default=Path("build") / "bench" / "effectiveness")
     arguments = parser.parse_args()
     start_jvm()
@@ -128,13 +129,13 @@ def main() -> None:
         collection = Collection(name, arguments.work)
         title = f"{collection.directory.name}, {collection.split}"
         print(f"\n| {title} | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}", flush=True)
-        words = bm25(collection)
-        print(collection.row("BM25", words), flush=True)
+        bm25_run = bm25(collection)
+        print(collection.row("BM25", bm25_run), flush=True)
         for encoder in arguments.encoder:
-            run, more = searched(collection, encoder, arguments.precision)
+            run, more = search_with(encoder, collection, arguments.precision)
             print(collection.row(Path(encoder).name, run, more), flush=True)
             both = collection.work / f"{Path(encoder).name}.hybrid.{collection.split}.txt"
-            print(collection.row(f"{Path(encoder).name} with BM25, RRF", hybrid([words, run], both)), flush=True)
+            print(collection.row(f"{Path(encoder).name} with BM25, RRF", hybrid([bm25_run, run], both)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Texts → sparse vectors, torch on the CPU: ours, Pyserini, sentence-transformers, the plain formula, and matmul."""
+"""Texts → sparse vectors, with torch on the CPU: ours, Pyserini, sentence-transformers, a plain formula, and matmul."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,25 +15,25 @@ BATCH = Measure("batch", digits=0, compared=False)
 ENTRIES = Measure("entries a document", digits=0, compared=False)
 FLOPS = Measure("GFLOP/s", digits=0, compared=False)
 
-TRIED = (1, 8, 32)
-"""Batch sizes, of which each peer has its best."""
+BATCH_SIZES = (1, 8, 32)
+"""Batch sizes that are tried for each peer; it is measured with the fastest."""
 TRIAL = 4
-"""The share of the texts that is tried: one in so many."""
+"""The fastest batch size is found with one text in this many."""
 
 
 def ours(encoder: str, corpora: list[str], count: int, precision: str = "auto") -> dict[str, Any]:
-    """Encode with our encoder as it comes."""
+    """Encode with our encoder and its defaults."""
     from splade_anserini.encoding import EncoderOptions, open_encoder
 
-    some = texts([Path(corpus) for corpus in corpora], count)
-    opened = open_encoder(encoder, EncoderOptions(max_length=LENGTH, precision=precision, device="cpu"))
-    opened.encode(some[: count // TRIAL])
-    vectors, seconds = _timed(lambda: opened.encode(some))
+    inputs = texts([Path(corpus) for corpus in corpora], count)
+    text_encoder = open_encoder(encoder, EncoderOptions(max_length=LENGTH, precision=precision, device="cpu"))
+    text_encoder.encode(inputs[: count // TRIAL])
+    vectors, seconds = _timed(lambda: text_encoder.encode(inputs))
     return {RATE.name: count / seconds, ENTRIES.name: sum(map(len, vectors)) / count}
 
 
 def pyserini(model: str, corpora: list[str], count: int, batch: int | None = None) -> dict[str, Any]:
-    """Encode with Pyserini's SpladeDocumentEncoder; without `batch`, find the size that suits it best."""
+    """Encode with Pyserini's SpladeDocumentEncoder; without `batch`, find the fastest batch size."""
     from splade_anserini.lucene import start_jvm
 
     start_jvm()
@@ -41,18 +41,19 @@ def pyserini(model: str, corpora: list[str], count: int, batch: int | None = Non
 
     encoder = SpladeDocumentEncoder(model, device="cpu")
 
-    def encode(some: Sequence[str], size: int) -> list[dict[str, float]]:
-        parts = (some[start : start + size] for start in range(0, len(some), size))
-        return [vector for part in parts for vector in encoder.encode(part, max_length=LENGTH)]
+    def encode(inputs: Sequence[str], size: int) -> list[dict[str, float]]:
+        batches = (inputs[start : start + size] for start in range(0, len(inputs), size))
+        return [vector for part in batches for vector in encoder.encode(part, max_length=LENGTH)]
 
-    some = texts([Path(corpus) for corpus in corpora], count)
-    return _measured(encode, some, lambda vectors: sum(map(len, vectors)), batch)
+    return _measured(
+        encode, texts([Path(corpus) for corpus in corpora], count), lambda vectors: sum(map(len, vectors)), batch
+    )
 
 
 def sentence_transformers(
     model: str, corpora: list[str], count: int, precision: str, batch: int | None = None
 ) -> dict[str, Any]:
-    """Encode with SparseEncoder; it leaves a sparse tensor, no names of entries."""
+    """Encode with SparseEncoder, whose result is a sparse tensor, without the names of the entries."""
     import torch
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Transformer
@@ -66,37 +67,45 @@ def sentence_transformers(
     )
     encoder = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu")
 
-    def encode(some: Sequence[str], size: int) -> Any:
-        return encoder.encode(list(some), batch_size=size, show_progress_bar=False)
+    def encode(inputs: Sequence[str], size: int) -> Any:
+        return encoder.encode(list(inputs), batch_size=size, show_progress_bar=False)
 
-    some = texts([Path(corpus) for corpus in corpora], count)
-    return _measured(encode, some, lambda tensor: tensor.coalesce().values().count_nonzero().item(), batch)
+    return _measured(
+        encode,
+        texts([Path(corpus) for corpus in corpora], count),
+        lambda tensor: tensor.coalesce().values().count_nonzero().item(),
+        batch,
+    )
 
 
 def plain(model: str, corpora: list[str], count: int, batch: int | None = None) -> dict[str, Any]:
-    """Encode with the formula as the paper has it: max over tokens of log(1 + ReLU(logits)), texts sorted by length."""
+    """Encode with the formula of the paper: max over tokens of log(1 + ReLU(logits)); texts are sorted by length."""
     import torch
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     loaded, tokenizer = AutoModelForMaskedLM.from_pretrained(model).eval(), AutoTokenizer.from_pretrained(model)
 
     @torch.inference_mode()
-    def encode(some: Sequence[str], size: int) -> list[Any]:
-        ordered, found = sorted(some, key=len), []
+    def encode(inputs: Sequence[str], size: int) -> list[Any]:
+        ordered, vectors = sorted(inputs, key=len), []
         for start in range(0, len(ordered), size):
             part = ordered[start : start + size]
-            inputs = tokenizer(part, truncation=True, max_length=LENGTH, padding=True, return_tensors="pt")
-            mask = inputs["attention_mask"]
-            logits = loaded(input_ids=inputs["input_ids"], attention_mask=mask).logits
-            found.append((torch.log1p(torch.relu(logits)) * mask.unsqueeze(-1)).amax(dim=1).to_sparse())
-        return found
+            tokens = tokenizer(part, truncation=True, max_length=LENGTH, padding=True, return_tensors="pt")
+            mask = tokens["attention_mask"]
+            logits = loaded(input_ids=tokens["input_ids"], attention_mask=mask).logits
+            vectors.append((torch.log1p(torch.relu(logits)) * mask.unsqueeze(-1)).amax(dim=1).to_sparse())
+        return vectors
 
-    some = texts([Path(corpus) for corpus in corpora], count)
-    return _measured(encode, some, lambda found: sum(weights.values().numel() for weights in found), batch)
+    return _measured(
+        encode,
+        texts([Path(corpus) for corpus in corpora], count),
+        lambda vectors: sum(vector.values().numel() for vector in vectors),
+        batch,
+    )
 
 
 def matmul(size: str, corpora: list[str], count: int, precision: str) -> dict[str, Any]:
-    """Multiply matrices, and reckon how many documents' worth of the model's operations that is."""
+    """Multiply matrices, and convert their operations to documents by the number of operations of the model."""
     import torch
     from tokenizers import Tokenizer
 
@@ -120,26 +129,26 @@ def _timed[T](work: Callable[[], T]) -> tuple[T, float]:
 
 
 def _measured(
-    encode: Callable[[Sequence[str], int], Any], some: list[str], entries: Callable[[Any], int], batch: int | None
+    encode: Callable[[Sequence[str], int], Any], inputs: list[str], entries: Callable[[Any], int], batch: int | None
 ) -> dict[str, Any]:
-    """Encode everything; without `batch`, encode a few texts in each size, and say which was fastest."""
-    trial = some[: len(some) // TRIAL]
+    """Encode all texts; without `batch`, encode a few in batches of each size, and return the fastest size."""
+    trial = inputs[: len(inputs) // TRIAL]
     if batch is None:
         encode(trial[:2], 2)
-        return {BATCH.name: min(TRIED, key=lambda size: _timed(lambda: encode(trial, size))[1])}
+        return {BATCH.name: min(BATCH_SIZES, key=lambda size: _timed(lambda: encode(trial, size))[1])}
     encode(trial, batch)
-    found, seconds = _timed(lambda: encode(some, batch))
-    return {RATE.name: len(some) / seconds, BATCH.name: batch, ENTRIES.name: entries(found) / len(some)}
+    vectors, seconds = _timed(lambda: encode(inputs, batch))
+    return {RATE.name: len(inputs) / seconds, BATCH.name: batch, ENTRIES.name: entries(vectors) / len(inputs)}
 
 
 def _at_best(peer: Contestant) -> Contestant:
-    """Give a peer the batch size that is best for it, found in a process of its own: large ones take more memory."""
+    """Return the peer with its fastest batch size, found in another process: large batches take more memory."""
     batch = peer.turn()[BATCH.name]
     return replace(peer, arguments={**peer.arguments, "batch": batch})
 
 
 def races(settings: Settings) -> Iterator[Race]:
-    """Yield a race for each size, and one for int8."""
+    """Yield a race for each size of model, and one for int8."""
     required(*settings.corpora)
     corpora = [str(corpus) for corpus in settings.corpora]
     counts = {"bert-base": 96, "MiniLM": 512} if settings.full else {"MiniLM": 64}
@@ -150,8 +159,8 @@ def races(settings: Settings) -> Iterator[Race]:
             contestants=_contestants(size, model, {"corpora": corpora, "count": count}),
             measures=[RATE, MEMORY, ENTRIES, BATCH, FLOPS],
             rounds=settings.times(1, 3),
-            note=f"{count} texts of Cranfield and NFCorpus, at most {LENGTH} tokens; random weights. Each peer has "
-            f"the best of the batch sizes {', '.join(map(str, TRIED))}.",
+            note=f"{count} texts of Cranfield and NFCorpus, at most {LENGTH} tokens; random weights. Each peer runs "
+            f"with the fastest of the batch sizes {', '.join(map(str, BATCH_SIZES))}.",
         )
     yield _int8(settings, {"corpora": corpora, "count": 512 if settings.full else 64})
 

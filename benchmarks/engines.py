@@ -1,6 +1,6 @@
-"""The same vectors searched in Lucene, Seismic and BMP: time, share of what exact search finds, size of the index.
+"""The same vectors searched by Lucene, Seismic and BMP: time, recall of the exact hits, size of the index.
 
-Each searches on one thread. Seismic approximates; BMP rounds impacts to 8 bits and weights of queries to at most 32.
+Each searches on one thread. Seismic is approximate; BMP rounds impacts to 8 bits and query weights to at most 32.
 """
 
 import json
@@ -19,7 +19,7 @@ from synthetic import synthetic
 
 HITS = (10, 1000)
 BLOCK = 32
-"""Documents in a block of BMP, as in its README."""
+"""Documents in a block of BMP, as in BMP's README."""
 MEASURES = [
     *(Measure(f"k = {hits:,}, ms a query", more_is_better=False, digits=2) for hits in HITS),
     *(Measure(f"recall@{hits}", digits=4, compared=False) for hits in HITS),
@@ -31,7 +31,7 @@ type Search = Callable[[str, Mapping[str, int], int], list[str]]
 
 
 def lucene(index: str, topics: str, truth: str, queries: int) -> dict[str, Any]:
-    """Search through our `ImpactSearcher`."""
+    """Search with our `ImpactSearcher`."""
     from splade_anserini.lucene import ImpactSearcher
 
     with ImpactSearcher(Path(index), threads=1) as searcher:
@@ -43,20 +43,20 @@ def lucene(index: str, topics: str, truth: str, queries: int) -> dict[str, Any]:
 
 
 def seismic(index: str, topics: str, truth: str, queries: int, cut: int, factor: float) -> dict[str, Any]:
-    """Search through Seismic, which looks at `cut` tokens of a query."""
+    """Search with Seismic, which uses `cut` tokens of a query."""
     from seismic import SeismicIndex, get_seismic_string
 
     searcher, kind = SeismicIndex.load(index), get_seismic_string()
 
     def search(id_: str, vector: Mapping[str, int], hits: int) -> list[str]:
         tokens, weights = np.array(list(vector), dtype=kind), np.array(list(vector.values()), dtype=np.float32)
-        return [found for _, _, found in searcher.search(id_, tokens, weights, hits, cut, factor)]
+        return [docid for _, _, docid in searcher.search(id_, tokens, weights, hits, cut, factor)]
 
     return _measured(search, _vectors(topics, queries), truth, Path(index))
 
 
 def bmp(index: str, topics: str, truth: str, queries: int) -> dict[str, Any]:
-    """Search through BMP, without pruning what may be among the hits."""
+    """Search with BMP, without pruning blocks that may hold hits."""
     from bmp import Searcher
 
     searcher = Searcher(index)
@@ -68,24 +68,24 @@ def bmp(index: str, topics: str, truth: str, queries: int) -> dict[str, Any]:
 
 
 def _measured(search: Search, vectors: Vectors, truth: str, index: Path) -> dict[str, Any]:
-    """Search all queries once to warm up, then on the clock."""
+    """Search all queries once to warm up, then once more to measure the time."""
     best = json.loads(Path(truth).read_text())
     files = [path for path in index.rglob("*") if path.is_file()] if index.is_dir() else [index]
     results: dict[str, Any] = {"index, MB": sum(path.stat().st_size for path in files) / 1e6}
     for hits in HITS:
-        found = {id_: search(id_, vector, hits) for id_, vector in vectors.items()}
+        rankings = {id_: search(id_, vector, hits) for id_, vector in vectors.items()}
         begin = time.perf_counter()
         for id_, vector in vectors.items():
             search(id_, vector, hits)
         results[f"k = {hits:,}, ms a query"] = 1000 * (time.perf_counter() - begin) / len(vectors)
-        shares = [_recall(found[id_], *best[id_][str(hits)]) for id_ in vectors]
+        shares = [_recall(rankings[id_], *best[id_][str(hits)]) for id_ in vectors]
         results[f"recall@{hits}"] = float(np.mean(shares))
     return results
 
 
-def _recall(found: list[str], wanted: int, good: list[str]) -> float:
-    """Return the share of `wanted` hits; `good` are the documents that score at least as the last of these."""
-    return min(len(set(found) & set(good)), wanted) / wanted if wanted else 1.0
+def _recall(ranking: list[str], hits: int, best: list[str]) -> float:
+    """Return the share of the exact hits that a ranking holds; `best` also holds the documents tied with the last."""
+    return min(len(set(ranking) & set(best)), hits) / hits if hits else 1.0
 
 
 def _vectors(topics: str, queries: int) -> Vectors:
@@ -95,7 +95,7 @@ def _vectors(topics: str, queries: int) -> Vectors:
 
 
 def exact(matrix: Path, topics: str, queries: int, output: Path) -> Path:
-    """Write what exact search finds: for each query and number of hits, how many there are, and which are as good."""
+    """Write the exact hits: for each query and number of hits, how many there are, and all that score as high."""
     from scipy.sparse import load_npz
 
     documents = load_npz(matrix)
@@ -114,13 +114,13 @@ def exact(matrix: Path, topics: str, queries: int, output: Path) -> Path:
 
 
 def _best(scores: Any, ids: Any, hits: int) -> tuple[int, list[str]]:
-    wanted = min(hits, int((scores > 0).sum()))
-    least = np.partition(scores, -wanted)[-wanted] if wanted else 1
-    return wanted, ids[scores >= max(least, 1)].tolist()
+    exact_hits = min(hits, int((scores > 0).sum()))
+    least = np.partition(scores, -exact_hits)[-exact_hits] if exact_hits else 1
+    return exact_hits, ids[scores >= max(least, 1)].tolist()
 
 
 def prepared(name: str, impacts: Path, topics: Path, queries: int, work: Path) -> dict[str, str]:
-    """Build what is searched and what is right, below `work`, once and for all; return the paths."""
+    """Build the indexes of the engines and the exact hits below `work`, once; return their paths."""
     import bmp as engine
     from seismic import SeismicIndex
 
@@ -143,7 +143,7 @@ def prepared(name: str, impacts: Path, topics: Path, queries: int, work: Path) -
 
 
 def nfcorpus(settings: Settings) -> tuple[Path, Path]:
-    """Return NFCorpus as pseudo-documents, and an index of it."""
+    """Return NFCorpus as pseudo-documents, and its index."""
     from splade_anserini.convert import convert
     from splade_anserini.index import index
 
@@ -161,7 +161,7 @@ def races(settings: Settings) -> Iterator[Race]:
     required(settings.vectors, settings.topics, real)
     for package in ("seismic", "bmp"):
         if find_spec(package) is None:
-            raise MissingDataError(f"needs {package}: pip install 'splade-anserini[bench]'")
+            raise MissingDataError(f"{package} is not installed: pip install 'splade-anserini[bench]'")
     directory, built = nfcorpus(settings)
     yield _race("NFCorpus, SPLADE-v3", "engines-nfcorpus", (directory, built, real, 323), settings)
     for documents in settings.documents():
@@ -171,8 +171,8 @@ def races(settings: Settings) -> Iterator[Race]:
         yield _race(title, f"engines-{documents}", (impacts, built, settings.topics, 300), settings)
 
 
-def _race(title: str, name: str, of: tuple[Path, Path, Path, int], settings: Settings) -> Race:
-    impacts, index, topics, queries = of
+def _race(title: str, name: str, inputs: tuple[Path, Path, Path, int], settings: Settings) -> Race:
+    impacts, index, topics, queries = inputs
     paths = prepared(name, impacts, topics, queries, settings.work)
     same = {"topics": str(topics), "truth": paths["truth"], "queries": queries}
     approximate = {"index": paths["seismic"], **same}
@@ -190,6 +190,6 @@ def _race(title: str, name: str, of: tuple[Path, Path, Path, int], settings: Set
         ],
         measures=[*MEASURES, MEMORY],
         rounds=settings.times(1, 3),
-        note=f"{queries:,} queries, encoded before, one thread, one after the other. Recall: of what exact search "
-        "finds, ties counted as found.",
+        note=f"{queries:,} encoded queries, one after the other, on one thread. Recall is of the exact hits; documents "
+        "tied with the last one count as hits.",
     )

@@ -1,7 +1,7 @@
-"""What pseudo-relevance feedback does to effectiveness: Rocchio and RM3 beside the search without.
+"""The effectiveness of pseudo-relevance feedback: Rocchio and RM3, compared with the search without feedback.
 
-`wins : losses` are queries that have a greater, or a lesser, nDCG@10 than without; p is a paired t-test's, corrected
-over the rows by Holm's method.
+`wins : losses` are queries whose nDCG@10 is higher, or lower, than without feedback; p is that of a paired t-test,
+corrected for the number of rows by Holm's method.
 
 Run: python benchmarks/feedback.py --impacts DIRECTORY --topics TOPICS --qrels FILE
 """
@@ -34,29 +34,29 @@ SETTINGS: dict[str, Feedback | None] = {
     "RM3, 3 documents, 20 tokens": Feedback(method="rm3", docs=3, terms=20),
     "RM3, 3 documents, original query weight 0.8": Feedback(method="rm3", docs=3, original_query_weight=0.8),
 }
-"""Pyserini's defaults where nothing is said: 10 documents, 10 tokens, weights of 0.75 and 0.5."""
+"""Where a title does not name a value, it is Pyserini's default: 10 documents, 10 tokens, weights 0.75 and 0.5."""
 
 
 def main() -> None:
-    """Print a table, in Markdown."""
+    """Print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--impacts", type=Path, required=True, help="directory of impact pseudo-documents")
-    parser.add_argument("--topics", required=True, help="as search takes them")
-    parser.add_argument("--qrels", required=True, help="as evaluate takes them")
+    parser.add_argument("--topics", required=True, help="as for search")
+    parser.add_argument("--qrels", required=True, help="as for evaluate")
     parser.add_argument("--work", type=Path, default=Path("build") / "bench" / "feedback")
     arguments = parser.parse_args()
     start_jvm()
-    work = arguments.work / arguments.impacts.name
-    if not work.exists():
-        index(arguments.impacts, work, IndexOptions(store_docvectors=True))
+    directory = arguments.work / arguments.impacts.name
+    if not directory.exists():
+        index(arguments.impacts, directory, IndexOptions(store_docvectors=True))
     qrels = read_qrels(arguments.qrels)
     judged = {qrel.query_id for qrel in qrels}
-    vectors = load_queries_for(arguments.topics, read_manifest(work, IndexManifest), str(work)).vectors()
+    vectors = load_queries_for(arguments.topics, read_manifest(directory, IndexManifest), str(directory)).vectors()
     queries = {query_id: vector for query_id, vector in vectors.items() if query_id in judged}
     evaluations = {}
     for title, feedback in SETTINGS.items():
         run = arguments.work / "run.txt"
-        with PyseriniImpactSearcher(work, 1, feedback) as searcher:
+        with PyseriniImpactSearcher(directory, 1, feedback) as searcher:
             write_run(run, searcher.search(queries, 1000))
         evaluations[title] = evaluate(read_run(run), qrels, parse_measures(MEASURES))
     report(evaluations)
@@ -64,15 +64,15 @@ def main() -> None:
 
 def report(evaluations: dict[str, Evaluation]) -> None:
     """Print a row for each setting; the first is the baseline."""
-    first = next(iter(evaluations))
-    compared = compare(evaluations, MEASURES[:1], first)
+    baseline = next(iter(evaluations))
+    comparison = compare(evaluations, MEASURES[:1], baseline)
     print(f"| | {' | '.join(MEASURES)} | wins : losses | p |\n|---|{'---|' * (len(MEASURES) + 2)}")
     for title, evaluation in evaluations.items():
         cells = [f"{evaluation.aggregate[measure]:.4f}" for measure in MEASURES]
-        if title == first:
+        if title == baseline:
             cells += ["", ""]
         else:
-            difference = compared.differences[title][MEASURES[0]]
+            difference = comparison.differences[title][MEASURES[0]]
             cells += [f"{difference.wins} : {difference.losses}", f"{difference.t_test.holm:.3f}"]
         print(f"| {title} | {' | '.join(cells)} |")
 

@@ -1,4 +1,4 @@
-"""How long `--help` takes: best of a few, for each command, beside `python -c pass`.
+"""The time that `--help` of each command takes, compared with `python -c pass`: the shortest of a few runs.
 
 Run: python benchmarks/help_times.py [--rounds 5]
 """
@@ -12,7 +12,7 @@ from splade_anserini.__main__ import COMMANDS
 
 
 def seconds(command: list[str], rounds: int) -> float:
-    """Return the shortest of several runs: start-up, without what else the machine does."""
+    """Return the time of the shortest of several runs, which other processes slow down least."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Impact pseudo-documents → a Lucene index of one segment: ours, Anserini's IndexCollection, and reading the bytes."""
+"""Impact pseudo-documents → a Lucene index of one segment: ours, Anserini's IndexCollection, and reading the files."""
 
 import gzip
 import time
@@ -13,24 +13,24 @@ from settings import Settings, required
 from synthetic import synthetic
 
 LARGE = 100_000
-"""More documents than that are indexed once."""
+"""Collections of more documents are indexed only once."""
 RATE = Measure("documents/s", digits=0)
 
 
 def ours(impacts: str, index: str, threads: int) -> dict[str, Any]:
-    """Run our stage, its checks included."""
-    from splade_anserini.index import index as stage
+    """Run our `index`, its checks included."""
+    from splade_anserini.index import index as build
     from splade_anserini.lucene import IndexOptions, start_jvm
 
     start_jvm()
     begin = time.perf_counter()
-    manifest = stage(Path(impacts), Path(index), IndexOptions(threads=threads), overwrite=True)
+    manifest = build(Path(impacts), Path(index), IndexOptions(threads=threads), overwrite=True)
     seconds = time.perf_counter() - begin
     return {RATE.name: manifest.counts.documents / seconds, HEAP.name: peak_heap(), "index": str(manifest.counts)}
 
 
 def anserini(impacts: str, index: str, threads: int) -> dict[str, Any]:
-    """Run IndexCollection as its documentation does for impacts, in the same Java."""
+    """Run IndexCollection with the options that its documentation gives for impacts, on the same JVM."""
     from splade_anserini.lucene import count_index, start_jvm
 
     start_jvm()
@@ -57,19 +57,19 @@ def anserini(impacts: str, index: str, threads: int) -> dict[str, Any]:
 
 
 def gunzip(impacts: str, threads: int) -> dict[str, Any]:
-    """Read and unpack the files."""
+    """Read and decompress the files."""
     return _rate(_lines_of, impacts, threads)
 
 
 def parse(impacts: str, threads: int) -> dict[str, Any]:
-    """Read, unpack and parse the files."""
+    """Read, decompress and parse the files."""
     return _rate(_records_of, impacts, threads)
 
 
 def _rate(work: Any, impacts: str, threads: int) -> dict[str, Any]:
     files = sorted(Path(impacts).glob("*.gz"))
     with ProcessPoolExecutor(threads) as pool:
-        list(pool.map(abs, range(threads)))  # the processes have started
+        list(pool.map(abs, range(threads)))  # starts the processes
         begin = time.perf_counter()
         documents = sum(pool.map(work, files))
         return {RATE.name: documents / (time.perf_counter() - begin)}

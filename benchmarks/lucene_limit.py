@@ -1,4 +1,4 @@
-"""Lucene's own IndexSearcher, driven as directly as Python can: what no searcher above it can beat."""
+"""Lucene's IndexSearcher, called as directly as Python can: an upper limit for every searcher that uses it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from splade_anserini.records import ImpactVector
 
 
 class BareSearcher:
-    """An IndexSearcher, and queries that are built beforehand."""
+    """An IndexSearcher for queries that are built beforehand."""
 
     def __init__(self, directory: Path) -> None:
         start_jvm()
@@ -37,7 +37,7 @@ class BareSearcher:
         return clauses.build()
 
     def rate(self, queries: list[Any], hits: int, threads: int) -> float:
-        """Return queries a second; hits are found and not read."""
+        """Return queries per second; hits are found, but not read."""
         begin = time.perf_counter()
         with ThreadPoolExecutor(threads) as pool:
             for part in [pool.submit(self._search, queries[start::threads], hits) for start in range(threads)]:

@@ -1,6 +1,6 @@
-"""Checkpoints to measure with: of usual sizes, with random weights, and with as many active entries as trained ones.
+"""Checkpoints for measurements: of common sizes, with random weights and as many active entries as trained models.
 
-Speed does not depend on the weights, but for the number of entries that leave the model.
+The weights influence speed only by the number of active entries.
 """
 
 from collections.abc import Sequence
@@ -13,32 +13,32 @@ SIZES = {
     "MiniLM": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
 }
 ENTRIES = 170
-"""Active entries of a document, in the mean."""
+"""Mean number of active entries of a document."""
 LENGTH = 256
 """Tokens of a document that are read."""
 
 
 def texts(corpora: Sequence[Path], count: int) -> list[str]:
-    """Return documents, by turns from each corpus, and spread over it."""
+    """Return documents, alternately from each corpus, spread evenly over it."""
     from splade_anserini.formats.corpora import open_corpus
 
     share = -(-count // len(corpora))
     parts = []
     for corpus in corpora:
-        everything = [document.contents for document in open_corpus(str(corpus))]
-        parts.append(everything[:: max(1, len(everything) // share)][:share])
+        documents = [document.contents for document in open_corpus(str(corpus))]
+        parts.append(documents[:: max(1, len(documents) // share)][:share])
     return [text for group in zip(*parts, strict=True) for text in group][:count]
 
 
 def queries(corpora: Sequence[Path], count: int) -> list[str]:
-    """Return real queries."""
+    """Return queries, equally many of each corpus."""
     from splade_anserini.formats.topics import read_topics
 
     return [query.text for corpus in corpora for query in islice(read_topics(str(corpus)), count // len(corpora))]
 
 
 def checkpoint(size: str, corpora: Sequence[Path], work: Path) -> Path:
-    """Return a checkpoint of this size, in both formats that are in use; makes it unless it is there."""
+    """Return a checkpoint of this size, with weights in both common file formats; it is made once."""
     from splade_anserini.artifacts.files import whole_directory
 
     directory = work / f"checkpoint-{size}"
@@ -53,7 +53,7 @@ def checkpoint(size: str, corpora: Sequence[Path], work: Path) -> Path:
         with whole_directory(directory) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
-            # Pyserini reads no other format.
+            # the only format that Pyserini reads
             torch.save(model.state_dict(), partial / "pytorch_model.bin")
     return directory
 
@@ -68,13 +68,13 @@ def _tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_file=file, model_max_length=512, **special)
 
 
-def _set_entries(model: Any, tokenizer: Any, some: Sequence[str]) -> None:
-    """Give all entries the one bias at which `ENTRIES` of them are active."""
+def _set_entries(model: Any, tokenizer: Any, texts: Sequence[str]) -> None:
+    """Set the bias of all entries to the value at which `ENTRIES` of them are active."""
     import torch
 
     with torch.inference_mode():
-        greatest = [_logits(model, tokenizer, text).amax(dim=1) for text in some]
-        threshold = torch.quantile(torch.cat(greatest).flatten()[:: len(some) // 16], 1 - ENTRIES / 30_522)
+        maxima = [_logits(model, tokenizer, text).amax(dim=1) for text in texts]
+        threshold = torch.quantile(torch.cat(maxima).flatten()[:: len(texts) // 16], 1 - ENTRIES / 30_522)
     model.cls.predictions.bias.data.fill_(-threshold)
 
 
@@ -84,7 +84,7 @@ def _logits(model: Any, tokenizer: Any, text: str) -> Any:
 
 
 def exported(directory: Path, precision: str) -> Path:
-    """Return the ONNX encoder of a checkpoint; exports it unless it is there."""
+    """Return the ONNX encoder of a checkpoint; it is exported once."""
     import subprocess
     import sys
 
@@ -96,7 +96,7 @@ def exported(directory: Path, precision: str) -> Path:
 
 
 def warm_started(work: Path) -> Path:
-    """Return the checkpoint that splade-mini started from, untrained; makes it unless it is there."""
+    """Return the untrained checkpoint from which splade-mini was trained; it is made once."""
     import subprocess
     import sys
 
@@ -118,7 +118,7 @@ def warm_started(work: Path) -> Path:
 
 
 def flops(size: str, lengths: Sequence[int]) -> float:
-    """Return the multiplications and additions of the model over real tokens: body, attention, head, vocabulary."""
+    """Return the multiplications and additions of the model for real tokens: body, attention, head, vocabulary."""
     config = SIZES[size]
     width, layers, inner = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
     per_token = 2 * (layers * (4 * width**2 + 2 * width * inner) + width**2 + width * 30_522)

@@ -1,9 +1,9 @@
-"""Mutation testing: change one operator or constant at a time, and see whether a test notices.
+"""Mutation testing: change one operator or constant at a time, and check whether a test fails.
 
 Run: python benchmarks/mutants.py [--count 150] [--seed 0] [--jobs 2] [--only lucene …] [--report FILE]
 
-Mutants are drawn with a seed from the packages below, equally many of each. Every mutant is tested in a copy of the
-repository, with the test files of its package. The survivors are listed with file, line and change.
+Mutants are drawn by a seed from the packages below, equally many of each. Each mutant is tested in a copy of the
+repository, with the test files of its package. The survivors are printed with file, line and change.
 """
 
 import argparse
@@ -31,7 +31,7 @@ TESTS = {
     "encoding": "encode pipeline encoders query_sides golden",
     "lucene": "searcher fast_searcher index two_step frequency_text method_handles java feedback writers jvm",
 }
-"""Package → the test files that are run for its mutants; those that do not exist are left out."""
+"""Package → the test files that are run for its mutants; files that do not exist are left out."""
 TIMEOUT = 600
 
 _COMPARISONS = {
@@ -42,7 +42,7 @@ _OPERATORS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
 }  # fmt: skip
 _MESSAGES = ("Error", "error", "warning", "info", "option")
-"""Calls that only say something."""
+"""Ends of the names of functions whose arguments are messages."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,13 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 
 def _mutable(tree: ast.AST) -> Iterator[ast.expr]:
-    """Yield the nodes that can be changed; annotations and messages of errors are left alone."""
+    """Yield the nodes that can be changed; not annotations, nor messages of errors."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.AnnAssign | ast.arg):
             if isinstance(node, ast.AnnAssign) and node.value is not None:
                 yield from _mutable(node)
             continue
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-            ("Error", "error", "warning", "info", "option")
-        ):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(_MESSAGES):
             continue
         if _variants(node):
             yield node  # type: ignore[misc]
@@ -116,21 +114,20 @@ def _change(node: ast.AST, _variant: int) -> None:
         node.value = not node.value if isinstance(node.value, bool) else node.value + 1  # type: ignore[operator]
 
 
-def drawn(count: int, seed: int, packages: list[str]) -> list[Mutant]:
+def draw(count: int, seed: int, packages: list[str]) -> list[Mutant]:
     """Draw `count` mutants, equally many of each package."""
     chance = random.Random(seed)
-    chosen: list[Mutant] = []
-    for number, package in enumerate(packages):
-        every = [
-            m for path in sorted((ROOT / PACKAGE / package).rglob("*.py")) for m in mutants_of(path.relative_to(ROOT))
-        ]
-        share = count // len(packages) + (number < count % len(packages))
-        chosen += chance.sample(every, min(share, len(every)))
-    return chosen
+    mutants: list[Mutant] = []
+    for package_index, package in enumerate(packages):
+        paths = sorted((ROOT / PACKAGE / package).rglob("*.py"))
+        candidates = [mutant for path in paths for mutant in mutants_of(path.relative_to(ROOT))]
+        share = count // len(packages) + (package_index < count % len(packages))
+        mutants += chance.sample(candidates, min(share, len(candidates)))
+    return mutants
 
 
 def verdict(mutant: Mutant, copy_of_repository: Path) -> str:
-    """Return "killed" when a test fails or does not end, "survived" when all pass."""
+    """Return "killed" if a test fails or does not end, "survived" if all pass."""
     path = copy_of_repository / mutant.path
     original = path.read_text(encoding="utf-8")
     package = Path(mutant.path).parts[1]
@@ -148,7 +145,7 @@ def verdict(mutant: Mutant, copy_of_repository: Path) -> str:
 
 
 def main() -> None:
-    """Draw, test and report."""
+    """Draw mutants, test them, and print the survivors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
@@ -157,24 +154,24 @@ def main() -> None:
     parser.add_argument("--report", type=Path, default=Path("build/mutants.jsonl"))
     arguments = parser.parse_args()
     packages = arguments.only or list(TESTS)
-    mutants = drawn(arguments.count, arguments.seed, packages)
+    mutants = draw(arguments.count, arguments.seed, packages)
     arguments.report.parent.mkdir(parents=True, exist_ok=True)
     copies: SimpleQueue[Path] = SimpleQueue()
     with tempfile.TemporaryDirectory() as directory, arguments.report.open("w", encoding="utf-8") as report:
         shared = ROOT.parent / "shared"
         if shared.exists():
             (Path(directory) / "shared").symlink_to(shared.resolve())
-        for number in range(arguments.jobs):
-            target = Path(directory) / f"copy{number}"
+        for job in range(arguments.jobs):
+            target = Path(directory) / f"copy{job}"
             shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(".venv", ".git", "build", ".*_cache"))
             copies.put(target)
 
         def judge(mutant: Mutant) -> tuple[Mutant, str]:
-            place = copies.get()
+            repository = copies.get()
             try:
-                return mutant, verdict(mutant, place)
+                return mutant, verdict(mutant, repository)
             finally:
-                copies.put(place)
+                copies.put(repository)
 
         survivors = 0
         with ThreadPoolExecutor(arguments.jobs) as pool:

@@ -1,4 +1,4 @@
-"""From a file of texts to files of impacts: the whole `encode` stage, its encoder alone, and the model alone."""
+"""From a file of texts to files of impacts: the whole command `encode`, its encoder alone, and the model alone."""
 
 import shutil
 import time
@@ -14,52 +14,52 @@ from settings import Settings, required
 RATE = Measure("documents/s", digits=2)
 
 
-def stage(encoder: str, corpus: str, output: str) -> dict[str, Any]:
-    """Run `encode`, from reading the corpus to the last shard; the encoder is open already."""
+def whole(encoder: str, corpus: str, output: str) -> dict[str, Any]:
+    """Run `encode`, from reading the corpus to the last shard, with an encoder that is loaded before."""
     from splade_anserini.encode import encode
     from splade_anserini.formats.corpora import open_corpus
 
-    opened = _open(encoder)
+    text_encoder = _open(encoder)
     shutil.rmtree(output, ignore_errors=True)
     begin = time.perf_counter()
-    manifest = encode(open_corpus(corpus), opened, Path(output))
+    manifest = encode(open_corpus(corpus), text_encoder, Path(output))
     return {RATE.name: manifest.counts.documents / (time.perf_counter() - begin)}
 
 
 def encoder_alone(encoder: str, corpus: str) -> dict[str, Any]:
-    """Give all texts to the encoder at once."""
+    """Encode all texts with one call of the encoder."""
     from splade_anserini.formats.corpora import open_corpus
 
-    opened = _open(encoder)
-    some = [document.contents for document in open_corpus(corpus)]
+    text_encoder = _open(encoder)
+    texts = [document.contents for document in open_corpus(corpus)]
     begin = time.perf_counter()
-    opened.encode(some)
-    return {RATE.name: len(some) / (time.perf_counter() - begin)}
+    text_encoder.encode(texts)
+    return {RATE.name: len(texts) / (time.perf_counter() - begin)}
 
 
 def run_alone(encoder: str, corpus: str) -> dict[str, Any]:
-    """Run the encoder's model over batches that were tokenized beforehand; what is active is picked, not named."""
+    """Run the encoder's model on tokenized batches; active entries are selected, but not mapped to tokens."""
     from splade_anserini.formats.corpora import open_corpus
 
-    opened = _open(encoder)
-    some = [document.contents for document in open_corpus(corpus)]
-    batches = opened.prepare(some)
+    text_encoder = _open(encoder)
+    texts = [document.contents for document in open_corpus(corpus)]
+    batches = text_encoder.prepare(texts)
     begin = time.perf_counter()
-    for _ in opened.run(batches):
+    for _ in text_encoder.run(batches):
         pass
-    return {RATE.name: len(some) / (time.perf_counter() - begin)}
+    return {RATE.name: len(texts) / (time.perf_counter() - begin)}
 
 
 def model_alone(model: str, corpus: str, batch: int = 32) -> dict[str, Any]:
-    """Run the plain model and pool over batches of token ids that were made beforehand, texts sorted by length."""
+    """Run the plain model and the pooling on tokenized batches; texts are sorted by length."""
     import torch
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     from splade_anserini.formats.corpora import open_corpus
 
     loaded, tokenizer = AutoModelForMaskedLM.from_pretrained(model).eval(), AutoTokenizer.from_pretrained(model)
-    some = sorted((document.contents for document in open_corpus(corpus)), key=len)
-    parts = [some[start : start + batch] for start in range(0, len(some), batch)]
+    texts = sorted((document.contents for document in open_corpus(corpus)), key=len)
+    parts = [texts[start : start + batch] for start in range(0, len(texts), batch)]
     options = {"truncation": True, "max_length": LENGTH, "padding": True, "return_tensors": "pt"}
     batches = [tokenizer(part, **options) for part in parts]
     begin = time.perf_counter()
@@ -68,15 +68,15 @@ def model_alone(model: str, corpus: str, batch: int = 32) -> dict[str, Any]:
             mask = inputs["attention_mask"]
             logits = loaded(input_ids=inputs["input_ids"], attention_mask=mask).logits
             torch.log1p(torch.relu(logits.masked_fill(mask.unsqueeze(-1) == 0, 0).amax(dim=1)))
-    return {RATE.name: len(some) / (time.perf_counter() - begin)}
+    return {RATE.name: len(texts) / (time.perf_counter() - begin)}
 
 
 def _open(encoder: str) -> Any:
     from splade_anserini.encoding import EncoderOptions, open_encoder
 
-    opened = open_encoder(encoder, EncoderOptions(max_length=LENGTH, device="cpu"))
-    opened.encode(["warm"])
-    return opened
+    text_encoder = open_encoder(encoder, EncoderOptions(max_length=LENGTH, device="cpu"))
+    text_encoder.encode(["warm"])
+    return text_encoder
 
 
 def races(settings: Settings) -> Iterator[Race]:
@@ -90,8 +90,8 @@ def races(settings: Settings) -> Iterator[Race]:
     for name, encoder in (("MiniLM, torch fp32", model), ("splade-mini, ONNX int8", "splade-mini")):
         same = {"corpus": str(corpus), "encoder": encoder}
         contestants = [
-            Contestant("encode, file to files", __name__, "stage", {**same, "output": str(settings.work / "encoded")}),
-            Contestant("its model alone, batches tokenized before", __name__, "run_alone", same),
+            Contestant("encode, file to files", __name__, "whole", {**same, "output": str(settings.work / "encoded")}),
+            Contestant("its model alone, tokenized batches", __name__, "run_alone", same),
             Contestant("its encoder alone, text to vectors", __name__, "encoder_alone", same),
         ]
         if encoder == model:

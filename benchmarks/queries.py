@@ -1,4 +1,4 @@
-"""One query's text → impacts, one query at a time: our ONNX query encoder and Pyserini's SpladeQueryEncoder."""
+"""Texts of queries → impacts, one query at a time: our ONNX query encoder and Pyserini's SpladeQueryEncoder."""
 
 import statistics
 import time
@@ -15,35 +15,35 @@ P99 = Measure("99th percentile", "ms a query", more_is_better=False, digits=2)
 
 
 def onnx(encoder: str, corpora: list[str], count: int) -> dict[str, float]:
-    """Encode through onnxruntime."""
+    """Encode with onnxruntime."""
     from splade_anserini.encoding import OnnxQueryEncoder
 
-    return _delays(OnnxQueryEncoder(encoder).encode, queries([Path(corpus) for corpus in corpora], count))
+    return _times(OnnxQueryEncoder(encoder).encode, queries([Path(corpus) for corpus in corpora], count))
 
 
 def pyserini(model: str, corpora: list[str], count: int) -> dict[str, float]:
-    """Encode through Pyserini."""
+    """Encode with Pyserini."""
     from splade_anserini.lucene import start_jvm
 
     start_jvm()
     from pyserini.encode import SpladeQueryEncoder
 
-    return _delays(SpladeQueryEncoder(model).encode, queries([Path(corpus) for corpus in corpora], count))
+    return _times(SpladeQueryEncoder(model).encode, queries([Path(corpus) for corpus in corpora], count))
 
 
-def _delays(encode: Callable[[str], Any], texts: list[str]) -> dict[str, float]:
+def _times(encode: Callable[[str], Any], texts: list[str]) -> dict[str, float]:
     for text in texts[:20]:
         encode(text)
-    delays = []
+    milliseconds = []
     for text in texts:
         begin = time.perf_counter()
         encode(text)
-        delays.append(1000 * (time.perf_counter() - begin))
-    return {MEDIAN.name: statistics.median(delays), P99.name: statistics.quantiles(delays, n=100)[-1]}
+        milliseconds.append(1000 * (time.perf_counter() - begin))
+    return {MEDIAN.name: statistics.median(milliseconds), P99.name: statistics.quantiles(milliseconds, n=100)[-1]}
 
 
 def races(settings: Settings) -> Iterator[Race]:
-    """Yield a race for each size."""
+    """Yield a race for each size of model."""
     required(*settings.corpora)
     for size in ("bert-base", "MiniLM") if settings.full else ("MiniLM",):
         model = checkpoint(size, settings.corpora, settings.work)

@@ -1,7 +1,7 @@
-"""Does Lucene search faster when similar documents have neighbouring numbers? An experiment; see README.md.
+"""The time of searches when similar documents have adjacent document numbers in Lucene; the result is in README.md.
 
 Documents are reordered by recursive graph bisection (Dhulipala et al., Compressing Graphs and Indexes with Recursive
-Graph Bisection, 2016), both orders are indexed into one segment each, and Lucene's own searcher is timed on both.
+Graph Bisection, 2016). Both orders are indexed into one segment each, and searched with Lucene's IndexSearcher.
 
 Run: python benchmarks/reordering.py --data DIR [--documents 100000] [--queries 400]
 """
@@ -30,15 +30,15 @@ from splade_anserini.records import ImpactDocument, ImpactVector
 type Numbers = npt.NDArray[Any]
 
 LEAF = 32
-"""Documents that are not divided further."""
+"""Ranges of at most this many documents are not divided further."""
 MANAGER = "org.apache.lucene.search.TopScoreDocCollectorManager"
 ROUNDS = 20
-"""Exchanges between two halves, at most."""
+"""Maximum number of rounds of exchanges between two halves."""
 
 
 @numba.njit(cache=True)
 def bisection(starts: Numbers, terms: Numbers, size: int, leaf: int, rounds: int) -> Numbers:
-    """Return documents in an order that puts those with the same terms side by side.
+    """Return an order of documents in which documents with the same terms are close to each other.
 
     Document i has the terms `terms[starts[i] : starts[i + 1]]`, numbers below `size`.
     """
@@ -59,50 +59,50 @@ def bisection(starts: Numbers, terms: Numbers, size: int, leaf: int, rounds: int
 
 @numba.njit(cache=True)
 def _divide(starts: Numbers, terms: Numbers, order: Numbers, counters: Any, rounds: int) -> None:
-    """Exchange documents between the halves of `order` while that makes gaps between equal terms smaller."""
+    """Exchange documents between the halves of `order` as long as the gaps between equal terms get smaller."""
     left, right, to_right, to_left = counters
     half = len(order) // 2
     gains = np.empty(len(order))
     left[:] = 0
     right[:] = 0
-    for place, document in enumerate(order):
-        side = left if place < half else right
-        for at in range(starts[document], starts[document + 1]):
-            side[terms[at]] += 1
+    for position, document in enumerate(order):
+        side = left if position < half else right
+        for i in range(starts[document], starts[document + 1]):
+            side[terms[i]] += 1
     for _ in range(rounds):
         _term_gains(left, right, half, len(order) - half, to_right, to_left)
-        for place, document in enumerate(order):
-            gain_of = to_right if place < half else to_left
+        for position, document in enumerate(order):
+            gain_of = to_right if position < half else to_left
             gain = 0.0
-            for at in range(starts[document], starts[document + 1]):
-                gain += gain_of[terms[at]]
-            gains[place] = gain
+            for i in range(starts[document], starts[document + 1]):
+                gain += gain_of[terms[i]]
+            gains[position] = gain
         if not _exchange(starts, terms, order, gains, left, right):
             return
 
 
 @numba.njit(cache=True)
 def _exchange(starts: Numbers, terms: Numbers, order: Numbers, gains: Numbers, left: Numbers, right: Numbers) -> int:
-    """Exchange the documents that gain most, pair by pair; return how many pairs there were."""
+    """Exchange the documents with the largest gains, pair by pair; return the number of pairs."""
     half = len(order) // 2
     lefts, rights = np.argsort(-gains[:half]), np.argsort(-gains[half:]) + half
-    for moved in range(half):
-        i, j = lefts[moved], rights[moved]
+    for pair in range(half):
+        i, j = lefts[pair], rights[pair]
         if gains[i] + gains[j] <= 0:
-            return moved
-        for at in range(starts[order[i]], starts[order[i] + 1]):
-            left[terms[at]] -= 1
-            right[terms[at]] += 1
-        for at in range(starts[order[j]], starts[order[j] + 1]):
-            left[terms[at]] += 1
-            right[terms[at]] -= 1
+            return pair
+        for k in range(starts[order[i]], starts[order[i] + 1]):
+            left[terms[k]] -= 1
+            right[terms[k]] += 1
+        for k in range(starts[order[j]], starts[order[j] + 1]):
+            left[terms[k]] += 1
+            right[terms[k]] -= 1
         order[i], order[j] = order[j], order[i]
     return half
 
 
 @numba.njit(cache=True)
 def _term_gains(left: Numbers, right: Numbers, lefts: int, rights: int, to_right: Numbers, to_left: Numbers) -> None:
-    """Set what it saves, in bits of gaps, to take one document with each term from one side to the other."""
+    """Set, for each term, the bits of gaps that are saved by moving one document with it to the other side."""
     for term in range(len(left)):
         a, b = left[term], right[term]
         if a + b == 0:
@@ -114,7 +114,7 @@ def _term_gains(left: Numbers, right: Numbers, lefts: int, rights: int, to_right
 
 @numba.njit(cache=True)
 def _bits(frequency: int, documents: int) -> float:
-    """Return the bits of the gaps of a term that so many documents of a range have, spread evenly."""
+    """Return the bits of the gaps of a term with this frequency, if it is spread evenly over a range of documents."""
     return frequency * np.log2(documents / (frequency + 1))
 
 
@@ -131,8 +131,8 @@ def reorder(documents: Sequence[ImpactDocument]) -> list[ImpactDocument]:
     return [documents[i] for i in order]
 
 
-def built(documents: Sequence[ImpactDocument], directory: Path) -> Path:
-    """Index the documents in their order, into one segment."""
+def build(documents: Sequence[ImpactDocument], directory: Path) -> Path:
+    """Index the documents in the given order, into one segment; return the index."""
     target = directory / "index"
     if not target.exists():
         with ImpactWriter(directory / "impacts" / "documents.jsonl") as writer:
@@ -148,20 +148,20 @@ def _milliseconds(searcher: BareSearcher, query: Any, manager: Any) -> float:
     return 1000 * (time.perf_counter() - begin)
 
 
-def measured(indexes: dict[str, Path], vectors: Sequence[ImpactVector]) -> Iterator[str]:
-    """Yield the rows of a table; the indexes take turns, query by query, and the first pass warms up."""
+def measure(indexes: dict[str, Path], vectors: Sequence[ImpactVector]) -> Iterator[str]:
+    """Yield the rows of a table; the indexes take turns, query by query, in three passes of which the last counts."""
     searchers = {name: BareSearcher(directory) for name, directory in indexes.items()}
     queries = {name: [searcher.query(vector) for vector in vectors] for name, searcher in searchers.items()}
     for hits, threshold in ((10, 1), (10, 1000), (1000, 1), (1000, 1000)):
         times: dict[str, list[float]] = {}
         for _ in range(3):
             times = {name: [] for name in searchers}
-            for number in range(len(vectors)):
+            for query_index in range(len(vectors)):
                 for name, searcher in searchers.items():
                     manager = searcher.java(MANAGER)(hits, None, threshold)
-                    times[name].append(_milliseconds(searcher, queries[name][number], manager))
-        means = [statistics.mean(some) for some in times.values()]
-        medians = [statistics.median(some) for some in times.values()]
+                    times[name].append(_milliseconds(searcher, queries[name][query_index], manager))
+        means = [statistics.mean(values) for values in times.values()]
+        medians = [statistics.median(values) for values in times.values()]
         cells = [f"{mean:.2f} ({median:.2f})" for mean, median in zip(means, medians, strict=True)]
         yield f"| {hits:,} | {threshold:,} | {' | '.join(cells)} | {means[0] / means[-1]:.2f} × |"
 
@@ -182,14 +182,14 @@ def main() -> None:
     topics = read_encoded_topics(str(arguments.topics or settings.topics))
     home = arguments.work / f"reordering-{arguments.documents}"
     indexes = {
-        "arbitrary": built(documents, home / "arbitrary"),
-        "reordered": built(reorder(documents), home / "reordered"),
+        "arbitrary": build(documents, home / "arbitrary"),
+        "reordered": build(reorder(documents), home / "reordered"),
     }
     for name, directory in indexes.items():
         size = sum(file.stat().st_size for file in directory.iterdir() if file.is_file())
         print(f"{name}: {size / 1e6:.1f} MB", flush=True)
     print("| hits | counted | arbitrary order, ms, mean (median) | reordered | ratio |\n|---|---|---|---|---|")
-    for row in measured(indexes, list(topics.values())[: arguments.queries]):
+    for row in measure(indexes, list(topics.values())[: arguments.queries]):
         print(row, flush=True)
 
 

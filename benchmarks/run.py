@@ -1,9 +1,9 @@
-"""Measure ours and the tools that people use now, by turns on the same input, and print tables in Markdown.
+"""Measure splade-anserini and other tools, in turns, on the same input, and print tables in Markdown.
 
 Run: python benchmarks/run.py --data DIR [--full] [--only indexing --only searching …]
 
 DIR holds cranfield/ and nfcorpus/ (BEIR), splade-v3.nfcorpus/docs.jsonl.gz and
-encoded-queries/msmarco-passage.dev-subset.tsv.gz. A benchmark whose data are missing says so and is left out.
+encoded-queries/msmarco-passage.dev-subset.tsv.gz. A benchmark whose data are missing is skipped, with a note.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from alternate import Outcome, run, save
 from settings import MissingDataError, Settings
 
 SHORT = ("indexing", "searching", "cold_start", "encoding", "queries", "pipeline")
-"""The path beside the tools that people use now, in ten minutes."""
-BENCHMARKS = (*SHORT, "training", "engines", "two_phase", "counting")
+"""The pipeline compared with other tools, in ten minutes."""
+BENCHMARKS = (*SHORT, "training", "engines", "two_step", "counting")
 PACKAGES = (
     "splade-anserini",
     "pyserini",
@@ -35,7 +35,7 @@ PACKAGES = (
 
 
 def machine() -> str:
-    """Return a line on processor, cores, memory and versions."""
+    """Return a line with processor, cores, memory and versions."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -58,19 +58,19 @@ def benchmark(name: str, settings: Settings) -> list[Outcome]:
             outcomes.append(run(race))
             print(outcomes[-1].table(), flush=True)
     except MissingDataError as error:
-        print(f"### {name}\n\nLeft out: it {error}.\n", flush=True)
+        print(f"### {name}\n\nSkipped: {error}.\n", flush=True)
     return outcomes
 
 
 def main() -> None:
-    """Print tables on stdout, progress on stderr; write all figures as JSON."""
+    """Print tables on stdout and progress on stderr; write all measurements as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="directory of the real data")
-    parser.add_argument("--work", type=Path, default=Path("build") / "bench", help="directory for what is generated")
+    parser.add_argument("--work", type=Path, default=Path("build") / "bench", help="directory for generated files")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--short", action="store_true", help="beside other tools, in ten minutes [default]")
-    form.add_argument("--full", action="store_true", help="everything, 1,000,000 documents too")
-    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be given several times")
+    form.add_argument("--short", action="store_true", help="compare with other tools, in ten minutes [default]")
+    form.add_argument("--full", action="store_true", help="everything, also with 1,000,000 documents: hours")
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="repeat for several")
     parser.add_argument("--rounds", type=int, help="turns of each contestant")
     parser.add_argument("--documents", type=int, help="synthetic documents [default: 100,000; --full: 1,000,000 too]")
     arguments = parser.parse_args()
@@ -78,11 +78,10 @@ def main() -> None:
     settings.work.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     print(f"{machine()}\n", flush=True)
-    named = arguments.only or (BENCHMARKS if arguments.full else SHORT)
-    named = arguments.only or (BENCHMARKS if arguments.full else SHORT)
-    outcomes = [outcome for name in named for outcome in benchmark(name, settings)]
+    names = arguments.only or (BENCHMARKS if arguments.full else SHORT)
+    outcomes = [outcome for name in names for outcome in benchmark(name, settings)]
     save(outcomes, settings.work / "results.json")
-    print(f"{(time.perf_counter() - begin) / 60:.1f} minutes in all", file=sys.stderr)
+    print(f"{(time.perf_counter() - begin) / 60:.1f} minutes", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Query vectors → ranked ids and scores: ours, Pyserini's LuceneImpactSearcher, and Lucene's bare IndexSearcher."""
+"""Query vectors → ranked ids and scores: ours, Pyserini's LuceneImpactSearcher, and Lucene's IndexSearcher alone."""
 
 import hashlib
 import time
@@ -12,11 +12,11 @@ from settings import Settings, required
 from synthetic import synthetic
 
 WARM, SECONDS = 100, 3
-"""So many queries again and again, for so long, before the clock starts: Java compiles what is used much."""
+"""The first queries are searched repeatedly for this time before the measurement, so that Java compiles the code."""
 BATCH = 64
-"""Queries that `batch_search` is given at once."""
+"""Queries in one call of `batch_search`."""
 SETTINGS = [(1000, 1), (1000, 2), (10, 1), (10, 2)]
-"""Hits and threads."""
+"""Numbers of hits and of threads."""
 
 type Vectors = Mapping[str, Mapping[str, int]]
 
@@ -29,18 +29,18 @@ RATES = [Measure(_name(hits, threads), "queries/s", digits=0) for hits, threads 
 
 
 def ours(index: str, topics: str, queries: int) -> dict[str, Any]:
-    """Search through our `Searcher`."""
+    """Search with our `ImpactSearcher`."""
     from splade_anserini.lucene import ImpactSearcher
 
     vectors, results = _vectors(topics, queries), {}
     for hits, threads in SETTINGS:
         with ImpactSearcher(Path(index), threads=threads) as searcher:
-            results |= _measured(hits, threads, vectors, lambda some, hits=hits, s=searcher: s.search(some, hits))
+            results |= _measured(hits, threads, vectors, lambda queries, hits=hits, s=searcher: s.search(queries, hits))
     return results
 
 
 def compatible(index: str, topics: str, queries: int) -> dict[str, Any]:
-    """Search through our class that has Pyserini's interface."""
+    """Search with our class that has Pyserini's interface."""
     from splade_anserini.lucene import FastLuceneImpactSearcher
 
     vectors = _vectors(topics, queries)
@@ -49,7 +49,7 @@ def compatible(index: str, topics: str, queries: int) -> dict[str, Any]:
 
 
 def pyserini(index: str, topics: str, queries: int, *, read: bool) -> dict[str, Any]:
-    """Search through Pyserini; read the hits, or leave them as they come."""
+    """Search with Pyserini; with `read`, read id and score of each hit."""
     from splade_anserini.lucene import start_jvm
 
     start_jvm()
@@ -60,39 +60,39 @@ def pyserini(index: str, topics: str, queries: int, *, read: bool) -> dict[str, 
 
 
 def _through(searcher: Any, vectors: Vectors, *, read: bool) -> dict[str, Any]:
-    """Use `search` on one thread, `batch_search` on two; the encoder looks known vectors up."""
+    """Use `search` on one thread and `batch_search` on two; the encoder looks up vectors."""
     results: dict[str, Any] = {}
     for hits, threads in SETTINGS:
 
-        def search(some: Vectors, hits: int = hits, threads: int = threads) -> Iterator[tuple[str, Any]]:
-            for ids in batched(some, 1 if threads == 1 else BATCH):
-                found = (
+        def search(queries: Vectors, hits: int = hits, threads: int = threads) -> Iterator[tuple[str, Any]]:
+            for ids in batched(queries, 1 if threads == 1 else BATCH):
+                rankings = (
                     {ids[0]: searcher.search(ids[0], hits)}
                     if threads == 1
                     else searcher.batch_search(list(ids), list(ids), k=hits, threads=threads)
                 )
                 for id_ in ids:
-                    yield id_, [(hit.docid, hit.score) for hit in found[id_]] if read else found[id_]
+                    yield id_, [(hit.docid, hit.score) for hit in rankings[id_]] if read else rankings[id_]
 
         results |= _measured(hits, threads, vectors, search, digest=read)
     return results
 
 
 def lucene(index: str, topics: str, queries: int) -> dict[str, Any]:
-    """Let Lucene search, without building queries and without reading hits."""
+    """Search with Lucene alone, without building queries or reading hits."""
     from lucene_limit import BareSearcher
 
     searcher = BareSearcher(Path(index))
-    built = [searcher.query(vector) for vector in _vectors(topics, queries).values()]
+    lucene_queries = [searcher.query(vector) for vector in _vectors(topics, queries).values()]
     results = {}
     for hits, threads in SETTINGS:
-        _warm_up(lambda hits=hits, threads=threads: searcher.rate(built[:WARM], hits, threads))
-        results[_name(hits, threads)] = searcher.rate(built, hits, threads)
+        _warm_up(lambda hits=hits, threads=threads: searcher.rate(lucene_queries[:WARM], hits, threads))
+        results[_name(hits, threads)] = searcher.rate(lucene_queries, hits, threads)
     return results
 
 
 class _LookUp:
-    """A query encoder: a query's text is its id."""
+    """A query encoder whose texts are ids of queries."""
 
     def __init__(self, vectors: Vectors) -> None:
         self.encode = vectors.__getitem__
@@ -112,7 +112,7 @@ def _measured(
     *,
     digest: bool = True,
 ) -> dict[str, Any]:
-    """Warm up, take the time, and return queries a second and a digest of the first rankings."""
+    """Warm up, measure the time, and return queries per second and a digest of the first rankings."""
     first = dict(islice(vectors.items(), WARM))
     rankings = [(id_, list(hits)) for id_, hits in search(first)]
     _warm_up(lambda: sum(1 for _ in search(first)))
@@ -131,13 +131,13 @@ def _warm_up(work: Callable[[], object]) -> None:
 
 
 def _digest(rankings: Iterable[tuple[str, Iterable[Any]]]) -> str:
-    """Return a short digest of ids in order and of whole scores; a hit ends in (…, id, score)."""
+    """Return a short digest of ranked ids and rounded scores; a hit is a tuple (…, id, score)."""
     text = repr([(id_, [(hit[-2], round(hit[-1])) for hit in hits]) for id_, hits in rankings])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def built_index(settings: Settings, documents: int) -> Path:
-    """Return an index of synthetic documents; builds it unless it is there."""
+    """Return an index of synthetic documents; it is built once."""
     from splade_anserini.index import index
     from splade_anserini.lucene import IndexOptions
 
@@ -169,6 +169,6 @@ def races(settings: Settings) -> Iterator[Race]:
             ],
             measures=[*RATES, MEMORY],
             rounds=settings.times(1, 3),
-            note=f"{same['queries']:,} real queries, encoded before. Pyserini and FastLuceneImpactSearcher: `search` "
-            f"on one thread, `batch_search` of {BATCH} queries on two. The limit builds no queries and reads no hits.",
+            note=f"{same['queries']:,} real, encoded queries. Pyserini and FastLuceneImpactSearcher: `search` on one "
+            f"thread, `batch_search` of {BATCH} queries on two. The limit does not build queries or read hits.",
         )

@@ -1,16 +1,16 @@
-"""Synthetic impact pseudo-documents, as many as one likes, that resemble the real SPLADE-v3 vectors of NFCorpus.
+"""Synthetic impact pseudo-documents, in any number, that resemble the real SPLADE-v3 vectors of NFCorpus.
 
-A synthetic document mixes a real one with two of its near ones. Each term has one source: it is in the mixture with the
-impact that it has there, or not at all if it is not there. So a term's frequency, its impacts and the number of terms a
-document stay what they are, and terms of one topic stay together. Impacts vary by some 15 %, and a few terms give way
-to arbitrary ones.
+A synthetic document mixes a real one with two of its nearest neighbours. Each term has one source: it gets the impact
+that it has there, or is left out if it is not there. So the frequencies of terms, their impacts and the numbers of
+terms per document stay the same, and terms of one topic stay together. Impacts vary by about 15 %, and a few terms are
+replaced by arbitrary ones.
 
 Run: python benchmarks/synthetic.py --data DIR [--documents 100000] compares the synthetic documents with the real ones.
 """
 
 import argparse
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -34,20 +34,20 @@ from splade_anserini.artifacts.manifests import (
 )
 from splade_anserini.formats.impacts import ImpactWriter, read_impacts
 from splade_anserini.parallel import cpu_count
-from splade_anserini.records import ImpactDocument
+from splade_anserini.records import ImpactDocument, ImpactVector
 
 type Numbers = npt.NDArray[Any]
 
 SHARE = (0.60, 0.24, 0.12)
-"""Of the terms, by source: the document itself, one near it, another one near it; the rest is dropped."""
+"""Shares of the terms by source: the document itself and two of its neighbours; the other terms are left out."""
 NEAR = 30
-"""Near documents to choose from."""
+"""Number of neighbours to choose from."""
 NOISE = 0.15
 """Standard deviation of the logarithm of an impact."""
 SHARD = 12_500
-"""Documents in a file, at most."""
+"""Maximum number of documents in a file."""
 FILES = 8
-"""Files, at least."""
+"""Minimum number of files."""
 SEED = 2021
 SOURCE = Path("splade-v3.nfcorpus") / "docs.jsonl.gz"
 
@@ -66,7 +66,7 @@ class Real:
 
 @cache
 def read_real(source: Path) -> Real:
-    """Read the real documents and find out which are near each other."""
+    """Read the real documents and find the neighbours of each."""
     with gzip.open(source) as file:
         vectors = [orjson.loads(line)["vector"] for line in file]
     vocabulary = sorted({term for vector in vectors for term in vector})
@@ -86,7 +86,7 @@ def _nearest(starts: Numbers, terms: Numbers, impacts: Numbers) -> Numbers:
 
 
 def mixtures(real: Real, first: int, count: int) -> Iterator[ImpactDocument]:
-    """Yield documents; which ones depends on the number of the first, SEED and `real` alone."""
+    """Yield documents; they depend only on the number of the first, SEED and `real`."""
     chance = np.random.default_rng([SEED, first])
     pool = chance.random(2**22, dtype=np.float32)
     words = np.array(real.vocabulary, dtype=object)
@@ -95,24 +95,24 @@ def mixtures(real: Real, first: int, count: int) -> Iterator[ImpactDocument]:
         seed = chance.integers(len(real.near))
         sources = [seed, *chance.choice(real.near[seed], len(SHARE) - 1, replace=False)]
         offset = chance.integers(len(pool) - len(words))
-        lot = pool[offset : offset + len(words)]
-        parts = [_taken(real, source, lot, bounds[i : i + 2]) for i, source in enumerate(sources)]
+        draws = pool[offset : offset + len(words)]
+        parts = [_terms_from(real, source, draws, bounds[i : i + 2]) for i, source in enumerate(sources)]
         terms, impacts = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         impacts = impacts * np.exp(chance.normal(0, NOISE, len(impacts)))
         others = chance.integers(len(real.terms), size=int(len(terms) * (1 / sum(SHARE) - 1)))
         terms = np.concatenate([terms, real.terms[others]])
         impacts = np.maximum(np.rint(np.concatenate([impacts, real.impacts[others]])), 1).astype(int)
-        # The factor shares none with 10,000,000: ids do not repeat, and are in no order.
+        # The factor is coprime to 10,000,000, so ids are unique and in no particular order.
         name = f"MED-{number * 7_368_787 % 10_000_000}"
         yield ImpactDocument(name, dict(zip(words[terms], impacts.tolist(), strict=True)))
 
 
-def _taken(real: Real, source: int, lot: Numbers, bounds: Numbers) -> tuple[Numbers, Numbers]:
-    """Return the terms of a document whose lot is within bounds, and their impacts."""
+def _terms_from(real: Real, source: int, draws: Numbers, bounds: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the terms of a document whose random draw is within bounds, and their impacts."""
     span = slice(real.starts[source], real.starts[source + 1])
     terms, impacts = real.terms[span], real.impacts[span]
-    drawn = (lot[terms] >= bounds[0]) & (lot[terms] < bounds[1])
-    return terms[drawn], impacts[drawn]
+    chosen = (draws[terms] >= bounds[0]) & (draws[terms] < bounds[1])
+    return terms[chosen], impacts[chosen]
 
 
 def _write_shard(source: Path, directory: Path, first: int, count: int) -> Shard:
@@ -127,18 +127,19 @@ def _write_shard(source: Path, directory: Path, first: int, count: int) -> Shard
 
 
 def synthetic(data: Path, documents: int, work: Path) -> Path:
-    """Return a directory of so many pseudo-documents, as `encode` writes them; below `work`, once and for all."""
+    """Return a directory of `documents` pseudo-documents, as `encode` writes them, below `work`; it is made once."""
     directory = work / f"synthetic-{documents}"
     if read_manifest(directory, ImpactManifest) is None:
         work.mkdir(parents=True, exist_ok=True)
-        with whole_directory(directory) as partially, ProcessPoolExecutor(cpu_count()) as processes:
+        with whole_directory(directory) as partial_directory, ProcessPoolExecutor(cpu_count()) as processes:
             size = min(SHARD, -(-documents // FILES))
             firsts = range(0, documents, size)
             sizes = [min(size, documents - first) for first in firsts]
-            write = partial(_write_shard, data / SOURCE, partially)
+            write = partial(_write_shard, data / SOURCE, partial_directory)
             shards = tuple(processes.map(write, firsts, sizes))
             counts = sum((shard.counts for shard in shards), Counts())
-            write_manifest(partially, ImpactManifest(settings=_settings(), complete=True, counts=counts, shards=shards))
+            manifest = ImpactManifest(settings=_settings(), complete=True, counts=counts, shards=shards)
+            write_manifest(partial_directory, manifest)
     return directory
 
 
@@ -159,7 +160,7 @@ def _settings() -> EncodeSettings:
     )
 
 
-def _describe(vectors: Iterator[dict[str, int]]) -> list[str]:
+def _describe(vectors: Iterable[ImpactVector]) -> list[str]:
     """Return the cells of a column."""
     lengths: list[int] = []
     impacts: list[int] = []
@@ -172,7 +173,8 @@ def _describe(vectors: Iterator[dict[str, int]]) -> list[str]:
     shares = 100 * np.sort(list(frequencies.values()))[::-1] / len(lengths)
     by_rank = [f"{shares[rank - 1]:.2f}" for rank in (1, 10, 100, 1000, 5000, 10000)]
     spread = [
-        " ".join(f"{value:.0f}" for value in np.percentile(them, [1, 25, 50, 75, 99])) for them in (lengths, impacts)
+        " ".join(f"{value:.0f}" for value in np.percentile(values, [1, 25, 50, 75, 99]))
+        for values in (lengths, impacts)
     ]
     return [f"{len(lengths):,}", f"{np.mean(lengths):.0f}", spread[0], f"{np.mean(impacts):.1f}", spread[1], *by_rank]
 

@@ -1,6 +1,6 @@
-"""Training on the CPU, one step after the other: ours and sentence-transformers'; and the projection alone.
+"""Training steps on the CPU, ours and those of sentence-transformers; and the projection to the vocabulary alone.
 
-A step is forward, loss, backward and optimizer: rank-IBN and FLOPS, AdamW, no dropout, the same token ids.
+A step is forward pass, loss, backward pass and optimizer: rank-IBN and FLOPS, AdamW, no dropout, the same token ids.
 """
 
 import ctypes
@@ -18,22 +18,22 @@ from models import checkpoint, queries, texts, warm_started
 from settings import Settings, required
 
 RATE = Measure("tokens/s", digits=0)
-ABOVE = Measure("peak memory above what model, gradients and optimizer need, MB", more_is_better=False, digits=0)
-NEEDED = Measure("these, MB", digits=0, compared=False)
+ABOVE = Measure("peak memory above model, gradients and optimizer, MB", more_is_better=False, digits=0)
+NEEDED = Measure("model, gradients and optimizer, MB", digits=0, compared=False)
 LOSS = Measure("relative difference of the losses, 1e-6", digits=2, compared=False)
 GRADIENTS = Measure("of the gradients, 1e-6", digits=2, compared=False)
 
-LAMBDA_Q, LAMBDA_D, RATE_OF_LEARNING = 3e-4, 1e-4, 2e-5
-"""The paper's, for SPLADE-max."""
+LAMBDA_Q, LAMBDA_D, LEARNING_RATE = 3e-4, 1e-4, 2e-5
+"""The values of the paper for SPLADE-max."""
 QUERY_LENGTH = 32
-NEAR = 1e-5
-"""How far, relatively, the losses and gradients may be from each other in fp32."""
+TOLERANCE = 1e-5
+"""Greatest relative difference of losses and gradients in fp32."""
 
 
-def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int, *, together: int | None = None) -> Any:
-    """Return a batch as `train` has it: real texts, queries of 32 tokens, documents of `length`, no padding.
+def make_batch(model: str, corpora: Sequence[str], pairs: int, length: int, *, group_tokens: int | None = None) -> Any:
+    """Return a batch as in `train`: real texts, queries of 32 tokens, documents of `length` tokens, no padding.
 
-    A text that is too short is followed by the next. `together` tokens go through the model at once.
+    Texts that are too short are concatenated. The model gets `group_tokens` tokens at once.
     """
     from splade_anserini.modeling.checkpoint import load_tokenizer
     from splade_anserini.records import Example
@@ -42,16 +42,16 @@ def batch_of(model: str, corpora: Sequence[str], pairs: int, length: int, *, tog
 
     paths, tokenizer = [Path(corpus) for corpus in corpora], load_tokenizer(model)
     columns = (
-        [" ".join(islice(cycle(some), start, start + count)) for start in range(0, pairs * count, count)]
-        for some, count in ((queries(paths, 400), 8), (texts(paths, 400), 4))
+        [" ".join(islice(cycle(inputs), start, start + count)) for start in range(0, pairs * count, count)]
+        for inputs, count in ((queries(paths, 400), 8), (texts(paths, 400), 4))
     )
     examples = [Example(query, document) for query, document in zip(*columns, strict=True)]
-    sides = (GroupTokenizer(tokenizer, width, together or CPU_TOKENS) for width in (QUERY_LENGTH, length))
+    sides = (GroupTokenizer(tokenizer, width, group_tokens or CPU_TOKENS) for width in (QUERY_LENGTH, length))
     return Collator(*sides, negatives=0, seed=0)(0, examples)
 
 
 def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) -> tuple[Any, Callable[[], Any]]:
-    """Return the model, and what adds the gradients and returns the loss, as `train` does."""
+    """Return the model, and a function that computes the gradients and returns the loss, as in `train`."""
     import torch
 
     from splade_anserini.modeling.checkpoint import load_checkpoint
@@ -66,21 +66,21 @@ def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) ->
     module = Pair(TrainableSplade(loaded, "max", DTYPES[precision])).train()
     objective = Objective(_recipe(model, len(batch.query_texts)))
     gradients = Gradients(module, lambda loss: loss.backward())
-    found: list[Any] = []
+    last_loss: list[Any] = []
 
     def loss_of(vectors: Vectors) -> Any:
-        found[:] = [sum(objective(vectors, batch.labels, 0, None).values(), torch.zeros(()))]
-        return found[0]
+        last_loss[:] = [sum(objective(vectors, batch.labels, 0, None).values(), torch.zeros(()))]
+        return last_loss[0]
 
     def loss() -> Any:
         (gradients.cached if cached else gradients.plain)(batch, loss_of)
-        return found[0].detach()
+        return last_loss[0].detach()
 
     return loaded.model, loss
 
 
 def their_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[], Any]]:
-    """Return the model, and what adds the gradients and returns sentence-transformers' loss, as its trainer does."""
+    """Return the model, and a function that computes the gradients and returns the loss, with sentence-transformers."""
     import torch
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Transformer
@@ -101,9 +101,9 @@ def their_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[]
     def loss() -> Any:
         columns = [{"input_ids": _ids(side), "attention_mask": torch.ones_like(_ids(side))} for side in sides]
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            found = sum(criterion(columns).values(), torch.zeros(()))
-        found.backward()
-        return found.detach()
+            total = sum(criterion(columns).values(), torch.zeros(()))
+        total.backward()
+        return total.detach()
 
     return body.model, loss
 
@@ -113,49 +113,46 @@ STEPS: dict[str, Callable[[str, Any, str], tuple[Any, Callable[[], Any]]]] = {
     "theirs": their_step,
     "cached": partial(our_step, cached=True),
 }
-TOGETHER = {"cached": 512}
-"""Tokens that go through the model at once, where they are not as many as `train` takes on a CPU."""
+GROUP_TOKENS = {"cached": 512}
+"""Tokens that the model gets at once, where that is not the default of `train` on a CPU."""
 
 
 def step(
     whose: str, model: str, corpora: list[str], batch: list[int], precision: str, keep: bool = False, steps: int = 3
 ) -> dict[str, Any]:
-    """Take a step to warm up, then some in a row. `batch`: pairs, and tokens of a document."""
+    """Time some steps after one step to warm up. `batch` is the number of pairs and of tokens of a document."""
     import torch
 
     from splade_anserini.training.training_run import keep_freed_memory
 
     if keep:
         keep_freed_memory()
-    made = batch_of(model, corpora, *batch, together=TOGETHER.get(whose))
-    network, loss = STEPS[whose](model, made, precision)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE_OF_LEARNING, weight_decay=0.0, fused=True)
+    inputs = make_batch(model, corpora, *batch, group_tokens=GROUP_TOKENS.get(whose))
+    network, loss = STEPS[whose](model, inputs, precision)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     needed = _settled(list(network.parameters()), optimizer)
 
-    def one() -> None:
+    def one_step() -> None:
         loss()
         optimizer.step()
         optimizer.zero_grad()
 
-    return {**_measured(one, batch[0] * (QUERY_LENGTH + batch[1]), steps, needed), NEEDED.name: needed}
+    return {**_measured(one_step, batch[0] * (QUERY_LENGTH + batch[1]), steps, needed), NEEDED.name: needed}
 
 
 def agreement(model: str, corpora: list[str], batch: list[int]) -> dict[str, Any]:
-    """Compute both losses and all gradients in fp32; raise unless they are the same."""
+    """Compute both losses and all gradients in fp32. Raises `ValueError` if they differ by more than the tolerance."""
     import torch
 
-    made = batch_of(model, corpora, *batch)
-    found: dict[str, tuple[Any, Any]] = {}
+    inputs = make_batch(model, corpora, *batch)
+    results: list[tuple[Any, Any]] = []
     for whose in ("ours", "theirs"):
-        network, loss = STEPS[whose](model, made, "fp32")
+        network, loss = STEPS[whose](model, inputs, "fp32")
         value = loss()
-        gradients = dict(network.named_parameters())
-        found[whose] = (
-            value,
-            torch.cat([gradients[name].grad.flatten() for name in sorted(gradients) if gradients[name].requires_grad]),
-        )
-    differences = [float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(*found.values(), strict=True)]
-    if not max(differences) < NEAR:
+        parameters = [parameter for _, parameter in sorted(network.named_parameters()) if parameter.requires_grad]
+        results.append((value, torch.cat([parameter.grad.flatten() for parameter in parameters])))
+    differences = [float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(*results, strict=True)]
+    if not max(differences) < TOLERANCE:
         raise ValueError(f"losses and gradients differ by {differences}")
     return {measure.name: 1e6 * value for measure, value in zip((LOSS, GRADIENTS), differences, strict=True)}
 
@@ -163,7 +160,7 @@ def agreement(model: str, corpora: list[str], batch: list[int]) -> dict[str, Any
 def projection(
     whose: str, model: str, corpora: list[str], batch: list[int], precision: str, keep: bool = False
 ) -> dict[str, Any]:
-    """Take hidden states of real documents through the output layer, pooling and back."""
+    """Time the output layer and the pooling of real documents' hidden states, forward and backward."""
     import torch
 
     from splade_anserini.modeling.checkpoint import load_checkpoint
@@ -175,7 +172,7 @@ def projection(
 
     if keep:
         keep_freed_memory()
-    ids, loaded = _ids(batch_of(model, corpora, *batch).documents), load_checkpoint(model)
+    ids, loaded = _ids(make_batch(model, corpora, *batch).documents), load_checkpoint(model)
     layer, dtype, mask = cut_output_layer(loaded.model), DTYPES[precision], torch.ones_like(ids)
     if layer is None:
         raise ValueError(f"{model} has no plain output layer")
@@ -190,12 +187,12 @@ def projection(
             logits = layer(hidden)
         return pool(logits, mask, "max")
 
-    def one() -> None:
+    def one_step() -> None:
         weights().float().mean(dim=0).square().sum().backward()
         for parameter in (hidden, *layer.parameters()):
             parameter.grad = None
 
-    return _measured(one, ids.numel(), 5, needed)
+    return _measured(one_step, ids.numel(), 5, needed)
 
 
 def _ids(groups: Sequence[Any]) -> Any:
@@ -214,7 +211,7 @@ def _recipe(model: str, pairs: int) -> Any:
         losses=(Loss(kind="rank-ibn"),),
         regularizer=Regularizer(lambda_q=LAMBDA_Q, lambda_d=LAMBDA_D),
         batch_size=pairs,
-        learning_rate=RATE_OF_LEARNING,
+        learning_rate=LEARNING_RATE,
         steps=1,
     )
 
@@ -228,10 +225,10 @@ def _without_dropout(module: Any) -> None:
 
 
 def _settled(parameters: Sequence[Any], optimizer: Any = None) -> float:
-    """Give each parameter a gradient of 0, take the optimizer's first step; return the resident set in MB.
+    """Allocate gradients and the optimizer's state; return the resident set in MB.
 
-    What is free goes back to the system first, and the peak that Linux keeps begins anew: from here on it is the
-    steps'. Learning has not begun: moments are 0, and weights as they were.
+    Gradients are 0, so the moments are 0, and the weights do not change. Free memory is returned to the system, and
+    Linux's record of the peak is reset: from here on it is the peak of the training steps.
     """
     import torch
 
@@ -248,17 +245,17 @@ def _settled(parameters: Sequence[Any], optimizer: Any = None) -> float:
     return settled
 
 
-def _measured(one: Callable[[], None], count: int, steps: int, needed: float) -> dict[str, Any]:
-    one()
+def _measured(one_step: Callable[[], None], count: int, steps: int, needed: float) -> dict[str, Any]:
+    one_step()
     begin = time.perf_counter()
     for _ in range(steps):
-        one()
+        one_step()
     seconds = time.perf_counter() - begin
     return {RATE.name: steps * count / seconds, ABOVE.name: (peak_rss() or 0.0) - needed}
 
 
 def races(settings: Settings) -> Iterator[Race]:
-    """Yield races of steps for each model and shape of batch, of the projection alone, and a check."""
+    """Yield a check of losses and gradients, races of steps for each model and batch, and one of the projection."""
     required(*settings.corpora)
     corpora = [str(corpus) for corpus in settings.corpora]
     warm = str(warm_started(settings.work))
@@ -274,7 +271,7 @@ def races(settings: Settings) -> Iterator[Race]:
         ],
         measures=[LOSS, GRADIENTS],
         rounds=1,
-        note=f"8 pairs; norm of the difference, over the norm of theirs. More than {NEAR:g} fails.",
+        note=f"8 pairs; norm of the difference divided by the norm of theirs, which must be below {TOLERANCE:g}.",
     )
     models = {"MiniLM": warm}
     if settings.full:
@@ -295,17 +292,17 @@ def races(settings: Settings) -> Iterator[Race]:
         contestants=list(_sides("projection", same, "all logits, then pooling")),
         measures=[RATE, ABOVE, MEMORY],
         rounds=settings.times(1, 3),
-        note="Forward and backward, from hidden states to their gradients and the table's.",
+        note="Forward and backward, from hidden states to their gradients and those of the output layer.",
     )
 
 
 def _sides(function: str, same: dict[str, Any], other: str) -> Iterator[Contestant]:
-    """Yield ours as `train` runs it, ours without keeping freed memory, and the other, in both precisions."""
+    """Yield ours as in `train`, ours without keeping freed memory, and the other, in both precisions."""
     for precision in ("fp32", "bf16"):
         ours = f"splade-anserini, {precision}"
         for name, whose, keep in (
             (ours, "ours", True),
-            (f"{ours}, freed memory given back", "ours", False),
+            (f"{ours}, freed memory returned", "ours", False),
             *([(f"{ours}, cached, 512 tokens at once", "cached", True)] if function == "step" else []),
             (f"{other}, {precision}", "theirs", False),
         ):

@@ -1,9 +1,9 @@
-"""Train one small model after the other, each with a line or two of card.toml changed, and judge them.
+"""Train small models one after the other, each with one or two changes to card.toml, and evaluate them.
 
 Run: python benchmarks/experiments --data DIR [--output DIR] [--only NAME …] [--plot FILE]
 
-DIR holds msmarco-sample/, nfcorpus/ and cranfield/. Each run adds a line to OUTPUT/results.jsonl; a run that is there
-is not run again, one that was interrupted goes on. The tables are printed at the end, in Markdown.
+DIR holds msmarco-sample/, nfcorpus/ and cranfield/. Each run adds a line to OUTPUT/results.jsonl; runs that are in this
+file are skipped, and an interrupted one resumes. The tables are printed at the end, in Markdown.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from judge import Encoded, Judged, check, rankings
-from prepare import TRAINED, ZERO_SHOT, bm25_index, collections, stage, training_data
+from judge import Collection, Encoded, check, rankings
+from prepare import TRAINED, ZERO_SHOT, bm25_index, collections, run_command, training_data
 from report import draw, tables
 from runs import RUNS, Run
 
@@ -33,7 +33,7 @@ type Row = dict[str, Any]
 
 
 class Results:
-    """Lines of JSON, one for each run that is done with these very settings."""
+    """The file of results, with a line of JSON for each run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -43,11 +43,11 @@ class Results:
             self.rows[row["name"]] = row
 
     def has(self, name: str, settings: Mapping[str, Any]) -> bool:
-        """Say whether the run is done; what was done with other settings does not count."""
+        """Return whether the run was done with these settings."""
         return name in self.rows and self.rows[name]["settings"] == settings
 
     def add(self, row: Row) -> None:
-        """Keep a row, on disk at once."""
+        """Add a row, and write it to the file."""
         self.rows[row["name"]] = row
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -55,13 +55,13 @@ class Results:
 
 
 class Bench:
-    """What all runs share."""
+    """The collections, training examples and results that all runs share."""
 
     def __init__(self, data: Path, output: Path, changes: Sequence[str]) -> None:
         self._output, self._changes = output, tuple(changes)
         output.mkdir(parents=True, exist_ok=True)
-        self._places = collections(data, output)
-        self._judged = {name: Judged.read(place) for name, place in self._places.items()}
+        self._directories = collections(data, output)
+        self._collections = {name: Collection.read(directory) for name, directory in self._directories.items()}
         card = read_card(CARD, EncoderCard, self._changes)
         if card.training is None:
             raise ValueError(f"{CARD} has no [training]")
@@ -70,58 +70,58 @@ class Bench:
         self.results = Results(output / "results.jsonl")
 
     def settings(self, run: Run | None = None) -> Row:
-        """Return what decides about a row."""
+        """Return the settings that decide the content of a row."""
         changes = [*self._changes, *(run.changes if run else ())]
         card = read_card(CARD, EncoderCard, changes).model_dump(mode="json", exclude_none=True)
         return {"card": card, "data": run.data if run else ""}
 
     def rows(self) -> dict[str, Row]:
-        """Return the rows of all runs that are done with the present settings."""
-        wanted = {BM25: self.settings(), WARM: self.settings(), **{run.name: self.settings(run) for run in RUNS}}
-        return {name: self.results.rows[name] for name, settings in wanted.items() if self.results.has(name, settings)}
+        """Return the rows of all runs that were done with the current settings."""
+        current = {BM25: self.settings(), WARM: self.settings(), **{run.name: self.settings(run) for run in RUNS}}
+        return {name: self.results.rows[name] for name, settings in current.items() if self.results.has(name, settings)}
 
     def bm25(self) -> None:
-        """Judge BM25, which reads whole documents."""
+        """Evaluate BM25, on whole documents."""
         settings = self.settings()
         if self.results.has(BM25, settings):
             return
         row: Row = {"name": BM25, "settings": settings, "measures": {}, "sparsity": {}}
-        for name, collection in self._judged.items():
-            hits = search_bm25(bm25_index(self._places[name], self._output), collection.queries, 100, cpu_count())
+        for name, collection in self._collections.items():
+            hits = search_bm25(bm25_index(self._directories[name], self._output), collection.queries, 100, cpu_count())
             row["measures"][name] = collection.measures(hits)
         self.results.add(row)
 
     def warm_start(self) -> None:
-        """Judge the model that all start from, and compare the search with Lucene's."""
+        """Evaluate the model from which all runs start, and compare the search with Lucene's."""
         settings = self.settings()
         if self.results.has(WARM, settings):
             return
-        place, head = self._output / "warm-start", self._recipe.head
-        if not place.exists() and head:
+        checkpoint, head = self._output / "warm-start", self._recipe.head
+        if not checkpoint.exists() and head:
             numbers = ("--threshold", head.threshold, "--logit-scale", head.logit_scale)
-            stage("warm-start", "--backbone", self._recipe.backbone, *numbers, "--output", place)
-        self.results.add({"name": WARM, "settings": settings, **self._judge(place, compare=True)})
+            run_command("warm-start", "--backbone", self._recipe.backbone, *numbers, "--output", checkpoint)
+        self.results.add({"name": WARM, "settings": settings, **self._evaluate(checkpoint, compare=True)})
 
     def train(self, run: Run) -> None:
-        """Train, judge, and keep the row."""
+        """Train, evaluate, and add the row."""
         settings = self.settings(run)
         if self.results.has(run.name, settings):
             return
         digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=4).hexdigest()
-        place = self._output / "checkpoints" / f"{run.name.replace(',', '').replace(' ', '-')}-{digest}"
+        checkpoint = self._output / "checkpoints" / f"{run.name.replace(',', '').replace(' ', '-')}-{digest}"
         begin = time.perf_counter()
-        if not place.exists():
+        if not checkpoint.exists():
             changes = [word for change in (*self._changes, *run.changes) for word in ("--set", change)]
-            stage("train", "--card", CARD, "--data", self._examples[run.data], *changes, "--output", place)
+            run_command("train", "--card", CARD, "--data", self._examples[run.data], *changes, "--output", checkpoint)
         minutes = (time.perf_counter() - begin) / 60
-        found = {"name": run.name, "settings": settings, "steps": self._recipe.steps, **self._judge(place)}
-        self.results.add({**found, "minutes": {"train": minutes, **found["minutes"]}})
+        row = {"name": run.name, "settings": settings, "steps": self._recipe.steps, **self._evaluate(checkpoint)}
+        self.results.add({**row, "minutes": {"train": minutes, **row["minutes"]}})
 
-    def _judge(self, place: Path, *, compare: bool = False) -> Row:
+    def _evaluate(self, checkpoint: Path, *, compare: bool = False) -> Row:
         begin = time.perf_counter()
         row: Row = {"measures": {}, "sparsity": {}}
-        for name, collection in self._judged.items():
-            encoded = Encoded.of(str(place), collection, self._card.max_length)
+        for name, collection in self._collections.items():
+            encoded = Encoded.of(str(checkpoint), collection, self._card.max_length)
             if compare:
                 check(collection, encoded, self._output / "lucene")
             row["measures"][name] = collection.measures(rankings(collection, encoded))
@@ -130,13 +130,13 @@ class Bench:
 
 
 def main() -> None:
-    """Print tables on stdout, all else on stderr."""
+    """Print tables on stdout and progress on stderr."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help=f"holds {TRAINED}, {', '.join(ZERO_SHOT)}")
-    parser.add_argument("--output", type=Path, default=Path("build") / "experiments", help="for all that is made")
-    parser.add_argument("--only", action="append", choices=[run.name for run in RUNS], help="several times")
+    parser.add_argument("--data", type=Path, required=True, help=f"directory of {TRAINED}, {', '.join(ZERO_SHOT)}")
+    parser.add_argument("--output", type=Path, default=Path("build") / "experiments", help="directory for all outputs")
+    parser.add_argument("--only", action="append", choices=[run.name for run in RUNS], help="repeat for several")
     parser.add_argument("--set", action="append", default=[], help="change a line of card.toml for all runs")
-    parser.add_argument("--plot", type=Path, help="effectiveness against FLOPS, as PNG")
+    parser.add_argument("--plot", type=Path, help="plot of effectiveness against FLOPS (PNG)")
     arguments = parser.parse_args()
     bench = Bench(arguments.data, arguments.output, arguments.set)
     bench.bm25()
@@ -146,7 +146,7 @@ def main() -> None:
         try:
             if not arguments.only or run.name in arguments.only:
                 bench.train(run)
-        except subprocess.CalledProcessError:  # the stage has said why; the other runs do not depend on this one
+        except subprocess.CalledProcessError:  # the command has printed why; other runs do not depend on this one
             failed.append(run.name)
     rows = bench.rows()
     print(tables(rows))

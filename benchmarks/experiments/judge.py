@@ -1,7 +1,7 @@
-"""What an encoder is worth on a collection: measures of an exact search, active entries, FLOPS.
+"""Evaluation of an encoder on a collection: measures of an exact search, active entries, FLOPS.
 
-Documents are encoded, quantized and multiplied with the queries as sparse matrices of integers, which is what Lucene
-computes; `check` compares the two.
+Documents are encoded, quantized and multiplied with the queries as sparse matrices of integers, which gives the scores
+of Lucene; `check` compares the two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ from splade_anserini.records import Document, ImpactDocument, ImpactVector, Quer
 
 HITS, SCALE = 100, 100.0
 PRECISION = "bf16"
-"""Of all rows alike."""
+"""The precision of all rows."""
 MEASURES = ("RR@10", "nDCG@10", "R@100")
 
 type Ranking = tuple[str, list[ScoredDoc]]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Collection:
     """A collection in memory, its documents in ascending order of ids."""
 
     documents: Sequence[Document]
@@ -43,7 +43,7 @@ class Judged:
     qrels: Sequence[Qrel]
 
     @classmethod
-    def read(cls, directory: Path) -> "Judged":
+    def read(cls, directory: Path) -> "Collection":
         """Read a BEIR directory's documents, and the queries and judgements of its test split."""
         documents = sorted(open_corpus(str(directory)), key=lambda document: document.id)
         return cls(documents, read_topics(str(directory)), read_qrels(str(directory)))
@@ -66,17 +66,17 @@ class Encoded:
     queries: Sequence[ImpactVector]
 
     @classmethod
-    def of(cls, name: str, collection: Judged, max_length: int) -> "Encoded":
-        """Encode with the encoder of that name; documents are cut at `max_length` tokens, queries at its own."""
+    def of(cls, name: str, collection: Collection, max_length: int) -> "Encoded":
+        """Encode with an encoder; documents are truncated to `max_length` tokens, queries to the encoder's length."""
         documents = open_encoder(name, EncoderOptions(max_length=max_length, precision=PRECISION))
         queries = open_query_encoder(name, EncoderOptions(precision=PRECISION))
         return cls(
-            [quantize(vector, SCALE) for vector in documents.encode([each.contents for each in collection.documents])],
+            [quantize(vector, SCALE) for vector in documents.encode([doc.contents for doc in collection.documents])],
             [quantize(vector, SCALE) for vector in queries.encode([query.text for query in collection.queries])],
         )
 
     def matrices(self) -> tuple[Any, Any]:
-        """Return impacts [queries, tokens] and [documents, tokens]."""
+        """Return the impacts as matrices [queries, tokens] and [documents, tokens]."""
         tokens = sorted({token for vector in (*self.queries, *self.documents) for token in vector})
         numbers = {token: number for number, token in enumerate(tokens)}
         queries, documents = (_matrix(vectors, numbers) for vectors in (self.queries, self.documents))
@@ -92,7 +92,7 @@ class Encoded:
         }
 
 
-def rankings(collection: Judged, encoded: Encoded) -> Iterator[Ranking]:
+def rankings(collection: Collection, encoded: Encoded) -> Iterator[Ranking]:
     """Yield each query's best documents, ordered as Lucene orders them: by score in float32, then by id."""
     queries, documents = encoded.matrices()
     scores = (queries @ documents.T).toarray().astype(np.float32)
@@ -104,19 +104,19 @@ def rankings(collection: Judged, encoded: Encoded) -> Iterator[Ranking]:
         )
 
 
-def check(collection: Judged, encoded: Encoded, work: Path) -> None:
-    """Index and search the same vectors with Lucene. Raises `ValueError` when a hit or a score is another."""
+def check(collection: Collection, encoded: Encoded, work: Path) -> None:
+    """Index and search the same vectors with Lucene. Raises `ValueError` if a hit or a score differs."""
     with whole_directory(work, replace=True) as partial:
         with ImpactWriter(partial / "impacts" / "documents.jsonl") as writer:
             for document, vector in zip(collection.documents, encoded.documents, strict=True):
                 writer.write(ImpactDocument(document.id, vector, ""))
         index(partial / "impacts", partial / "index")
-        asked = {query.id: vector for query, vector in zip(collection.queries, encoded.queries, strict=True)}
+        queries = {query.id: vector for query, vector in zip(collection.queries, encoded.queries, strict=True)}
         with ImpactSearcher(partial / "index", threads=1) as searcher:
-            expected = dict(searcher.search(asked, HITS))
+            expected = dict(searcher.search(queries, HITS))
     for query_id, docs in rankings(collection, encoded):
         if docs != expected[query_id]:
-            raise ValueError(f"query {query_id}: Lucene has {expected[query_id][:3]} …, the product {docs[:3]} …")
+            raise ValueError(f"query {query_id}: expected {expected[query_id][:3]} … as in Lucene, got {docs[:3]} …")
 
 
 def _matrix(vectors: Sequence[ImpactVector], numbers: dict[str, int]) -> Any:

@@ -1,6 +1,6 @@
-"""The experiments' data: collections to judge on, and training examples, in the formats that the stages read.
+"""The data of the experiments: collections for evaluation and training examples, in the formats of the commands.
 
-Made once, below the output directory; the seed decides what is chosen.
+They are made once, below the output directory; samples are drawn by the seed.
 """
 
 import random
@@ -25,22 +25,22 @@ from splade_anserini.records import Document, Query
 SEED = 42
 TRAINED, ZERO_SHOT = "msmarco-sample", ("nfcorpus", "cranfield")
 TOPICS = 600
-"""Test queries of the collection that is trained on."""
+"""Number of test queries of the collection that is used for training."""
 NEIGHBOURS = 5
-"""For each of them, so many of BM25's best documents are in the collection, besides the relevant ones."""
+"""For each of them, this many of BM25's best documents are in the collection, besides the relevant ones."""
 DEPTH, NEGATIVES = 30, 4
-"""Negatives are mined from so many of BM25's best, so many for a query."""
+"""Negatives are drawn from BM25's first `DEPTH` documents, `NEGATIVES` for each query."""
 
 
-def stage(name: str, *arguments: object) -> None:
-    """Run a stage as a command, and say which."""
+def run_command(name: str, *arguments: object) -> None:
+    """Print and run a command of splade-anserini."""
     words = [name, *map(str, arguments)]
     print(f"$ splade-anserini {shlex.join(words)}", file=sys.stderr, flush=True)
     subprocess.run([sys.executable, "-m", "splade_anserini", *words], check=True)
 
 
 def collections(data: Path, output: Path) -> dict[str, Path]:
-    """Return BEIR directories by name: the zero-shot ones are whole, of the first there are `TOPICS` queries."""
+    """Return BEIR directories by name: a sample of the collection for training, and the whole zero-shot collections."""
     home = output / TRAINED
     if not home.exists():
         queries = read_topics(str(data / TRAINED))
@@ -57,7 +57,7 @@ def collections(data: Path, output: Path) -> dict[str, Path]:
 
 
 def training_data(data: Path, output: Path, examples: int) -> dict[str, Path]:
-    """Return files of examples: with mined negatives, the same with a teacher's scores, and filtered by these."""
+    """Return files of examples: with mined negatives, with scores of a teacher, and filtered by these scores."""
     home, source = output / f"training-{examples}", data / TRAINED
     files = {name: home / f"{name}.jsonl" for name in ("triples", "scored", "filtered")}
     run = home / "bm25.txt"
@@ -76,19 +76,19 @@ def training_data(data: Path, output: Path, examples: int) -> dict[str, Path]:
         "filtered": ("mine", *mined, *teacher),
     }.items():
         if not files[name].exists():
-            stage(str(command[0]), *command[1:], "--output", files[name])
+            run_command(str(command[0]), *command[1:], "--output", files[name])
     return files
 
 
 def bm25_index(directory: Path, output: Path) -> Path:
-    """Return the BM25 index of a BEIR directory's documents, title and text, below `output`."""
+    """Return the BM25 index of the documents of a BEIR directory, titles and texts, below `output`."""
     part = "" if output not in directory.parents else "-part"
     index, texts = (output / f"bm25-{directory.name}{part}{kind}" for kind in ("", "-texts"))
     start_jvm()
     if not index.exists():
         with whole_directory(texts, replace=True) as partial, (partial / "documents.jsonl").open("wb") as file:
-            for each in open_corpus(str(directory)):
-                file.write(orjson.dumps({"id": each.id, "contents": each.contents}) + b"\n")
+            for document in open_corpus(str(directory)):
+                file.write(orjson.dumps({"id": document.id, "contents": document.contents}) + b"\n")
         with whole_directory(index) as partial:
             build_bm25_index(texts, partial)
     return index
@@ -103,8 +103,9 @@ def _write_beir(
     directory: Path, documents: Iterable[Document], queries: Iterable[Query], qrels: Collection[tuple[str, str, int]]
 ) -> None:
     with (directory / "corpus.jsonl").open("wb") as file:
-        for each in documents:
-            file.write(orjson.dumps({"_id": each.id, "title": each.title, "text": each.text}) + b"\n")
+        for document in documents:
+            record = {"_id": document.id, "title": document.title, "text": document.text}
+            file.write(orjson.dumps(record) + b"\n")
     with (directory / "queries.jsonl").open("wb") as file:
         for query in queries:
             file.write(orjson.dumps({"_id": query.id, "text": query.text}) + b"\n")

@@ -1,4 +1,4 @@
-"""The experiments' results as tables in Markdown, and as a picture."""
+"""The results of the experiments as tables in Markdown, and as a plot."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
@@ -20,10 +20,10 @@ type Rows = Mapping[str, Mapping[str, Any]]
 
 
 def tables(rows: Rows) -> str:
-    """Return a table of measures for each question, and one of sparsity and time; runs without a row are left out."""
+    """Return a table of measures for each question, and one of sparsity and time; runs without a row are skipped."""
     trained = [run.name for run in RUNS if run.name in rows]
     others = [name for name in rows if name not in {run.name for run in RUNS}]
-    lines = ["### Where all start", "", *_measures(rows, [*others, BASE.name])]
+    lines = ["### The starting point", "", *_measures(rows, [*others, BASE.name])]
     for group, question in QUESTIONS.items():
         names = [run.name for run in RUNS if run.group in {group, BASE.group} and run.name in rows]
         lines += ["", f"### {question}", "", *_measures(rows, names)]
@@ -44,16 +44,16 @@ def _measures(rows: Rows, names: Sequence[str]) -> Iterator[str]:
 def _sparsity(rows: Rows, names: Sequence[str]) -> Iterator[str]:
     where = (TRAINED, *ZERO_SHOT)
     heads = [f"{name}: {what}" for name in where for what in ("a query", "a document", "FLOPS")]
-    yield f"| | {' | '.join(heads)} | steps | training, min | judging, min |"
+    yield f"| | {' | '.join(heads)} | steps | training, min | evaluation, min |"
     yield "|---" * (len(heads) + 4) + "|"
     for name in names:
         row = rows[name]
         if not row["sparsity"]:
             continue
-        found = [row["sparsity"][place] for place in where]
-        cells = [f"{each['entries q']:.0f} | {each['entries d']:.0f} | {each['FLOPS']:.2f}" for each in found]
+        sparsities = [row["sparsity"][name] for name in where]
+        cells = [f"{value['entries q']:.0f} | {value['entries d']:.0f} | {value['FLOPS']:.2f}" for value in sparsities]
         minutes = [row["minutes"].get(part) for part in ("train", "judge")]
-        times = ["" if each is None else f"{each:.1f}" for each in minutes]
+        times = ["" if value is None else f"{value:.1f}" for value in minutes]
         yield f"| {_title(name)} | {' | '.join(cells)} | {row.get('steps', 0)} | {' | '.join(times)} |"
 
 
@@ -62,7 +62,7 @@ def _title(name: str) -> str:
 
 
 def draw(rows: Rows, path: Path) -> None:
-    """Draw effectiveness against FLOPS: a line for each regularizer, points for the other runs, BM25 as a level."""
+    """Plot effectiveness against FLOPS: a line for each regularizer, points for other runs, a level line for BM25."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.2), layout="constrained")

