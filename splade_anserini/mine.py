@@ -2,16 +2,18 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import batched
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
+from splade_anserini.cli.results import make_once
 from splade_anserini.errors import InputError, counted
-from splade_anserini.options import option, options
+from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
 from splade_anserini.training.options import MiningOptions, TeacherOptions, TextLookupOptions
@@ -128,34 +130,34 @@ def _record(draw: "Draw", texts: "Texts | None") -> "ExampleRecord":
     return ExampleRecord(query, document(draw.positive_id), tuple(map(document, draw.negatives)), scores)
 
 
-def _report(counts: MiningCounts, relevant: int, negatives: int, *, scored: bool) -> str:
-    """Log a warning for each kind of gap, and return a line about what was written."""
-    if relevant > counts.queries:
-        missing = relevant - counts.queries
-        _log.warning("Queries with relevant documents that are not in the run: %d of %d", missing, relevant)
-    if counts.short:
-        _log.warning("Examples with fewer than %d negatives: %d of %d", negatives, counts.short, counts.examples)
-    if counts.left_out:
-        _log.warning("Positives left out because there is no negative for them: %d", counts.left_out)
-    if scored and counts.unscored:
-        _log.warning("Examples written without scores because a document has none: %d", counts.unscored)
-    queries, examples = counted(counts.queries, "query", "queries"), counted(counts.examples, "example")
-    line = f"{examples} of {queries}, {counted(counts.negatives, 'negative')}"
-    return f"{line}, {counted(counts.false_negatives, 'false negative')} dropped" if scored else line
-
-
 @options
 class FalseNegativeOptions:
     """Where the scores come from that identify false negatives."""
 
-    teacher: str | None = option(default=None, help="Teacher whose scores identify false negatives, as score takes it.")
+    teacher: str | None = option(
+        default=None, help="Teacher whose scores identify false negatives, as score takes it.", recorded=False
+    )
     scores: Path | None = option(
-        default=None, help="Instead of --teacher: run with scores of positives and candidates."
+        default=None, help="Instead of --teacher: run with scores of positives and candidates.", recorded=False
     )
 
     def __post_init__(self) -> None:
         if self.teacher is not None and self.scores is not None:
-            raise InputError("Both --teacher and --scores are given.", expected="one of them, or neither")
+            raise InputError("--teacher and --scores exclude each other.", do="Leave one of them out.")
+
+
+@options
+class MiningOutput:
+    """Where and how examples are written, and what is printed."""
+
+    output: Path = option(help="Examples to write, .jsonl or .jsonl.gz.", recorded=False)
+    texts: bool = option(
+        default=False,
+        flags=("--texts/--ids",),
+        help="Write texts too, so that the examples need no --corpus and --topics.",
+    )
+    format: Literal["table", "json"] = option(default="table", help="How to print the result.", recorded=False)
+    overwrite: bool = option(default=False, help="Replace an output that exists.", recorded=False)
 
 
 def command(
@@ -166,14 +168,11 @@ def command(
         str,
         typer.Option(help="TREC or BEIR file (.gz too), BEIR directory (its train split; DIR@dev), or irds:<name>."),
     ],
-    output: Annotated[Path, typer.Option(help="The examples to write, .jsonl or .jsonl.gz.")],
+    output: MiningOutput,
     options: MiningOptions,
     filtered: FalseNegativeOptions,
     lookup: TextLookupOptions,
-    teacher_options: TeacherOptions,
-    texts: Annotated[
-        bool, typer.Option("--texts/--ids", help="Write texts too, so that the examples need no --corpus and --topics.")
-    ] = False,
+    teacher: TeacherOptions,
 ) -> None:
     """Mine hard negatives from a run: one example for each query and relevant document.
 
@@ -184,25 +183,54 @@ def command(
     Example:
       splade-anserini mine --run bm25.txt --qrels qrels/train.tsv --output triples.jsonl --depth 100 --negatives 4
     """
+    from splade_anserini.artifacts.files import require_disjoint
+    from splade_anserini.artifacts.outputs import OutputRecord, fingerprints_of_inputs
+
+    inputs = {"run": run, "qrels": qrels, **vars(lookup), **vars(filtered)}
+    require_disjoint([output.output], inputs.values())
+    if lookup.corpus is None and (output.texts or filtered.teacher):
+        raise InputError(
+            f"{'--texts' if output.texts else '--teacher'} needs the texts of documents and queries.",
+            do="Add --corpus and --topics.",
+        )
+    record = OutputRecord("mine", recorded_options(options, output, teacher), fingerprints_of_inputs(inputs))
+    result = make_once(
+        output.output,
+        record,
+        lambda: asdict(_mine(run, qrels, output, options, filtered, lookup, teacher)),
+        overwrite=output.overwrite,
+    )
+    scored = filtered.teacher is not None or filtered.scores is not None
+    typer.echo(result.text(output.format, partial(_summary, scored=scored)))
+
+
+def _mine(
+    run: Path,
+    qrels: str,
+    output: MiningOutput,
+    options: MiningOptions,
+    filtered: FalseNegativeOptions,
+    lookup: TextLookupOptions,
+    teacher: TeacherOptions,
+) -> MiningCounts:
+    """Write the examples, and warn of what is missing."""
     from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_rankings
 
-    documents = open_texts_from_options(lookup.corpus, lookup.topics)
-    if documents is None and (texts or filtered.teacher):
-        raise InputError(
-            f"{'--texts' if texts else '--teacher'} needs the texts of documents and queries.",
-            do="Add --corpus and --topics.",
-        )
+    texts = open_texts_from_options(lookup.corpus, lookup.topics)
+    _log.info("Reading judgements %s", qrels)
     relevant: dict[str, list[str]] = {}
     for qrel in read_qrels(qrels, "train"):
         if qrel.relevance > 0:
             relevant.setdefault(qrel.query_id, []).append(qrel.doc_id)
-    scores = _open_scores(filtered, teacher_options, documents)
+    scores = _open_scores(filtered, teacher, texts)
+    _log.info("Mining negatives of %s from %s", counted(len(relevant), "query", "queries"), run)
     with progress_bar("Mining", len(relevant), "queries") as progress:
         mined = mine(read_rankings(run), relevant, options, scores, progress)
-        counts = write_mined(mined, output, options.negatives, documents if texts else None)
-    typer.echo(f"{output}: {_report(counts, len(relevant), options.negatives, scored=scores is not None)}")
+        counts = write_mined(mined, output.output, options.negatives, texts if output.texts else None)
+    _warn(counts, len(relevant), options.negatives, scored=scores is not None)
+    return counts
 
 
 def _open_scores(filtered: FalseNegativeOptions, options: TeacherOptions, texts: "Texts | None") -> "PairScores | None":
@@ -216,6 +244,25 @@ def _open_scores(filtered: FalseNegativeOptions, options: TeacherOptions, texts:
 
         return TeacherScores(open_teacher(filtered.teacher, options), texts)
     return None
+
+
+def _warn(counts: MiningCounts, relevant: int, negatives: int, *, scored: bool) -> None:
+    """Log a warning for each kind of gap."""
+    if relevant > counts.queries:
+        missing = relevant - counts.queries
+        _log.warning("Queries with relevant documents that are not in the run: %d of %d", missing, relevant)
+    if counts.short:
+        _log.warning("Examples with fewer than %d negatives: %d of %d", negatives, counts.short, counts.examples)
+    if counts.left_out:
+        _log.warning("Positives left out because there is no negative for them: %d", counts.left_out)
+    if scored and counts.unscored:
+        _log.warning("Examples written without scores because a document has none: %d", counts.unscored)
+
+
+def _summary(counts: Mapping[str, int], *, scored: bool) -> str:
+    queries, examples = counted(counts["queries"], "query", "queries"), counted(counts["examples"], "example")
+    line = f"{examples} of {queries}, {counted(counts['negatives'], 'negative')}"
+    return f"{line}, {counted(counts['false_negatives'], 'false negative')} dropped" if scored else line
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command `score`: training examples → the same examples with teachers' scores."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,13 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
+from splade_anserini.cli.results import make_once
+from splade_anserini.errors import counted
+from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.training.options import TeacherOptions, TextLookupOptions
 
 if TYPE_CHECKING:
+    from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.formats.example_records import ExampleRecord
     from splade_anserini.formats.examples import LineExamples
     from splade_anserini.training.teachers.dense import Teacher
+
+_log = logging.getLogger(__name__)
 
 
 def score(
@@ -32,6 +39,19 @@ def score(
         yield replace(examples.record(index), scores=mean_scores(tables, index))
 
 
+@options
+class ScoreOutput:
+    """Where and how scored examples are written."""
+
+    output: Path = option(help="Scored examples to write; gzipped when the name ends in .gz.", recorded=False)
+    format: Literal["jsonl", "margin-tsv"] = option(
+        default="jsonl",
+        help="jsonl, or margin-tsv: for each negative the scores of positive and negative, and the ids of query, "
+        "positive and negative.",
+    )
+    overwrite: bool = option(default=False, help="Replace an output that exists.", recorded=False)
+
+
 def command(
     examples: Annotated[
         str, typer.Option(help="Examples: .jsonl or .tsv (.gz too), BEIR directory, titles:CORPUS, irds:<name> …")
@@ -39,37 +59,61 @@ def command(
     teacher: Annotated[
         list[str],
         typer.Option(
+            metavar="<str>",
             help="Hugging Face id or directory of a cross-encoder or sentence encoder, package:<module>, or "
-            "splade:ENCODER; cross: and dense: force the kind. May be given several times: the mean."
+            "splade:ENCODER; cross: and dense: before a name say of which kind it is. Repeat for several: their mean.",
         ),
     ],
-    output: Annotated[Path, typer.Option(help="The scored examples to write; gzipped when its name ends in .gz.")],
+    output: ScoreOutput,
     lookup: TextLookupOptions,
     options: TeacherOptions,
-    output_format: Annotated[
-        Literal["jsonl", "margin-tsv"],
-        typer.Option(
-            "--format", help="jsonl, or 5 columns a negative: score+, score−, ids of query, positive, negative."
-        ),
-    ] = "jsonl",
 ) -> None:
     """Score the query of each training example with its positive and with its negatives.
 
     \b
     Example:
-      splade-anserini score --examples triples.jsonl --corpus corpus.jsonl --topics queries.jsonl
+      splade-anserini score --examples triples.jsonl --corpus corpus.jsonl --topics queries.jsonl \\
         --teacher cross-encoder/ms-marco-MiniLM-L6-v2 --output scored.jsonl
     """
+    from splade_anserini.artifacts.files import require_disjoint
+
+    require_disjoint([output.output], [examples, lookup.corpus, lookup.topics])
+
+    def make() -> dict[str, int]:
+        return {"examples": _score(examples, teacher, output, lookup, options)}
+
+    def summary(counts: Mapping[str, int]) -> str:
+        return f"{counted(counts['examples'], 'example')}, scored by {', '.join(teacher)}"
+
+    record = _record(examples, teacher, output, lookup, options)
+    typer.echo(make_once(output.output, record, make, overwrite=output.overwrite).text("table", summary))
+
+
+def _score(
+    examples: str, names: Sequence[str], output: ScoreOutput, lookup: TextLookupOptions, options: TeacherOptions
+) -> int:
+    """Write the scored examples and return their number."""
     from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.formats.example_records import write_examples
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.training.teachers.opening import open_teacher
 
+    _log.info("Reading examples %s", examples)
     source = open_examples(examples, open_texts_from_options(lookup.corpus, lookup.topics))
-    teachers = [open_teacher(name, options) for name in teacher]
+    teachers = [open_teacher(name, options) for name in names]
+    _log.info("Scoring %s with %s", counted(len(source), "example"), ", ".join(names))
     with progress_bar("Scoring", len(source) * len(teachers), "examples") as progress:
-        count = write_examples(output, score(source, teachers, progress), output_format)
-    typer.echo(f"{output}: {count:,} examples, scored by {', '.join(teacher)}")
+        return write_examples(output.output, score(source, teachers, progress), output.format)
+
+
+def _record(
+    examples: str, teachers: Sequence[str], output: ScoreOutput, lookup: TextLookupOptions, options: TeacherOptions
+) -> "OutputRecord":
+    from splade_anserini.artifacts.outputs import OutputRecord, fingerprints_of_inputs
+
+    numbered = {f"teacher {number}": name for number, name in enumerate(teachers, 1)}
+    inputs = fingerprints_of_inputs({"examples": examples, **vars(lookup), **numbered})
+    return OutputRecord("score", recorded_options(output, options), inputs)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ class TestCommand:
 
     def mine(self, home: Path, *arguments: object, output: str = "out.jsonl") -> tuple[Outcome, list[Record]]:
         files = ("--run", home / "run", "--qrels", home / "qrels", "--output", home / output)
-        done = run_stage("mine", *files, *arguments)
+        done = run_stage("mine", *files, "--overwrite", *arguments)
         written = (home / output).is_file() and not output.endswith(".gz")
         lines = (home / output).read_text().splitlines() if written else []
         return done, [json.loads(line) for line in lines]
@@ -248,9 +248,11 @@ class TestCommand:
         [
             (("--texts",), "--texts needs the texts of documents and queries."),
             (("--teacher", "x"), "--teacher needs the texts of documents and queries."),
-            (("--corpus", "c.tsv"), "--corpus is given without --topics"),
-            (("--teacher", "x", "--scores", "y"), "Both --teacher and --scores are given."),
+            (("--corpus", "c.tsv"), "--corpus needs --topics."),
+            (("--teacher", "x", "--scores", "y"), "--teacher and --scores exclude each other."),
             (("--skip", "300"), "--skip (300) is not less than --depth (200)."),
+            (("--depth", "0"), "--depth must be at least 1, got 0."),
+            (("--batch-size", "0"), "--batch-size must be at least 1, got 0."),
         ],
     )
     def test_options_that_do_not_fit_together_are_refused(
@@ -267,3 +269,37 @@ class TestCommand:
         done = run_stage("mine", *files, "--qrels", home / "beir")
         assert done.code == 0, done.err
         assert [json.loads(line)["query_id"] for line in (home / "out.jsonl").open()] == ["q1"]
+
+    def test_examples_are_mined_once_and_replaced_only_with_overwrite(self, home: Path) -> None:
+        files = ("--run", home / "run", "--qrels", home / "qrels", "--output", home / "out.jsonl")
+        command = ("mine", *files, "--negatives", 3, "--format", "json")
+        first = run_stage(*command)
+        assert first.code == 0, first.err
+        counts = json.loads(first.out)
+        assert counts == {
+            "output": str(home / "out.jsonl"),
+            "queries": 2,
+            "examples": 3,
+            "negatives": 9,
+            "short": 0,
+            "left_out": 0,
+            "false_negatives": 0,
+            "unscored": 3,
+            "up_to_date": False,
+        }
+        again = run_stage(*command, "--batch-size", 2)
+        assert (again.code, json.loads(again.out)) == (0, counts | {"up_to_date": True})
+        other = run_stage(*command, "--seed", 7)
+        assert (other.code, "seed was 42, is 7" in other.err) == (2, True)
+        (home / "qrels").write_text("q1 0 d1 1\n")
+        changed = run_stage(*command)
+        assert (changed.code, "qrels was" in changed.err) == (2, True)
+        assert json.loads(run_stage(*command, "--overwrite").out)["examples"] == 1
+
+    @pytest.mark.parametrize("name", ["run", "qrels"])
+    def test_an_input_is_not_overwritten(self, home: Path, name: str) -> None:
+        before = (home / name).read_bytes()
+        files = ("--run", home / "run", "--qrels", home / "qrels", "--output", home / name)
+        done = run_stage("mine", *files, "--overwrite")
+        assert (done.code, "are the same path" in done.err) == (2, True)
+        assert (home / name).read_bytes() == before

@@ -136,7 +136,7 @@ class TestCommand:
         """Score the examples; return the numbers of each line of the output."""
         lookup = ("--corpus", home / "corpus.tsv", "--topics", home / "topics.tsv")
         files = ("--examples", home / "examples.jsonl", "--output", home / output)
-        done = run_stage("score", *files, *lookup, *arguments)
+        done = run_stage("score", *files, *lookup, "--overwrite", *arguments)
         assert done.code == 0, done.err
         assert f"{home / output}: 3 examples, scored by" in done.out
         lines = (home / output).read_text().splitlines()
@@ -186,3 +186,53 @@ class TestCommand:
         done = run_stage("score", *files, *lookup, "--teacher", home / "nothing")
         assert (done.code, message in done.err) == (2, True), done.err
         assert not (home / "scored.jsonl").exists()
+
+    def test_scores_are_computed_once_and_replaced_only_with_overwrite(self, home: Path) -> None:
+        name = save_teacher(home / "cross", tiny_cross_encoder(1))
+        files = (
+            "--examples",
+            home / "examples.jsonl",
+            "--corpus",
+            home / "corpus.tsv",
+            "--topics",
+            home / "topics.tsv",
+        )
+        command = ("score", *files, "--output", home / "scored.jsonl", "--teacher", name)
+        assert run_stage(*command).code == 0
+        written = (home / "scored.jsonl").stat().st_mtime_ns
+        again = run_stage(*command, "--batch-size", 2)
+        assert (again.code, again.out) == (
+            0,
+            f"{home / 'scored.jsonl'} is up to date: this command made it before.\n",
+        )
+        assert (home / "scored.jsonl").stat().st_mtime_ns == written
+        other = run_stage(*command, "--format", "margin-tsv")
+        assert (other.code, "format was jsonl, is margin-tsv" in other.err) == (2, True)
+        (home / "corpus.tsv").write_text((home / "corpus.tsv").read_text().replace("cat", "bat"))
+        changed = run_stage(*command)
+        assert (changed.code, "corpus was" in changed.err) == (2, True)
+        assert run_stage(*command, "--overwrite").code == 0
+        assert run_stage(*command).code == 0
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--batch-size", 0), "--batch-size must be at least 1, got 0."),
+            (("--max-length", 2), "--max-length must be at least 3, got 2."),
+            (("--dense-scale", 0), "--dense-scale must be above 0, got 0."),
+            (("--corpus", "corpus.tsv"), "--corpus needs --topics."),
+        ],
+    )
+    def test_options_that_cannot_be_used_are_refused(
+        self, home: Path, options: tuple[str, object], message: str
+    ) -> None:
+        files = ("--examples", home / "examples.jsonl", "--output", home / "scored.jsonl")
+        done = run_stage("score", *files, "--teacher", "x", *options)
+        assert (done.code, done.err.splitlines()[0]) == (2, f"error: {message}")
+
+    def test_an_input_is_not_overwritten(self, home: Path) -> None:
+        before = (home / "examples.jsonl").read_bytes()
+        files = ("--examples", home / "examples.jsonl", "--output", home / "examples.jsonl")
+        done = run_stage("score", *files, "--teacher", "x", "--overwrite")
+        assert (done.code, "are the same path" in done.err) == (2, True)
+        assert (home / "examples.jsonl").read_bytes() == before

@@ -86,6 +86,11 @@ def record_output(output: Path, record: OutputRecord, counts: Mapping[str, float
         file.write(manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
+def fingerprints_of_inputs(names: Mapping[str, StrPath | None]) -> dict[str, str]:
+    """Return the fingerprint of each input that is given, see `fingerprint_of_input`."""
+    return {role: fingerprint_of_input(name) for role, name in names.items() if name is not None}
+
+
 def fingerprint_of_input(name: StrPath) -> str:
     """Return the fingerprint of an input as a user names it: a file, a directory, DIR@SPLIT, or KIND: and one of these.
 

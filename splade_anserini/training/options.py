@@ -10,8 +10,17 @@ from splade_anserini.options import option, options
 class TextLookupOptions:
     """Where the texts of examples that consist of ids are looked up."""
 
-    corpus: str | None = option(default=None, help="Corpus with the ids of documents, as encode takes it.")
-    topics: str | None = option(default=None, help="Topics with the ids of queries, as search takes them.")
+    corpus: str | None = option(
+        default=None, help="Corpus with the ids of documents, as encode takes it.", recorded=False
+    )
+    topics: str | None = option(
+        default=None, help="Topics with the ids of queries, as search takes them.", recorded=False
+    )
+
+    def __post_init__(self) -> None:
+        if (self.corpus is None) != (self.topics is None):
+            given, missing = ("--topics", "--corpus") if self.corpus is None else ("--corpus", "--topics")
+            raise InputError(f"{given} needs {missing}.", do=f"Add {missing}, or leave {given} out.")
 
 
 @options
