@@ -1,22 +1,30 @@
 """The command `train`: an encoder card and training examples → a SPLADE checkpoint."""
 
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
-from splade_anserini.errors import InputError
-from splade_anserini.options import option, options
+from splade_anserini.cli.results import Result
+from splade_anserini.errors import InputError, counted
+from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
 from splade_anserini.training.options import TextLookupOptions, TrainingOptions
 
 if TYPE_CHECKING:
+    from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.cards.encoder_card import EncoderCard
     from splade_anserini.formats.examples import Examples
     from splade_anserini.training.validation import Validation
+
+_MEASURES = ("nDCG@10", "R@100")
+
+_log = logging.getLogger(__name__)
 
 
 def train(
@@ -26,17 +34,20 @@ def train(
     options: TrainingOptions | None = None,
     *,
     validation: "Validation | None" = None,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[dict[str, float]]:
     """Train the card's recipe; write the checkpoint, its log and a plot of the log into `output`; return the log.
 
     Checkpoints are written to the directory `<output>.training`, from which an interrupted run resumes with the same
-    result. Raises `InputError` when the card has no recipe or the data do not fit it, `MismatchError` when an
-    unfinished run at this output has other settings, `TrainingError` when the vectors collapse or do not become sparse.
+    result; with `overwrite`, output and checkpoints are removed and the run starts over. Raises `InputError` when the
+    card has no recipe or the data do not fit it, `MismatchError` when an unfinished run at this output has other
+    settings, `TrainingError` when the vectors collapse or do not become sparse.
     """
     from splade_anserini.training.training_run import train as run_training
 
-    return run_training(card, sources, output, options or TrainingOptions(), validation=validation, progress=progress)
+    options = options or TrainingOptions()
+    return run_training(card, sources, output, options, validation=validation, overwrite=overwrite, progress=progress)
 
 
 @options
@@ -44,10 +55,27 @@ class ValidationOptions:
     """The collection and the measures with which a model is validated during training."""
 
     validation: str | None = option(
-        default=None, help="BEIR directory to validate on: DIR, for its split dev, or DIR@SPLIT."
+        default=None, help="BEIR directory to validate on: DIR, for its split dev, or DIR@SPLIT.", recorded=False
     )
     measures: tuple[str, ...] = option(
-        default=(), help="Measures of validation; the first decides. Repeat for several.", unset="nDCG@10 R@100"
+        default=(),
+        help="Measures of validation; the first decides. Repeat for several.",
+        unset=" ".join(_MEASURES),
+    )
+
+    def __post_init__(self) -> None:
+        if self.validation is None and self.measures:
+            raise InputError("--measures needs --validation.", do="Add --validation, or leave --measures out.")
+
+
+@options
+class TrainingOutput:
+    """Where the checkpoint goes, and what is printed."""
+
+    output: Path = option(help="Directory of the new checkpoint.")
+    format: Literal["table", "json"] = option(default="table", help="How to print the result.")
+    overwrite: bool = option(
+        default=False, help="Remove the checkpoint or unfinished run that an earlier command wrote, and start over."
     )
 
 
@@ -56,17 +84,18 @@ def command(
     data: Annotated[
         list[str],
         typer.Option(
+            metavar="<str>",
             help="Examples: BEIR directory (DIR, DIR@SPLIT), .tsv or .jsonl of triples, titles:CORPUS, "
-            "sentences:CORPUS, irds:<name>; may be given several times."
+            "sentences:CORPUS, irds:<name>; repeat for several.",
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Directory of the new checkpoint.")],
+    output: TrainingOutput,
     lookup: TextLookupOptions,
     validated: ValidationOptions,
     options: TrainingOptions,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a line of the card: training.seed=1; may be given several times."),
+        typer.Option("--set", metavar="<str>", help="Change a line of the card: training.seed=1; repeat for several."),
     ] = None,
 ) -> None:
     """Train a SPLADE model as a card describes it.
@@ -79,45 +108,120 @@ def command(
       splade-anserini train --card splade-v2-max --data triples.jsonl --corpus collection.tsv --topics queries.tsv \\
         --output encoders/splade-v2-max
     """
+    from splade_anserini.artifacts.files import require_disjoint
+    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output
     from splade_anserini.cards.finding import find_encoder_card
+
+    if options.patience and validated.validation is None:
+        raise InputError("--patience needs --validation.", do="Add --validation, or leave --patience out.")
+    encoder = find_encoder_card(card, change or ())
+    require_disjoint([output.output], [*data, lookup.corpus, lookup.topics, validated.validation])
+    record = _record(encoder, data, lookup, validated, options)
+    if is_up_to_date(output.output, record, overwrite=output.overwrite):
+        manifest = read_output_manifest(output.output)
+        result = Result(output.output, manifest.counts if manifest else {}, up_to_date=True)
+    else:
+        values = _train(encoder, data, output, lookup, validated, options)
+        if _is_main_process():
+            record_output(output.output, record, values)
+        result = Result(output.output, values)
+    if _is_main_process():
+        typer.echo(result.text(output.format, _summary))
+
+
+def _is_main_process() -> bool:
+    """Return whether this process writes the output: the first of those that torchrun starts, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _record(
+    card: "EncoderCard",
+    data: Sequence[str],
+    lookup: TextLookupOptions,
+    validated: ValidationOptions,
+    options: TrainingOptions,
+) -> "OutputRecord":
+    """Describe the checkpoint by the card, the number of devices, and the fingerprints of what the run reads."""
+    from splade_anserini.artifacts.outputs import OutputRecord, fingerprints_of_inputs
+
+    recipe = card.training
+    models = {
+        "backbone": recipe and recipe.backbone,
+        "query backbone": recipe and recipe.query_backbone,
+        "teacher": recipe and recipe.teacher and recipe.teacher.model,
+    }
+    numbered = {f"data {number}": name for number, name in enumerate(data, 1)}
+    inputs = numbered | vars(lookup) | models | {"validation": validated.validation}
+    settings: dict[str, Any] = {"card": card.model_dump(mode="json"), "devices": int(os.environ.get("WORLD_SIZE", "1"))}
+    return OutputRecord("train", settings | recorded_options(validated, options), fingerprints_of_inputs(inputs))
+
+
+def _train(
+    card: "EncoderCard",
+    data: Sequence[str],
+    output: TrainingOutput,
+    lookup: TextLookupOptions,
+    validated: ValidationOptions,
+    options: TrainingOptions,
+) -> dict[str, float]:
+    """Train and return the last values of the log; in processes that do not write it, nothing."""
     from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.evaluation.measures import parse_measures
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.training.run_directory import preflight
 
-    if validated.validation is None and (options.patience or validated.measures):
-        raise InputError(
-            f"{'--patience' if options.patience else '--measures'} needs --validation.",
-            do="Add --validation, or leave it out.",
-        )
-    encoder = find_encoder_card(card, change or ())
-    steps = preflight(encoder, output).steps
-    measures = parse_measures(validated.measures or ("nDCG@10", "R@100"))
+    steps = preflight(card, output.output, overwrite=output.overwrite).steps
+    measures = parse_measures(validated.measures or _MEASURES)
     # Only from here on are packages and data loaded that take long.
     from splade_anserini.training.validation import open_validation
 
-    validation = open_validation(validated.validation, measures, encoder) if validated.validation else None
+    validation = open_validation(validated.validation, measures, card) if validated.validation else None
+    _log.info("Reading examples %s", ", ".join(data))
     texts = open_texts_from_options(lookup.corpus, lookup.topics)
     sources = [open_examples(name, texts) for name in data]
+    _log.info("Training %s for %s", card.name, counted(steps, "step"))
     with progress_bar("Training", steps, "steps") as progress:
-        log = train(encoder, sources, output, options, validation=validation, progress=progress)
-    if log:
-        typer.echo(f"{output}: {_summary(log)}")
+        log = train(
+            card,
+            sources,
+            output.output,
+            options,
+            validation=validation,
+            overwrite=output.overwrite,
+            progress=progress,
+        )
+    return _last_values(log) if log else {}
 
 
-def _summary(log: Sequence[dict[str, float]]) -> str:
+def _last_values(log: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return steps, loss and active entries of the last line of a log, and the best line of validation."""
     steps = [row for row in log if "loss" in row]
     validations = [row for row in log if "loss" not in row]
     last = steps[-1]
-    line = (
-        f"{int(last['step']):,} steps, loss {last['loss']:.4f}, {last['active q']:.0f} active entries in a query and "
-        f"{last['active d']:.0f} in a document"
-    )
+    values = {
+        "steps": int(last["step"]),
+        "loss": last["loss"],
+        "query_entries": last["active q"],
+        "document_entries": last["active d"],
+    }
     if not validations:
+        return values
+    first = next(name for name in validations[0] if name != "step")
+    best = max(validations, key=lambda row: row[first])
+    measures = {name: value for name, value in best.items() if name != "step"}
+    return values | {"best_step": int(best["step"])} | measures
+
+
+def _summary(values: Mapping[str, float]) -> str:
+    line = (
+        f"{values['steps']:,} steps, loss {values['loss']:.4f}, {values['query_entries']:.0f} active entries in a "
+        f"query and {values['document_entries']:.0f} in a document"
+    )
+    names = [*values]
+    if "best_step" not in names:
         return line
-    names = [name for name in validations[0] if name != "step"]
-    best = max(validations, key=lambda row: row[names[0]])
-    return f"{line}; best at step {int(best['step']):,}: " + ", ".join(f"{name} {best[name]:.4f}" for name in names)
+    measures = ", ".join(f"{name} {values[name]:.4f}" for name in names[names.index("best_step") + 1 :])
+    return f"{line}; best at step {values['best_step']:,}: {measures}"
 
 
 if __name__ == "__main__":

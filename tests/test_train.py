@@ -330,6 +330,45 @@ def test_an_unfinished_run_with_other_settings_is_refused_and_stays(
     assert run_train(home, output, *OFTEN).code == 0
 
 
+def test_overwrite_starts_an_unfinished_run_over(home: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    interrupted_run(home, output, 3, "training.seed=7")
+    refused = run_train(home, output, *OFTEN)
+    assert (refused.code, "Add --overwrite to start over" in refused.err) == (2, True)
+    done = run_train(home, output, *OFTEN, "--overwrite")
+    assert done.code == 0, done.err
+    assert_same_bytes(output, uninterrupted)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_finished_run_is_up_to_date_and_replaced_only_with_overwrite(home: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    options = ["--validation", home, "--validate-every", 3, "--format", "json"]
+    first = run_train(home, output, *options)
+    assert first.code == 0, first.err
+    printed = json.loads(first.out)
+    names = ["output", "steps", "loss", "query_entries", "document_entries", "best_step", "nDCG@10", "R@100"]
+    assert list(printed) == [*names, "up_to_date"]
+    written = (output / "model.safetensors").stat().st_mtime_ns
+    again = run_train(home, output, *options, "--checkpoint-every", 4)
+    assert (again.code, json.loads(again.out)) == (0, printed | {"up_to_date": True})
+    assert (output / "model.safetensors").stat().st_mtime_ns == written
+    other = run_train(home, output, *options, "--measures", "RR@10")
+    assert (other.code, "measures was [], is ['RR@10']" in other.err) == (2, True)
+    replaced = run_train(home, output, *options, "--measures", "RR@10", "--overwrite")
+    assert (replaced.code, "RR@10" in replaced.out) == (0, True)
+    manifest = read_manifest(output, CheckpointManifest)
+    assert manifest is not None
+
+
+def test_overwrite_removes_no_directory_that_others_made(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
+    done = run_train(home, tmp_path / "out", "--overwrite")
+    assert (done.code, "was not written by splade-anserini" in done.err) == (2, True)
+    assert (tmp_path / "out" / "notes.txt").exists()
+
+
 def test_a_run_interrupted_before_its_first_checkpoint_leaves_nothing(home: Path, tmp_path: Path) -> None:
     interrupted_run(home, tmp_path / "out", 1)
     assert list(tmp_path.iterdir()) == []
@@ -509,7 +548,7 @@ def test_an_output_that_exists_is_refused_before_anything_is_read(home: Path, tm
     (tmp_path / "out" / "file").touch()
     missing = ["--data", "nothing.tsv", *changes('training.backbone="./nowhere"')]
     done = run_stage("train", "--card", write_card(home, "exists"), "--output", tmp_path / "out", *missing)
-    assert (done.code, "exists already" in done.err) == (2, True), done.err
+    assert (done.code, "already exists" in done.err) == (2, True), done.err
 
 
 TEACHER = 'training.teacher={model="./nowhere"}'
@@ -535,6 +574,8 @@ HEAD = "training.head={threshold=5.0,logit_scale=1.0}"
         (["--measures", "RR@10"], "--measures needs --validation"),
         (["--patience", "-1"], "--patience must be at least 0, got -1."),
         (["--checkpoint-every", "0"], "--checkpoint-every must be at least 1, got 0."),
+        (["--log-every", "0"], "--log-every must be at least 1, got 0."),
+        (["--validate-every", "0"], "--validate-every must be at least 1, got 0."),
     ],
 )
 def test_a_run_that_cannot_start_is_refused_and_leaves_nothing(

@@ -11,6 +11,7 @@ from typing import Any
 import pydantic
 
 from splade_anserini.artifacts.files import PARTIAL, directory_lock, output_errors, require_free, whole_file
+from splade_anserini.artifacts.outputs import require_replaceable
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.errors import DependencyError, InputError, MismatchError
@@ -26,14 +27,14 @@ _CLUSTERS = "clusters.npz"
 _FORMER_CLUSTERS = "topics.npz"
 """The name of the file in runs of earlier versions."""
 
-_DESCRIPTION = "run.json"
+_DESCRIPTION, _LOCK = "run.json", ".lock"
 
 
-def preflight(card: EncoderCard, output: Path) -> TrainingRecipe:
+def preflight(card: EncoderCard, output: Path, *, overwrite: bool = False) -> TrainingRecipe:
     """Return the card's recipe after all checks that need no model and no data.
 
-    Raises `InputError` when the card has no recipe, `OutputError` when `output` is not empty, and `DependencyError`
-    when a package of the extra `train` is not installed.
+    Raises `InputError` when the card has no recipe, `OutputError` when `output` is not empty (with `overwrite`: when it
+    is not a checkpoint), and `DependencyError` when a package of the extra `train` is not installed.
     """
     if card.training is None:
         raise InputError(
@@ -41,7 +42,10 @@ def preflight(card: EncoderCard, output: Path) -> TrainingRecipe:
             expected="a card that describes a training run, see docs/cards.md",
             do="Choose a card that has one, such as splade-v2-max, or write it.",
         )
-    require_free(output)
+    if overwrite:
+        require_replaceable(output)
+    else:
+        require_free(output)
     for package in _PACKAGES:
         if find_spec(package) is None:
             raise DependencyError.missing(package, "train")
@@ -60,14 +64,17 @@ def clusters_file(directory: Path) -> Path:
 
 
 @contextmanager
-def claim_run_directory(directory: Path, description: Mapping[str, Any]) -> Iterator[None]:
+def claim_run_directory(directory: Path, description: Mapping[str, Any], *, start_over: bool = False) -> Iterator[None]:
     """Hold `directory` for the run that `description` identifies; it stays afterwards if the run can be resumed.
 
-    Raises `MismatchError` when another run can be resumed there, `OutputError` when another process holds it.
+    With `start_over`, what an earlier run left in it is removed. Raises `MismatchError` when another run can be resumed
+    there, `OutputError` when another process holds it.
     """
     with output_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    with directory_lock(directory):
+    with directory_lock(directory, name=_LOCK):
+        if start_over:
+            _remove_checkpoints(directory)
         _match_description(directory, description)
         for partial in directory.glob(f"*{PARTIAL}"):
             shutil.rmtree(partial, ignore_errors=True)
@@ -76,6 +83,14 @@ def claim_run_directory(directory: Path, description: Mapping[str, Any]) -> Iter
         finally:
             if not _can_resume(directory):
                 shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_checkpoints(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def _match_description(directory: Path, description: Mapping[str, Any]) -> None:
@@ -91,7 +106,7 @@ def _match_description(directory: Path, description: Mapping[str, Any]) -> None:
         raise MismatchError(
             f"An unfinished run with other settings is in {directory}; these differ: {different}.",
             expected="the same settings, to resume it",
-            do="Choose another output, or remove that directory to start over.",
+            do="Add --overwrite to start over, or choose another output.",
         )
 
 

@@ -48,14 +48,16 @@ def train(
     options: TrainingOptions,
     *,
     validation: Validation | None = None,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[dict[str, float]]:
     """Train the card's recipe and write the checkpoint, its log and a plot into `output`; return the log.
 
+    With `overwrite`, an output and an unfinished run of an earlier call are removed first.
     With several devices, the main process writes and returns the log; the others return an empty list.
     """
     output = Path(output)
-    recipe = preflight(card, output)
+    recipe = preflight(card, output, overwrite=overwrite)
     directory = run_directory(output)
     from accelerate import Accelerator
 
@@ -68,7 +70,10 @@ def train(
         "validation": validation.description if validation else None,
         "devices": accelerator.num_processes,
     }
-    with claim_run_directory(directory, description) if accelerator.is_main_process else nullcontext():
+    claim = claim_run_directory(directory, description, start_over=overwrite)
+    with claim if accelerator.is_main_process else nullcontext():
+        if overwrite and accelerator.is_main_process:
+            shutil.rmtree(output, ignore_errors=True)
         accelerator.wait_for_everyone()
         # Each device has its own dropout; all start with the parameters of the first.
         torch.manual_seed(recipe.seed + accelerator.process_index)
