@@ -79,6 +79,14 @@ def test_a_file_contains_the_documents_that_were_written(
     assert list(format_.read(tmp_path / FILES[name])) == expected
 
 
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_paths_can_be_strings(tmp_path: Path, name: str) -> None:
+    path, collection = str(tmp_path / OUTPUTS[name]), documents(ANIMALS)
+    write_converted(source_of(collection), path, document_format(path, name, for_output=True))
+    assert {document.id: document.vector for document in FORMATS[name].read(path)} == ANIMALS
+    assert FORMATS[name].read_settings(path) is None
+
+
 @given(collections)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
 def test_a_directory_of_several_files_contains_the_documents_that_were_written(

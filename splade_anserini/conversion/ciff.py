@@ -29,7 +29,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
-from splade_anserini.records import ImpactDocument
+from splade_anserini.records import ImpactDocument, StrPath
 
 SMALLEST_POSTING = 6
 """Minimum bytes per posting, so the size of a file limits the number of its postings."""
@@ -44,8 +44,9 @@ class Ciff(FileFormat):
     name = "ciff"
     suffixes: ClassVar[tuple[str, ...]] = (".ciff",)
 
-    def read(self, path: Path) -> Iterator[ImpactDocument]:
+    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
         """Yield the documents. Needs memory for the vocabulary and 200 MB, 12 bytes of disk per posting."""
+        path = Path(path)
         with _open(path) as file:
             size = path.stat().st_size
             try:
@@ -53,8 +54,9 @@ class Ciff(FileFormat):
             except (ValueError, UnicodeDecodeError) as error:
                 raise _damaged(path, error) from error
 
-    def read_settings(self, path: Path) -> EncodeSettings | None:
+    def read_settings(self, path: StrPath) -> EncodeSettings | None:
         """Return the encoding settings, or None when the description does not contain them."""
+        path = Path(path)
         with _open(path) as file:
             try:
                 description = header_from(read_message(file, path.stat().st_size)).description

@@ -20,7 +20,7 @@ from splade_anserini.errors import counted
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
-from splade_anserini.records import ImpactDocument
+from splade_anserini.records import ImpactDocument, StrPath
 
 BATCH = 4096
 """Documents read at a time."""
@@ -32,24 +32,24 @@ class Csr(FileFormat):
     name = "csr"
     suffixes = topic_suffixes = (".npz",)
 
-    def read(self, path: Path) -> Iterator[ImpactDocument]:
+    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
         """Yield the rows as documents. Needs memory for the vocabulary, and 8 bytes per document."""
-        with ArrayFile(path) as file:
+        with ArrayFile(Path(path)) as file:
             row_starts, tokens = _rows_and_columns(file)
             check, row = VectorCheck(), 0
             for names, bounds, columns, impacts in _batches(file, row_starts, len(tokens)):
                 words = tokens[columns].tolist()
                 for name, start, end in zip(names, bounds[:-1], bounds[1:], strict=True):
                     row += 1
-                    location = Location(path, row, "row")
+                    location = Location(Path(path), row, "row")
                     vector = dict(zip(words[start:end], impacts[start:end], strict=True))
                     if len(vector) != end - start:
                         raise location.error("duplicate column", do="Call sum_duplicates() on the matrix and save it.")
                     yield ImpactDocument(checked_id(name, location), check(vector, location))
 
-    def read_settings(self, path: Path) -> EncodeSettings | None:
+    def read_settings(self, path: StrPath) -> EncodeSettings | None:
         """Return the encoding settings, or None when the file does not contain them."""
-        with ArrayFile(path) as file:
+        with ArrayFile(Path(path)) as file:
             return settings_from_json(file.read("settings", "u").tobytes()) if "settings" in file else None
 
     def write(self, file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:

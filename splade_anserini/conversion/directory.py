@@ -15,7 +15,7 @@ from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.source import DocumentCounter
 from splade_anserini.formats.impacts import ImpactWriter, impact_files, impact_line, read_impacts
 from splade_anserini.formats.topics import read_encoded_topics, write_encoded_topics
-from splade_anserini.records import DOCS_PER_SHARD, ImpactDocument, ImpactVector
+from splade_anserini.records import DOCS_PER_SHARD, ImpactDocument, ImpactVector, StrPath
 
 
 class ImpactDirectory(Format):
@@ -31,16 +31,16 @@ class ImpactDirectory(Format):
     def __init__(self, docs_per_shard: int = DOCS_PER_SHARD, *, replace: bool = False) -> None:
         self.docs_per_shard, self.replace = docs_per_shard, replace
 
-    def read(self, path: Path) -> Iterator[ImpactDocument]:
+    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
         """Yield the documents of all files that Anserini would read, in the order of the file names."""
-        return read_directory(path)
+        return read_directory(Path(path))
 
     @contextmanager
     def writing(
-        self, output: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
+        self, output: StrPath, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
     ) -> Iterator[Path]:
         """Write documents and yield the path to read them from; they appear at `output` when the block succeeds."""
-        with whole_directory(output, replace=self.replace) as directory:
+        with whole_directory(Path(output), replace=self.replace) as directory:
             write_directory(directory, documents, settings, self.docs_per_shard)
             yield directory
 
@@ -48,7 +48,7 @@ class ImpactDirectory(Format):
         """Return impact vectors by query id, from a file, a BEIR directory or `irds:<name>`."""
         return read_encoded_topics(source)
 
-    def write_topics(self, output: Path, topics: Mapping[str, ImpactVector]) -> None:
+    def write_topics(self, output: StrPath, topics: Mapping[str, ImpactVector]) -> None:
         """Write `qid<TAB>token token …`, each token repeated as often as its impact says."""
         write_encoded_topics(output, topics)
 

@@ -13,7 +13,7 @@ from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.errors import InputError, IntegrityError
 from splade_anserini.formats.parsing.duplicates import duplicate_error
 from splade_anserini.formats.parsing.lines import Location
-from splade_anserini.records import ImpactDocument, ImpactVector
+from splade_anserini.records import ImpactDocument, ImpactVector, StrPath
 
 
 class Format(ABC):
@@ -32,16 +32,16 @@ class Format(ABC):
     """Whether the settings that the documents were encoded with are stored."""
 
     @abstractmethod
-    def read(self, path: Path) -> Iterator[ImpactDocument]:
+    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
         """Yield the documents at `path` in order. Raises `InputError` for damaged data or another format."""
 
-    def read_settings(self, path: Path) -> EncodeSettings | None:  # noqa: ARG002  # for formats that keep settings
+    def read_settings(self, path: StrPath) -> EncodeSettings | None:  # noqa: ARG002  # for formats that keep settings
         """Return the settings that the documents at `path` were encoded with, or None when they are not stored."""
         return None
 
     @abstractmethod
     def writing(
-        self, output: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
+        self, output: StrPath, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
     ) -> AbstractContextManager[Path]:
         """Write documents and yield the path to read them from; they appear at `output` when the block succeeds.
 
@@ -53,7 +53,7 @@ class Format(ABC):
         """Return impact vectors by query id. Raises `InputError` for an empty or duplicate query, or no queries."""
 
     @abstractmethod
-    def write_topics(self, output: Path, topics: Mapping[str, ImpactVector]) -> None:
+    def write_topics(self, output: StrPath, topics: Mapping[str, ImpactVector]) -> None:
         """Write impact vectors by query id. Raises `InputError` for a query that cannot be stored unchanged."""
 
 
@@ -66,10 +66,10 @@ class FileFormat(Format):
 
     @contextmanager
     def writing(
-        self, output: Path, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
+        self, output: StrPath, documents: Iterable[ImpactDocument], settings: EncodeSettings | None
     ) -> Iterator[Path]:
         """Write documents and yield the path to read them from; they appear at `output` when the block succeeds."""
-        with whole_file(output) as file:
+        with whole_file(Path(output)) as file:
             self.write(file, documents, settings)
             file.flush()
             yield Path(file.name)
@@ -88,9 +88,9 @@ class FileFormat(Format):
             raise InputError(f"The topics {source} are empty.", expected="at least one query")
         return topics
 
-    def write_topics(self, output: Path, topics: Mapping[str, ImpactVector]) -> None:
+    def write_topics(self, output: StrPath, topics: Mapping[str, ImpactVector]) -> None:
         """Write impact vectors by query id. Raises `IntegrityError` when reading them again gives others."""
-        with whole_file(output) as file:
+        with whole_file(Path(output)) as file:
             self.write_topic_rows(file, topics)
             file.flush()
             written = {query_id: vector for _, query_id, vector in self.topic_rows(Path(file.name))}

@@ -15,7 +15,7 @@ from splade_anserini.errors import DependencyError, InputError, counted
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
-from splade_anserini.records import ImpactDocument
+from splade_anserini.records import ImpactDocument, StrPath
 
 if TYPE_CHECKING:
     from pyarrow import Schema
@@ -36,9 +36,10 @@ class Parquet(FileFormat):
     suffixes = topic_suffixes = (".parquet",)
     keeps_contents = True
 
-    def read(self, path: Path) -> Iterator[ImpactDocument]:
+    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
         """Yield the documents. The column `contents` is optional; other columns are not read."""
         pyarrow, _ = _import_pyarrow()
+        path = Path(path)
         with _open(path) as file:
             check, row = VectorCheck(), 0
             try:
@@ -53,9 +54,9 @@ class Parquet(FileFormat):
             if row != file.metadata.num_rows:
                 raise _damaged(path, EOFError(f"it has {row:,} of {file.metadata.num_rows:,} rows"))
 
-    def read_settings(self, path: Path) -> EncodeSettings | None:
+    def read_settings(self, path: StrPath) -> EncodeSettings | None:
         """Return the encoding settings, or None when the file does not contain them."""
-        with _open(path) as file:
+        with _open(Path(path)) as file:
             text = (file.schema_arrow.metadata or {}).get(SETTINGS_KEY)
             return settings_from_json(text) if text else None
 

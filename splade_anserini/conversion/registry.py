@@ -10,6 +10,7 @@ from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.parquet import Parquet
 from splade_anserini.conversion.seismic import Seismic
 from splade_anserini.errors import InputError
+from splade_anserini.records import StrPath
 
 FORMATS: dict[str, Format] = {
     format_.name: format_ for format_ in (ImpactDirectory(), Csr(), Parquet(), Ciff(), Seismic(), Bmp())
@@ -20,7 +21,7 @@ _TOPICS = "topics"
 """Another name of `impacts`, for topics."""
 
 
-def document_format(path: Path, name: str | None = None, *, for_output: bool = False) -> Format:
+def document_format(path: StrPath, name: str | None = None, *, for_output: bool = False) -> Format:
     """Return the format called `name`, or else the format that the name of `path` implies.
 
     A directory, or a path without a suffix, is a directory of pseudo-documents. Raises `InputError` for an unknown
@@ -30,6 +31,7 @@ def document_format(path: Path, name: str | None = None, *, for_output: bool = F
         if name not in FORMATS:
             raise InputError(f"There is no format {name!r}.", expected=f"one of {', '.join(FORMATS)}")
         return FORMATS[name]
+    path = Path(path)
     if path.is_dir() or not path.suffix:
         return _IMPACTS
     suffixes = {suffix: format_ for format_ in FORMATS.values() for suffix in format_.suffixes}
@@ -47,7 +49,7 @@ def document_format(path: Path, name: str | None = None, *, for_output: bool = F
     return suffixes[max(matching, key=len)]
 
 
-def topic_format(path: str, name: str | None = None, *, for_output: bool = False) -> Format:
+def topic_format(path: StrPath, name: str | None = None, *, for_output: bool = False) -> Format:
     """Return the format called `name`, or else the format that the name of a topics file implies.
 
     An input whose name implies none is read as `impacts`: tab-separated text, JSON, a BEIR directory or `irds:<name>`.
@@ -58,6 +60,7 @@ def topic_format(path: str, name: str | None = None, *, for_output: bool = False
         if name not in formats and name != _TOPICS:
             raise InputError(f"The format {name!r} is not defined for topics.", expected=f"one of {', '.join(formats)}")
         return formats.get(name, _IMPACTS)
+    path = str(path)
     for format_ in formats.values():
         if path.endswith(format_.topic_suffixes):
             return format_

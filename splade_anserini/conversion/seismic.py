@@ -18,7 +18,7 @@ from splade_anserini.formats.parsing.fields import checked_id, optional_text, re
 from splade_anserini.formats.parsing.json_records import json_records
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
-from splade_anserini.records import ImpactDocument, ImpactVector
+from splade_anserini.records import ImpactDocument, ImpactVector, StrPath
 
 GREATEST_EXACT_IMPACT = 2048
 """Seismic stores impacts as 16-bit floats, which round greater integers."""
@@ -39,9 +39,9 @@ class Seismic(FileFormat):
     keeps_contents = True
     keeps_settings = False
 
-    def read(self, path: Path) -> Iterator[ImpactDocument]:
+    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
         """Yield the document of each line. Raises `RecordError` for one that Lucene cannot store unchanged."""
-        return (document for _, document in _located_documents(path))
+        return (document for _, document in _located_documents(Path(path)))
 
     def write(self, file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:  # noqa: ARG002  # not stored
         """Write one line per document, greatest impacts first; warn of what Seismic rounds or truncates."""

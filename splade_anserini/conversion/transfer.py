@@ -9,7 +9,7 @@ from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.source import CountedSource, Source
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
-from splade_anserini.records import ImpactDocument
+from splade_anserini.records import ImpactDocument, StrPath
 from splade_anserini.vectors.pruning import scaled
 
 
@@ -26,7 +26,7 @@ class Converted:
     """Whether the settings that the documents were encoded with were dropped."""
 
 
-def write_converted(source: Source, output: Path, target: Format, *, progress: Progress = silent) -> Converted:
+def write_converted(source: Source, output: StrPath, target: Format, *, progress: Progress = silent) -> Converted:
     """Write the documents of `source` to `output` in the format `target`.
 
     `output` appears after it has been read again and its counts match. Raises `InputError` for a document that the
@@ -38,7 +38,7 @@ def write_converted(source: Source, output: Path, target: Format, *, progress: P
         settings = settings.model_copy(update={"contents": False})
     with CountedSource(source, progress) as counted:
         with target.writing(output, counted.documents(), settings) as written:
-            counted.check_written(target.read(written), output)
+            counted.check_written(target.read(written), Path(output))
         return Converted(
             counted.counts,
             counted.empty,

@@ -1,6 +1,5 @@
 """The plot of a profile: latency, throughput, and costliest tokens."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from splade_anserini.artifacts.figures import plain_label, save_figure, use_log_scale
 from splade_anserini.profiling.measurements import Measurement
 from splade_anserini.profiling.report import Profile
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ENCODING_COLOR = "0.4"
 
 
-def plot(profile: Profile, path: Path) -> None:
+def plot(profile: Profile, path: StrPath) -> None:
     """Draw a profile and write it as PNG, SVG or PDF, depending on the suffix of `path`."""
     save_figure(figure_of(profile), path)
 

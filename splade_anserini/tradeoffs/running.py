@@ -13,6 +13,7 @@ from splade_anserini.artifacts.files import directory_lock, output_errors, whole
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.lucene.sources import ImpactSource
 from splade_anserini.progress import Progress, silent
+from splade_anserini.records import StrPath
 from splade_anserini.tradeoffs.documents import Collection, build_index, check_pruning, count_impacts, open_collection
 from splade_anserini.tradeoffs.measuring import QueryWorkload, measure
 from splade_anserini.tradeoffs.plot import figure_of
@@ -38,7 +39,7 @@ def sweep(
     source: ImpactSource,
     workload: QueryWorkload,
     settings: Sequence[Setting],
-    output: Path,
+    output: StrPath,
     options: ExecutionOptions | None = None,
     progress: Progress = silent,
 ) -> dict[Setting, Result]:
@@ -47,7 +48,7 @@ def sweep(
     `sweep.csv` and the plot are written after each index. Raises `MismatchError` when `output` contains results of
     other inputs, `InputError` for a pruning that removes all entries.
     """
-    options = options or ExecutionOptions()
+    options, output = options or ExecutionOptions(), Path(output)
     if options.plot:
         require_figure_format(options.plot)
     with output_errors(output):
