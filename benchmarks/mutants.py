@@ -24,12 +24,12 @@ from queue import SimpleQueue
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("splade_anserini")
 TESTS = {
-    "retrieval": "search rescore hybrid fusion two_step options outputs feedback golden",
-    "formats": "corpora topics qrels runs impacts duplicates examples query_weights training_data mine score golden",
-    "evaluation": "evaluate comparison significance measures",
-    "vectors": "quantization pruning encode sweep",
-    "encoding": "encode pipeline encoders query_sides golden",
-    "lucene": "searcher fast_searcher index two_step frequency_text method_handles java feedback writers jvm",
+    "retrieval": "search rescore fusion fuse hybrid two_step topics",
+    "formats": "paths corpora topics qrels runs impacts duplicates examples query_weights training_data mine",
+    "evaluation": "measures evaluate comparison significance",
+    "vectors": "quantization pruning tradeoffs",
+    "encoding": "encode pipeline encoders query_sides",
+    "lucene": "frequency_text method_handles java searcher two_step fast_searcher index writers",
 }
 """Package → the test files that are run for its mutants; files that do not exist are left out."""
 TIMEOUT = 600
