@@ -3,9 +3,9 @@
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +13,12 @@ from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError, counted
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
+from splade_anserini.retrieval.fusion import FusionOptions
 from splade_anserini.retrieval.options import RunOptions
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-    from splade_anserini.retrieval.fusion import FusionOptions
 
 _GREATEST = 3.4e38
 """Near the end of float32: trec_eval takes a score beyond it for infinite, and equal scores are written apart."""
@@ -119,7 +119,7 @@ def _checked(
 
 
 def parse_weights(texts: Sequence[str]) -> tuple[float, ...]:
-    """Return the weights, also several in one text. Raises `InputError` for one that is no number, or none at all."""
+    """Return the weights; a text may hold several. Raises `InputError` for one that is not a number, or for none."""
     weights = re.findall(r"[^\s,]+", ",".join(texts))
     try:
         if weights:
@@ -131,51 +131,21 @@ def parse_weights(texts: Sequence[str]) -> tuple[float, ...]:
 
 @options
 class FuseOptions:
-    """How runs are fused, as `FusionOptions` in the words of the command."""
+    """The weights as they are typed, and what is done to runs of passages."""
 
-    method: Literal["rrf", "interpolation"] = option(
-        default="rrf", help="Reciprocal rank fusion, or weighted means of normalized scores."
-    )
-    rrf_k: int | None = option(default=None, least=0, help="With rrf: the k of Σ 1 / (k + rank).", unset="60")
-    normalize: Literal["minmax", "zscore", "sum", "none"] | None = option(
-        default=None, help="With interpolation: normalization of each query's scores.", unset="minmax"
-    )
     weight: tuple[str, ...] = option(
         default=(), help="With interpolation: one weight for each run, as 0.3,0.7 or repeated.", unset="all equal"
     )
     max_passage: str | None = option(
         default=None, metavar="SEPARATOR", help="First rank documents by their best passage (MaxP); ids are split here."
     )
-    depth: int = option(default=1000, least=1, help="Last rank of each run that is used.")
-    hits: int = option(default=1000, least=1, help="Documents for each query.")
 
     def __post_init__(self) -> None:
-        others = {"rrf": ("weight", "normalize"), "interpolation": ("rrf_k",)}[self.method]
-        for name in others:
-            if getattr(self, name) not in (None, ()):
-                other = "interpolation" if self.method == "rrf" else "rrf"
-                raise InputError(
-                    f"--{name.replace('_', '-')} has no effect with --method {self.method}.",
-                    do=f"Leave it out, or add --method {other}.",
-                )
         if self.max_passage is not None and self.max_passage.split() != [self.max_passage]:
             raise InputError(
                 f"--max-passage {self.max_passage!r} cannot occur in an id.",
                 expected="characters other than white space",
             )
-
-    def fusion(self) -> "FusionOptions":
-        """Return the options of the fusion itself."""
-        from splade_anserini.retrieval.fusion import RRF_K, FusionOptions
-
-        return FusionOptions(
-            self.method,
-            rrf_k=RRF_K if self.rrf_k is None else self.rrf_k,
-            normalization=self.normalize or "minmax",
-            weights=parse_weights(self.weight) if self.weight else (),
-            depth=self.depth,
-            hits=self.hits,
-        )
 
 
 def command(
@@ -183,6 +153,7 @@ def command(
         list[Path],
         typer.Option(help="Run, TREC or MS MARCO (.gz too), with each query's lines together; repeat for each run."),
     ],
+    fusion: FusionOptions,
     options: FuseOptions,
     written: RunOptions,
 ) -> None:
@@ -200,14 +171,15 @@ def command(
     if len(run) == 1 and options.max_passage is None:
         raise InputError("Fusion needs at least two runs.", do="Add a --run for each, or --max-passage.")
     require_disjoint([written.output], run)
-    scores_count = options.method == "interpolation" and len(run) > 1
+    if options.weight:
+        fusion = replace(fusion, weights=parse_weights(options.weight))
+    scores_count = fusion.method == "interpolation" and len(run) > 1
     runs = [open_run(path, options.max_passage, scores_count=scores_count) for path in run]
     inputs = {f"run {number}": fingerprint_of_file(path) for number, path in enumerate(run, 1) if path.is_file()}
-    recorded = RecordedRun(written, OutputRecord("fuse", recorded_options(options, written), inputs))
+    recorded = RecordedRun(written, OutputRecord("fuse", recorded_options(fusion, options, written), inputs))
     if recorded.is_up_to_date:
         typer.echo(f"{written.output} is up to date: this command made it before.")
         return
-    fusion = options.fusion()
     with progress_bar("Fusing", None, "queries") as progress:
         recorded.write(fuse(runs, fusion, progress) if len(runs) > 1 else cut(runs[0], fusion, progress))
     typer.echo(str(recorded))

@@ -25,7 +25,7 @@ TOPIC = "1"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class OutputPaths:
     """The output files of the quickstart."""
 
     home: Path
@@ -72,37 +72,37 @@ def quickstart(home: StrPath, encoder: str = "splade-mini", *, overwrite: bool =
     from splade_anserini.formats.corpora import open_corpus
     from splade_anserini.retrieval.topics import read_topics
 
-    places = Places(Path(home))
+    paths = OutputPaths(Path(home))
     corpus, queries = open_corpus(str(cranfield())), read_topics(str(cranfield()))
     scale = default_scale(encoder)
-    _encode(corpus, open_encoder(encoder), scale, places, overwrite=overwrite)
-    _index(corpus, places, overwrite=overwrite)
-    vectors = _search(queries, open_query_encoder(encoder), scale, places)
+    _encode(corpus, open_encoder(encoder), scale, paths, overwrite=overwrite)
+    _index(corpus, paths, overwrite=overwrite)
+    vectors = _search(queries, open_query_encoder(encoder), scale, paths)
     with _step("evaluate both runs"):
-        scores = {name: _measured(places.run(name)) for name in ("splade", "bm25")}
+        scores = {name: _measured(paths.run(name)) for name in ("splade", "bm25")}
     query = next(query for query in queries if query.id == TOPIC)
-    return Outcome(scores, query, vectors[TOPIC], list(_best(corpus, places.run("splade"), 3)))
+    return Outcome(scores, query, vectors[TOPIC], list(_best(corpus, paths.run("splade"), 3)))
 
 
-def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, places: Places, *, overwrite: bool) -> None:
+def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, paths: OutputPaths, *, overwrite: bool) -> None:
     from splade_anserini.encode import encode
     from splade_anserini.encoding.options import EncodeOptions
 
     with _step("encode 1,400 documents"):
         options = EncodeOptions(scale=scale, docs_per_shard=500)
-        encode(corpus, encoder, places.impacts, options, overwrite=overwrite, bars=progress_bar)
+        encode(corpus, encoder, paths.impacts, options, overwrite=overwrite, bars=progress_bar)
 
 
-def _index(corpus: "Corpus", places: Places, *, overwrite: bool) -> None:
+def _index(corpus: "Corpus", paths: OutputPaths, *, overwrite: bool) -> None:
     from splade_anserini.index import index
 
     with _step("build the impact index"):
-        index(places.impacts, places.index, overwrite=overwrite)
+        index(paths.impacts, paths.index, overwrite=overwrite)
     with _step("build a BM25 index of the same text"):
-        _index_bm25(corpus, places)
+        _index_bm25(corpus, paths)
 
 
-def _index_bm25(corpus: "Corpus", places: Places) -> None:
+def _index_bm25(corpus: "Corpus", paths: OutputPaths) -> None:
     from tempfile import TemporaryDirectory
 
     import orjson
@@ -110,7 +110,7 @@ def _index_bm25(corpus: "Corpus", places: Places) -> None:
     from splade_anserini.artifacts.files import whole_directory
     from splade_anserini.lucene import build_bm25_index
 
-    with TemporaryDirectory() as name, whole_directory(places.bm25, replace=True) as partial:
+    with TemporaryDirectory() as name, whole_directory(paths.bm25, replace=True) as partial:
         records = Path(name) / "cranfield.jsonl"
         with records.open("wb") as file:
             file.writelines(
@@ -119,7 +119,9 @@ def _index_bm25(corpus: "Corpus", places: Places) -> None:
         build_bm25_index(Path(name), partial)
 
 
-def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places: Places) -> "dict[str, ImpactVector]":
+def _search(
+    queries: "Sequence[Query]", encoder: "Encoder", scale: float, paths: OutputPaths
+) -> "dict[str, ImpactVector]":
     from splade_anserini.encoding import quantize
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, search_bm25
@@ -132,12 +134,12 @@ def _search(queries: "Sequence[Query]", encoder: "Encoder", scale: float, places
         vectors = {query.id: quantize(vector, scale) for query, vector in zip(queries, encoded, strict=True)}
         with (
             progress_bar("Searching", len(queries), "topics") as progress,
-            ImpactSearcher(places.index, threads=cpu_count()) as searcher,
+            ImpactSearcher(paths.index, threads=cpu_count()) as searcher,
         ):
             rankings = search(vectors, searcher, SearchOptions(hits=HITS), progress=progress)
-            write_run(places.run("splade"), rankings, "trec", "splade-mini")
+            write_run(paths.run("splade"), rankings, "trec", "splade-mini")
     with _step("search the same topics with BM25"):
-        write_run(places.run("bm25"), search_bm25(places.bm25, queries, HITS, cpu_count()), "trec", "bm25")
+        write_run(paths.run("bm25"), search_bm25(paths.bm25, queries, HITS, cpu_count()), "trec", "bm25")
     return vectors
 
 

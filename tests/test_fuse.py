@@ -118,7 +118,7 @@ def bad_runs(first: Path, second: Path, tmp_path: Path) -> Path:
         ("a b", ("--max-passage", "a b"), "--max-passage 'a b'"),
         ("a b", ("--weight", "1,2"), "--weight has no effect with --method rrf"),
         ("a b", ("--normalize", "sum"), "--normalize has no effect with --method rrf"),
-        ("a b", (*INTERPOLATION, "--rrf-k", 60), "--rrf-k has no effect with --method interpolation"),
+        ("a b", (*INTERPOLATION, "--rrf-k", 61), "--rrf-k has no effect with --method interpolation"),
         ("a b", (*INTERPOLATION, "--weight", "1"), "1 weight for 2 runs"),
         ("a b", (*INTERPOLATION, "--weight", "1,much"), "is not a list of numbers"),
         ("a b", (*INTERPOLATION, "--weight", ","), "is not a list of numbers"),
@@ -128,7 +128,7 @@ def bad_runs(first: Path, second: Path, tmp_path: Path) -> Path:
         ("a b", ("--depth", 0), "--depth"),
         ("a b", ("--rrf-k", -1), "--rrf-k"),
         ("a b", ("--tag", "two words"), "The tag 'two words'"),
-        ("a b", ("--tag", "\udcff"), "cannot stand in a run"),
+        ("a b", ("--tag", "\udcff"), "cannot be used in a run"),
     ],
 )
 def test_bad_runs_and_options_are_errors_and_nothing_is_written(

@@ -84,8 +84,8 @@ def test_a_ranking_fused_with_itself_keeps_its_order(documents: Ranking, k: int,
 def test_depth_limits_the_rankings_and_hits_limits_the_result(
     rankings: list[Ranking], method: Method, depth: int, hits: int
 ) -> None:
-    whole = fuse_rankings("q", [documents[:depth] for documents in rankings], FusionOptions(method))
-    assert fuse_rankings("q", rankings, FusionOptions(method, depth=depth, hits=hits)) == whole[:hits]
+    whole = fuse_rankings("q", [documents[:depth] for documents in rankings], FusionOptions(method=method))
+    assert fuse_rankings("q", rankings, FusionOptions(method=method, depth=depth, hits=hits)) == whole[:hits]
 
 
 # Interpolation.
@@ -184,8 +184,11 @@ def test_interpolation_is_a_weighted_mean(
 def test_a_fused_ranking_is_ordered_and_can_be_written(
     rankings: list[Ranking], method: Method, normalization: Normalization
 ) -> None:
-    weights = tuple(range(1, len(rankings) + 1))
-    fused = fuse_rankings("q", rankings, FusionOptions(method, normalization=normalization, weights=weights))
+    options = FusionOptions()
+    if method == "interpolation":
+        weights = tuple(range(1, len(rankings) + 1))
+        options = FusionOptions(method=method, normalization=normalization, weights=weights)
+    fused = fuse_rankings("q", rankings, options)
     doc_ids = {doc.doc_id for documents in rankings for doc in documents}
     assert len(strictly_decreasing([doc.score for doc in fused])) == len(doc_ids)
     assert [(-doc.score, doc.doc_id) for doc in fused] == sorted((-doc.score, doc.doc_id) for doc in fused)

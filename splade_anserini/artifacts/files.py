@@ -1,4 +1,4 @@
-"""Files and directories that appear whole or not at all, and never under two writers."""
+"""Files and directories that appear whole or not at all, and that only one process writes at a time."""
 
 import errno
 import fcntl
@@ -19,9 +19,9 @@ _ELSEWHERE = "Choose another path for the output."
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of `path` into an `OutputError` that says what to do.
+    """Turn an operating system error about `path` into an `OutputError`.
 
-    An error that names a file elsewhere passes: it is not about this output.
+    An error that names another file is raised as it is.
     """
     try:
         yield
@@ -31,30 +31,30 @@ def output_errors(path: Path) -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise OutputError(
                 f"The disk is full: {path} could not be written.",
-                do="Free some space, or choose another place, and run the same command again.",
+                do="Free some space, or choose another path, and run the same command again.",
             ) from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
             raise OutputError(
                 f"{path} cannot be written: a file or directory is in the way ({error.strerror}).",
-                do="Choose another place.",
+                do="Choose another path.",
             ) from error
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}.", do="Choose another place."
-        ) from error
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.", do="Choose another path.") from error
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for binary writing; it appears, whole and on disk, when the block ends without an error.
 
-    Raises `OutputError` when the disk is full, the place cannot be written, something other than a file stands there,
+    Raises `OutputError` when the disk is full, the path cannot be written or is something other than a file,
     or another process is writing it.
     """
     partial = _partial(path)
     with output_errors(path):
         # A device or a pipe would be replaced as well.
         if path.exists() and not path.is_file():
-            raise OutputError(f"{path} is {'a directory' if path.is_dir() else 'no file'}.", do="Name a file.")
+            raise OutputError(
+                f"{path} is {'a directory' if path.is_dir() else 'not a regular file'}.", do="Name a file."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(partial, f"Another process is writing {path}.") as file:
             try:
@@ -129,14 +129,14 @@ def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def require_free(path: Path) -> None:
-    """Raise `OutputError` when there is something at `path` that is no empty directory."""
+    """Raise `OutputError` when `path` exists and is not an empty directory."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path} exists already.", do="Choose another place, or remove it first.")
+        raise OutputError(f"{path} already exists.", do="Choose another path, or remove it first.")
 
 
 @contextmanager
 def directory_lock(directory: Path, *, name: str = ".lock", of: Path | None = None) -> Iterator[None]:
-    """Hold `directory` alone, or what is named; the lock goes with the process, also when it is killed.
+    """Hold a lock on `directory`, or on `of`; it ends with the process, even a killed one.
 
     Raises `OutputError` when another process holds it.
     """
@@ -151,28 +151,28 @@ def directory_lock(directory: Path, *, name: str = ".lock", of: Path | None = No
 
 @contextmanager
 def _locked(path: Path, taken: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing, with what stands in it, and hold it alone; `taken` says that another process does."""
+    """Open a file for writing without truncating it, and lock it; `taken` is the message when another process has."""
     while True:
-        with open(path, "wb", opener=_as_it_is) as file:  # Path.open takes no opener
+        with open(path, "wb", opener=_without_truncating) as file:  # Path.open takes no opener
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise OutputError(taken, do="Wait for it, or choose another place.") from error
+                raise OutputError(taken, do="Wait for it, or choose another path.") from error
             # The last holder removes or renames its file: what was locked must still be what the name says.
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 yield file
                 return
 
 
-def _as_it_is(path: str, flags: int) -> int:
+def _without_truncating(path: str, flags: int) -> int:
     """Open without emptying: another process may be writing."""
     return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 def _partial(path: Path) -> Path:
-    """Return where `path` stands while it is written."""
+    """Return the name of `path` while it is being written."""
     if path.name in {"", ".."}:
-        raise OutputError(f"{str(path)!r} cannot be written: it has no name of its own.", do="Name another place.")
+        raise OutputError(f"{str(path)!r} cannot be written: it has no file name.", do="Choose another path.")
     return path.with_name(path.name + PARTIAL)
 
 

@@ -6,10 +6,10 @@ A ranking is a sequence of documents, best first, without duplicates.
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.options import changed_options, option, options
 from splade_anserini.ordering import best
 
 if TYPE_CHECKING:
@@ -25,30 +25,37 @@ RRF_K = 60
 """The value that Cormack, Clarke & Büttcher fixed in a pilot study (SIGIR 2009, section 2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class FusionOptions:
-    """Options of fusion. Raises `InputError` for values out of range."""
+    """How rankings are fused. Raises `InputError` for values out of range, and for options of the other method."""
 
-    method: Method = "rrf"
-    rrf_k: int = RRF_K
-    normalization: Normalization = "minmax"
-    """With interpolation: how the scores of each ranking are normalized."""
-    weights: tuple[float, ...] = ()
-    """With interpolation: one weight for each ranking. Only their proportions count; empty means equal weights."""
-    depth: int = 1000
-    """The last rank of each ranking that is used."""
-    hits: int = 1000
-    """The largest number of documents in the fused ranking."""
+    method: Method = option(default="rrf", help="Reciprocal rank fusion, or weighted means of normalized scores.")
+    rrf_k: int = option(default=RRF_K, least=0, help="With rrf: the k of Σ 1 / (k + rank).")
+    normalization: Normalization = option(
+        default="minmax", flags=("--normalize",), help="With interpolation: normalization of each query's scores."
+    )
+    weights: tuple[float, ...] = option(
+        default=(),
+        flags=("--weight",),
+        python_only=True,
+        help="With interpolation: one weight for each ranking. Only their proportions count; empty: all equal.",
+    )
+    depth: int = option(default=1000, least=1, help="Last rank of each run that is used.")
+    hits: int = option(default=1000, least=1, help="Documents for each query.")
 
     def __post_init__(self) -> None:
-        for name, value, least in (("rrf-k", self.rrf_k, 0), ("depth", self.depth, 1), ("hits", self.hits, 1)):
-            if value < least:
-                raise InputError(f"--{name} must be at least {least}, got {value:,}.")
         are_valid = all(math.isfinite(weight) and weight >= 0 for weight in self.weights)
         if not are_valid or (self.weights and not any(self.weights)):
             raise InputError(
                 f"--weight is not valid: {', '.join(f'{weight:g}' for weight in self.weights)}.",
                 expected="finite numbers of at least 0, not all of them 0",
+            )
+        unused = {"rrf": {"--weight", "--normalize"}, "interpolation": {"--rrf-k"}}[self.method]
+        if names := sorted(unused.intersection(changed_options(self))):
+            other = "interpolation" if self.method == "rrf" else "rrf"
+            raise InputError(
+                f"{names[0]} has no effect with --method {self.method}.",
+                do=f"Leave it out, or add --method {other}.",
             )
 
 

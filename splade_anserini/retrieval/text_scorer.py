@@ -1,4 +1,4 @@
-"""Documents that are encoded to be scored, without an index."""
+"""Exact scores of given documents from their texts, without an index."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TextScorer:
-    """A `Scorer` of documents that are encoded once; their vectors lie in a temporary file without a name.
+    """A `Scorer` of documents that are encoded once; their vectors are kept in an unnamed temporary file.
 
     Raises `InputError` when one of `ids` has no text.
     """
@@ -29,10 +29,12 @@ class TextScorer:
 
         from splade_anserini.formats.texts import SpooledTexts
 
-        wanted = list(dict.fromkeys(ids))
-        _refuse_missing(wanted, texts)
-        encoded = encoder.encode(Document(id_, "", texts[id_]) for id_ in wanted)
-        vectors = ((document.id, orjson.dumps(document.vector).decode()) for document in _told(encoded, progress))
+        unique_ids = list(dict.fromkeys(ids))
+        _refuse_missing(unique_ids, texts)
+        encoded = encoder.encode(Document(id_, "", texts[id_]) for id_ in unique_ids)
+        vectors = (
+            (document.id, orjson.dumps(document.vector).decode()) for document in _with_progress(encoded, progress)
+        )
         self._vectors = SpooledTexts("document", "the documents that were encoded", vectors)
 
     def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
@@ -52,7 +54,7 @@ def _product(query: ImpactVector, document: ImpactVector) -> int:
     return sum(impact * document.get(token, 0) for token, impact in query.items())
 
 
-def _told(documents: Iterable[ImpactDocument], progress: Progress) -> Iterable[ImpactDocument]:
+def _with_progress(documents: Iterable[ImpactDocument], progress: Progress) -> Iterable[ImpactDocument]:
     for document in documents:
         progress(1)
         yield document
