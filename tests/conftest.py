@@ -1,9 +1,12 @@
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from splade_anserini.cli import console
 
 # Without this, every name that is not a model's costs half a minute of attempts to reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -15,6 +18,9 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 # How long an example takes depends on the machine, which may be busy, not on the code.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
+
+# Nor does whether a command writes lines of progress: tests see the same messages on a slow machine.
+console.INTERVAL = math.inf
 
 
 @pytest.fixture(scope="session")

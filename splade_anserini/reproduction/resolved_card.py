@@ -43,7 +43,8 @@ class ResolvedCard:
     def sources(self) -> list[str]:
         """Documents, topics and judgements, each once: absolute paths, `irds:<name>`, or topic names of Pyserini."""
         documents = str(self.impacts) if self.impacts else self.corpus
-        return list(dict.fromkeys([documents, *(source for e in self.evaluations for source in (e.topics, e.qrels))]))
+        judged = [source for evaluation in self.evaluations for source in (evaluation.topics, evaluation.qrels)]
+        return list(dict.fromkeys([documents, *judged]))
 
     @property
     def scale(self) -> float:
