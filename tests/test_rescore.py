@@ -1,6 +1,8 @@
 """Scores of given documents: those that a search gives, from an index and from texts."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,3 +185,23 @@ def test_bad_input_has_its_sentence_and_leaves_no_run(home: Path) -> None:
         outcome, found = rescored(home, *arguments)
         assert (outcome.code, said in outcome.err, found) == (2, True, []), f"{arguments}: {outcome.err}"
         assert "Traceback" not in outcome.err
+
+
+@pytest.mark.slow
+def test_texts_are_rescored_without_java(tmp_path: Path) -> None:
+    (tmp_path / "corpus.tsv").write_text("d1\tIbuprofen relieves a headache.\nd2\tPlanes fly.\n")
+    (tmp_path / "topics.tsv").write_text("q\tpain in the head\n")
+    (tmp_path / "run.txt").write_text("q Q0 d2 1 2 x\nq Q0 d1 2 1 x\n")
+    arguments = ["rescore", "--corpus", "corpus.tsv", "--encoder", "splade-mini", "--topics", "topics.tsv"]
+    code = (
+        "import sys; from splade_anserini.__main__ import main\n"
+        f"sys.argv[1:] = {[*arguments, '--run', 'run.txt', '--output', 'out.txt']}\n"
+        "try: main()\nfinally: print(*sorted({'jnius', 'pyserini', 'torch'} & set(sys.modules)))"
+    )
+    # No Java can be found.
+    environment = {"PATH": "", "JAVA_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
+    assert (tmp_path / "out.txt").read_text().startswith("q Q0 d1 1 ")
