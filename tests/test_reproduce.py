@@ -313,7 +313,7 @@ def test_a_card_is_reproduced_resumed_and_compared(small: Path, tmp_path: Path) 
         assert (code, len(skipped)) == (1, 3)
         assert "FAIL" in output
         assert (directory / "report.txt").read_text().count("fail") == 1
-        # Other settings need --force, and repeat only the steps that differ.
+        # Other settings need --overwrite, and repeat only the steps that differ.
         small.write_text(card.replace("hits = 1000", "hits = 2"))
         code, output, _ = run()
         assert code == 2

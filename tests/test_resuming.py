@@ -180,7 +180,7 @@ def test_a_ledger_of_an_earlier_version_is_read(copied: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_changed_corpus_is_encoded_again_only_with_force(copied: Path) -> None:
+def test_a_changed_corpus_is_encoded_again_only_with_overwrite(copied: Path) -> None:
     assert run(copied)[1] == []
     corpus = copied.parent / "set" / "corpus.jsonl"
     corpus.write_text(corpus.read_text() + '\n{"_id": "new", "text": "cat dog"}\n')
