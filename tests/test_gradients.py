@@ -1,7 +1,8 @@
-"""Facts of the two ways to a batch's gradient: with cached vectors it is the plain one."""
+"""The gradient of a batch: with gradient caching it is the one of a single pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -13,150 +14,160 @@ from splade_anserini.training.objective import Objective, Vectors
 from splade_anserini.training.student import Student
 from tests.training_fixtures import QUERY_SIDES, collator, examples, recipe, student
 
-CHOSEN = recipe(losses=[{"kind": "rank-ibn"}, {"kind": "pairwise", "weight": 0.5}])
+RECIPE = recipe(losses=[{"kind": "rank-ibn"}, {"kind": "pairwise", "weight": 0.5}])
 BUDGETS = [1, 30, 4096]
-"""Tokens in a group: a text alone, a few together, all at once."""
+"""Tokens of a group: one text, a few texts, all texts."""
+
+type Loss = Callable[[Vectors], torch.Tensor]
 
 
-def batch(budget: int, *, queries: int = 5) -> Batch:
-    return collator(CHOSEN, budget=budget)(0, examples(queries, negatives=None))
+class Pass(NamedTuple):
+    gradients: dict[str, torch.Tensor | None]
+    vectors: Vectors
+    loss: torch.Tensor
+    next_random: torch.Tensor
+    """The random number after the pass."""
 
 
-def gradients(
-    some: Student, budget: int, *, cached: bool, training: bool = True
-) -> tuple[dict[str, torch.Tensor | None], Vectors, torch.Tensor, torch.Tensor]:
-    """Return every parameter's gradient, the vectors, the loss, and the random number that comes next."""
-    objective, losses = Objective(CHOSEN), []
-    given = batch(budget)
+def batch_of_groups(budget: int) -> Batch:
+    return collator(RECIPE, budget=budget)(0, examples(5, negatives=None))
+
+
+def loss_over(batch: Batch) -> Loss:
+    objective = Objective(RECIPE)
+    return lambda vectors: sum(objective(vectors, batch.labels, 3, None).values(), torch.zeros(()))
+
+
+def compute(trained: Student, budget: int, *, cached: bool, training: bool = True) -> Pass:
+    """Compute the gradients of a batch from a fixed state of the random numbers."""
+    batch, losses = batch_of_groups(budget), list[torch.Tensor]()
+    objective = loss_over(batch)
 
     def loss_of(vectors: Vectors) -> torch.Tensor:
-        loss = sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(()))
+        loss = objective(vectors)
         losses.append(loss.detach())
         return loss
 
-    some.pair.train(training)
-    some.pair.zero_grad()
+    trained.pair.train(training)
+    trained.pair.zero_grad()
     torch.manual_seed(11)
-    way = Gradients(some.pair, torch.Tensor.backward)
-    vectors = (way.cached if cached else way.plain)(given, loss_of)
-    found = {name: None if each.grad is None else each.grad.clone() for name, each in some.pair.named_parameters()}
-    assert len(losses) == 1
-    return found, vectors, losses[0], torch.rand(1)
+    gradients = Gradients(trained.pair, torch.Tensor.backward)
+    vectors = (gradients.cached if cached else gradients.plain)(batch, loss_of)
+    named = trained.pair.named_parameters()
+    computed = {name: None if each.grad is None else each.grad.clone() for name, each in named}
+    (loss,) = losses
+    return Pass(computed, vectors, loss, torch.rand(1))
+
+
+def assert_close(
+    mine: torch.Tensor | None, theirs: torch.Tensor | None, *, rtol: float = 1e-4, atol: float = 1e-5
+) -> None:
+    """Compare gradients, with a tolerance relative to the greatest value."""
+    assert (mine is None) == (theirs is None)
+    if mine is not None and theirs is not None:
+        torch.testing.assert_close(mine, theirs, rtol=rtol, atol=atol * max(1.0, float(theirs.abs().max())))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2], ids=["no dropout", "dropout"])
 @pytest.mark.parametrize("budget", BUDGETS)
-@pytest.mark.parametrize("side", QUERY_SIDES)
-def test_cached_gradients_are_the_plain_ones(side: QuerySide, budget: int, dropout: float) -> None:
-    some = student(side, dropout=dropout)
-    plain, vectors, loss, after = gradients(some, budget, cached=False)
-    cached, same_vectors, same_loss, same_after = gradients(some, budget, cached=True)
-    assert loss.item() > 0.1
-    torch.testing.assert_close(same_loss, loss, rtol=1e-6, atol=1e-6)
+@pytest.mark.parametrize("query_side", QUERY_SIDES)
+def test_cached_gradients_equal_plain_ones(query_side: QuerySide, budget: int, dropout: float) -> None:
+    trained = student(query_side, dropout=dropout)
+    plain, cached = (compute(trained, budget, cached=cached) for cached in (False, True))
+    assert plain.loss.item() > 0.1
+    torch.testing.assert_close(cached.loss, plain.loss, rtol=1e-6, atol=1e-6)
     for name in ("queries", "documents"):
-        mine, theirs = getattr(same_vectors, name), getattr(vectors, name)
+        mine, theirs = getattr(cached.vectors, name), getattr(plain.vectors, name)
         assert not mine.requires_grad
         assert not theirs.requires_grad
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
-    assert sum(gradient is not None and bool(gradient.any()) for gradient in plain.values()) > 30
-    for name, gradient in plain.items():
-        mine = cached[name]
-        if gradient is None:
-            assert mine is None
-            continue
-        assert mine is not None
-        torch.testing.assert_close(mine, gradient, rtol=1e-5, atol=1e-6 * max(1.0, float(gradient.abs().max())))
-    assert torch.equal(after, same_after)
+    assert sum(gradient is not None and bool(gradient.any()) for gradient in plain.gradients.values()) > 30
+    for name, gradient in plain.gradients.items():
+        assert_close(cached.gradients[name], gradient, rtol=1e-5, atol=1e-6)
+    assert torch.equal(cached.next_random, plain.next_random)
 
 
 @pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
-def test_groups_change_nothing(cached: bool) -> None:
-    some = student()
-    one, *others = (gradients(some, budget, cached=cached)[0] for budget in BUDGETS)
-    for other in others:
-        for name, gradient in one.items():
-            assert gradient is not None
-            mine = other[name]
-            assert mine is not None
-            torch.testing.assert_close(mine, gradient, rtol=1e-4, atol=1e-5 * max(1.0, float(gradient.abs().max())))
+@pytest.mark.parametrize("budget", BUDGETS[1:])
+def test_gradients_do_not_depend_on_the_groups(budget: int, cached: bool) -> None:
+    trained = student()
+    single_texts, groups = (compute(trained, tokens, cached=cached).gradients for tokens in (BUDGETS[0], budget))
+    for name, gradient in single_texts.items():
+        assert gradient is not None
+        assert_close(groups[name], gradient)
 
 
-def test_dropout_of_both_passes_is_the_same_and_is_there() -> None:
-    some = student(dropout=0.2)
-    quiet = gradients(some, 30, cached=True, training=False)[1]
-    assert not torch.equal(gradients(some, 30, cached=True)[1].documents, quiet.documents)
+def test_dropout_changes_the_vectors() -> None:
+    """Otherwise the tests above would not notice that both passes have the same dropout."""
+    trained = student(dropout=0.2)
+    with_dropout, without = (compute(trained, 30, cached=True, training=training).vectors for training in (True, False))
+    assert not torch.equal(with_dropout.documents, without.documents)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_any_pooling_can_be_cached(pooling: Pooling) -> None:
-    some = student(pooling=pooling)
-    plain, cached = (gradients(some, 30, cached=way)[0] for way in (False, True))
+def test_each_pooling_can_be_cached(pooling: Pooling) -> None:
+    trained = student(pooling=pooling)
+    plain, cached = (compute(trained, 30, cached=cached).gradients for cached in (False, True))
     for name, gradient in plain.items():
-        mine = cached[name]
-        assert mine is not None
         assert gradient is not None
-        torch.testing.assert_close(mine, gradient, rtol=1e-4, atol=1e-5 * max(1.0, float(gradient.abs().max())))
+        assert_close(cached[name], gradient)
 
 
-def test_gradients_are_added_to_those_that_are_there() -> None:
-    some = student()
-    once = gradients(some, 30, cached=True)[0]
-    given, objective = batch(30), Objective(CHOSEN)
-    way = Gradients(some.pair, torch.Tensor.backward)
-    way.cached(given, lambda vectors: sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(())))
-    for name, each in some.pair.named_parameters():
-        first = once[name]
-        assert first is not None
-        assert each.grad is not None
-        torch.testing.assert_close(each.grad, 2 * first, rtol=1e-4, atol=1e-5 * max(1.0, float(first.abs().max())))
+def test_gradients_are_added_to_those_of_earlier_batches() -> None:
+    trained = student()
+    once = compute(trained, 30, cached=True).gradients
+    batch = batch_of_groups(30)
+    Gradients(trained.pair, torch.Tensor.backward).cached(batch, loss_over(batch))
+    for name, each in trained.pair.named_parameters():
+        gradient = once[name]
+        assert gradient is not None
+        assert_close(each.grad, 2 * gradient)
 
 
-def test_devices_exchange_gradients_in_the_last_pass_alone() -> None:
-    some = student()
-    quiet: list[bool] = []
-    inside = False
+def test_devices_exchange_gradients_in_the_last_pass_only() -> None:
+    inside_no_sync = False
+    passes: list[bool] = []
 
     @contextmanager
     def no_sync() -> Iterator[None]:
-        nonlocal inside
-        inside = True
+        nonlocal inside_no_sync
+        inside_no_sync = True
         yield
-        inside = False
+        inside_no_sync = False
 
     def backward(loss: torch.Tensor) -> None:
-        quiet.append(inside)
+        passes.append(inside_no_sync)
         loss.backward()  # type: ignore[no-untyped-call]
 
-    given, objective = batch(30), Objective(CHOSEN)
-    way = Gradients(some.pair, backward, no_sync)
-    way.cached(given, lambda vectors: sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(())))
-    assert quiet == [True] * (len(given.queries) + len(given.documents) - 1) + [False]
-    assert len(quiet) > 3
+    batch = batch_of_groups(30)
+    Gradients(student().pair, backward, no_sync).cached(batch, loss_over(batch))
+    assert passes == [True] * (len(batch.queries) + len(batch.documents) - 1) + [False]
+    assert len(passes) > 3
 
 
-class Held:
-    """A tensor that is kept for backward; how many numbers are held at once, and were at most."""
+class SavedTensor:
+    """A tensor that is kept for the backward pass; the class counts the numbers that are kept at the same time."""
 
-    now = most = 0
+    current = peak = 0
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor
-        Held.now += tensor.numel()
-        Held.most = max(Held.most, Held.now)
+        SavedTensor.current += tensor.numel()
+        SavedTensor.peak = max(SavedTensor.peak, SavedTensor.current)
 
     def __del__(self) -> None:
-        Held.now -= self.tensor.numel()
+        SavedTensor.current -= self.tensor.numel()
 
 
-def test_cached_vectors_need_the_memory_of_one_group() -> None:
-    some = student()
-    given, objective = batch(1), Objective(CHOSEN)
-    assert len(given.queries) + len(given.documents) > 10
-    way = Gradients(some.pair, torch.Tensor.backward)
-    most = []
-    for step in (way.plain, way.cached):
-        Held.now = Held.most = 0
-        with torch.autograd.graph.saved_tensors_hooks(Held, lambda held: held.tensor):
-            step(given, lambda vectors: sum(objective(vectors, given.labels, 3, None).values(), torch.zeros(())))
-        most.append(Held.most)
-    assert most[1] * 4 < most[0]
+def test_cached_gradients_need_the_memory_of_one_group() -> None:
+    batch = batch_of_groups(1)
+    assert len(batch.queries) + len(batch.documents) > 10
+    gradients = Gradients(student().pair, torch.Tensor.backward)
+
+    def peak_of(compute_gradients: Callable[[Batch, Loss], Vectors]) -> int:
+        SavedTensor.current = SavedTensor.peak = 0
+        with torch.autograd.graph.saved_tensors_hooks(SavedTensor, lambda saved: saved.tensor):
+            compute_gradients(batch, loss_over(batch))
+        return SavedTensor.peak
+
+    assert peak_of(gradients.cached) * 4 < peak_of(gradients.plain)
