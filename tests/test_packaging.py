@@ -93,7 +93,8 @@ def run_elsewhere(directory: Path, *command: str | Path) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     done = subprocess.run(command, cwd=directory, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    # On a slow machine, a line of progress a minute.
+    assert [line for line in done.stderr.splitlines() if not line.startswith(("Checking:", "Encoding:"))] == []
     return done.stdout
 
 
