@@ -23,6 +23,7 @@ from splade_anserini.encoding import (
 from splade_anserini.errors import InputError
 from splade_anserini.records import Pooling, SparseVector
 from tests.cli_runner import run_stage
+from tests.encoder_fixtures import write_dictionary_encoder
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint, tiny_tokenizer
 
 SPECIAL = {"[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"}
@@ -216,6 +217,14 @@ def test_the_soonest_answer_is_the_same_answer(encoder_name: str) -> None:
 def test_every_encoder_keeps_to_the_protocol(encoder_name: str) -> None:
     assert isinstance(open_encoder(encoder_name), Encoder)
     assert isinstance(DictionaryEncoder({}), Encoder)
+
+
+def test_a_dictionary_on_disk_gives_the_vectors_of_the_dictionary_in_memory(tmp_path: Path) -> None:
+    expansions = {"cat": {"cat": 1.5, "pet": 0.5}, "dog": {"pet": 0.75}, "été": {"été": 1.0, "##s": 0.25}}
+    in_memory = DictionaryEncoder(expansions)
+    texts = ["cat", "dog cat", "été  dog unknown", "unknown", "", "cat dog été " * 40]
+    on_disk = open_encoder(write_dictionary_encoder(tmp_path / "dictionary", expansions))
+    assert on_disk.encode(texts) == in_memory.encode(texts)
 
 
 def test_onnx_and_torch_share_a_vocabulary_and_not_a_fingerprint_of_weights(checkpoint: Path, exported: Path) -> None:

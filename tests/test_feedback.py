@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import ScoredDoc
 
-from splade_anserini.encoding import DictionaryEncoder
+from splade_anserini.encoding import open_encoder
 from splade_anserini.errors import InputError
 from splade_anserini.formats.runs import read_rankings, read_run, write_run
 from splade_anserini.index import index
@@ -30,13 +30,14 @@ from splade_anserini.lucene import (
 from splade_anserini.lucene.pyserini_searcher import impact_searcher_class
 from splade_anserini.records import ImpactVector
 from tests.cli_runner import Outcome, run_stage
+from tests.encoder_fixtures import write_dictionary_encoder
 from tests.impact_fixtures import documents, random_vectors, write_documents, write_encoded
 
 SIZE = 400
 LONG = "l" * 21
 """A token with more characters than feedback terms may have."""
 
-ENCODER = DictionaryEncoder({f"t{number}": {f"t{number}": 0.01 + number % 4 / 100} for number in range(120)})
+EXPANSIONS = {f"t{number}": {f"t{number}": 0.01 + number % 4 / 100} for number in range(120)}
 
 SETTINGS = [
     Feedback(method="rocchio"),
@@ -81,7 +82,8 @@ QUERIES = make_queries()
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four indexes of the same documents: `ours`, `anserinis`, `records` instead of document vectors, and `neither`."""
     home = tmp_path_factory.mktemp("feedback")
-    write_encoded(home / "impacts", VECTORS, shard_size=100, encoder=ENCODER.identity)
+    encoder = open_encoder(write_dictionary_encoder(home / "encoder", EXPANSIONS))
+    write_encoded(home / "impacts", VECTORS, shard_size=100, encoder=encoder.identity)
     for name, options in [
         ("ours", IndexOptions(threads=1, store_docvectors=True)),
         ("anserinis", IndexOptions(threads=2, store_docvectors=True, writer="anserini")),
@@ -326,14 +328,8 @@ def test_an_index_without_document_vectors_is_refused(indexes: Path) -> None:
 
 
 @pytest.fixture
-def topics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Topics as texts; `dictionary` is the name of their encoder."""
-    import splade_anserini.encoding
-
-    def open_query_encoder(name: str, options: object = None) -> DictionaryEncoder:
-        return {"dictionary": ENCODER}[name]
-
-    monkeypatch.setattr(splade_anserini.encoding, "open_query_encoder", open_query_encoder)
+def topics(tmp_path: Path) -> Path:
+    """Topics as texts."""
     (tmp_path / "topics.tsv").write_text("a\tt1 t2 t3\nb\tt4 t9\nc\tt50\n")
     return tmp_path / "topics.tsv"
 

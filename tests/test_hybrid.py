@@ -6,7 +6,7 @@ import pytest
 from ir_measures import ScoredDoc
 
 from splade_anserini.cards.shipped import cranfield
-from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder, quantize
+from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder, open_encoder, quantize
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.topics import read_topics
@@ -17,6 +17,7 @@ from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.retrieval.query_vectors import encode_queries
 from splade_anserini.search import search
 from tests.cli_runner import Outcome, run_stage
+from tests.encoder_fixtures import write_dictionary_encoder
 from tests.impact_fixtures import write_encoded
 
 HITS = 40
@@ -27,27 +28,17 @@ TOPICS = read_topics(str(cranfield()))[:30]
 TEXTS = [document.contents for document in DOCUMENTS] + [query.text for query in TOPICS]
 WORDS = {word for text in TEXTS for word in text.split()}
 # Weights are lengths of words, so that rankings differ from those of BM25.
-ENCODER = DictionaryEncoder({word: {word: len(word) / 100} for word in WORDS if word.isalpha() and len(word) > 3})
-
-
-@pytest.fixture(autouse=True)
-def _encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `dictionary` the name of an encoder."""
-    import splade_anserini.encoding
-
-    def open_dictionary(name: str, options: object = None) -> DictionaryEncoder:
-        return {"dictionary": ENCODER}[name]
-
-    monkeypatch.setattr(splade_anserini.encoding, "open_query_encoder", open_dictionary)
+EXPANSIONS = {word: {word: len(word) / 100} for word in WORDS if word.isalpha() and len(word) > 3}
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cranfield as an impact index and as a text index, and a few of its topics."""
     directory = tmp_path_factory.mktemp("cranfield")
-    vectors = ENCODER.encode([document.contents for document in DOCUMENTS])
+    encoder = open_encoder(write_dictionary_encoder(directory / "encoder", EXPANSIONS))
+    vectors = encoder.encode([document.contents for document in DOCUMENTS])
     impacts = {document.id: quantize(vector, 100) for document, vector in zip(DOCUMENTS, vectors, strict=True)}
-    write_encoded(directory / "impacts", impacts, shard_size=100, encoder=ENCODER.identity)
+    write_encoded(directory / "impacts", impacts, shard_size=100, encoder=encoder.identity)
     index(directory / "impacts", directory / "index")
     text_index(directory, {document.id: document.contents for document in DOCUMENTS})
     # The first query has the id of a document, which it finds; the word of the last is in no document.
@@ -89,7 +80,7 @@ def test_hybrid_search_gives_the_same_run_as_search_bm25_and_fuse(collection: Pa
 @pytest.mark.slow
 def test_remove_query_leaves_the_querys_document_out_of_both_rankings(collection: Path) -> None:
     queries = read_topics(str(collection / "topics.tsv"))[:2]
-    vectors = encode_queries(queries, ImpactQueryEncoder(ENCODER, scale=100))
+    vectors = encode_queries(queries, ImpactQueryEncoder(DictionaryEncoder(EXPANSIONS), scale=100))
     doc_ids = {}
     with ImpactSearcher(collection / "index") as searcher:
         for remove_query in (True, False):
@@ -108,7 +99,7 @@ def test_a_removed_document_is_replaced_by_the_next_one(collection: Path) -> Non
     """Each ranking alone has `hits` other documents: the search is for one more."""
     queries = read_topics(str(collection / "topics.tsv"))[:1]
     own = queries[0].id
-    vectors = encode_queries(queries, ImpactQueryEncoder(ENCODER, scale=100))
+    vectors = encode_queries(queries, ImpactQueryEncoder(DictionaryEncoder(EXPANSIONS), scale=100))
 
     def others(ranking: Sequence[ScoredDoc]) -> list[str]:
         return [hit.doc_id for hit in ranking if hit.doc_id != own]

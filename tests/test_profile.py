@@ -13,6 +13,7 @@ from splade_anserini.lucene.disk_usage import index_parts
 from splade_anserini.lucene.statistics import index_statistics
 from splade_anserini.profiling.flops import flops, occurrences
 from tests.cli_runner import run_stage
+from tests.encoder_fixtures import write_dictionary_encoder
 from tests.impact_fixtures import ANIMALS, documents, random_vectors, write_documents
 
 QUICK = ("--samples", 10, "--warm-up", 2, "--threads", 2, "--hits", 2, "--hits", 3)
@@ -117,17 +118,12 @@ def test_a_profile_is_printed_and_written(animals: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_json_is_printed_and_texts_are_encoded_one_at_a_time(
-    animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import splade_anserini.encoding
-    from splade_anserini.encoding import DictionaryEncoder
-
-    words = DictionaryEncoder({"cat": {"cat": 0.02}, "pet": {"dog": 0.01, "cat": 0.01}})
-    monkeypatch.setattr(splade_anserini.encoding, "open_query_encoder", lambda *_: words)
+def test_json_is_printed_and_texts_are_encoded_one_at_a_time(animals: Path, tmp_path: Path) -> None:
+    expansions = {"cat": {"cat": 0.02}, "pet": {"dog": 0.01, "cat": 0.01}}
+    words = write_dictionary_encoder(tmp_path / "words", expansions)
     path = topics(tmp_path, "q1\tmy cat", "q2\tmy pet")
     outcome = run_stage(
-        "profile", "--index", animals, "--topics", path, "--encoder", "words", "--scale", "100", "--format", "json",
+        "profile", "--index", animals, "--topics", path, "--encoder", words, "--scale", "100", "--format", "json",
         "--no-cold", *QUICK,
     )  # fmt: skip
     assert (outcome.code, outcome.err) == (0, "")

@@ -3,14 +3,14 @@
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ir_measures import ScoredDoc
 
-from splade_anserini.encoding import DictionaryEncoder, SpladeDocumentEncoder
+from splade_anserini import Document
+from splade_anserini.encoding import DictionaryEncoder, SpladeDocumentEncoder, open_encoder
 from splade_anserini.errors import InputError
 from splade_anserini.formats.runs import read_run
 from splade_anserini.formats.texts import open_documents
@@ -21,11 +21,14 @@ from splade_anserini.records import ImpactVector
 from splade_anserini.rescore import rescore
 from splade_anserini.retrieval.text_scorer import TextScorer
 from tests.cli_runner import Outcome, run_stage
+from tests.encoder_fixtures import write_dictionary_encoder
 from tests.impact_fixtures import ANIMALS, documents, random_vectors, write_documents, write_encoded
 
-WORDS = DictionaryEncoder(
-    {"cat": {"cat": 0.03, "dog": 0.01}, "dog": {"dog": 0.05, "##ing": 0.02}, "bird": {"bird": 0.07, "cat": 0.01}}
-)
+EXPANSIONS = {
+    "cat": {"cat": 0.03, "dog": 0.01},
+    "dog": {"dog": 0.05, "##ing": 0.02},
+    "bird": {"bird": 0.07, "cat": 0.01},
+}
 CORPUS = {"d1": "cat", "d2": "dog", "d3": "bird", "d4": "bird dog", "empty": "whale"}
 
 
@@ -35,13 +38,13 @@ def vectors() -> dict[str, dict[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory, vectors: dict[str, dict[str, int]]) -> Iterator[ImpactSearcher]:
+def searcher(tmp_path_factory: pytest.TempPathFactory, vectors: dict[str, dict[str, int]]) -> Iterator[ImpactSearcher]:
     """An index of several segments."""
     home = tmp_path_factory.mktemp("rescore")
     write_encoded(home / "impacts", vectors)
     index(home / "impacts", home / "index", IndexOptions(threads=3, optimize=False))
-    with ImpactSearcher(home / "index") as searcher:
-        yield searcher
+    with ImpactSearcher(home / "index") as opened:
+        yield opened
 
 
 def queries(seed: int, number: int = 20) -> dict[str, ImpactVector]:
@@ -52,28 +55,30 @@ def queries(seed: int, number: int = 20) -> dict[str, ImpactVector]:
     }
 
 
-def test_scores_are_those_of_brute_force(opened: ImpactSearcher, vectors: dict[str, dict[str, int]]) -> None:
+def test_scores_are_those_of_brute_force(searcher: ImpactSearcher, vectors: dict[str, dict[str, int]]) -> None:
     expected = BruteForceSearcher(documents(vectors))
     chance = random.Random(1)
     for query in queries(1).values():
         ids = chance.sample(list(vectors), chance.choice([1, 2, 50, 300]))
-        assert opened.scores(query, ids) == expected.scores(query, ids)
+        assert searcher.scores(query, ids) == expected.scores(query, ids)
 
 
-def test_a_hit_has_the_score_that_the_search_gave(opened: ImpactSearcher) -> None:
-    some = queries(2)
-    for query_id, hits in opened.search(some, 50):
-        assert opened.scores(some[query_id], [hit.doc_id for hit in hits]) == [hit.score for hit in hits]
+def test_a_hit_has_the_score_that_the_search_gave(searcher: ImpactSearcher) -> None:
+    vectors = queries(2)
+    for query_id, hits in searcher.search(vectors, 50):
+        assert searcher.scores(vectors[query_id], [hit.doc_id for hit in hits]) == [hit.score for hit in hits]
 
 
-def test_ids_may_be_asked_for_twice_and_none_at_all(opened: ImpactSearcher, vectors: dict[str, dict[str, int]]) -> None:
+def test_an_id_may_occur_twice_and_there_may_be_none(
+    searcher: ImpactSearcher, vectors: dict[str, dict[str, int]]
+) -> None:
     id_, other, *_ = vectors
     token, impact = next(iter(vectors[id_].items()))
-    known = BruteForceSearcher(documents(vectors)).scores({token: 2}, [other])
-    assert opened.scores({token: 2}, [id_, other, id_]) == [2 * impact, *known, 2 * impact]
-    assert opened.scores({token: 2}, []) == []
-    assert opened.scores({}, [id_, other]) == [0, 0]
-    assert opened.scores({"unknown": 2}, [id_]) == [0]
+    of_other = BruteForceSearcher(documents(vectors)).scores({token: 2}, [other])
+    assert searcher.scores({token: 2}, [id_, other, id_]) == [2 * impact, *of_other, 2 * impact]
+    assert searcher.scores({token: 2}, []) == []
+    assert searcher.scores({}, [id_, other]) == [0, 0]
+    assert searcher.scores({"unknown": 2}, [id_]) == [0]
 
 
 def test_large_scores_are_the_floats_of_a_search(tmp_path: Path) -> None:
@@ -98,9 +103,9 @@ def test_of_an_id_that_occurs_several_times_the_best_counts(tmp_path: Path) -> N
 
 
 def test_unknown_documents_are_counted_and_the_first_is_named(
-    opened: ImpactSearcher, vectors: dict[str, dict[str, int]]
+    searcher: ImpactSearcher, vectors: dict[str, dict[str, int]]
 ) -> None:
-    for scorer in (opened, BruteForceSearcher(documents(vectors | {"empty": {}}))):
+    for scorer in (searcher, BruteForceSearcher(documents(vectors | {"empty": {}}))):
         assert isinstance(scorer, Scorer)
         with pytest.raises(InputError, match=r"2 of 3 documents are not in .* the first is 'empty'"):
             scorer.scores({"t1": 1}, [next(iter(vectors)), "empty", "nowhere"])
@@ -108,83 +113,113 @@ def test_unknown_documents_are_counted_and_the_first_is_named(
 
 def test_candidates_are_ranked_by_score_then_id_and_none_is_lost() -> None:
     scorer = BruteForceSearcher(documents(ANIMALS))
-    (found,) = rescore([("q", ["d4", "d3", "d2", "d1"])], {"q": {"cat": 2, "dog": 2}}, scorer)
-    assert found == ("q", [ScoredDoc("q", id_, score) for id_, score in [("d2", 10), ("d1", 8), ("d3", 2), ("d4", 0)]])
+    (ranking,) = rescore([("q", ["d4", "d3", "d2", "d1"])], {"q": {"cat": 2, "dog": 2}}, scorer)
+    assert ranking == (
+        "q",
+        [ScoredDoc("q", id_, score) for id_, score in [("d2", 10), ("d1", 8), ("d3", 2), ("d4", 0)]],
+    )
     with pytest.raises(InputError, match="Query 'z' of the candidates is not among the topics"):
         list(rescore([("z", ["d1"])], {}, scorer))
 
 
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus, its encoder `words`, its index, topics, judgements and runs."""
+    home = tmp_path_factory.mktemp("collection")
+    write_lines(home / "corpus.tsv", *(f"{doc_id}\t{text}" for doc_id, text in CORPUS.items()))
+    encoder = open_encoder(write_dictionary_encoder(home / "words", EXPANSIONS))
+    corpus = [Document(doc_id, "", text) for doc_id, text in CORPUS.items()]
+    encoded = SpladeDocumentEncoder(encoder, scale=100).encode(corpus)
+    vectors = {document.id: document.vector for document in encoded}
+    write_encoded(home / "impacts", vectors, encoder=encoder.identity)
+    index(home / "impacts", home / "index")
+    write_lines(home / "topics.tsv", "q1\tcat", "q2\tdog bird")
+    write_lines(home / "run.txt", "q2 Q0 d1 1 9 x", "q2 Q0 d4 2 8 x", "q1 Q0 d3 1 5 x", "q1 Q0 d1 2 4 x")
+    write_lines(home / "qrels.txt", "q1 0 d2 1", "q1 0 d3 0")
+    write_lines(home / "unknown.txt", "q1 Q0 d1 1 5 x", "q1 Q0 d9 2 5 x", "q1 Q0 empty 3 4 x")
+    write_lines(home / "another_query.txt", "q9 Q0 d1 1 5 x")
+    write_lines(home / "nothing.txt")
+    return home
+
+
+def write_lines(path: Path, *lines: str) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A corpus, its index, topics and runs; `words` is the name of an encoder."""
-    import splade_anserini.encoding
+def run_rescore(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Outcome, list[ScoredDoc]]]:
+    """Run the command in the directory of the collection; return its outcome and the run."""
+    monkeypatch.chdir(collection)
 
-    for name, known in [("open_query_encoder", WORDS), ("open_encoder", WORDS), ("default_scale", 100.0)]:
-        monkeypatch.setattr(splade_anserini.encoding, name, lambda *_, known=known: known)
-    (tmp_path / "corpus.tsv").write_text("".join(f"{id_}\t{text}\n" for id_, text in CORPUS.items()))
-    encoder = SpladeDocumentEncoder(WORDS, scale=100)
-    texts = open_documents(str(tmp_path / "corpus.tsv"))
-    from splade_anserini import Document
+    def run(*options: object) -> tuple[Outcome, list[ScoredDoc]]:
+        output = tmp_path / "out.txt"
+        outcome = run_stage("rescore", "--topics", "topics.tsv", "--output", output, *options)
+        return outcome, list(read_run(output)) if output.exists() else []
 
-    encoded = {d.id: dict(d.vector) for d in encoder.encode(Document(id_, "", texts[id_]) for id_ in CORPUS)}
-    write_encoded(tmp_path / "impacts", encoded, encoder=WORDS.identity)
-    index(tmp_path / "impacts", tmp_path / "index")
-    (tmp_path / "topics.tsv").write_text("q1\tcat\nq2\tdog bird\n")
-    (tmp_path / "run.txt").write_text("q2 Q0 d1 1 9 x\nq2 Q0 d4 2 8 x\nq1 Q0 d3 1 5 x\nq1 Q0 d1 2 4 x\n")
-    (tmp_path / "qrels.txt").write_text("q1 0 d2 1\nq1 0 d3 0\n")
-    return tmp_path
+    return run
 
 
-def rescored(home: Path, *arguments: object) -> tuple[Outcome, list[ScoredDoc]]:
-    output = home / "out.txt"
-    output.unlink(missing_ok=True)
-    outcome = run_stage("rescore", "--topics", home / "topics.tsv", "--output", output, *arguments)
-    return outcome, list(read_run(output)) if output.exists() else []
+INDEX = ("--index", "index")
+TEXTS = ("--corpus", "corpus.tsv", "--encoder", "words")
+RUN = ("--run", "run.txt")
+QRELS = ("--qrels", "qrels.txt")
 
 
-EXPECTED = [ScoredDoc("q2", "d4", 79), ScoredDoc("q2", "d1", 8), ScoredDoc("q1", "d1", 10), ScoredDoc("q1", "d3", 3)]
+@pytest.mark.parametrize("source", [INDEX, TEXTS], ids=["index", "texts"])
+@pytest.mark.parametrize(
+    ("candidates", "expected"),
+    [
+        (
+            RUN,
+            [ScoredDoc("q2", "d4", 79), ScoredDoc("q2", "d1", 8), ScoredDoc("q1", "d1", 10), ScoredDoc("q1", "d3", 3)],
+        ),
+        (QRELS, [ScoredDoc("q1", "d2", 5), ScoredDoc("q1", "d3", 3)]),
+    ],
+    ids=["run", "qrels"],
+)
+def test_from_texts_come_the_scores_that_come_from_the_index(
+    run_rescore: Callable[..., tuple[Outcome, list[ScoredDoc]]],
+    source: tuple[str, ...],
+    candidates: tuple[str, ...],
+    expected: list[ScoredDoc],
+) -> None:
+    outcome, run = run_rescore(*source, *candidates)
+    assert (outcome.code, outcome.err, run) == (0, "", expected)
 
 
-def test_from_texts_come_the_scores_that_come_from_the_index(home: Path) -> None:
-    for source in (("--index", home / "index"), ("--corpus", home / "corpus.tsv", "--encoder", "words")):
-        outcome, run = rescored(home, *source, "--run", home / "run.txt")
-        assert (outcome.code, outcome.err, run) == (0, "", EXPECTED)
-        outcome, run = rescored(home, *source, "--qrels", home / "qrels.txt")
-        assert (outcome.code, run) == (0, [ScoredDoc("q1", "d2", 5), ScoredDoc("q1", "d3", 3)])
-
-
-def test_texts_without_an_entry_score_nothing(home: Path) -> None:
-    scorer = TextScorer(CORPUS, open_documents(str(home / "corpus.tsv")), SpladeDocumentEncoder(WORDS, scale=100))
+def test_texts_without_an_entry_score_nothing(collection: Path) -> None:
+    encoder = SpladeDocumentEncoder(DictionaryEncoder(EXPANSIONS), scale=100)
+    scorer = TextScorer(CORPUS, open_documents(str(collection / "corpus.tsv")), encoder)
     assert isinstance(scorer, Scorer)
     assert scorer.scores({"cat": 2}, ["empty", "d1", "d3"]) == [0, 6, 2]
 
 
-def test_bad_input_has_its_sentence_and_leaves_no_run(home: Path) -> None:
-    unknown: Any = home / "unknown.txt"
-    unknown.write_text("q1 Q0 d1 1 5 x\nq1 Q0 d9 2 5 x\nq1 Q0 empty 3 4 x\n")
-    (home / "nothing.txt").touch()
-    mismatch_warning = home / "mismatch_warning.txt"
-    mismatch_warning.write_text("q9 Q0 d1 1 5 x\n")
-    run = ("--run", home / "run.txt")
-    of_index, of_texts = ("--index", home / "index"), ("--corpus", home / "corpus.tsv", "--encoder", "words")
-    for arguments, said in [
-        (of_index, "Neither --run nor --qrels"),
-        ((*of_index, *run, "--qrels", home / "qrels.txt"), "Both --run and --qrels"),
-        (run, "Neither --index nor --corpus"),
-        ((*of_index, *of_texts, *run), "Both --index and --corpus"),
-        (("--corpus", home / "corpus.tsv", *run), "--corpus needs --encoder"),
-        ((*of_index, *run, "--top-k", 3), "--top-k"),
-        ((*of_index, "--run", unknown), "2 of 3 documents are not in the index"),
-        ((*of_texts, "--run", unknown), "1 of 3 documents have no text: the document 'd9' is not in"),
-        ((*of_index, "--run", mismatch_warning), "Query 'q9' of the candidates is not among the topics"),
-        ((*of_index, "--run", home / "nowhere.txt"), "nowhere.txt"),
-        ((*of_index, "--run", home / "nothing.txt"), "nothing.txt is empty"),
-        (("--index", home / "nowhere", *run), "nowhere"),
-        (("--corpus", home / "nowhere.tsv", "--encoder", "words", *run), "nowhere.tsv"),
-    ]:
-        outcome, found = rescored(home, *arguments)
-        assert (outcome.code, said in outcome.err, found) == (2, True, []), f"{arguments}: {outcome.err}"
-        assert "Traceback" not in outcome.err
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (INDEX, "Neither --run nor --qrels"),
+        ((*INDEX, *RUN, *QRELS), "Both --run and --qrels"),
+        (RUN, "Neither --index nor --corpus"),
+        ((*INDEX, *TEXTS, *RUN), "Both --index and --corpus"),
+        (("--corpus", "corpus.tsv", *RUN), "--corpus needs --encoder"),
+        ((*INDEX, *RUN, "--top-k", 3), "--top-k"),
+        ((*INDEX, "--run", "unknown.txt"), "2 of 3 documents are not in the index"),
+        ((*TEXTS, "--run", "unknown.txt"), "1 of 3 documents have no text: the document 'd9' is not in"),
+        ((*INDEX, "--run", "another_query.txt"), "Query 'q9' of the candidates is not among the topics"),
+        ((*INDEX, "--run", "nowhere.txt"), "nowhere.txt"),
+        ((*INDEX, "--run", "nothing.txt"), "nothing.txt is empty"),
+        (("--index", "nowhere", *RUN), "nowhere"),
+        (("--corpus", "nowhere.tsv", "--encoder", "words", *RUN), "nowhere.tsv"),
+    ],
+)
+def test_bad_input_is_reported_and_leaves_no_run(
+    run_rescore: Callable[..., tuple[Outcome, list[ScoredDoc]]], options: tuple[object, ...], message: str
+) -> None:
+    outcome, run = run_rescore(*options)
+    assert (outcome.code, message in outcome.err, run) == (2, True, []), outcome.err
+    assert "Traceback" not in outcome.err
 
 
 @pytest.mark.slow

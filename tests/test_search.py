@@ -1,12 +1,12 @@
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ir_measures import ScoredDoc
 
-from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder
+from splade_anserini.artifacts.manifests import Counts, EncoderIdentity, IndexManifest
+from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder, open_encoder
 from splade_anserini.errors import MismatchError
 from splade_anserini.formats.runs import read_run
 from splade_anserini.index import index
@@ -16,31 +16,28 @@ from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.retrieval.query_vectors import check_match, encode_queries, prune_queries
 from splade_anserini.search import search
 from tests.cli_runner import Outcome, run_stage
-from tests.impact_fixtures import ANIMALS, documents, write_documents, write_encoded
+from tests.encoder_fixtures import write_dictionary_encoder
+from tests.impact_fixtures import ANIMALS, documents, write_documents
 
-WORDS = DictionaryEncoder({"cat": {"cat": 0.02}, "dog": {"dog": 0.01, "cat": 0.01}, "pet": {"fish": 0.03}})
-OTHERS = DictionaryEncoder({"cat": {"feline": 0.02}})
-
-
-@pytest.fixture
-def encoders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `words` and `others` names of encoders."""
-    import splade_anserini.encoding
-
-    known = {"words": WORDS, "dictionary": WORDS, "others": OTHERS}
-    real = splade_anserini.encoding.open_query_encoder
-
-    def opened(name: str, options: Any = None) -> Any:
-        return known[name] if name in known else real(name, options)
-
-    monkeypatch.setattr(splade_anserini.encoding, "open_query_encoder", opened)
+EXPANSIONS = {"cat": {"cat": 0.02}, "dog": {"dog": 0.01, "cat": 0.01}, "pet": {"fish": 0.03}}
 
 
-@pytest.fixture
-def animals(tmp_path: Path) -> Path:
-    write_encoded(tmp_path / "impacts", ANIMALS, encoder=WORDS.identity)
-    index(tmp_path / "impacts", tmp_path / "index")
-    return tmp_path / "index"
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of an encoder."""
+    return write_dictionary_encoder(tmp_path_factory.mktemp("encoders") / "words", EXPANSIONS)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of an encoder with another vocabulary."""
+    return write_dictionary_encoder(tmp_path_factory.mktemp("encoders") / "others", {"cat": {"feline": 0.02}})
+
+
+@pytest.fixture(scope="module")
+def animals(words: str, shared_index: Callable[..., Path]) -> Path:
+    """An index of documents that `words` encoded."""
+    return shared_index(ANIMALS, encoder=open_encoder(words).identity)
 
 
 @pytest.fixture
@@ -48,75 +45,81 @@ def topics(tmp_path: Path) -> Path:
     return lines(tmp_path / "topics.tsv", "q1\tdog", "q2\tcat")
 
 
-def lines(path: Path, *some: str) -> Path:
-    path.write_text("".join(f"{line}\n" for line in some), encoding="utf-8")
+def lines(path: Path, *content: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
     return path
 
 
-def searched(animals: object, topics: object, *more: object) -> tuple[Outcome, list[ScoredDoc]]:
+def run_search(index_: Path, topics: Path, *options: object) -> tuple[Outcome, list[ScoredDoc]]:
     """Run the command; return its outcome and the run."""
-    run = Path(str(topics)).with_name("run.txt")
+    run = topics.with_name("run.txt")
     run.unlink(missing_ok=True)
-    outcome = run_stage("search", "--index", animals, "--topics", topics, "--output", run, *more)
+    outcome = run_stage("search", "--index", index_, "--topics", topics, "--output", run, *options)
     return outcome, list(read_run(run)) if run.exists() else []
 
 
 def ids(run: Sequence[ScoredDoc]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    """Return query → ids of documents, in the order of the run."""
+    doc_ids: dict[str, list[str]] = {}
     for hit in run:
-        found.setdefault(hit.query_id, []).append(hit.doc_id)
-    return found
+        doc_ids.setdefault(hit.query_id, []).append(hit.doc_id)
+    return doc_ids
 
 
-def test_the_query_itself_is_removed_and_its_place_is_taken() -> None:
+def test_the_document_of_the_query_is_removed_and_replaced_by_the_next() -> None:
     searcher = BruteForceSearcher(documents(ANIMALS))
     queries = {"d1": {"cat": 1}, "q": {"cat": 1}}
     without = SearchOptions(hits=1, remove_query=True)
-    kept = {id_: [hit.doc_id for hit in ranking] for id_, ranking in search(queries, searcher, without)}
-    assert kept == {"d1": ["d3"], "q": ["d1"]}
+    doc_ids = {id_: [hit.doc_id for hit in ranking] for id_, ranking in search(queries, searcher, without)}
+    assert doc_ids == {"d1": ["d3"], "q": ["d1"]}
     assert [len(ranking) for _, ranking in search(queries, searcher, SearchOptions(hits=1))] == [1, 1]
 
 
 def test_queries_are_encoded_in_batches_and_empty_ones_are_counted(caplog: pytest.LogCaptureFixture) -> None:
-    encoder = ImpactQueryEncoder(WORDS, scale=100)
+    encoder = ImpactQueryEncoder(DictionaryEncoder(EXPANSIONS), scale=100)
     queries = [Query("a", "cat"), Query("b", "whale"), Query("c", "dog")]
-    done: list[int] = []
-    vectors = encode_queries(queries, encoder, 2, done.append)
+    batches: list[int] = []
+    vectors = encode_queries(queries, encoder, 2, batches.append)
     assert vectors == {"a": {"cat": 2}, "b": {}, "c": {"dog": 1, "cat": 1}}
-    assert done == [2, 1]
+    assert batches == [2, 1]
     assert "1 query has an empty vector and no hits, first: b" in caplog.text
 
 
-def test_another_vocabulary_or_scale_is_refused_unless_forced(caplog: pytest.LogCaptureFixture, animals: Path) -> None:
-    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+def manifest_with(identity: EncoderIdentity) -> IndexManifest:
+    return IndexManifest(encoder=identity, scale=100.0, writer="test", counts=Counts())
 
-    manifest = read_manifest(animals, IndexManifest)
-    assert manifest
-    check_match(manifest, WORDS.identity, 100.0)
-    with pytest.raises(MismatchError, match="another vocabulary"):
-        check_match(manifest, OTHERS.identity, 100.0)
-    with pytest.raises(MismatchError, match=r"scale of the queries is 51\.2, that of the documents 100"):
-        check_match(manifest, WORDS.identity, 51.2)
-    check_match(manifest, OTHERS.identity, 51.2, force=True)
+
+IDENTITY = DictionaryEncoder(EXPANSIONS).identity
+OTHER_IDENTITY = DictionaryEncoder({"cat": {"feline": 0.02}}).identity
+
+
+@pytest.mark.parametrize(
+    ("identity", "scale", "message"),
+    [
+        (OTHER_IDENTITY, 100.0, "another vocabulary"),
+        (IDENTITY, 51.2, r"scale of the queries is 51\.2, that of the documents 100"),
+    ],
+)
+def test_another_vocabulary_or_scale_is_refused_unless_forced(
+    caplog: pytest.LogCaptureFixture, identity: EncoderIdentity, scale: float, message: str
+) -> None:
+    manifest = manifest_with(IDENTITY)
+    check_match(manifest, IDENTITY, 100.0)
+    with pytest.raises(MismatchError, match=message):
+        check_match(manifest, identity, scale)
+    check_match(manifest, identity, scale, force=True)
     assert "searching all the same" in caplog.text
 
 
-def test_other_weights_with_the_same_vocabulary_are_only_mentioned(
-    caplog: pytest.LogCaptureFixture, animals: Path
-) -> None:
-    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
-
-    manifest = read_manifest(animals, IndexManifest)
-    assert manifest
+def test_other_weights_with_the_same_vocabulary_are_only_mentioned(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="splade_anserini"):
-        check_match(manifest, WORDS.identity.model_copy(update={"weights": "trained"}), 100.0)
+        check_match(manifest_with(IDENTITY), IDENTITY.model_copy(update={"weights": "trained"}), 100.0)
     assert "other weights" in caplog.text
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("encoders")
 def test_the_index_names_encoder_and_scale(animals: Path, topics: Path) -> None:
-    outcome, run = searched(animals, topics)
+    outcome, run = run_search(animals, topics)
     assert (outcome.code, outcome.err) == (0, "")
     assert "2 queries" in outcome.out
     assert ids(run) == {"q1": ["d2", "d1", "d3"], "q2": ["d1", "d3"]}
@@ -124,12 +127,11 @@ def test_the_index_names_encoder_and_scale(animals: Path, topics: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("encoders")
 def test_the_options_do_what_they_say(animals: Path, tmp_path: Path) -> None:
     topics = lines(tmp_path / "topics.tsv", "d1\tcat", "q\tdog")
-    outcome, run = searched(animals, topics, "--hits", 1, "--remove-query", "--format", "msmarco")
+    outcome, run = run_search(animals, topics, "--hits", 1, "--remove-query", "--format", "msmarco")
     assert (outcome.code, ids(run)) == (0, {"d1": ["d3"], "q": ["d2"]})
-    outcome, _ = searched(animals, topics, "--tag", "mine", "--threads", 2, "--batch-size", 1)
+    outcome, _ = run_search(animals, topics, "--tag", "mine", "--threads", 2, "--batch-size", 1)
     assert outcome.code == 0
     assert (tmp_path / "run.txt").read_text().splitlines()[0] == "d1 Q0 d1 1 6.0 mine"
 
@@ -143,51 +145,62 @@ def test_pruned_queries_that_become_empty_are_counted(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("encoders")
-def test_queries_are_pruned_whether_they_were_encoded_before_or_not(animals: Path, tmp_path: Path) -> None:
-    texts = lines(tmp_path / "texts.tsv", "q\tdog pet")
-    encoded = lines(tmp_path / "encoded.tsv", "q\tcat dog fish fish fish")
-    for topics, more in [(texts, ()), (encoded, ("--pre-encoded",))]:
-        for pruning, found in [
-            (("--query-top-k", 9), {"q": ["d4", "d2", "d1", "d3"]}),
-            (("--query-top-k", 2), {"q": ["d4", "d1", "d3"]}),
-            (("--query-top-k", 1), {"q": ["d4"]}),
-            (("--query-min-impact", 2), {"q": ["d4"]}),
-            (("--query-min-impact", 4), {}),
-        ]:
-            outcome, run = searched(animals, topics, *more, *pruning)
-            assert (outcome.code, ids(run)) == (0, found)
+@pytest.mark.parametrize(
+    ("line", "pre_encoded"), [("q\tdog pet", ()), ("q\tcat dog fish fish fish", ("--pre-encoded",))]
+)
+@pytest.mark.parametrize(
+    ("pruning", "expected"),
+    [
+        (("--query-top-k", 9), {"q": ["d4", "d2", "d1", "d3"]}),
+        (("--query-top-k", 2), {"q": ["d4", "d1", "d3"]}),
+        (("--query-top-k", 1), {"q": ["d4"]}),
+        (("--query-min-impact", 2), {"q": ["d4"]}),
+        (("--query-min-impact", 4), {}),
+    ],
+)
+def test_queries_are_pruned_whether_they_were_encoded_before_or_not(
+    animals: Path,
+    tmp_path: Path,
+    line: str,
+    pre_encoded: tuple[str, ...],
+    pruning: tuple[object, ...],
+    expected: dict[str, list[str]],
+) -> None:
+    topics = lines(tmp_path / "topics.tsv", line)
+    outcome, run = run_search(animals, topics, *pre_encoded, *pruning)
+    assert (outcome.code, ids(run)) == (0, expected)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("encoders")
-def test_a_mismatch_is_refused_and_forced(animals: Path, topics: Path) -> None:
-    for option in (["--encoder", "others"], ["--scale", "256/5"]):
-        outcome, run = searched(animals, topics, *option)
-        assert (outcome.code, run, "--force" in outcome.err) == (2, [], True)
-    outcome, run = searched(animals, topics, "--encoder", "words", "--scale", "50", "--force")
-    assert (outcome.code, run[0]) == (0, ScoredDoc("q1", "d2", 5.0))
+@pytest.mark.parametrize("options", [("--encoder", "{others}"), ("--scale", "256/5")])
+def test_a_mismatch_is_refused(animals: Path, topics: Path, others: str, options: tuple[str, str]) -> None:
+    outcome, run = run_search(animals, topics, *(option.format(others=others) for option in options))
+    assert (outcome.code, run, "--force" in outcome.err) == (2, [], True)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("encoders")
+def test_a_mismatch_is_forced(animals: Path, topics: Path, words: str) -> None:
+    outcome, run = run_search(animals, topics, "--encoder", words, "--scale", "200", "--force")
+    assert (outcome.code, run[0]) == (0, ScoredDoc("q1", "d2", 10.0))
+
+
+@pytest.mark.slow
 def test_topics_may_be_vectors_already(animals: Path, tmp_path: Path) -> None:
     topics = lines(tmp_path / "topics.tsv", "q1\tcat cat dog", "frage-日本\tbird", "q3\twhale")
-    outcome, run = searched(animals, topics, "--pre-encoded")
+    outcome, run = run_search(animals, topics, "--pre-encoded")
     assert (outcome.code, outcome.err) == (0, "")
     assert ids(run) == {"q1": ["d1", "d2", "d3"], "frage-日本": ["d3"]}
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("encoders")
-def test_an_index_without_a_manifest_wants_an_encoder(tmp_path: Path, topics: Path) -> None:
+def test_an_index_without_a_manifest_needs_an_encoder(tmp_path: Path, topics: Path, words: str, others: str) -> None:
     write_documents(tmp_path / "impacts" / "a.jsonl", documents(ANIMALS))
     index(tmp_path / "impacts", tmp_path / "index")
-    outcome, _ = searched(tmp_path / "index", topics)
+    outcome, _ = run_search(tmp_path / "index", topics)
     assert (outcome.code, "--encoder" in outcome.err) == (2, True)
-    outcome, run = searched(tmp_path / "index", topics, "--encoder", "others")
+    outcome, run = run_search(tmp_path / "index", topics, "--encoder", others)
     assert (outcome.code, run) == (0, [])
-    outcome, run = searched(tmp_path / "index", topics, "--encoder", "words")
+    outcome, run = run_search(tmp_path / "index", topics, "--encoder", words)
     assert (outcome.code, len(run)) == (0, 5)
 
 
@@ -201,15 +214,16 @@ def test_topics_are_not_overwritten(animals: Path, topics: Path) -> None:
 @pytest.fixture
 def bad_inputs(animals: Path, topics: Path, tmp_path: Path) -> Path:
     """A directory with an index, `index`, topics and files that cannot be used."""
+    (tmp_path / "index").symlink_to(animals)
+    (tmp_path / "impacts").symlink_to(animals.with_name("impacts"))
     (tmp_path / "empty").mkdir()
     lines(tmp_path / "twice.tsv", "q\tcat", "q\tdog")
     lines(tmp_path / "empty.tsv", "q\t")
     return tmp_path
 
 
-@pytest.mark.usefixtures("encoders")
 @pytest.mark.parametrize(
-    ("index_name", "topics_name", "more", "message"),
+    ("index_name", "topics_name", "options", "message"),
     [
         ("nowhere", "topics.tsv", (), "nowhere"),
         ("empty", "topics.tsv", (), "empty"),
@@ -219,7 +233,12 @@ def bad_inputs(animals: Path, topics: Path, tmp_path: Path) -> Path:
         ("index", "twice.tsv", ("--pre-encoded",), "twice.tsv, line 2"),
         ("index", "empty.tsv", (), "empty.tsv, line 1"),
         ("index", "topics.tsv", ("--pre-encoded", "--encoder", "words"), "--encoder words is given"),
-        ("index", "topics.tsv", ("--scale", "much"), "not a number"),
+        (
+            "index",
+            "topics.tsv",
+            ("--scale", "much"),
+            "error: --scale must be a number such as 100 or 256/5, got 'much'",
+        ),
         ("index", "topics.tsv", ("--encoder", "./typo"), "typo"),
         ("index", "topics.tsv", ("--hits", "0"), "--hits must be at least 1, got 0"),
         ("index", "topics.tsv", ("--query-top-k", "0"), "--query-top-k must be at least 1, got 0"),
@@ -233,8 +252,8 @@ def bad_inputs(animals: Path, topics: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_bad_input_is_reported_with_exit_code_2(
-    bad_inputs: Path, index_name: str, topics_name: str, more: tuple[str, ...], message: str
+    bad_inputs: Path, index_name: str, topics_name: str, options: tuple[str, ...], message: str
 ) -> None:
-    outcome, run = searched(bad_inputs / index_name, bad_inputs / topics_name, *more)
+    outcome, run = run_search(bad_inputs / index_name, bad_inputs / topics_name, *options)
     assert (outcome.code, message in outcome.err, run) == (2, True, []), outcome.err
     assert "Traceback" not in outcome.err

@@ -125,6 +125,7 @@ def open_query_encoder_for(
         raise InputError(
             f"{source} does not record which encoder its documents were encoded with.", do="Add --encoder."
         )
+    scale = parse_scale(options.scale) if options.scale else documents and documents.scale
     try:
         encoder = open_query_encoder(
             name,
@@ -136,7 +137,7 @@ def open_query_encoder_for(
                 low_latency=low_latency,
             ),
         )
-        scale = parse_scale(options.scale) if options.scale else (documents and documents.scale) or default_scale(name)
+        scale = scale or default_scale(name)
     except InputError as error:
         if options.encoder:
             raise
