@@ -70,7 +70,7 @@ class SweepOutput:
     """Where the results go."""
 
     output: Path = option(help="Directory for sweep.csv, sweep.png, and what is needed to resume.")
-    plot: Path | None = option(default=None, help="Plot: .png, .svg or .pdf.", unset="OUTPUT/sweep.png")
+    plot: Path | None = option(default=None, help="Plot: .png, .svg or .pdf; none for no plot.", unset="OUTPUT/sweep.png")
     keep_indexes: bool = option(default=False, help="Keep the index of each setting in --output.")
     format: Literal["table", "json"] = option(default="table", help="How to print.")
     overwrite: bool = option(default=False, help="Start over: remove the results in --output.")
@@ -125,7 +125,7 @@ def command(
     workload = QueryWorkload(
         vectors, read_qrels(qrels), measures, measured.hits, space.candidates, measured.samples, measured.seed
     )
-    plot = output.plot or output.output / "sweep.png"
+    plot = None if output.plot == Path("none") else output.plot or output.output / "sweep.png"
     execution = ExecutionOptions(query.threads or cpu_count(), plot, output.keep_indexes, output.overwrite)
     with progress_bar("Sweeping", len(settings), "settings") as progress:
         results = sweep(source, workload, settings, output.output, execution, progress)

@@ -121,6 +121,8 @@ def test_options_that_exclude_one_another_are_refused() -> None:
         ),
         ("profile", ["--output", "p", "--picture", "svg"], ["--output", "p", "--plot", "p/profile.svg"]),
         ("profile", ["--output", "p", "--picture", "none"], ["--output", "p"]),
+        ("sweep", ["--output", "s", "--picture", "none"], ["--output", "s", "--plot", "none"]),
+        ("sweep", ["--output=s", "--picture", "pdf"], ["--output=s", "--plot", "s/sweep.pdf"]),
         ("profile", ["--format", "text", "--cold"], ["--format", "table", "--cold"]),
         ("reproduce", ["x", "--force"], ["x", "--overwrite"]),
     ],

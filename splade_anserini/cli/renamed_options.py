@@ -21,7 +21,10 @@ class Renamed:
 def _picture(name: str, value: str, arguments: Sequence[str]) -> list[str]:
     """Return --plot for --picture KIND, which named the kind of a plot in --output."""
     output = _value_of("--output", arguments)
-    return [] if value == "none" or output is None else ["--plot", f"{output}/{name}.{value}"]
+    if value == "none":
+        # sweep draws unless told otherwise, profile only when told.
+        return ["--plot", "none"] if name == "sweep" else []
+    return [] if output is None else ["--plot", f"{output}/{name}.{value}"]
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
