@@ -70,7 +70,9 @@ class SweepOutput:
     """Where the results go."""
 
     output: Path = option(help="Directory for sweep.csv, sweep.png, and what is needed to resume.")
-    plot: Path | None = option(default=None, help="Plot: .png, .svg or .pdf; none for no plot.", unset="OUTPUT/sweep.png")
+    plot: Path | None = option(
+        default=None, help="Plot: .png, .svg or .pdf; none for no plot.", unset="OUTPUT/sweep.png"
+    )
     keep_indexes: bool = option(default=False, help="Keep the index of each setting in --output.")
     format: Literal["table", "json"] = option(default="table", help="How to print.")
     overwrite: bool = option(default=False, help="Start over: remove the results in --output.")

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 
+from splade_anserini.cli import console
 from splade_anserini.cli.console import _Lines, duration, errors_as_sentences, main_of
 from splade_anserini.cli.renamed_options import current_spelling
 from splade_anserini.errors import InputError
@@ -141,7 +142,10 @@ def test_an_interrupt_is_one_line_that_says_whether_to_resume(capsys: pytest.Cap
         assert (leaving.value.code, capsys.readouterr().err) == (130, f"\nInterrupted. {message}\n")
 
 
-def test_without_a_terminal_progress_is_a_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_progress_is_a_line_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "INTERVAL", 60.0)
     now = 0.0
     progress = _Lines("Encoding", 1000, "documents", lambda: now)
     for now in (30.0, 61.0, 90.0, 130.0):  # noqa: B007  # the clock reads it
