@@ -2,11 +2,15 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from splade_anserini.cli import console
+
+if TYPE_CHECKING:
+    from tests.shared_models import SharedModels
 
 # Without this, every name that is not a model's costs half a minute of attempts to reach the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -48,3 +52,11 @@ def shared_index(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return built[key]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def shared_models(tmp_path_factory: pytest.TempPathFactory) -> "SharedModels":
+    """Checkpoints and exports of tiny models, made once for all tests, which must not change them."""
+    from tests.shared_models import SharedModels
+
+    return SharedModels(tmp_path_factory.mktemp("models"))
