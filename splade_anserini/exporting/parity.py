@@ -78,6 +78,8 @@ def open_graph(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Waiting threads that spin for long slow everything down while another program needs a processor.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
