@@ -1,4 +1,4 @@
-"""Options that had another spelling in version 0.5 and before: still understood in this version, with a warning."""
+"""Former spellings of options and of their values, which still work, with a warning."""
 
 import sys
 from collections.abc import Callable, Sequence
