@@ -45,10 +45,9 @@ bench-full: $(VENV)/installed-bench  ## Measure everything, a million documents 
 splade-mini: $(VENV)/installed-test  ## Train the encoder that ships, as its card says: hours; DATA=… holds training/.
 	$(BIN)/splade-anserini train --card encoders/splade-mini.toml --output build/splade-mini/checkpoint \
 	    $(foreach source,$(MINI_DATA),--data $(source))
-	rm -rf build/splade-mini/splade-mini
 	$(BIN)/splade-anserini export --encoder build/splade-mini/checkpoint --precision int8 \
-	    --output build/splade-mini/splade-mini
-	cp build/splade-mini/splade-mini/* encoders/splade-mini/
+	    --output build/splade-mini/splade-mini --overwrite
+	cp $(addprefix build/splade-mini/splade-mini/,model.onnx tokenizer.json splade.manifest) encoders/splade-mini/
 
 clean:  ## Remove the environment and everything that was built.
 	rm -rf $(VENV) quickstart build dist *.egg-info

@@ -25,6 +25,7 @@ class Fruit:
     ripe: float | None = option(default=None, above=0, below=1, parser=lambda text: float(text) / 100, help="Percent.")
     names: tuple[str, ...] = option(default=(), help="Their names; repeat for several.")
     peel: bool = option(default=True, help="Peel it.", recorded=False)
+    seeds: int = option(default=0, help="How many seeds.", recorded=False)
 
 
 @options
@@ -90,7 +91,9 @@ def test_only_what_decides_an_output_is_recorded() -> None:
 
 def test_h_is_help_and_a_mistyped_option_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("-h") == 0
-    assert "--peel / --no-peel" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "--peel / --no-peel" in text
+    assert "How many seeds.  [default: 0]" in text
     assert run("--piece", "3", "--name", "Eve") == 2
     assert "--pieces" in capsys.readouterr().err
 

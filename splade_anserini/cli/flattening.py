@@ -60,7 +60,7 @@ def _parameters(group: Any) -> Iterator[inspect.Parameter]:
             # Typer knows lists, and no tuples of any length.
             item = get_args(type_)[0]
             type_, metavar = list[item], metavar or f"<{item.__name__}>"  # type: ignore[valid-type]
-        hidden = field.default in (None, (), False)
+        hidden = _is_unset(field.default)
         declared = typer.Option(
             *flags,
             help=_help(info.help, info.unset, field.default),
@@ -87,4 +87,9 @@ def _flags(field: "dataclasses.Field[Any]", type_: Any) -> tuple[str, ...]:
 
 
 def _help(text: str, unset: str, default: Any) -> str:
-    return f"{text} [default: {unset}]" if unset and default in (None, (), False) else text
+    return f"{text} [default: {unset}]" if unset and _is_unset(default) else text
+
+
+def _is_unset(default: Any) -> bool:
+    """Return whether a default is not worth showing; 0 is, although it equals False."""
+    return default is None or default is False or default == ()
