@@ -1,4 +1,4 @@
-"""Threads: how many processors there are, and work that one thread does ahead of the one that uses it."""
+"""Number of processors, and prefetching in a thread."""
 
 import os
 from collections.abc import Generator, Iterable
@@ -20,30 +20,32 @@ def prefetch[T](items: Iterable[T], depth: int = 1) -> Generator[T]:
     has ended too, and `items`, where it is a generator, is closed.
     """
     ready: SimpleQueue[tuple[T] | BaseException | None] = SimpleQueue()
-    room, stopped = Semaphore(depth), Event()
-    thread = Thread(target=_draw, args=(items, ready, room, stopped), name="splade-anserini-ahead", daemon=True)
+    free_slots, stopped = Semaphore(depth), Event()
+    thread = Thread(
+        target=_draw, args=(items, ready, free_slots, stopped), name="splade-anserini-prefetch", daemon=True
+    )
     thread.start()
     try:
-        while isinstance(found := ready.get(), tuple):
-            room.release()
-            yield found[0]
-        if found is not None:
-            raise found
+        while isinstance(result := ready.get(), tuple):
+            free_slots.release()
+            yield result[0]
+        if result is not None:
+            raise result
     finally:
         stopped.set()
-        room.release()
+        free_slots.release()
         thread.join()
 
 
 def _draw[T](
-    items: Iterable[T], ready: "SimpleQueue[tuple[T] | BaseException | None]", room: Semaphore, stopped: Event
+    items: Iterable[T], ready: "SimpleQueue[tuple[T] | BaseException | None]", free_slots: Semaphore, stopped: Event
 ) -> None:
     """Put each item, as a tuple of one, then what ended them: an exception, or None."""
     end: BaseException | None = None
     source = iter(items)
     try:
         try:
-            while room.acquire() and not stopped.is_set():
+            while free_slots.acquire() and not stopped.is_set():
                 ready.put((next(source),))
         finally:
             if isinstance(source, Generator):

@@ -104,7 +104,7 @@ def require_disjoint(
 def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a new directory beside `path`, which takes its place when the block ends without an error.
 
-    With `replace` a directory that stands there gives way; without it, one that is not empty is an `OutputError`.
+    With `replace` an existing directory is replaced; without it, one that is not empty is an `OutputError`.
     """
     partial = _partial(path)
     with output_errors(path):
