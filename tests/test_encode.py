@@ -1,9 +1,11 @@
-"""encode: the bytes it writes, stopping and going on, splitting over machines, and what it refuses."""
+"""encode: the bytes it writes, resuming, splitting over machines, and what it refuses."""
 
 import gzip
 import hashlib
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,20 +13,22 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from splade_anserini import Document, InMemoryCorpus
-from splade_anserini.artifacts.manifests import MANIFEST, ImpactManifest, read_manifest
+from splade_anserini.artifacts.manifests import MANIFEST, ImpactManifest, read_manifest, write_manifest
 from splade_anserini.encode import encode
 from splade_anserini.encoding import DictionaryEncoder, SpladeDocumentEncoder
-from splade_anserini.encoding.options import EncodeOptions
+from splade_anserini.encoding.options import EncodeOptions, EncoderOptions
 from splade_anserini.encoding.shards import encode_shards
 from splade_anserini.errors import InputError, MismatchError, OutputError, RecordError
 from splade_anserini.formats.impacts import count_impacts, impact_files, read_impacts
 from splade_anserini.records import ImpactDocument, SparseVector
 from tests.cli_runner import run_stage
-from tests.tiny import tiny_checkpoint
+from tests.encoder_fixtures import write_dictionary_encoder
+from tests.shared_models import SharedModels
 
 ENCODER = DictionaryEncoder({"cat": {"cat": 2.0, "pet": 0.5}, "dog": {"dog": 1.5, "pet": 0.75}, "été": {"été": 1.0}})
 
@@ -46,12 +50,12 @@ def documents_in(directory: Path) -> list[ImpactDocument]:
     return [document for file in impact_files(directory) for document in read_impacts(file)]
 
 
-class Dying(DictionaryEncoder):
-    """Encodes a number of texts, then fails as a killed process would: in the middle of a shard."""
+class InterruptedEncoder(DictionaryEncoder):
+    """Is interrupted after a number of texts, which may be in the middle of a shard."""
 
-    def __init__(self, survives: int) -> None:
+    def __init__(self, texts: int) -> None:
         super().__init__(ENCODER._expansions)
-        self.left = survives
+        self.left = texts
 
     def encode(self, texts: Sequence[str]) -> list[SparseVector]:
         self.left -= len(texts)
@@ -85,26 +89,26 @@ def test_scale_and_top_k_of_the_impacts_are_those_of_the_manifest(tmp_path: Path
     assert [document.vector for document in documents_in(tmp_path / "out")] == [{"cat": 102}, {"dog": 77}, {"cat": 102}]
 
 
-def test_running_again_when_all_is_done_changes_nothing(tmp_path: Path) -> None:
+def test_running_again_after_the_end_encodes_and_changes_nothing(tmp_path: Path) -> None:
     encode(corpus(), ENCODER, tmp_path / "out")
     before = bytes_of(tmp_path / "out")
-    encode(corpus(), Dying(0), tmp_path / "out")
+    encode(corpus(), InterruptedEncoder(0), tmp_path / "out")
     assert bytes_of(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("survives", [0, 3, 7, 10, 21, 24])
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, survives: int) -> None:
+@pytest.mark.parametrize("texts", [0, 3, 7, 10, 21, 24])
+def test_an_interrupted_run_resumes_and_ends_with_the_same_bytes(tmp_path: Path, texts: int) -> None:
     options = EncodeOptions(docs_per_shard=3)
-    encode(corpus(), ENCODER, tmp_path / "undisturbed", options)
+    encode(corpus(), ENCODER, tmp_path / "uninterrupted", options)
     with pytest.raises(KeyboardInterrupt):
-        encode(corpus(), Dying(survives), tmp_path / "disturbed", options)
-    encode(corpus(), ENCODER, tmp_path / "disturbed", options)
-    assert bytes_of(tmp_path / "disturbed") == bytes_of(tmp_path / "undisturbed")
+        encode(corpus(), InterruptedEncoder(texts), tmp_path / "interrupted", options)
+    encode(corpus(), ENCODER, tmp_path / "interrupted", options)
+    assert bytes_of(tmp_path / "interrupted") == bytes_of(tmp_path / "uninterrupted")
 
 
-def test_an_unfinished_directory_says_so(tmp_path: Path) -> None:
+def test_the_manifest_of_an_interrupted_run_is_not_complete(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        encode(corpus(), Dying(7), tmp_path / "out", EncodeOptions(docs_per_shard=3))
+        encode(corpus(), InterruptedEncoder(7), tmp_path / "out", EncodeOptions(docs_per_shard=3))
     manifest = read_manifest(tmp_path / "out", ImpactManifest)
     assert manifest is not None
     assert not manifest.complete
@@ -112,7 +116,7 @@ def test_an_unfinished_directory_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
+    ("options", "difference"),
     [
         (EncodeOptions(scale=51.2), "scale was 100.0, is 51.2"),
         (EncodeOptions(top_k=1), "top_k was None, is 1"),
@@ -121,23 +125,23 @@ def test_an_unfinished_directory_says_so(tmp_path: Path) -> None:
         (EncodeOptions(shard_num=2), "shard_num was 1, is 2"),
     ],
 )
-def test_other_settings_into_the_same_directory_are_refused_and_named(
-    tmp_path: Path, options: EncodeOptions, named: str
+def test_other_settings_for_the_same_directory_are_refused_and_named(
+    tmp_path: Path, options: EncodeOptions, difference: str
 ) -> None:
     encode(corpus(), ENCODER, tmp_path / "out")
     before = bytes_of(tmp_path / "out")
-    with pytest.raises(MismatchError, match=named):
+    with pytest.raises(MismatchError, match=difference):
         encode(corpus(), ENCODER, tmp_path / "out", options)
     assert bytes_of(tmp_path / "out") == before
 
 
-def test_another_encoder_into_the_same_directory_is_refused(tmp_path: Path) -> None:
+def test_another_encoder_for_the_same_directory_is_refused(tmp_path: Path) -> None:
     encode(corpus(), ENCODER, tmp_path / "out")
     with pytest.raises(MismatchError, match="encoder weights was"):
         encode(corpus(), DictionaryEncoder({"cat": {"cat": 1.0}}), tmp_path / "out")
 
 
-def test_a_shard_that_was_lost_is_made_again(tmp_path: Path) -> None:
+def test_a_lost_shard_is_encoded_again(tmp_path: Path) -> None:
     options = EncodeOptions(docs_per_shard=10)
     encode(corpus(), ENCODER, tmp_path / "out", options)
     before = bytes_of(tmp_path / "out")
@@ -146,7 +150,7 @@ def test_a_shard_that_was_lost_is_made_again(tmp_path: Path) -> None:
     assert bytes_of(tmp_path / "out") == before
 
 
-def test_a_shard_that_was_lost_is_not_made_from_other_documents(tmp_path: Path) -> None:
+def test_a_lost_shard_is_not_encoded_from_other_documents(tmp_path: Path) -> None:
     options = EncodeOptions(docs_per_shard=10)
     encode(corpus(), ENCODER, tmp_path / "out", options)
     (tmp_path / "out" / "shard-00002.jsonl.gz").unlink()
@@ -155,6 +159,31 @@ def test_a_shard_that_was_lost_is_not_made_from_other_documents(tmp_path: Path) 
     with pytest.raises(MismatchError, match="has changed since shard-00002"):
         encode(changed, ENCODER, tmp_path / "out", options)
     assert bytes_of(tmp_path / "out") == before
+
+
+def test_overwrite_starts_over_with_other_settings(tmp_path: Path) -> None:
+    encode(corpus(), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=5, shard_num=2))
+    options = EncodeOptions(docs_per_shard=20)
+    encode(corpus(), ENCODER, tmp_path / "out", options, overwrite=True)
+    encode(corpus(), ENCODER, tmp_path / "new", options)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "new")
+
+
+def test_overwrite_removes_a_shard_that_was_finished_but_not_yet_listed(tmp_path: Path) -> None:
+    encode(corpus(), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=5))
+    manifest = read_manifest(tmp_path / "out", ImpactManifest)
+    assert manifest is not None
+    write_manifest(tmp_path / "out", manifest.model_copy(update={"shards": manifest.shards[:-1], "complete": False}))
+    encode(corpus(), ENCODER, tmp_path / "out", EncodeOptions(), overwrite=True)
+    assert [path.name for path in impact_files(tmp_path / "out")] == ["shard-00000.jsonl.gz"]
+
+
+def test_overwrite_keeps_impact_files_that_no_manifest_lists(tmp_path: Path) -> None:
+    encode(corpus(), ENCODER, tmp_path / "out")
+    (tmp_path / "out" / "theirs.jsonl").write_text("{}")
+    with pytest.raises(OutputError, match=r"already holds theirs\.jsonl"):
+        encode(corpus(), ENCODER, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "theirs.jsonl").read_text() == "{}"
 
 
 def test_a_corpus_that_changed_under_the_same_name_is_noticed(tmp_path: Path) -> None:
@@ -183,7 +212,7 @@ def test_contents_can_be_left_out(tmp_path: Path) -> None:
     assert {document.contents for document in documents_in(tmp_path / "out")} == {""}
 
 
-def test_files_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
+def test_a_directory_with_impact_files_that_no_manifest_lists_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs.jsonl").write_text("{}")
     with pytest.raises(OutputError, match=r"already holds theirs.jsonl"):
         encode(corpus(), ENCODER, tmp_path)
@@ -197,7 +226,7 @@ def test_files_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
         ([Document("a b", "", "x")], RecordError, "white space"),
     ],
 )
-def test_a_bad_corpus_is_refused_before_anything_is_written(
+def test_an_invalid_corpus_is_refused_before_anything_is_written(
     tmp_path: Path, documents: list[Document], error: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(error, match=sentence):
@@ -206,11 +235,43 @@ def test_a_bad_corpus_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    "options", [{"docs_per_shard": 0}, {"top_k": 0}, {"shard_id": 2, "shard_num": 2}, {"shard_id": -1}]
+    ("options", "message"),
+    [
+        ({"scale": 0}, "--scale must be above 0, got 0."),
+        ({"scale": -1}, "--scale must be above 0, got -1."),
+        ({"scale": math.nan}, "--scale must be above 0, got nan."),
+        ({"top_k": 0}, "--top-k must be at least 1, got 0."),
+        ({"docs_per_shard": 0}, "--docs-per-shard must be at least 1, got 0."),
+        ({"shard_num": 0}, "--shard-num must be at least 1, got 0."),
+        ({"shard_id": -1}, "--shard-id must be at least 0, got -1."),
+        ({"shard_id": 3, "shard_num": 2}, "--shard-id must be less than --shard-num, got 3 of 2."),
+    ],
 )
-def test_settings_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(InputError):
-        EncodeOptions(**options)  # type: ignore[arg-type]
+def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        EncodeOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 2}, "--max-length must be at least 3, got 2."),
+        ({"batch_size": 0}, "--batch-size must be at least 1, got 0."),
+        ({"threads": -1}, "--threads must be at least 0, got -1."),
+        ({"pooling": "median"}, "--pooling must be max or sum or norm, got 'median'."),
+        ({"precision": "fp7"}, "--precision must be auto or fp32 or bf16 or fp16 or int8, got 'fp7'."),
+    ],
+)
+def test_encoder_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        EncoderOptions(**options)
+
+
+def test_a_document_encoder_refuses_what_the_options_refuse() -> None:
+    with pytest.raises(InputError, match="--scale must be above 0, got 0"):
+        SpladeDocumentEncoder(ENCODER, scale=0)
+    with pytest.raises(InputError, match="--top-k must be at least 1, got 0"):
+        SpladeDocumentEncoder(ENCODER, top_k=0)
 
 
 def test_more_machines_than_documents_is_refused(tmp_path: Path) -> None:
@@ -233,29 +294,29 @@ def test_documents_stream_through_the_encoder() -> None:
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # So that the check for duplicates goes to disk after thousands of documents, and not a quarter of a million.
+    # With a small buffer the check for duplicates writes to disk after thousands of documents.
     monkeypatch.setattr("splade_anserini.formats.parsing.duplicates.BUFFER_SIZE", 256)
 
-    class Counting:
-        name = "many"
+    class LongCorpus:
+        name = "long"
 
-        def __init__(self, number: int) -> None:
-            self.number = number
+        def __init__(self, size: int) -> None:
+            self.size = size
 
         def __iter__(self) -> Iterator[Document]:
-            return (Document(f"document-{i}", "", "cat dog") for i in range(self.number))
+            return (Document(f"document-{i}", "", "cat dog") for i in range(self.size))
 
-    def peak(number: int) -> int:
+    def peak(size: int) -> int:
         tracemalloc.start()
-        encode(Counting(number), ENCODER, tmp_path / f"{number}", EncodeOptions(docs_per_shard=20_000))
-        (_, most) = tracemalloc.get_traced_memory()
+        encode(LongCorpus(size), ENCODER, tmp_path / f"{size}", EncodeOptions(docs_per_shard=20_000))
+        (_, maximum) = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        return most
+        return maximum
 
     peak(10)
-    few, many = peak(4_000), peak(16_000)
-    # 12,000 ids alone, were they kept, would take more than ten times this.
-    assert many - few < 60_000
+    small, large = peak(4_000), peak(16_000)
+    # Keeping the 12,000 further ids would alone take more than ten times this.
+    assert large - small < 60_000
 
 
 # The command, as a process.
@@ -263,11 +324,6 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytes
 
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "splade_anserini.encode", *map(str, arguments)]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 @pytest.fixture
@@ -281,27 +337,26 @@ def corpus_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_kill_9_in_the_middle_then_the_same_command_gives_the_same_bytes(
-    tmp_path: Path, checkpoint: Path, corpus_file: Path
-) -> None:
-    arguments = ["--corpus", corpus_file, "--encoder", checkpoint, "--docs-per-shard", "20", "--threads", "1"]
-    subprocess.run(command(*arguments, "--output", tmp_path / "undisturbed"), check=True)
-    victim = subprocess.Popen(command(*arguments, "--output", tmp_path / "disturbed"))
+def test_a_killed_command_resumes_and_ends_with_the_same_bytes(tmp_path: Path, corpus_file: Path) -> None:
+    encoder = write_dictionary_encoder(tmp_path / "encoder", {"cat": {"cat": 1.5, "pet": 0.5}, "7": {"seven": 1.0}})
+    arguments = ["--corpus", corpus_file, "--encoder", encoder, "--docs-per-shard", "5"]
+    subprocess.run(command(*arguments, "--output", tmp_path / "uninterrupted"), check=True)
+    process = subprocess.Popen(command(*arguments, "--output", tmp_path / "interrupted"))
     deadline = time.monotonic() + 120
-    while len(list((tmp_path / "disturbed").glob("shard-*.gz"))) < 3 and time.monotonic() < deadline:
+    while len(list((tmp_path / "interrupted").glob("shard-*.gz"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.001)
-    os.kill(victim.pid, signal.SIGKILL)
-    assert victim.wait() == -signal.SIGKILL
-    left = read_manifest(tmp_path / "disturbed", ImpactManifest)
-    assert left is not None
-    assert not left.complete
-    done = subprocess.run(command(*arguments, "--output", tmp_path / "disturbed"), check=True, capture_output=True)
-    assert b"600 documents in 30 shards" in done.stdout
-    assert bytes_of(tmp_path / "disturbed") == bytes_of(tmp_path / "undisturbed")
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    manifest = read_manifest(tmp_path / "interrupted", ImpactManifest)
+    assert manifest is not None
+    assert not manifest.complete
+    done = subprocess.run(command(*arguments, "--output", tmp_path / "interrupted"), check=True, capture_output=True)
+    assert b"600 documents in 120 shards" in done.stdout
+    assert bytes_of(tmp_path / "interrupted") == bytes_of(tmp_path / "uninterrupted")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (["--corpus", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
         (["--encoder", "./nowhere"], "./nowhere does not exist"),
@@ -309,38 +364,38 @@ def test_kill_9_in_the_middle_then_the_same_command_gives_the_same_bytes(
         (["--max-length", "2"], "--max-length must be at least 3, got 2"),
         (["--device", "toaster"], "--device must be auto, cpu, cuda, cuda:n or mps, got 'toaster'"),
         (["--device", "cuda:9"], "--device cuda:9 is not available to torch"),
-        (["--precision", "fp7"], "--precision"),
+        (["--precision", "fp7"], "'fp7' is not one of 'auto', 'fp32', 'bf16', 'fp16', 'int8'"),
         (["--precision", "int8"], "--precision int8 is for exported encoders"),
-        (["--pooling", "median"], "--pooling"),
+        (["--pooling", "median"], "'median' is not one of 'max', 'sum', 'norm'"),
         (["--shard-id", "4"], "--shard-id must be less than --shard-num, got 4 of 1"),
         (["--output", "/proc/no"], "/proc/no"),
     ],
 )
-def test_a_mistake_gets_a_sentence_and_exit_code_2(
-    tmp_path: Path, checkpoint: Path, corpus_file: Path, arguments: list[str], sentence: str
+def test_an_invalid_option_gives_a_message_and_exit_code_2(
+    tmp_path: Path, shared_models: SharedModels, corpus_file: Path, arguments: list[str], message: str
 ) -> None:
-    given: dict[str, str | Path] = {
+    options: dict[str, str | Path] = {
         "--corpus": corpus_file,
-        "--encoder": checkpoint,
+        "--encoder": shared_models.checkpoint(),
         "--output": tmp_path / "out",
         **dict(zip(arguments[::2], arguments[1::2], strict=True)),
     }
-    done = run_stage("encode", *(part for pair in given.items() for part in pair))
+    done = run_stage("encode", *(part for pair in options.items() for part in pair))
     assert done.code == 2
-    assert sentence in done.err
+    assert message in done.err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_shard(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_partial_shard(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     encode(corpus(2), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=1))
     (tmp_path / "out" / MANIFEST).unlink()
     for shard in impact_files(tmp_path / "out"):
         shard.unlink()
-    # The first shard's partial file is a device that is always full: a real write, a real error.
+    # The first shard's partial file is a device that is always full, so that a real write fails.
     (tmp_path / "out" / "shard-00000.jsonl.gz.partial").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="disk is full") as caught:
+    with pytest.raises(OutputError, match="disk is full") as error:
         encode(corpus(2), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=1))
-    assert caught.value.exit_code == 2
+    assert error.value.exit_code == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == [MANIFEST]

@@ -57,20 +57,19 @@ def encode_shards(
     with directory_lock(output), bars("Encoding", len(part), "documents") as progress:
         if overwrite:
             _remove_shards(output)
-        manifest = _resume(output, _settings(options, encoder, corpus.name))
-        return _encode_part(corpus, encoder, (output, manifest), options, part, progress)
+        return _encode_part(corpus, encoder, output, options, part, progress)
 
 
 def _encode_part(
     corpus: Corpus,
     encoder: Encoder,
-    started: tuple[Path, ImpactManifest],
+    output: Path,
     options: EncodeOptions,
     part: range,
     progress: Progress,
 ) -> ImpactManifest:
-    """Encode the documents at the positions `part`, except those of shards that are there."""
-    output, manifest = started
+    """Encode the documents at the positions `part`, except those of shards that are complete."""
+    manifest = _resume(output, _settings(options, encoder, corpus.name))
     document_encoder = SpladeDocumentEncoder(
         encoder, scale=options.scale, top_k=options.top_k, contents=options.contents
     )
@@ -94,12 +93,16 @@ def _encode_part(
 
 
 def _remove_shards(output: Path) -> None:
-    """Remove the manifest and the shards that it lists; nothing that no manifest lists."""
+    """Remove the shards that the manifest lists, the one after them, and last the manifest.
+
+    A killed process may have finished a shard that it had no time to list. When removing is interrupted, the manifest
+    is still there to remove the rest by.
+    """
     manifest = read_manifest(output, ImpactManifest)
     if manifest is not None:
+        for file in (*(shard.file for shard in manifest.shards), _file_name(manifest.settings, len(manifest.shards))):
+            (output / file).unlink(missing_ok=True)
         (output / MANIFEST).unlink()
-        for shard in manifest.shards:
-            (output / shard.file).unlink(missing_ok=True)
 
 
 def _part(options: EncodeOptions, total: int) -> range:
@@ -113,7 +116,7 @@ def _part(options: EncodeOptions, total: int) -> range:
     return part
 
 
-def _file_name(options: EncodeOptions, shard_index: int) -> str:
+def _file_name(options: EncodeOptions | EncodeSettings, shard_index: int) -> str:
     part = f"part-{options.shard_id:03d}-of-{options.shard_num:03d}." if options.shard_num > 1 else ""
     return f"{part}shard-{shard_index:05d}.jsonl.gz"
 
@@ -147,7 +150,7 @@ def _resume(output: Path, settings: EncodeSettings) -> ImpactManifest:
         raise MismatchError(
             f"{output} was created with other settings: {changes(_flat(manifest.settings), _flat(settings))}.",
             expected="the same settings, to resume",
-            do="Use the same settings, or choose another directory.",
+            do="Use the same settings, add --overwrite to start over, or choose another directory.",
         )
     return manifest
 
@@ -171,7 +174,7 @@ def _changed(corpus: str, shard: Shard) -> MismatchError:
     return MismatchError(
         f"The corpus {corpus} has changed since {shard.file} was encoded.",
         expected="the same documents in the same order",
-        do="Choose another output directory, or restore the corpus.",
+        do="Restore the corpus, add --overwrite to start over, or choose another directory.",
     )
 
 
