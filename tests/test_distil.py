@@ -1,4 +1,4 @@
-"""The commands of docs/training.md for the paper's two training steps, with tiny models and a part of Cranfield."""
+"""The commands of docs/training.md that train DistilSPLADE-max, with tiny models and a part of Cranfield."""
 
 import json
 import re
@@ -39,7 +39,7 @@ CHANGES = {
 
 def read_commands() -> list[list[str]]:
     """Return the commands of the section, with tiny models in place of large ones."""
-    section = (DOCS / "training.md").read_text(encoding="utf-8").split("## The paper's two steps")[1]
+    section = (DOCS / "training.md").read_text(encoding="utf-8").split("## DistilSPLADE-max")[1]
     (block,) = re.findall(r"^```sh\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
     lines = block.replace("cross-encoder/ms-marco-MiniLM-L6-v2", "./teacher").split("\n")
     return [with_changes(shlex.split(line)) for line in lines if line]
