@@ -43,6 +43,7 @@ def test_an_output_of_exactly_this_command_is_up_to_date(run: Path) -> None:
         (OutputRecord("search", {"hits": 20}, {"index": "abc"}), "hits was 10, is 20"),
         (OutputRecord("search", {"hits": 10}, {"index": "xyz"}), "index was abc, is xyz"),
         (OutputRecord("fuse", {"hits": 10}, {"index": "abc"}), "command was search, is fuse"),
+        (OutputRecord("search", {"hits": 10}, {"index": "0123456789ab" + "0" * 52}), "index was abc, is 0123456789ab…"),
     ],
 )
 def test_an_output_of_another_command_is_not_replaced(run: Path, record: OutputRecord, difference: str) -> None:

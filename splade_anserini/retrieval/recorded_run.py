@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.outputs import OutputRecord, is_up_to_date, record_output
 from splade_anserini.errors import counted
 from splade_anserini.retrieval.options import RunOptions
@@ -51,5 +52,8 @@ def query_inputs(queries: "QuerySet") -> dict[str, str]:
     inputs = {"topics": queries.fingerprint()}
     if queries.encoder:
         encoder, scale = queries.encoder.encoder, queries.encoder.scale
-        inputs["query encoder"] = f"{encoder.identity.model_dump_json()}, {encoder.max_length} tokens, scale {scale:g}"
+        # The same encoder under another name or path gives the same run.
+        identity = encoder.identity.model_dump_json(exclude={"name"})
+        parts = (identity, str(encoder.max_length), f"{scale:g}")
+        inputs["query encoder"] = fingerprint_of_bytes(*(part.encode() for part in parts))
     return inputs
