@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import math
-import os
 import re
 import signal
 import subprocess
@@ -322,37 +321,98 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytes
 # The command, as a process.
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "splade_anserini.encode", *map(str, arguments)]
+def command(*arguments: str | Path, interval: str = "math.inf") -> list[str]:
+    """Return the command line of `encode`, which writes a line of progress after each `interval` of seconds."""
+    code = (
+        "import math; from splade_anserini.cli import console; from splade_anserini.encode import command\n"
+        f"console.INTERVAL = {interval}; console.main_of(command)"
+    )
+    return [sys.executable, "-c", code, *map(str, arguments)]
 
 
-@pytest.fixture
-def corpus_file(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.jsonl"
+@pytest.fixture(scope="module")
+def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
     lines = (
-        json.dumps({"_id": f"d{i}", "title": "the cat", "text": f"of document {i} " * (1 + i % 30)}) for i in range(600)
+        json.dumps(
+            {"_id": f"d{i}", "title": "cat", "text": " ".join(f"w{(7 * i + 3 * k) % 110}" for k in range(i % 20))}
+        )
+        for i in range(6000)
     )
     path.write_text("\n".join(lines))
     return path
 
 
-@pytest.mark.slow
-def test_a_killed_command_resumes_and_ends_with_the_same_bytes(tmp_path: Path, corpus_file: Path) -> None:
-    encoder = write_dictionary_encoder(tmp_path / "encoder", {"cat": {"cat": 1.5, "pet": 0.5}, "7": {"seven": 1.0}})
-    arguments = ["--corpus", corpus_file, "--encoder", encoder, "--docs-per-shard", "5"]
-    subprocess.run(command(*arguments, "--output", tmp_path / "uninterrupted"), check=True)
-    process = subprocess.Popen(command(*arguments, "--output", tmp_path / "interrupted"))
-    deadline = time.monotonic() + 120
-    while len(list((tmp_path / "interrupted").glob("shard-*.gz"))) < 3 and time.monotonic() < deadline:
+@pytest.fixture(scope="module")
+def small_shards(tmp_path_factory: pytest.TempPathFactory, corpus_file: Path) -> list[str | Path]:
+    """Options for 120 shards, encoded by an encoder without torch."""
+    expansions = {f"w{n}": {f"w{n}": 1.0, f"w{n + 1}": 0.5} for n in range(100)}
+    encoder = write_dictionary_encoder(tmp_path_factory.mktemp("encoder") / "words", expansions)
+    return ["--corpus", corpus_file, "--encoder", encoder, "--docs-per-shard", "50", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_shards: list[str | Path]) -> Path:
+    """What the command writes that is not interrupted."""
+    output = tmp_path_factory.mktemp("undisturbed") / "out"
+    done = run_stage("encode", *small_shards, "--output", output)
+    assert (done.code, done.err) == (0, "")
+    return output
+
+
+def interrupt(process: "subprocess.Popen[str]", output: Path, number: int) -> tuple[int, str]:
+    """Send a signal to `encode` after its third shard; return its exit code and what it wrote to stderr."""
+    while len(list(output.glob("shard-*.gz"))) < 3:
+        assert process.poll() is None, "the process ended before it could be interrupted"
         time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    manifest = read_manifest(tmp_path / "interrupted", ImpactManifest)
-    assert manifest is not None
-    assert not manifest.complete
-    done = subprocess.run(command(*arguments, "--output", tmp_path / "interrupted"), check=True, capture_output=True)
-    assert b"600 documents in 120 shards" in done.stdout
-    assert bytes_of(tmp_path / "interrupted") == bytes_of(tmp_path / "uninterrupted")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=600)
+    left = read_manifest(output, ImpactManifest)
+    assert left is not None
+    assert not left.complete
+    return process.returncode, err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, []),
+        (signal.SIGINT, 130, ["Interrupted. Run the same command again to resume."]),
+    ],
+    ids=["SIGKILL", "Ctrl-C"],
+)
+def test_a_command_that_was_interrupted_resumes_and_writes_the_same_bytes(
+    tmp_path: Path, small_shards: list[str | Path], undisturbed: Path, number: int, code: int, message: list[str]
+) -> None:
+    arguments = [*small_shards, "--output", tmp_path / "out"]
+    # A child of a process that ignores Ctrl-C, as those in the background do, would ignore it too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        victim = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    returned, err = interrupt(victim, tmp_path / "out", number)
+    assert (returned, err.split("\n")) == (code, ["", *message, ""] if message else [""])
+    done = run_stage("encode", *arguments)
+    assert (done.code, done.err) == (0, "")
+    assert "5,619 documents in 120 shards" in done.out
+    assert "381 with an empty vector" in done.out
+    assert bytes_of(tmp_path / "out") == bytes_of(undisturbed)
+
+
+@pytest.mark.slow
+def test_without_a_terminal_progress_is_lines_on_stderr(tmp_path: Path, small_shards: list[str | Path]) -> None:
+    arguments = [*small_shards, "--output", tmp_path / "out"]
+    done = subprocess.run(command(*arguments, interval="0"), capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    steps = re.compile(r"^(?:Checking: ([\d,]+) documents|Encoding: ([\d,]+) of 6,000 documents \(\d+%\), .+ left)$")
+    matches = [steps.fullmatch(line) for line in done.stderr.splitlines()]
+    assert all(matches), done.stderr
+    for phase in (1, 2):
+        counts = [int(match[phase].replace(",", "")) for match in matches if match and match[phase]]
+        assert counts == sorted(counts)
+        assert counts[-1] == 6000
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,16 @@ def test_a_heavy_package_is_imported_only_by_the_room_that_owns_it(path: Path) -
         assert owners is None or room(path) in owners, f"{path.name} imports {module}"
 
 
+TEST_MODULES = sorted(Path(__file__).parent.glob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TEST_MODULES, ids=lambda path: path.name)
+def test_test_modules_do_not_import_one_another(path: Path) -> None:
+    others = {f"tests.{other.stem}" for other in TEST_MODULES if other != path}
+    assert not imports(path) & others
+    assert "tests" not in imports(path), "import from tests.<module>"
+
+
 @pytest.mark.parametrize("name", ["", *(f".{name.replace('-', '_')}" for name in COMMANDS), ".encoding", ".lucene"])
 def test_importing_a_stage_imports_nothing_heavy(name: str) -> None:
     code = f"import sys, splade_anserini{name}; print(*sorted({set(HEAVY)} & set(sys.modules)))"

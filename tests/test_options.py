@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import shlex
+import subprocess
 import sys
 from typing import Literal
 
@@ -138,11 +140,35 @@ def test_old_spellings_are_understood_with_a_warning(
     assert "is deprecated" in capsys.readouterr().err
 
 
-def test_an_interrupt_is_one_line_that_says_whether_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
-    for resumable, message in [(True, "Run the same command again to resume."), (False, "Nothing was written.")]:
-        with pytest.raises(SystemExit) as leaving, errors_as_sentences(resumable=resumable):
-            raise KeyboardInterrupt
-        assert (leaving.value.code, capsys.readouterr().err) == (130, f"\nInterrupted. {message}\n")
+@pytest.mark.parametrize(
+    ("resumable", "message"), [(True, "Run the same command again to resume."), (False, "Nothing was written.")]
+)
+def test_an_interrupt_is_one_line_that_says_whether_to_resume(
+    capsys: pytest.CaptureFixture[str], resumable: bool, message: str
+) -> None:
+    with pytest.raises(SystemExit) as leaving, errors_as_sentences(resumable=resumable):
+        raise KeyboardInterrupt
+    assert (leaving.value.code, capsys.readouterr().err) == (130, f"\nInterrupted. {message}\n")
+
+
+def test_an_interrupt_of_a_command_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as leaving:
+        main_of(command, [])
+    assert (leaving.value.code, capsys.readouterr().err) == (130, "\nInterrupted. Nothing was written.\n")
+
+
+def test_a_command_whose_reader_has_gone_ends_quietly() -> None:
+    code = (
+        "from splade_anserini.cli.console import main_of\n"
+        "def command() -> None:\n    while True: print('line', flush=True)\n"
+        "main_of(command, [])"
+    )
+    pipe = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["/usr/bin/env", "bash", "-c", pipe], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("line\n0\n", "")
 
 
 def test_without_a_terminal_progress_is_a_line_a_minute(

@@ -41,7 +41,9 @@ def main_of(command: Callable[..., None], arguments: Sequence[str] | None = None
     name = name.replace("_", "-")
     with errors_as_sentences(resumable=name in RESUMABLE):
         given = list(sys.argv[1:] if arguments is None else arguments)
-        application(command)(current_spelling(name, given), prog_name=program or f"splade-anserini {name}")
+        # Around the command too: Typer exits by itself, without a word, when it sees Ctrl-C or a closed pipe.
+        app = application(errors_as_sentences(resumable=name in RESUMABLE)(command))
+        app(current_spelling(name, given), prog_name=program or f"splade-anserini {name}")
 
 
 @contextmanager
