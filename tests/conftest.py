@@ -60,3 +60,11 @@ def shared_models(tmp_path_factory: pytest.TempPathFactory) -> "SharedModels":
     from tests.shared_models import SharedModels
 
     return SharedModels(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def training_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a collection, triples and a tiny backbone to train from; tests add cards and outputs."""
+    from tests.training_fixtures import write_training_data
+
+    return write_training_data(tmp_path_factory.mktemp("training"))

@@ -1,21 +1,26 @@
 """Tiny students, recipes, examples and teachers for tests of training; files and cards to train from."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.cards.training_recipe import TrainingRecipe
+from splade_anserini.formats.examples import open_examples
+from splade_anserini.formats.texts import open_texts
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.records import Example, Pooling, QuerySide
+from splade_anserini.train import train
 from splade_anserini.training.batch import Collator, GroupTokenizer
 from splade_anserini.training.batch_loader import SINGLE_DEVICE, BatchLoader, DevicePart
 from splade_anserini.training.batch_plan import BatchPlan
+from splade_anserini.training.options import TrainingOptions
 from splade_anserini.training.student import Student
 from tests.cli_runner import Outcome, run_stage
 from tests.tiny import WORDS, tiny_bert, tiny_checkpoint, tiny_distilbert, tiny_tokenizer, tiny_vocabulary
@@ -245,3 +250,32 @@ def run_train(directory: Path, output: Path, *options: object, **card: str) -> O
     """Train on the triples with a card that `write_card` writes."""
     path = write_card(directory, output.name, **card)
     return run_stage("train", "--card", path, *data_options(directory), "--output", output, *options)
+
+
+def changes(*lines: str) -> list[str]:
+    return [argument for line in lines for argument in ("--set", line)]
+
+
+def read_log(directory: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (directory / "log.jsonl").read_text().splitlines()]
+
+
+def call_after(step: int, callback: Callable[[], Any]) -> Callable[[int], None]:
+    """Return a progress callback that calls `callback` after a step."""
+    steps_done = 0
+
+    def progress(count: int) -> None:
+        nonlocal steps_done
+        steps_done += count
+        if steps_done == step:
+            callback()
+
+    return progress
+
+
+def train_with(home: Path, output: Path, progress: Callable[[int], Any], *lines: str) -> None:
+    """Train as `run_train` does, with a checkpoint every 2 steps and a progress callback; `lines` change the card."""
+    card = find_encoder_card(str(write_card(home, output.name)), lines)
+    texts = open_texts(str(home / "corpus.jsonl"), str(home / "queries.jsonl"))
+    options = TrainingOptions(checkpoint_every=2, log_every=1)
+    train(card, [open_examples(str(home / "triples.jsonl"), texts)], output, options, progress=progress)
