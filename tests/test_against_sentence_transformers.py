@@ -1,4 +1,4 @@
-"""The loss and the gradients of a batch are those of sentence-transformers' SpladeLoss."""
+"""The loss and the gradients of a batch are those of SpladeLoss in sentence-transformers."""
 
 from functools import partial
 from pathlib import Path
@@ -13,28 +13,29 @@ from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.records import Example, Pooling
 from splade_anserini.training.batch import Collator, GroupTokenizer
 from splade_anserini.training.objective import Objective, Vectors
-from tests.tiny import SENTENCES, tiny_checkpoint
+from tests.shared_models import SharedModels
+from tests.tiny import SENTENCES
 
 pytest.importorskip("sentence_transformers", reason="sentence-transformers, of the extra `bench`, is not installed")
 
 QUERIES, LAMBDA_Q, LAMBDA_D = 4, 3e-4, 2e-4
 SCALE = 0.02
-"""Of the scores, without which this model would be sure of everything, and gradients 0."""
+"""Factor of the scores: without it the loss of this model, and its gradients, would be 0."""
 BUDGET = 120
-"""Tokens of a group: long and short texts do not stand in the same one."""
+"""Tokens of a group: long and short texts are in different groups."""
 TEXTS = [*SENTENCES, "a cold is no fever", "the lung and the heart", "train, ship, plane", "good method, bad result"]
 """Four queries, their positives, and a negative of each."""
 
 
 def examples(kinds: int) -> list[Example]:
-    """Return texts as training has them: a query, its positive, and with two kinds of documents a negative."""
+    """Return examples of a query and its positive and, with two kinds of documents, a negative."""
     rows = zip(*(TEXTS[start : start + QUERIES] for start in range(0, QUERIES * (1 + kinds), QUERIES)), strict=True)
     return [Example(query, positive, tuple(negatives)) for query, positive, *negatives in rows]
 
 
 def ours(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torch.Tensor]:
-    """Return the loss, and the gradient of each parameter by its name in the model."""
-    checkpoint = load_checkpoint(str(model))
+    """Return the loss and the gradient of each parameter, by its name in the model."""
+    checkpoint = load_checkpoint(model)
     module = TrainableSplade(checkpoint, pooling)
     recipe = TrainingRecipe(
         backbone=str(model),
@@ -62,7 +63,7 @@ def theirs(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torc
     encoder = SparseEncoder(
         modules=[Transformer(str(model), transformer_task="fill-mask"), SpladePooling(pooling)], device="cpu"
     )
-    # Their pooling can be differentiated in training only; ours is compared without dropout.
+    # Their pooling has gradients in training mode only; this comparison is without dropout.
     for module in encoder.train().modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -80,20 +81,22 @@ def theirs(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torc
 
 def with_gradients(loss: torch.Tensor, model: Any) -> dict[str, torch.Tensor]:
     loss.backward()
-    found = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
-    return {"loss": loss.detach(), **found}
+    gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    return {"loss": loss.detach(), **gradients}
 
 
 @pytest.mark.parametrize("pooling", ["max", "sum"])
 @pytest.mark.parametrize("kinds", [1, 2], ids=["in-batch negatives", "hard negatives too"])
-def test_loss_and_gradients_are_those_of_sentence_transformers(tmp_path: Path, pooling: Pooling, kinds: int) -> None:
-    model = tiny_checkpoint(tmp_path / "tiny")
-    expected, found = theirs(model, pooling, examples(kinds)), ours(model, pooling, examples(kinds))
-    assert found.keys() == expected.keys()
-    assert len(found) > 20
+def test_loss_and_gradients_are_those_of_sentence_transformers(
+    shared_models: SharedModels, pooling: Pooling, kinds: int
+) -> None:
+    model = shared_models.checkpoint()
+    expected, gradients = theirs(model, pooling, examples(kinds)), ours(model, pooling, examples(kinds))
+    assert gradients.keys() == expected.keys()
+    assert len(gradients) > 20
     greatest = max(float(gradient.abs().max()) for name, gradient in expected.items() if name != "loss")
     assert greatest > 0.1
-    for name, gradient in expected.items():
-        # The gradients of keys' biases are 0 but for rounding: there the measure is what the others are like.
-        near = 1e-5 * max(float(gradient.abs().max()), greatest / 100)
-        torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=near, msg=partial("{}: {}".format, name))
+    for name, reference in expected.items():
+        # The gradients of the biases of keys are 0 up to rounding, and are compared by the size of the others.
+        near = 1e-5 * max(float(reference.abs().max()), greatest / 100)
+        torch.testing.assert_close(gradients[name], reference, rtol=1e-5, atol=near, msg=partial("{}: {}".format, name))

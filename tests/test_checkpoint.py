@@ -1,4 +1,4 @@
-"""Facts of loading: what is a masked-language model, and what is refused, in which words."""
+"""Loading checkpoints: what is accepted, what is refused with which message, and fingerprints."""
 
 import json
 import shutil
@@ -15,36 +15,36 @@ from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.identity import identity, tokenizer_fingerprint, weights_fingerprint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, special_ids, unused_ids, vocabulary
-from splade_anserini.records import POOLINGS
+from splade_anserini.records import POOLINGS, Pooling
+from tests.shared_models import SharedModels
 from tests.tiny import (
     SENTENCES,
     tiny_bert,
     tiny_checkpoint,
     tiny_distilbert,
-    tiny_distilbert_checkpoint,
     tiny_tokenizer,
     tiny_vocabulary,
 )
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("bert"))
+def bert(shared_models: SharedModels) -> Path:
+    return shared_models.checkpoint("bert")
 
 
 @pytest.fixture(scope="module")
-def distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_distilbert_checkpoint(tmp_path_factory.mktemp("distilbert"))
+def distilbert(shared_models: SharedModels) -> Path:
+    return shared_models.checkpoint("distilbert")
 
 
-def test_a_checkpoint_knows_its_length_and_its_inputs(bert: Path, distilbert: Path) -> None:
-    assert (load_checkpoint(str(bert)).max_length, load_checkpoint(str(bert)).takes_token_types) == (512, True)
-    assert not load_checkpoint(str(distilbert)).takes_token_types
-    assert load_checkpoint(str(bert)).vocabulary_size == len(tiny_vocabulary())
+def test_a_checkpoint_has_a_maximum_length_inputs_and_a_vocabulary_size(bert: Path, distilbert: Path) -> None:
+    assert (load_checkpoint(bert).max_length, load_checkpoint(bert).takes_token_types) == (512, True)
+    assert not load_checkpoint(distilbert).takes_token_types
+    assert load_checkpoint(bert).vocabulary_size == len(tiny_vocabulary())
 
 
-def test_loading_is_silent(bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    load_checkpoint(str(bert))
+def test_loading_prints_nothing(bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    load_checkpoint(bert)
     assert capfd.readouterr() == ("", "")
 
 
@@ -53,7 +53,7 @@ def test_a_model_without_a_masked_language_model_head_is_refused(make: Any, tmp_
     make().save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"has no masked-language-model head: \d of the weights(.|\n)*warm-start"):
-        load_checkpoint(str(tmp_path))
+        load_checkpoint(tmp_path)
 
 
 def test_weights_may_be_sharded_or_pickled(bert: Path, tmp_path: Path) -> None:
@@ -64,25 +64,25 @@ def test_weights_may_be_sharded_or_pickled(bert: Path, tmp_path: Path) -> None:
     (tmp_path / "pickled" / "model.safetensors").unlink()
     torch.save(model.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
     tiny_tokenizer().save_pretrained(tmp_path / "shards")
-    expected = weights_fingerprint(load_checkpoint(str(bert)).model)
+    expected = weights_fingerprint(load_checkpoint(bert).model)
     for name in ["shards", "pickled"]:
-        assert weights_fingerprint(load_checkpoint(str(tmp_path / name)).model) == expected
+        assert weights_fingerprint(load_checkpoint(tmp_path / name).model) == expected
 
 
-def test_weights_of_half_precision_are_widened(tmp_path: Path) -> None:
+def test_weights_in_half_precision_are_converted_to_float32(tmp_path: Path) -> None:
     tiny_bert().half().save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    assert {p.dtype for p in load_checkpoint(str(tmp_path)).model.parameters()} == {torch.float32}
+    assert {p.dtype for p in load_checkpoint(tmp_path).model.parameters()} == {torch.float32}
 
 
-def test_a_directory_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"it has no config\.json"):
-        load_checkpoint(str(tmp_path))
+        load_checkpoint(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
-        load_checkpoint(str(tmp_path / "absent"))
+        load_checkpoint(tmp_path / "absent")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is not a model but a file"):
-        load_checkpoint(str(tmp_path / "file"))
+        load_checkpoint(tmp_path / "file")
 
 
 def test_a_name_that_cannot_be_downloaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,17 +98,17 @@ def test_damaged_weights_and_a_missing_tokenizer_are_refused(bert: Path, tmp_pat
     shutil.copy(bert / "config.json", tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"abc")
     with pytest.raises(InputError, match="cannot be loaded"):
-        load_checkpoint(str(tmp_path))
+        load_checkpoint(tmp_path)
     shutil.copy(bert / "model.safetensors", tmp_path)
     with pytest.raises(InputError, match=r"has no tokenizer|tokenizer in .* cannot be loaded"):
-        load_checkpoint(str(tmp_path))
+        load_checkpoint(tmp_path)
 
 
-def test_a_kind_of_model_that_fills_no_masks_is_refused(bert: Path, tmp_path: Path) -> None:
+def test_a_model_of_another_kind_is_refused(bert: Path, tmp_path: Path) -> None:
     shutil.copytree(bert, tmp_path / "gpt")
     (tmp_path / "gpt" / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(InputError, match="cannot be loaded: Unrecognized configuration"):
-        load_checkpoint(str(tmp_path / "gpt"))
+        load_checkpoint(tmp_path / "gpt")
 
 
 def test_a_tokenizer_of_another_model_is_refused(bert: Path, tmp_path: Path) -> None:
@@ -117,56 +117,56 @@ def test_a_tokenizer_of_another_model_is_refused(bert: Path, tmp_path: Path) -> 
     tokenizer.add_tokens(["something", "more"])
     tokenizer.save_pretrained(tmp_path / "other")
     with pytest.raises(MismatchError, match="374 vocabulary entries, its tokenizer 376"):
-        load_checkpoint(str(tmp_path / "other"))
+        load_checkpoint(tmp_path / "other")
 
 
-def test_a_model_padded_beyond_its_tokenizer_never_activates_the_spare_rows(tmp_path: Path) -> None:
+def test_a_model_with_more_rows_than_tokens_never_activates_the_spare_rows(tmp_path: Path) -> None:
     model = tiny_bert()
     model.resize_token_embeddings(384)
     model.cls.predictions.bias.data[:] = 3.0
     model.save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    checkpoint = load_checkpoint(str(tmp_path))
+    checkpoint = load_checkpoint(tmp_path)
     inputs = checkpoint.tokenizer(SENTENCES[1], return_tensors="pt")
     weights = Splade.of(checkpoint)(**inputs)[0]
-    off = [0, 100, 101, 102, 103, *range(374, 384)]
-    assert masked_entries(checkpoint.tokenizer, 384) == off
-    assert not weights[off].any()
+    masked = [0, 100, 101, 102, 103, *range(374, 384)]
+    assert masked_entries(checkpoint.tokenizer, 384) == masked
+    assert not weights[masked].any()
     assert weights[104:374].any()
     assert vocabulary(checkpoint.tokenizer, 384)[373:376] == [tiny_vocabulary()[373], "[row 374]", "[row 375]"]
 
 
-def test_special_and_unused_entries_are_known_by_id() -> None:
+def test_special_and_unused_entries_are_found_by_id() -> None:
     tokenizer = tiny_tokenizer()
     assert special_ids(tokenizer) == [0, 100, 101, 102, 103]
     assert unused_ids(tiny_vocabulary()) == list(range(1, 100))
     assert vocabulary(tokenizer, len(tiny_vocabulary())) == tiny_vocabulary()
 
 
-def test_a_texts_weights_are_the_same_alone_and_padded(bert: Path) -> None:
-    checkpoint = load_checkpoint(str(bert))
-    for pooling in POOLINGS:
-        splade = Splade.of(checkpoint, pooling)
-        with torch.no_grad():
-            together = splade(**checkpoint.tokenizer(list(SENTENCES), padding=True, return_tensors="pt"))
-            for text, row in zip(SENTENCES, together, strict=True):
-                alone = splade(**checkpoint.tokenizer(text, return_tensors="pt"))[0]
-                torch.testing.assert_close(alone, row, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_weights_of_a_text_are_the_same_alone_and_in_a_padded_batch(bert: Path, pooling: Pooling) -> None:
+    checkpoint = load_checkpoint(bert)
+    splade = Splade.of(checkpoint, pooling)
+    with torch.no_grad():
+        batch = splade(**checkpoint.tokenizer(list(SENTENCES), padding=True, return_tensors="pt"))
+        for text, row in zip(SENTENCES, batch, strict=True):
+            single = splade(**checkpoint.tokenizer(text, return_tensors="pt"))[0]
+            torch.testing.assert_close(single, row, rtol=1e-5, atol=1e-5)
 
 
-def test_fingerprints_tell_weights_tokenizers_and_poolings_apart_and_nothing_else(bert: Path, tmp_path: Path) -> None:
-    one = load_checkpoint(str(bert))
-    same = load_checkpoint(str(tiny_checkpoint(tmp_path / "same")))
-    other = load_checkpoint(str(tiny_checkpoint(tmp_path / "other", seed=1)))
-    assert weights_fingerprint(one.model) == weights_fingerprint(same.model) != weights_fingerprint(other.model)
-    before = tokenizer_fingerprint(one.tokenizer)
-    one.tokenizer(list(SENTENCES), padding=True, truncation=True, max_length=5)
-    assert tokenizer_fingerprint(one.tokenizer) == before == tokenizer_fingerprint(other.tokenizer)
-    assert plain_tokenizer(one.tokenizer).truncation is None
-    assert identity(one, "max", "fp32") != identity(one, "sum", "fp32")
+def test_fingerprints_differ_for_other_weights_tokenizers_and_poolings_only(bert: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(bert)
+    same = load_checkpoint(tiny_checkpoint(tmp_path / "same"))
+    other = load_checkpoint(tiny_checkpoint(tmp_path / "other", seed=1))
+    assert weights_fingerprint(checkpoint.model) == weights_fingerprint(same.model) != weights_fingerprint(other.model)
+    before = tokenizer_fingerprint(checkpoint.tokenizer)
+    checkpoint.tokenizer(list(SENTENCES), padding=True, truncation=True, max_length=5)
+    assert tokenizer_fingerprint(checkpoint.tokenizer) == before == tokenizer_fingerprint(other.tokenizer)
+    assert plain_tokenizer(checkpoint.tokenizer).truncation is None
+    assert identity(checkpoint, "max", "fp32") != identity(checkpoint, "sum", "fp32")
 
 
-def test_exported_names_are_sorted_complete_and_importable() -> None:
+def test_the_names_of_the_package_are_sorted_and_importable() -> None:
     assert modeling.__all__ == sorted(modeling.__all__)
     for name in modeling.__all__:
         assert getattr(modeling, name) is not None

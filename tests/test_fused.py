@@ -1,4 +1,4 @@
-"""The fast way through a model gives what the plain one gives: fused or not, padded or not, in any pieces."""
+"""The fused model gives the weights of the plain one: in any pieces, with any padding, packed or not."""
 
 import copy
 from typing import Any
@@ -50,44 +50,44 @@ def output_layer() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("pooling", POOLINGS)
 @given(batch=batches(), piece=st.integers(1, 50))
 @settings(max_examples=40, deadline=None)
-def test_projecting_in_pieces_is_pooling_all_logits(
+def test_projecting_in_pieces_gives_the_pooled_logits(
     pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor], piece: int
 ) -> None:
     table, bias = output_layer()
     hidden, mask = batch
     expected = pool(hidden @ table.T + bias, mask, pooling)
-    found = Projection(table, bias, pooling, piece=piece)(hidden, mask)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    weights = Projection(table, bias, pooling, piece=piece)(hidden, mask)
+    torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@given(batch=batches(), junk=st.floats(-1e4, 1e4), seed=st.integers(0, 99))
+@given(batch=batches(), noise=st.floats(-1e4, 1e4), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_what_stands_under_padding_changes_no_weight(
-    pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor], junk: float, seed: int
+def test_hidden_states_of_padding_change_no_weight(
+    pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor], noise: float, seed: int
 ) -> None:
     hidden, mask = batch
-    # Padding may stand on any side.
+    # Padding may be anywhere.
     order = torch.randperm(mask.shape[1], generator=torch.Generator().manual_seed(seed))
     hidden, mask = hidden[:, order], mask[:, order]
     project = Projection(*output_layer(), pooling, piece=16)
-    dirty = torch.where(mask.unsqueeze(-1) == 0, junk, hidden)
-    assert torch.equal(project(dirty, mask), project(hidden, mask))
+    noisy = torch.where(mask.unsqueeze(-1) == 0, noise, hidden)
+    assert torch.equal(project(noisy, mask), project(hidden, mask))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("make", [tiny_bert, tiny_distilbert])
-def test_the_fused_model_is_the_plain_one(make: Any, pooling: Pooling) -> None:
-    point = checkpoint(make())
+def test_the_fused_model_gives_the_weights_of_the_plain_one(make: Any, pooling: Pooling) -> None:
+    model = checkpoint(make())
     with torch.inference_mode():
-        expected = Splade.of(point, pooling)(*inputs())
-        found = fast_forward(point, pooling, torch.float32, CPU)(*inputs())
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        expected = Splade.of(model, pooling)(*inputs())
+        weights = fast_forward(model, pooling, torch.float32, CPU)(*inputs())
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_model_that_was_handed_in_stays_as_it_was(dtype: torch.dtype) -> None:
+def test_the_checkpoints_model_is_not_changed(dtype: torch.dtype) -> None:
     model = tiny_bert()
     before, training = weights_fingerprint(model), copy.deepcopy(model).train()
     model.train()
@@ -103,16 +103,16 @@ def test_the_model_that_was_handed_in_stays_as_it_was(dtype: torch.dtype) -> Non
 
 
 def test_bf16_is_close_to_fp32() -> None:
-    point = checkpoint(tiny_bert())
+    model = checkpoint(tiny_bert())
     with torch.inference_mode():
-        full = fast_forward(point, "max", torch.float32, CPU)(*inputs())
-        half = fast_forward(point, "max", torch.bfloat16, CPU)(*inputs())
+        full = fast_forward(model, "max", torch.float32, CPU)(*inputs())
+        half = fast_forward(model, "max", torch.bfloat16, CPU)(*inputs())
     assert half.dtype == torch.float32
     assert not torch.equal(half, full)
     assert float((half - full).abs().max()) < 0.1
 
 
-def test_the_constant_of_a_warm_start_survives_bf16() -> None:
+def test_the_head_of_a_warm_start_survives_bf16() -> None:
     model = warm_start(tiny_bert().bert, tiny_tokenizer(), WarmStart(threshold=2.0, scale=1.0))
     with torch.inference_mode():
         full = fast_forward(checkpoint(model), "max", torch.float32, CPU)(*inputs())
@@ -121,7 +121,7 @@ def test_the_constant_of_a_warm_start_survives_bf16() -> None:
 
 
 class Squared(torch.nn.Module):
-    """A model whose logits are not what its output layer says."""
+    """A model whose logits are not the outputs of its output layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,50 +143,56 @@ class Squared(torch.nn.Module):
 
 
 class Doubled(torch.nn.Linear):
-    """An output layer that is no plain linear one."""
+    """An output layer that is not a plain linear one."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
         return 2 * super().forward(input)
 
 
+def bert_with_doubled_output() -> Any:
+    model = tiny_bert()
+    model.cls.predictions.decoder.__class__ = Doubled
+    return model
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_model_that_does_not_end_in_a_linear_layer_runs_as_it_is(pooling: Pooling, dtype: torch.dtype) -> None:
-    doubled = tiny_bert()
-    doubled.cls.predictions.decoder.__class__ = Doubled
-    for model in [Squared().eval(), doubled]:
-        assert cut_output_layer(shared_copy(model)) is None
-        point = checkpoint(model)
-        with torch.inference_mode():
-            expected = Splade.of(point, pooling)(*inputs(SENTENCES[:3]))
-            found = fast_forward(point, pooling, dtype, CPU)(*inputs(SENTENCES[:3]))
-        bound = 1e-5 if dtype == torch.float32 else 0.05 * float(expected.max())
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=bound)
+@pytest.mark.parametrize("make", [lambda: Squared().eval(), bert_with_doubled_output], ids=["squared", "doubled"])
+def test_a_model_that_does_not_end_in_a_linear_layer_gives_the_weights_of_the_plain_one(
+    make: Any, pooling: Pooling, dtype: torch.dtype
+) -> None:
+    assert cut_output_layer(shared_copy(make())) is None
+    model = checkpoint(make())
+    with torch.inference_mode():
+        expected = Splade.of(model, pooling)(*inputs(SENTENCES[:3]))
+        weights = fast_forward(model, pooling, dtype, CPU)(*inputs(SENTENCES[:3]))
+    bound = 1e-5 if dtype == torch.float32 else 0.05 * float(expected.max())
+    torch.testing.assert_close(weights, expected, rtol=1e-5, atol=bound)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_without_packed_layers_the_weights_are_the_same(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = checkpoint(tiny_bert())
+def test_packed_layers_change_no_weight(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = checkpoint(tiny_bert())
     with torch.inference_mode():
-        packed = fast_forward(point, "max", dtype, CPU)(*inputs())
+        packed = fast_forward(model, "max", dtype, CPU)(*inputs())
         monkeypatch.setattr("splade_anserini.modeling.packed_linear.can_pack", lambda _: False)
-        plain = fast_forward(point, "max", dtype, CPU)(*inputs())
+        plain = fast_forward(model, "max", dtype, CPU)(*inputs())
     bound = 1e-5 if dtype == torch.float32 else 0.1
     torch.testing.assert_close(plain, packed, rtol=0, atol=bound)
 
 
-@pytest.mark.skipif(not can_pack(torch.float32), reason="torch cannot lay out weights on this processor")
+@pytest.mark.skipif(not can_pack(torch.float32), reason="torch cannot pack weights on this processor")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, 5, 300])
-def test_a_packed_layer_multiplies_as_the_layer_it_was_made_from(dtype: torch.dtype, rows: int) -> None:
+def test_a_packed_layer_gives_the_products_of_the_layer_it_replaces(dtype: torch.dtype, rows: int) -> None:
     torch.manual_seed(0)
     layer = torch.nn.Sequential(torch.nn.Linear(48, 33), torch.nn.ReLU(), torch.nn.Linear(33, 7, bias=False))
     values = torch.randn(rows, 48)
     with torch.inference_mode():
         expected = layer(values).to(dtype)
         pack(layer, dtype)
-        found = layer.to(dtype)(values.to(dtype))
+        products = layer.to(dtype)(values.to(dtype))
     if can_pack(dtype):
         assert [type(part) for part in layer] == [PackedLinear, torch.nn.ReLU, PackedLinear]
     bound = 1e-5 if dtype == torch.float32 else 0.05
-    torch.testing.assert_close(found, expected, rtol=bound, atol=bound)
+    torch.testing.assert_close(products, expected, rtol=bound, atol=bound)

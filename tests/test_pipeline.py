@@ -1,4 +1,4 @@
-"""Threads that read, encode and write side by side: the bytes of one after the other, and every error in its place."""
+"""The threads of encoding: the same bytes as without threads, and every error where it belongs."""
 
 import threading
 import time
@@ -39,45 +39,45 @@ def no_thread_is_left() -> Iterator[None]:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("splade-anserini")] == []
 
 
-def corpus(number: int) -> list[Document]:
-    return [Document(f"d{i}", "", SENTENCES[i % len(SENTENCES)] + " cat" * (i % 7)) for i in range(number)]
+def corpus(size: int) -> list[Document]:
+    return [Document(f"d{i}", "", SENTENCES[i % len(SENTENCES)] + " cat" * (i % 7)) for i in range(size)]
 
 
 # Batches.
 
 
 @given(st.lists(st.integers(0, 40)), st.integers(1, 6), st.one_of(st.none(), st.integers(1, 100)))
-def test_batches_hold_every_text_once_and_no_more_than_they_may(
-    lengths: list[int], texts: int, tokens: int | None
+def test_groups_hold_every_text_once_within_the_limits(
+    lengths: list[int], max_texts: int, max_tokens: int | None
 ) -> None:
-    groups = list(positions_by_length(lengths, texts, tokens))
+    groups = list(positions_by_length(lengths, max_texts, max_tokens))
     assert sorted(position for group in groups for position in group) == list(range(len(lengths)))
     firsts = [lengths[group[0]] for group in groups]
     assert firsts == sorted(firsts, reverse=True)
     for group in groups:
         longest = max(lengths[position] for position in group)
-        assert 1 <= len(group) <= texts
-        assert tokens is None or len(group) == 1 or len(group) * longest <= tokens
+        assert 1 <= len(group) <= max_texts
+        assert max_tokens is None or len(group) == 1 or len(group) * longest <= max_tokens
         assert longest == 0 or all(lengths[position] for position in group)
 
 
-def test_padding_fills_up_to_the_longest() -> None:
+def test_rows_are_padded_to_the_length() -> None:
     ids, mask = padded([[5, 6, 7], [8]], 3)
     assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
 
 
-@pytest.mark.parametrize("tokens", [8, 64, None])
-def test_a_max_tokens_of_tokens_changes_neither_the_order_nor_the_weights(tokens: int | None) -> None:
+@pytest.mark.parametrize("max_tokens", [8, 64, None])
+def test_a_limit_of_tokens_changes_neither_the_order_nor_the_weights(max_tokens: int | None) -> None:
     encoder = TorchEncoder(Checkpoint(tiny_bert(), tiny_tokenizer(), "tiny"))
     texts = [*SENTENCES, "", "cat"]
     expected = [encoder.encode([text])[0] for text in texts]
-    encoder._max_tokens = tokens
-    for found, vector in zip(encoder.encode(texts), expected, strict=True):
-        assert found == pytest.approx(vector, abs=1e-5)
+    encoder._max_tokens = max_tokens
+    for vector, reference in zip(encoder.encode(texts), expected, strict=True):
+        assert vector == pytest.approx(reference, abs=1e-5)
 
 
-def test_encoders_with_a_tokenizer_have_stages_and_others_need_none(tiny: TorchEncoder) -> None:
+def test_encoders_with_a_tokenizer_have_stages_and_others_have_none(tiny: TorchEncoder) -> None:
     assert isinstance(tiny, TokenizedEncoder)
     assert isinstance(tiny, StagedEncoder)
     assert not isinstance(WORDS, StagedEncoder)
@@ -86,34 +86,34 @@ def test_encoders_with_a_tokenizer_have_stages_and_others_need_none(tiny: TorchE
 # Threads.
 
 
-def counted(number: int, seen: list[int]) -> Generator[int]:
+def counting(size: int, drawn: list[int]) -> Generator[int]:
     try:
-        for i in range(number):
-            seen.append(i)
+        for i in range(size):
+            drawn.append(i)
             yield i
     finally:
-        seen.append(-1)
+        drawn.append(-1)
 
 
 @given(st.integers(0, 30), st.integers(1, 5))
-def test_what_is_drawn_ahead_is_the_same_in_the_same_order(number: int, depth: int) -> None:
-    assert list(prefetch(counted(number, []), depth)) == list(range(number))
+def test_prefetching_keeps_items_and_order(size: int, depth: int) -> None:
+    assert list(prefetch(counting(size, []), depth)) == list(range(size))
 
 
-def test_no_more_is_drawn_ahead_than_was_asked_for() -> None:
-    seen: list[int] = []
-    items = prefetch(counted(100, seen), 3)
+def test_no_more_items_are_prefetched_than_the_depth_allows() -> None:
+    drawn: list[int] = []
+    items = prefetch(counting(100, drawn), 3)
     assert next(items) == 0
     deadline = time.monotonic() + 10
-    while len(seen) < 4 and time.monotonic() < deadline:
+    while len(drawn) < 4 and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(0.02)
-    assert len(seen) <= 5
+    assert len(drawn) <= 5
     items.close()
-    assert seen[-1] == -1, "the generator behind it is closed"
+    assert drawn[-1] == -1, "the generator behind it is closed"
 
 
-def test_an_exception_comes_after_the_items_before_it() -> None:
+def test_an_exception_is_raised_after_the_items_before_it() -> None:
     def failing() -> Iterator[int]:
         yield 1
         raise KeyboardInterrupt
@@ -128,13 +128,11 @@ def test_an_exception_comes_after_the_items_before_it() -> None:
 
 
 @pytest.mark.parametrize("top_k", [None, 5])
-def test_side_by_side_gives_what_one_after_the_other_gives(
-    tiny: TorchEncoder, tmp_path: Path, top_k: int | None
-) -> None:
+def test_the_bytes_are_those_of_encoding_without_threads(tiny: TorchEncoder, tmp_path: Path, top_k: int | None) -> None:
     documents = corpus(600)
-    encode(InMemoryCorpus("some", documents), tiny, tmp_path / "out", EncodeOptions(top_k=top_k))
+    encode(InMemoryCorpus("sentences", documents), tiny, tmp_path / "out", EncodeOptions(top_k=top_k))
     vectors: list[SparseVector] = []
-    # The same windows: a batch's shape may change the last bit of a weight.
+    # In the same windows, since the shape of a batch may change the last bit of a weight.
     for start in range(0, 600, 256):
         vectors += tiny.encode([document.contents for document in documents[start : start + 256]])
     with ImpactWriter(tmp_path / "expected.jsonl.gz") as writer:
@@ -144,15 +142,15 @@ def test_side_by_side_gives_what_one_after_the_other_gives(
     assert shard.read_bytes() == (tmp_path / "expected.jsonl.gz").read_bytes()
 
 
-def test_documents_without_tokens_stay_in_their_place(tiny: TorchEncoder) -> None:
+def test_documents_without_tokens_keep_their_position(tiny: TorchEncoder) -> None:
     documents = [Document(str(i), "", "cat" if i % 3 else " ") for i in range(300)]
-    found = list(SpladeDocumentEncoder(tiny).encode(documents))
-    assert [document.id for document in found] == [document.id for document in documents]
-    assert all(bool(document.vector) == bool(i % 3) for i, document in enumerate(found))
+    encoded = list(SpladeDocumentEncoder(tiny).encode(documents))
+    assert [document.id for document in encoded] == [document.id for document in documents]
+    assert all(bool(document.vector) == bool(i % 3) for i, document in enumerate(encoded))
 
 
-class Failing(TorchEncoder):
-    """Fails in the stage that is named."""
+class FailingEncoder(TorchEncoder):
+    """Raises an error in one of its stages."""
 
     stage = ""
     error: BaseException = KeyboardInterrupt()
@@ -174,23 +172,23 @@ def files(directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("stage", ["prepare", "run"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError("no room"), RecordError("corpus", 3, "bad")])
-def test_an_error_in_any_thread_surfaces_and_leaves_nothing_half_written(
+def test_an_error_in_any_thread_is_raised_and_leaves_no_partial_file(
     tmp_path: Path, stage: str, error: BaseException
 ) -> None:
-    encoder = Failing(Checkpoint(tiny_bert(), tiny_tokenizer(), "tiny"))
+    encoder = FailingEncoder(Checkpoint(tiny_bert(), tiny_tokenizer(), "tiny"))
     options = EncodeOptions(docs_per_shard=10)
-    documents = InMemoryCorpus("some", corpus(30))
-    with pytest.raises(type(error)) as caught:
+    documents = InMemoryCorpus("sentences", corpus(30))
+    with pytest.raises(type(error)) as raised:
         encoder.stage, encoder.error = stage, error
         encode(documents, encoder, tmp_path / "out", options)
-    assert caught.value is error
+    assert raised.value is error
     assert files(tmp_path / "out") == ["splade.manifest"]
     encoder.stage = ""
     assert encode(documents, encoder, tmp_path / "out", options).complete
 
 
-class Broken:
-    """A corpus that reads well once, when it is checked, and fails when it is encoded."""
+class CorpusThatFailsLater:
+    """A corpus that can be read once, when it is checked, and fails when it is encoded."""
 
     name = "broken"
 
@@ -205,23 +203,25 @@ class Broken:
         yield Document("last", "", "cat")
 
 
-def test_a_corpus_that_fails_while_it_is_encoded_keeps_the_shards_before(tmp_path: Path) -> None:
+def test_shards_that_were_written_before_the_corpus_failed_are_kept(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="line 26: bad"):
-        encode(Broken(RecordError("broken", 26, "bad")), WORDS, tmp_path, EncodeOptions(docs_per_shard=10))
+        encode(
+            CorpusThatFailsLater(RecordError("broken", 26, "bad")), WORDS, tmp_path, EncodeOptions(docs_per_shard=10)
+        )
     assert files(tmp_path) == ["shard-00000.jsonl.gz", "shard-00001.jsonl.gz", "splade.manifest"]
     manifest = read_manifest(tmp_path, ImpactManifest)
     assert manifest is not None
     assert len(manifest.shards) == 2
 
 
-def test_an_error_of_the_writer_stops_the_threads(tmp_path: Path, tiny: TorchEncoder) -> None:
+def test_an_error_in_writing_stops_the_threads(tmp_path: Path, tiny: TorchEncoder) -> None:
     (tmp_path / "shard-00000.jsonl.gz").mkdir()
     with pytest.raises(OutputError):
-        encode(InMemoryCorpus("some", corpus(600)), tiny, tmp_path)
+        encode(InMemoryCorpus("sentences", corpus(600)), tiny, tmp_path)
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_caller_who_has_seen_enough_stops_the_threads(tiny: TorchEncoder) -> None:
+def test_closing_the_generator_stops_the_threads(tiny: TorchEncoder) -> None:
     def endless() -> Iterator[Document]:
         while True:
             yield from corpus(10)
@@ -231,7 +231,7 @@ def test_a_caller_who_has_seen_enough_stops_the_threads(tiny: TorchEncoder) -> N
     encoded.close()
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    encode(InMemoryCorpus("some", corpus(600)), WORDS, tmp_path, EncodeOptions(docs_per_shard=250))
-    found = [document for file in impact_files(tmp_path) for document in read_impacts(file)]
-    assert [document.id for document in found] == [f"d{i}" for i in range(600)]
+def test_all_documents_are_written_in_order(tmp_path: Path) -> None:
+    encode(InMemoryCorpus("sentences", corpus(600)), WORDS, tmp_path, EncodeOptions(docs_per_shard=250))
+    documents = [document for file in impact_files(tmp_path) for document in read_impacts(file)]
+    assert [document.id for document in documents] == [f"d{i}" for i in range(600)]

@@ -1,3 +1,5 @@
+"""From weights to impacts."""
+
 import math
 
 import numpy as np
@@ -26,21 +28,21 @@ def test_halves_round_up_where_python_would_round_to_even() -> None:
 
 
 @given(st.lists(weights, max_size=20), st.sampled_from([1.0, 51.2, 100.0]))
-def test_many_weights_are_rounded_as_one_is(some: list[float], scale: float) -> None:
-    assert impacts(np.array(some, dtype=np.float32), scale).tolist() == [math.floor(w * scale + 0.5) for w in some]
+def test_arrays_are_rounded_as_single_weights_are(values: list[float], scale: float) -> None:
+    assert impacts(np.array(values, dtype=np.float32), scale).tolist() == [math.floor(w * scale + 0.5) for w in values]
 
 
-def test_a_weight_that_is_not_finite_is_no_impact() -> None:
+def test_a_weight_that_is_not_finite_is_refused() -> None:
     with pytest.raises(OverflowError):
         quantize({"cat": math.inf}, 100)
 
 
-def test_entries_that_round_to_nothing_leave() -> None:
-    assert quantize({"kept": 0.005, "gone": 0.0049}, 100) == {"kept": 1}
+def test_entries_whose_impact_is_zero_are_left_out() -> None:
+    assert quantize({"kept": 0.005, "left out": 0.0049}, 100) == {"kept": 1}
 
 
 @given(vectors, st.sampled_from([1.0, 51.2, 100.0]))
-def test_no_impact_is_further_than_half_a_step_from_its_weight(vector: dict[str, float], scale: float) -> None:
+def test_an_impact_differs_from_its_scaled_weight_by_at_most_a_half(vector: dict[str, float], scale: float) -> None:
     impacts = quantize(vector, scale)
     for token, weight in vector.items():
         assert abs(impacts.get(token, 0) - weight * scale) <= 0.5
@@ -48,11 +50,17 @@ def test_no_impact_is_further_than_half_a_step_from_its_weight(vector: dict[str,
 
 
 @pytest.mark.parametrize(("text", "scale"), [("100", 100.0), ("51.2", 51.2), ("256/5", 51.2), (" 256 / 5 ", 51.2)])
-def test_a_scale_is_read_as_people_write_it(text: str, scale: float) -> None:
+def test_a_scale_is_a_number_or_a_quotient(text: str, scale: float) -> None:
     assert parse_scale(text) == scale
 
 
-@pytest.mark.parametrize("text", ["", "many", "1/0", "0", "-3", "nan", "inf"])
-def test_a_scale_that_is_no_number_above_zero_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="scale"):
+@pytest.mark.parametrize("text", ["", "many", "1/0", "nan", "inf"])
+def test_a_scale_that_is_not_a_number_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=f"--scale must be a number such as 100 or 256/5, got '{text}'"):
+        parse_scale(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-3"])
+def test_a_scale_that_is_not_above_zero_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=f"--scale must be above 0, got {text}"):
         parse_scale(text)

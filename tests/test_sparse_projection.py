@@ -1,4 +1,4 @@
-"""Facts of the projection for training: the weights and gradients of pooled logits, without the logits."""
+"""The projection for training: the weights and gradients of pooled logits, without the logits."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
 
 @pytest.fixture(params=[7, 16, 1024], ids=["pieces", "even pieces", "one piece"])
 def _piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The vocabulary of 32 in pieces of which the last is smaller, in pieces of one size, and smaller than a piece."""
+    """The vocabulary of 32 in pieces of 7, of which the last is smaller, in pieces of 16, and in a single piece."""
     monkeypatch.setattr(module, "PIECE", request.param)
 
 
-def parts(
+def hidden_and_layer(
     dtype: torch.dtype = torch.float64, *, vocabulary: int = 32, bias: bool = True, shift: float = -0.5
 ) -> tuple[torch.Tensor, torch.nn.Linear]:
     """Return hidden states and a layer of which about a third of the logits are above 0."""
@@ -34,10 +34,10 @@ def parts(
     return hidden, layer
 
 
-def gradients(weights: torch.Tensor, of: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Return those of a sum in which every weight has a factor of its own."""
+def gradients(weights: torch.Tensor, parameters: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Return the gradients of a sum of the weights, each with a factor of its own."""
     factors = torch.randn(weights.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    return torch.autograd.grad((weights * factors).sum(), of)
+    return torch.autograd.grad((weights * factors).sum(), parameters)
 
 
 @pytest.mark.usefixtures("_piece")
@@ -47,128 +47,128 @@ def gradients(weights: torch.Tensor, of: list[torch.Tensor]) -> tuple[torch.Tens
 def test_weights_and_all_gradients_are_those_of_pooled_logits(
     pooling: Pooling, bias: bool, dtype: torch.dtype, near: float
 ) -> None:
-    hidden, layer = parts(dtype, bias=bias)
+    hidden, layer = hidden_and_layer(dtype, bias=bias)
     learned = [hidden, *layer.parameters()]
     expected = pool(layer(hidden), MASK, pooling)
-    found = sparse_projection(hidden, MASK, layer, pooling, dtype)
-    assert found.dtype == dtype
+    weights = sparse_projection(hidden, MASK, layer, pooling, dtype)
+    assert weights.dtype == dtype
     assert 0.1 < float((expected > 0).double().mean()) < 0.95
-    torch.testing.assert_close(found, expected, rtol=near, atol=near)
-    for mine, theirs in zip(gradients(found, learned), gradients(expected, learned), strict=True):
-        assert mine.dtype == dtype
-        assert bool(theirs.any())
-        torch.testing.assert_close(mine, theirs, rtol=near, atol=near)
+    torch.testing.assert_close(weights, expected, rtol=near, atol=near)
+    for gradient, reference in zip(gradients(weights, learned), gradients(expected, learned), strict=True):
+        assert gradient.dtype == dtype
+        assert bool(reference.any())
+        torch.testing.assert_close(gradient, reference, rtol=near, atol=near)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_gradients_are_those_of_finite_differences(pooling: Pooling, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PIECE", 3)
-    hidden, layer = parts(vocabulary=5)
+    hidden, layer = hidden_and_layer(vocabulary=5)
 
-    def of(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        some: Any = type("Layer", (), {"weight": weight, "bias": bias})
-        return sparse_projection(hidden, MASK, some, pooling, torch.float64)
+    def weights(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        layer: Any = type("Layer", (), {"weight": weight, "bias": bias})
+        return sparse_projection(hidden, MASK, layer, pooling, torch.float64)
 
-    assert torch.autograd.gradcheck(of, (hidden, layer.weight, layer.bias))
+    assert torch.autograd.gradcheck(weights, (hidden, layer.weight, layer.bias))
 
 
-def test_of_tokens_that_tie_one_has_the_gradient() -> None:
-    hidden, layer = parts()
+def test_of_tokens_with_equal_maxima_one_has_the_gradient() -> None:
+    hidden, layer = hidden_and_layer()
     same = hidden.detach()[:, :1].expand(-1, LENGTH, -1).clone().requires_grad_()
-    found = sparse_projection(same, MASK, layer, "max", torch.float64)
-    one = sparse_projection(same[:, :1], MASK[:, :1], layer, "max", torch.float64)
-    torch.testing.assert_close(found, one)
-    (gradient,) = gradients(found, [same])
-    (of_one,) = gradients(one, [same])
-    # Each entry's gradient is at one token, and none is lost or counted twice.
-    torch.testing.assert_close(gradient.sum(dim=1), of_one.sum(dim=1))
+    weights = sparse_projection(same, MASK, layer, "max", torch.float64)
+    of_first_token = sparse_projection(same[:, :1], MASK[:, :1], layer, "max", torch.float64)
+    torch.testing.assert_close(weights, of_first_token)
+    (gradient,) = gradients(weights, [same])
+    (expected,) = gradients(of_first_token, [same])
+    # The gradient of an entry goes to one token; none is lost or counted twice.
+    torch.testing.assert_close(gradient.sum(dim=1), expected.sum(dim=1))
     single = torch.autograd.grad(sparse_projection(same, MASK, layer, "max", torch.float64)[0].max(), [same])[0]
     assert int(single.abs().sum(dim=-1).count_nonzero()) == 1
     assert not gradient[MASK == 0].any()
 
 
-def test_padding_on_the_left_is_padding_too() -> None:
-    hidden, layer = parts()
+def test_padding_may_be_on_the_left() -> None:
+    hidden, layer = hidden_and_layer()
     mask = MASK.flip(1)
     expected = pool(layer(hidden), mask, "max")
-    found = sparse_projection(hidden, mask, layer, "max", torch.float64)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(gradients(found, [hidden]), gradients(expected, [hidden]))
+    weights = sparse_projection(hidden, mask, layer, "max", torch.float64)
+    torch.testing.assert_close(weights, expected)
+    torch.testing.assert_close(gradients(weights, [hidden]), gradients(expected, [hidden]))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_with_no_active_entry_at_all_weights_and_gradients_are_0(pooling: Pooling) -> None:
-    hidden, layer = parts(shift=-1000.0)
-    found = sparse_projection(hidden, MASK, layer, pooling, torch.float64)
-    assert not found.any()
-    for gradient in gradients(found, [hidden, *layer.parameters()]):
+def test_without_active_entries_weights_and_gradients_are_0(pooling: Pooling) -> None:
+    hidden, layer = hidden_and_layer(shift=-1000.0)
+    weights = sparse_projection(hidden, MASK, layer, pooling, torch.float64)
+    assert not weights.any()
+    for gradient in gradients(weights, [hidden, *layer.parameters()]):
         assert not gradient.any()
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_products_in_bfloat16_give_weights_near_the_exact_ones(pooling: Pooling) -> None:
-    hidden, layer = parts(torch.float32)
+def test_products_in_bfloat16_give_weights_close_to_the_exact_ones(pooling: Pooling) -> None:
+    hidden, layer = hidden_and_layer(torch.float32)
     learned = [hidden, *layer.parameters()]
     exact = sparse_projection(hidden, MASK, layer, pooling, torch.float32)
-    found = sparse_projection(hidden, MASK, layer, pooling, torch.bfloat16)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, exact, rtol=0.03, atol=0.03)
-    assert not torch.equal(found, exact) or pooling == "max"
-    for mine, theirs in zip(gradients(found, learned), gradients(exact, learned), strict=True):
-        assert mine.dtype == torch.float32
-        torch.testing.assert_close(mine, theirs, rtol=0.1, atol=0.1)
+    weights = sparse_projection(hidden, MASK, layer, pooling, torch.bfloat16)
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights, exact, rtol=0.03, atol=0.03)
+    assert not torch.equal(weights, exact) or pooling == "max"
+    for gradient, reference in zip(gradients(weights, learned), gradients(exact, learned), strict=True):
+        assert gradient.dtype == torch.float32
+        torch.testing.assert_close(gradient, reference, rtol=0.1, atol=0.1)
 
 
-def test_with_maxima_found_in_bfloat16_the_weights_are_exact_logits_of_some_token() -> None:
-    hidden, layer = parts(torch.float32)
-    found = sparse_projection(hidden, MASK, layer, "max", torch.bfloat16)
+def test_with_maxima_in_bfloat16_each_weight_is_that_of_an_exact_logit() -> None:
+    hidden, layer = hidden_and_layer(torch.float32)
+    weights = sparse_projection(hidden, MASK, layer, "max", torch.bfloat16)
     logits = layer(hidden).relu().log1p().masked_fill(MASK.unsqueeze(-1) == 0, 0.0)
-    nearest = (logits - found.unsqueeze(1)).abs().amin(dim=1)
+    nearest = (logits - weights.unsqueeze(1)).abs().amin(dim=1)
     assert nearest.max().item() < 1e-6
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_all_that_is_kept_for_backward_is_less_than_all_logits(
+def test_the_tensors_saved_for_the_backward_pass_are_smaller_than_all_logits(
     pooling: Pooling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Text by token by entry there are 3 · 5 · 512 logits; weights, table and hidden states are far smaller."""
+    """There are 3 · 5 · 512 logits (texts, tokens, entries); weights, table and hidden states are far smaller."""
     monkeypatch.setattr(module, "PIECE", 64)
-    kept: list[int] = []
+    saved: list[int] = []
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept.append(tensor.numel())
+        saved.append(tensor.numel())
         return tensor
 
-    hidden, layer = parts(vocabulary=512, shift=-3.0)
+    hidden, layer = hidden_and_layer(vocabulary=512, shift=-3.0)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         sparse_projection(hidden, MASK, layer, pooling, torch.float64)
-        assert kept
-        assert sum(kept) < BATCH * LENGTH * 512
+        assert saved
+        assert sum(saved) < BATCH * LENGTH * 512
         pool(layer(hidden), MASK, pooling)
-        assert max(kept) >= BATCH * LENGTH * 512
+        assert max(saved) >= BATCH * LENGTH * 512
 
 
-def test_max_pooling_keeps_of_active_entries_alone() -> None:
-    kept: list[int] = []
+def test_max_pooling_saves_values_of_active_entries_only() -> None:
+    saved: list[int] = []
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept.append(tensor.numel())
+        saved.append(tensor.numel())
         return tensor
 
-    hidden, layer = parts(vocabulary=512, shift=-3.0)
+    hidden, layer = hidden_and_layer(vocabulary=512, shift=-3.0)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         weights = sparse_projection(hidden, torch.ones_like(MASK), layer, "max", torch.float64)
     active = int(weights.count_nonzero())
     assert 0 < active < 512
-    assert sorted(kept) == sorted([hidden.numel(), layer.weight.numel(), *[active] * 4])
+    assert sorted(saved) == sorted([hidden.numel(), layer.weight.numel(), *[active] * 4])
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_is_no_number_does_not_look_like_an_empty_vector(pooling: Pooling, dtype: torch.dtype) -> None:
-    hidden, layer = parts(torch.float32)
-    broken = hidden.detach().clone()
-    broken[1, 0, 2] = torch.nan
-    weights = sparse_projection(broken, MASK, layer, pooling, dtype)
+def test_nan_does_not_look_like_an_empty_vector(pooling: Pooling, dtype: torch.dtype) -> None:
+    hidden, layer = hidden_and_layer(torch.float32)
+    with_nan = hidden.detach().clone()
+    with_nan[1, 0, 2] = torch.nan
+    weights = sparse_projection(with_nan, MASK, layer, pooling, dtype)
     assert bool(weights[1].isnan().all())
     assert bool(weights[[0, 2]].isfinite().all())

@@ -1,4 +1,4 @@
-"""Facts of the encoder that ships, with onnxruntime and tokenizers alone."""
+"""splade-mini, the encoder in the package, run with onnxruntime and tokenizers alone."""
 
 import tomllib
 
@@ -56,16 +56,16 @@ def session() -> onnxruntime.InferenceSession:
 
 @pytest.fixture(scope="module")
 def manifest() -> EncoderManifest:
-    found = read_manifest(HOME, EncoderManifest)
-    assert found is not None
-    return found
+    manifest = read_manifest(HOME, EncoderManifest)
+    assert manifest is not None
+    return manifest
 
 
 def impacts(session: onnxruntime.InferenceSession, tokenizer: Tokenizer, text: str) -> dict[str, int]:
     weights = run(session, np.array([tokenizer.encode(text).ids]))[0]
     return {
-        str(tokenizer.id_to_token(number)): int(value)
-        for number, value in enumerate(np.floor(weights.astype(float) * 100 + 0.5))
+        str(tokenizer.id_to_token(token_id)): int(value)
+        for token_id, value in enumerate(np.floor(weights.astype(float) * 100 + 0.5))
         if value > 0
     }
 
@@ -76,7 +76,7 @@ def run(session: onnxruntime.InferenceSession, ids: npt.NDArray[np.int64]) -> np
     return weights
 
 
-def test_it_is_small_and_carries_its_licence() -> None:
+def test_it_is_small_and_has_its_licence_and_notice() -> None:
     assert 20e6 < (HOME / "model.onnx").stat().st_size < 25e6
     assert "Apache License" in (HOME / "LICENSE").read_text()
     assert "all-MiniLM-L6-v2" in (HOME / "NOTICE").read_text()
@@ -85,7 +85,7 @@ def test_it_is_small_and_carries_its_licence() -> None:
 def test_the_manifest_describes_the_files_beside_it(manifest: EncoderManifest, tokenizer: Tokenizer) -> None:
     assert manifest.identity.weights == fingerprint_of_file(HOME / "model.onnx")
     assert manifest.identity.tokenizer == fingerprint_of_file(HOME / "tokenizer.json")
-    tokens = [str(tokenizer.id_to_token(number)) for number in range(30_522)]
+    tokens = [str(tokenizer.id_to_token(token_id)) for token_id in range(30_522)]
     assert manifest.identity.vocabulary == fingerprint_of_vocabulary(tokens)
 
 
@@ -97,13 +97,13 @@ def test_the_manifest_and_the_card_agree(manifest: EncoderManifest) -> None:
     assert card["query_max_length"] <= card["max_length"] <= manifest.max_length
 
 
-def test_it_was_compared_with_torch_when_it_was_made(manifest: EncoderManifest) -> None:
+def test_its_export_was_within_its_bound_of_torch(manifest: EncoderManifest) -> None:
     assert manifest.parity is not None
     assert manifest.parity.mean_difference <= manifest.parity.bound
 
 
 @pytest.mark.parametrize(("text", "expected"), EXPANSIONS.items(), ids=list(EXPANSIONS))
-def test_a_text_activates_itself_and_its_near_neighbours(
+def test_a_text_activates_its_own_tokens_and_related_ones(
     session: onnxruntime.InferenceSession, tokenizer: Tokenizer, text: str, expected: list[str]
 ) -> None:
     vector = impacts(session, tokenizer, text)
@@ -111,25 +111,28 @@ def test_a_text_activates_itself_and_its_near_neighbours(
     assert expected[0] in sorted(vector, key=lambda token: -vector[token])[:3]
 
 
-def test_the_impacts_of_pain_are_these(session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> None:
+def test_the_impacts_of_pain_are_reproduced(session: onnxruntime.InferenceSession, tokenizer: Tokenizer) -> None:
     vector = impacts(session, tokenizer, "pain")
     assert set(vector) == set(PAIN)
     assert max(abs(vector[token] - PAIN[token]) for token in PAIN) <= 1
 
 
-def test_special_and_unused_entries_are_off_whatever_is_read(
+def test_special_and_unused_entries_are_never_active(
     session: onnxruntime.InferenceSession, tokenizer: Tokenizer
 ) -> None:
     ids = np.random.default_rng(0).integers(0, 30_522, (1, 300))
     weights = run(session, ids)[0]
-    off = [n for n in range(30_522) if str(tokenizer.id_to_token(n)).startswith(("[unused", "[PAD", "[CLS"))]
-    assert len(off) > 900
+    tokens = [str(tokenizer.id_to_token(token_id)) for token_id in range(30_522)]
+    masked = [token_id for token_id, token in enumerate(tokens) if token.startswith(("[unused", "[PAD", "[CLS"))]
+    assert len(masked) > 900
     assert weights.any()
-    assert not weights[[*off, 100, 102, 103]].any()
+    assert not weights[[*masked, 100, 102, 103]].any()
 
 
-def test_one_token_and_the_longest_input_can_be_read(session: onnxruntime.InferenceSession) -> None:
-    for length in [1, 2, 512]:
-        weights = run(session, np.full((1, length), 14_978))
-        assert weights.shape == (1, 30_522)
-        assert bool(np.isfinite(weights).all())
+@pytest.mark.parametrize("length", [1, 2, 512])
+def test_inputs_of_one_token_to_the_maximum_length_can_be_encoded(
+    session: onnxruntime.InferenceSession, length: int
+) -> None:
+    weights = run(session, np.full((1, length), 14_978))
+    assert weights.shape == (1, 30_522)
+    assert bool(np.isfinite(weights).all())

@@ -1,4 +1,4 @@
-"""Facts of SPLADE for training: it is the SPLADE that encodes, and its checkpoint is what learns."""
+"""SPLADE for training: it gives the weights of the encoder, and the checkpoint's own parameters are trained."""
 
 from typing import Any
 
@@ -22,25 +22,25 @@ from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabula
 from tests.training_fixtures import QUERY_SIDES, checkpoint, recipe
 
 BUDGETS = [1, 90, 4096]
-"""Tokens in a group: a text alone, a few together, all at once."""
+"""Tokens in a group: one text, a few texts, all texts."""
 
 
 def groups(texts: tuple[str, ...] = SENTENCES, budget: int = 90, max_length: int = 40) -> tuple[Group, ...]:
     return GroupTokenizer(tiny_tokenizer(), max_length, budget)(texts)
 
 
-def together(some: tuple[Group, ...]) -> torch.Tensor:
-    return torch.cat([group.positions for group in some])
+def positions(groups: tuple[Group, ...]) -> torch.Tensor:
+    return torch.cat([group.positions for group in groups])
 
 
 def splade(model: Splade, texts: tuple[str, ...] = SENTENCES) -> torch.Tensor:
-    """The weights as an encoder computes them, a text at a time."""
+    """The weights as an encoder computes them, one text at a time."""
     return torch.cat([model(group.ids, group.mask) for text in texts for group in groups((text,))])
 
 
-def gradients(weights: torch.Tensor, of: Any) -> list[torch.Tensor]:
+def gradients(weights: torch.Tensor, parameters: Any) -> list[torch.Tensor]:
     factors = torch.randn(weights.shape, generator=torch.Generator().manual_seed(1))
-    return list(torch.autograd.grad((weights * factors).sum(), list(of)))
+    return list(torch.autograd.grad((weights * factors).sum(), list(parameters)))
 
 
 class TestSplade:
@@ -49,68 +49,70 @@ class TestSplade:
     def test_weights_and_the_gradient_of_every_parameter_are_those_of_splade(
         self, distilbert: bool, pooling: Pooling
     ) -> None:
-        some = checkpoint(distilbert=distilbert)
-        trained = TrainableSplade(some, pooling)
-        expected = splade(Splade.of(some, pooling))
-        slopes = gradients(expected, some.model.parameters())
-        assert all(bool(slope.any()) for slope in slopes)
+        model = checkpoint(distilbert=distilbert)
+        trained = TrainableSplade(model, pooling)
+        expected = splade(Splade.of(model, pooling))
+        expected_gradients = gradients(expected, model.model.parameters())
+        assert all(bool(gradient.any()) for gradient in expected_gradients)
         for budget in BUDGETS:
-            found = trained(groups(budget=budget))
-            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-            for mine, theirs in zip(gradients(found, some.model.parameters()), slopes, strict=True):
-                torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5 * max(1.0, float(theirs.abs().max())))
+            weights = trained(groups(budget=budget))
+            torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
+            pairs = zip(gradients(weights, model.model.parameters()), expected_gradients, strict=True)
+            for gradient, reference in pairs:
+                near = 1e-5 * max(1.0, float(reference.abs().max()))
+                torch.testing.assert_close(gradient, reference, rtol=1e-5, atol=near)
 
     def test_groups_are_of_different_lengths_and_hold_every_text_once(self) -> None:
         assert len(groups(budget=1)) == len(SENTENCES)
         assert 1 < len(groups(budget=90)) < len(SENTENCES)
-        assert sorted(together(groups(budget=90)).tolist()) == list(range(len(SENTENCES)))
-        assert together(groups(budget=90)).tolist() != list(range(len(SENTENCES)))
+        assert sorted(positions(groups(budget=90)).tolist()) == list(range(len(SENTENCES)))
+        assert positions(groups(budget=90)).tolist() != list(range(len(SENTENCES)))
 
-    def test_the_parameters_that_learn_are_the_checkpoints_own(self) -> None:
-        some = checkpoint()
-        trained = TrainableSplade(some, "max")
-        assert {id(each) for each in trained.parameters()} == {id(each) for each in some.model.parameters()}
+    def test_the_parameters_are_the_checkpoints_own(self) -> None:
+        model = checkpoint()
+        trained = TrainableSplade(model, "max")
+        assert {id(each) for each in trained.parameters()} == {id(each) for each in model.model.parameters()}
         trained(groups()).sum().backward()
-        assert all(each.grad is not None for each in some.model.parameters())
+        assert all(each.grad is not None for each in model.model.parameters())
         before = trained(groups()).detach()
         with torch.no_grad():
-            some.model.get_output_embeddings().bias.add_(0.5)
+            model.model.get_output_embeddings().bias.add_(0.5)
         assert bool((trained(groups()) > before).any())
 
-    def test_making_it_leaves_the_model_whole(self) -> None:
-        some = checkpoint()
-        before = splade(Splade.of(some))
-        TrainableSplade(some, "max").train()
-        assert not some.model.training
-        torch.testing.assert_close(splade(Splade.of(some)), before, rtol=0, atol=0)
+    def test_the_checkpoints_model_keeps_its_output_layer_and_mode(self) -> None:
+        model = checkpoint()
+        before = splade(Splade.of(model))
+        TrainableSplade(model, "max").train()
+        assert not model.model.training
+        torch.testing.assert_close(splade(Splade.of(model)), before, rtol=0, atol=0)
 
     @pytest.mark.parametrize("pooling", POOLINGS)
-    def test_special_tokens_are_off_for_good(self, pooling: Pooling) -> None:
-        some = checkpoint()
-        silenced = masked_entries(some.tokenizer, some.vocabulary_size)
+    def test_special_tokens_have_no_weight_and_no_gradient(self, pooling: Pooling) -> None:
+        model = checkpoint()
+        masked = masked_entries(model.tokenizer, model.vocabulary_size)
         with torch.no_grad():
-            some.model.get_output_embeddings().bias.fill_(15.0)  # every entry is active, were it not for that
-        weights = TrainableSplade(some, pooling)(groups())
-        assert not weights[:, silenced].any()
-        assert int((weights > 0).sum(dim=1).min()) == some.vocabulary_size - len(silenced)
-        (slope,) = gradients(weights, [some.model.get_output_embeddings().bias])
-        assert not slope[silenced].any()
+            model.model.get_output_embeddings().bias.fill_(15.0)  # all other entries are active
+        weights = TrainableSplade(model, pooling)(groups())
+        assert not weights[:, masked].any()
+        assert int((weights > 0).sum(dim=1).min()) == model.vocabulary_size - len(masked)
+        (gradient,) = gradients(weights, [model.model.get_output_embeddings().bias])
+        assert not gradient[masked].any()
 
     @pytest.mark.parametrize("pooling", POOLINGS)
-    def test_special_tokens_are_off_without_a_bias_too(self, pooling: Pooling) -> None:
-        some = checkpoint()
-        layer = some.model.get_output_embeddings()
-        shared = some.model.get_input_embeddings().weight
+    def test_special_tokens_have_no_weight_without_a_bias_either(self, pooling: Pooling) -> None:
+        model = checkpoint()
+        layer = model.model.get_output_embeddings()
+        shared = model.model.get_input_embeddings().weight
         layer.bias = None
         with torch.no_grad():
             shared.mul_(4.0)
-        silenced = masked_entries(some.tokenizer, some.vocabulary_size)
-        weights = TrainableSplade(some, pooling)(groups())
+        masked = masked_entries(model.tokenizer, model.vocabulary_size)
+        weights = TrainableSplade(model, pooling)(groups())
         assert bool(weights.any())
-        assert not weights[:, silenced].any()
-        torch.testing.assert_close(weights, splade(Splade.of(some, pooling)), rtol=1e-5, atol=1e-5)
+        assert not weights[:, masked].any()
+        torch.testing.assert_close(weights, splade(Splade.of(model, pooling)), rtol=1e-5, atol=1e-5)
 
-    def test_dropout_is_there_in_training_alone(self) -> None:
+    def test_dropout_is_applied_in_training_mode_only(self) -> None:
         trained = TrainableSplade(checkpoint(dropout=0.3), "max")
         assert torch.equal(trained(groups()), trained(groups()))
         trained.train()
@@ -119,35 +121,35 @@ class TestSplade:
         assert torch.equal(trained(groups()), trained(groups()))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-    def test_a_model_whose_output_layer_cannot_be_cut_gives_the_same(
+    def test_a_model_whose_output_layer_cannot_be_cut_gives_the_same_weights(
         self, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        some = checkpoint()
-        expected = TrainableSplade(some, "max", dtype)(groups())
+        model = checkpoint()
+        expected = TrainableSplade(model, "max", dtype)(groups())
         monkeypatch.setattr(module, "cut_output_layer", lambda _model: None)
-        whole = TrainableSplade(some, "max", dtype)
+        whole = TrainableSplade(model, "max", dtype)
         assert whole.output_bias is None
-        found = whole(groups())
+        weights = whole(groups())
         near = 1e-5 if dtype == torch.float32 else 0.05
-        torch.testing.assert_close(found, expected, rtol=near, atol=near)
-        assert {id(each) for each in whole.parameters()} == {id(each) for each in some.model.parameters()}
+        torch.testing.assert_close(weights, expected, rtol=near, atol=near)
+        assert {id(each) for each in whole.parameters()} == {id(each) for each in model.model.parameters()}
         whole.train()
-        assert not some.model.training
+        assert not model.model.training
 
-    def test_bfloat16_gives_float32_weights_near_the_exact_ones_and_gradients(self) -> None:
-        some = checkpoint()
-        exact = TrainableSplade(some, "max")(groups())
-        found = TrainableSplade(some, "max", torch.bfloat16)(groups())
-        assert found.dtype == torch.float32
-        assert 0 < (found - exact).abs().max().item() < 0.1
-        for slope in gradients(found, some.model.parameters()):
-            assert slope.dtype == torch.float32
-            assert bool(slope.isfinite().all())
+    def test_bfloat16_gives_float32_weights_close_to_the_exact_ones_and_gradients(self) -> None:
+        model = checkpoint()
+        exact = TrainableSplade(model, "max")(groups())
+        weights = TrainableSplade(model, "max", torch.bfloat16)(groups())
+        assert weights.dtype == torch.float32
+        assert 0 < (weights - exact).abs().max().item() < 0.1
+        for gradient in gradients(weights, model.model.parameters()):
+            assert gradient.dtype == torch.float32
+            assert bool(gradient.isfinite().all())
 
-    def test_the_output_bias_is_told(self) -> None:
-        some = checkpoint()
-        assert TrainableSplade(some, "max").output_bias is some.model.get_output_embeddings().bias
-        assert TrainableSplade(some, "max").vocabulary_size == len(tiny_vocabulary())
+    def test_the_output_bias_is_that_of_the_checkpoint(self) -> None:
+        model = checkpoint()
+        assert TrainableSplade(model, "max").output_bias is model.model.get_output_embeddings().bias
+        assert TrainableSplade(model, "max").vocabulary_size == len(tiny_vocabulary())
 
 
 class TestBag:
@@ -155,60 +157,64 @@ class TestBag:
     """A fifth of them below 0."""
 
     def bag(self, *, learned: bool = True) -> BagOfTokens:
-        some = checkpoint()
-        return BagOfTokens(self.weights.clone(), masked_entries(some.tokenizer, some.vocabulary_size), learned=learned)
+        model = checkpoint()
+        return BagOfTokens(
+            self.weights.clone(), masked_entries(model.tokenizer, model.vocabulary_size), learned=learned
+        )
 
-    def slowly(self, text: str) -> list[float]:
-        ids = {int(number) for number in groups((text,))[0].ids[0]} - {0, 100, 101, 102, 103}
+    def reference(self, text: str) -> list[float]:
+        ids = {int(token_id) for token_id in groups((text,))[0].ids[0]} - {0, 100, 101, 102, 103}
         return [max(0.0, float(self.weights[j])) if j in ids else 0.0 for j in range(len(self.weights))]
 
     @pytest.mark.parametrize("budget", BUDGETS)
-    def test_a_text_is_its_own_tokens_each_once(self, budget: int) -> None:
-        found = self.bag()(groups(budget=budget))
-        assert found.tolist() == [pytest.approx(self.slowly(text)) for text in SENTENCES]
+    def test_a_text_has_each_of_its_own_tokens_once(self, budget: int) -> None:
+        weights = self.bag()(groups(budget=budget))
+        assert weights.tolist() == [pytest.approx(self.reference(text)) for text in SENTENCES]
 
-    def test_it_is_the_bag_that_encodes_queries(self) -> None:
+    def test_it_gives_the_weights_of_the_query_encoder(self) -> None:
         tokens = tiny_vocabulary()
         identity = EncoderIdentity(
             name="bag", weights="w", tokenizer="t", vocabulary="v", pooling="max", precision="fp32"
         )
-        known = dict(zip(tokens, self.weights.relu().tolist(), strict=True))
-        encoder = BagEncoder(identity, plain_tokenizer(tiny_tokenizer()), tokens, known, EncoderOptions(max_length=40))
+        weights = dict(zip(tokens, self.weights.relu().tolist(), strict=True))
+        encoder = BagEncoder(
+            identity, plain_tokenizer(tiny_tokenizer()), tokens, weights, EncoderOptions(max_length=40)
+        )
         for vector, row in zip(encoder.encode(SENTENCES), self.bag()(groups()), strict=True):
             active = np.flatnonzero(row.detach().numpy())
             assert vector == {tokens[j]: pytest.approx(float(row[j].detach())) for j in active}
 
-    def test_the_gradient_of_a_weight_is_how_many_texts_hold_its_token(self) -> None:
+    def test_the_gradient_of_a_weight_is_the_number_of_texts_with_its_token(self) -> None:
         bag = self.bag()
         bag(groups()).sum().backward()
-        slow = torch.tensor([self.slowly(text) for text in SENTENCES])
+        expected = torch.tensor([self.reference(text) for text in SENTENCES])
         assert bag.weights.grad is not None
-        assert torch.equal(bag.weights.grad, (slow > 0).sum(dim=0).float())
+        assert torch.equal(bag.weights.grad, (expected > 0).sum(dim=0).float())
 
-    def test_what_is_not_learned_has_no_gradient(self) -> None:
+    def test_weights_that_are_not_learned_have_no_gradient(self) -> None:
         assert not self.bag(learned=False)(groups()).requires_grad
         assert self.bag()(groups()).requires_grad
 
 
 class TestPair:
-    def test_one_module_serves_both_sides_or_each_has_its_own(self) -> None:
-        one, other = (TrainableSplade(checkpoint(seed=seed), "max") for seed in (0, 1))
-        texts, questions = groups(), groups(SENTENCES[:3])
-        queries, documents = Pair(one)(questions, texts)
-        assert torch.equal(queries, one(questions))
-        assert torch.equal(documents, one(texts))
-        assert len(list(Pair(one).parameters())) == len(list(one.parameters()))
-        queries, documents = Pair(one, other)(questions, texts)
-        assert torch.equal(queries, other(questions))
-        assert torch.equal(documents, one(texts))
-        assert len(list(Pair(one, other).parameters())) == 2 * len(list(one.parameters()))
+    def test_queries_and_documents_have_one_module_or_one_each(self) -> None:
+        first, second = (TrainableSplade(checkpoint(seed=seed), "max") for seed in (0, 1))
+        document_groups, query_groups = groups(), groups(SENTENCES[:3])
+        queries, documents = Pair(first)(query_groups, document_groups)
+        assert torch.equal(queries, first(query_groups))
+        assert torch.equal(documents, first(document_groups))
+        assert len(list(Pair(first).parameters())) == len(list(first.parameters()))
+        queries, documents = Pair(first, second)(query_groups, document_groups)
+        assert torch.equal(queries, second(query_groups))
+        assert torch.equal(documents, first(document_groups))
+        assert len(list(Pair(first, second).parameters())) == 2 * len(list(first.parameters()))
 
-    def test_of_no_groups_there_are_no_rows(self) -> None:
-        one = TrainableSplade(checkpoint(), "max")
-        queries, documents = Pair(one)((), groups())
-        assert queries.shape == (0, one.vocabulary_size)
+    def test_no_groups_give_no_rows(self) -> None:
+        module = TrainableSplade(checkpoint(), "max")
+        queries, documents = Pair(module)((), groups())
+        assert queries.shape == (0, module.vocabulary_size)
         assert len(documents) == len(SENTENCES)
-        queries, documents = Pair(one)(groups(), ())
+        queries, documents = Pair(module)(groups(), ())
         assert (len(queries), len(documents)) == (len(SENTENCES), 0)
 
 
@@ -219,13 +225,13 @@ class TestStudent:
         documents = checkpoint()
         idf = torch.rand(documents.vocabulary_size)
         made = build_student(chosen, "max", documents, idf)
-        questions = groups(SENTENCES[:3])
-        queries, _ = made.pair(questions, groups())
+        query_groups = groups(SENTENCES[:3])
+        queries, _ = made.pair(query_groups, groups())
         expected = {
-            "splade": TrainableSplade(documents, "max")(questions),
-            "separate": TrainableSplade(checkpoint(seed=1), "max")(questions),
-            "doc": (TestBag().bag(learned=False)(questions) > 0) | self.off(questions),
-            "idf": idf * ((TestBag().bag()(questions) > 0) | self.off(questions)),
+            "splade": TrainableSplade(documents, "max")(query_groups),
+            "separate": TrainableSplade(checkpoint(seed=1), "max")(query_groups),
+            "doc": (TestBag().bag(learned=False)(query_groups) > 0) | self.off(query_groups),
+            "idf": idf * ((TestBag().bag()(query_groups) > 0) | self.off(query_groups)),
         }[side]
         torch.testing.assert_close(queries, expected.float())
         learned = sum(each.requires_grad for each in made.pair.parameters())
@@ -237,8 +243,8 @@ class TestStudent:
             assert rates == {0.25}
 
     @staticmethod
-    def off(questions: tuple[Group, ...]) -> torch.Tensor:
+    def off(query_groups: tuple[Group, ...]) -> torch.Tensor:
         """Tokens whose weight in `TestBag` is below 0."""
-        some = checkpoint()
-        flipped = BagOfTokens(-TestBag.weights, masked_entries(some.tokenizer, some.vocabulary_size), learned=False)
-        return flipped(questions) > 0
+        model = checkpoint()
+        flipped = BagOfTokens(-TestBag.weights, masked_entries(model.tokenizer, model.vocabulary_size), learned=False)
+        return flipped(query_groups) > 0

@@ -1,4 +1,4 @@
-"""Facts of the warm start: the head holds the map exactly, and the numbers are what they are said to be."""
+"""The warm start: the head represents the map exactly, with the share and the peak that were set."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def saved(backbone: Any, tmp_path: Path) -> Path:
     return tmp_path / "backbone"
 
 
-def test_the_head_holds_the_map_exactly(backbone: Any) -> None:
+def test_the_head_represents_the_map_exactly(backbone: Any) -> None:
     tokenizer = tiny_tokenizer()
     numbers = calibrate(backbone, tokenizer, SENTENCES)
     model = warm_start(backbone, tokenizer, numbers)
@@ -49,7 +49,7 @@ def test_the_head_holds_the_map_exactly(backbone: Any) -> None:
         assert bool((logits[..., :104] < OFF / 2).all())
 
 
-def test_a_narrow_backbone_gets_the_constant_six_and_a_wide_one_more(backbone: Any) -> None:
+def test_the_constant_is_six_or_more_for_wide_hidden_states(backbone: Any) -> None:
     tokenizer = tiny_tokenizer()
     assert calibrate(backbone, tokenizer, SENTENCES).shift > 10
     final = backbone.encoder.layer[-1].output.LayerNorm
@@ -59,17 +59,15 @@ def test_a_narrow_backbone_gets_the_constant_six_and_a_wide_one_more(backbone: A
 
 
 @pytest.mark.parametrize(("share_off", "peak"), [(0.9, 8.0), (0.98, 4.0)])
-def test_the_threshold_turns_off_the_share_and_the_scale_sets_the_peak(
-    backbone: Any, share_off: float, peak: float
-) -> None:
+def test_the_threshold_gives_the_share_and_the_scale_the_peak(backbone: Any, share_off: float, peak: float) -> None:
     tokenizer = tiny_tokenizer()
     numbers = calibrate(backbone, tokenizer, SENTENCES, CalibrationOptions(share_off=share_off, peak=peak))
     splade = Splade(warm_start(backbone, tokenizer, numbers), [])
     with torch.no_grad():
         rows = torch.cat([splade(**tokenizer(text, return_tensors="pt")) for text in SENTENCES])[:, 104:]
     assert float((rows == 0).double().mean()) == pytest.approx(share_off, abs=2e-3)
-    strongest = torch.expm1(rows.amax(dim=1)).sort().values
-    assert float(strongest[3] + strongest[4]) / 2 == pytest.approx(peak, abs=1e-3)
+    greatest = torch.expm1(rows.amax(dim=1)).sort().values
+    assert float(greatest[3] + greatest[4]) / 2 == pytest.approx(peak, abs=1e-3)
 
 
 @pytest.fixture
@@ -142,9 +140,9 @@ def test_options_that_are_missing_or_out_of_range_are_refused(
     assert not (tmp_path / "warm").exists()
 
 
-def test_a_backbone_that_is_no_bert_is_refused(tmp_path: Path) -> None:
+def test_a_backbone_that_is_not_a_bert_is_refused(tmp_path: Path) -> None:
     backbone = Backbone(tiny_distilbert().distilbert, tiny_tokenizer(token_types=False))
-    with pytest.raises(InputError, match="The backbone is a DistilBertModel"):
+    with pytest.raises(InputError, match="The backbone is a DistilBertModel; a warm start needs a BertModel"):
         stage(backbone, tmp_path / "warm", WarmStart(1.0, 1.0))
     assert not (tmp_path / "warm").exists()
 
@@ -156,12 +154,12 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra() -> None:
         load_backbone("package:json")
 
 
-def test_without_texts_there_is_nothing_to_read_off(backbone: Any) -> None:
-    with pytest.raises(InputError, match="no text"):
+def test_calibration_needs_texts(backbone: Any) -> None:
+    with pytest.raises(InputError, match="no texts to calibrate"):
         calibrate(backbone, tiny_tokenizer(), [])
 
 
-def test_a_sample_is_fixed_fair_and_no_larger_than_the_corpus() -> None:
+def test_a_sample_is_reproducible_uniform_and_no_larger_than_the_corpus() -> None:
     documents = [Document(str(number), "", "x") for number in range(1000)]
     chosen = sample_documents(iter(documents), 100)
     assert chosen == sample_documents(documents, 100)

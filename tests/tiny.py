@@ -1,7 +1,7 @@
-"""Tiny masked-language models, made in memory with fixed seeds: real checkpoints, half a million bytes, no downloads.
+"""Tiny masked-language models with fixed seeds: checkpoints of half a million bytes, without downloads.
 
-Special tokens have BERT's ids (0, 100 to 103, after them the vocabulary). Embeddings are wide and the decoder's bias is
-low, so that a text of a few words activates about a tenth of the entries.
+Special tokens have the ids of BERT's (0 and 100 to 103; the vocabulary follows). Embeddings are large and the bias of
+the decoder is low, so that a text of a few words activates about a tenth of the entries.
 """
 
 import inspect
@@ -32,12 +32,12 @@ SENTENCES = (
     "x",
     "the cat and the dog and the bird and the fish " * 8,
 )
-"""Real words, pieces, letters, other scripts, one letter, and a text longer than the others."""
+"""Words, pieces of words, letters, other scripts, a single letter, and a long text."""
 
 
 def tiny_vocabulary() -> list[str]:
     """Return the tokens in the order of their ids: [PAD], unused entries, [UNK] [CLS] [SEP] [MASK] at 100 to 103, …"""
-    special = ["[PAD]", *(f"[unused{number}]" for number in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    special = ["[PAD]", *(f"[unused{index}]" for index in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [*string.punctuation, *LETTERS]
     inner = [f"##{piece}" for piece in (*LETTERS, *PIECES.split())]
     return list(dict.fromkeys([*special, *letters, *inner, *WORDS.split()]))
@@ -48,7 +48,7 @@ def tiny_tokenizer(*, token_types: bool = True) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {token: number for number, token in enumerate(tiny_vocabulary())}
+    vocabulary = {token: token_id for token_id, token in enumerate(tiny_vocabulary())}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -104,13 +104,13 @@ def tiny_distilbert_checkpoint(directory: Path, *, seed: int = 0) -> Path:
 
 def _save(model: Any, directory: Path) -> Path:
     model.save_pretrained(directory)
-    takes = inspect.signature(model.forward).parameters
-    tiny_tokenizer(token_types="token_type_ids" in takes).save_pretrained(directory)
+    parameters = inspect.signature(model.forward).parameters
+    tiny_tokenizer(token_types="token_type_ids" in parameters).save_pretrained(directory)
     return directory
 
 
 def _fill(model: Any, seed: int, *, bias: str) -> None:
-    """Give every parameter fixed random values of a size at which tokens, layers and context all matter."""
+    """Set every parameter to fixed random values, of a size at which tokens, layers and context all matter."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -118,7 +118,7 @@ def _fill(model: Any, seed: int, *, bias: str) -> None:
         noise = torch.randn(parameter.shape, generator=generator)
         if name == bias:
             values = noise * 0.5 - 6.0
-            values[:104] = -30.0  # special and unused entries are off, as in trained models
+            values[:104] = -30.0  # special and unused entries are not active, as in trained models
         elif "LayerNorm.weight" in name or "layer_norm.weight" in name:
             values = 1.0 + noise * 0.05
         elif parameter.ndim == 1:
@@ -126,7 +126,7 @@ def _fill(model: Any, seed: int, *, bias: str) -> None:
         elif "word_embeddings" in name:
             values = noise * 0.6
         elif "predictions.transform.dense" in name or "vocab_transform" in name:
-            values = torch.eye(len(parameter)) + noise * 0.1  # a token names itself and some others
+            values = torch.eye(len(parameter)) + noise * 0.1  # a token activates itself and some others
         else:
             values = noise * 0.1
         parameter.data.copy_(values)
