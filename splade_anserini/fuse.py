@@ -180,6 +180,7 @@ def command(
     if recorded.is_up_to_date:
         typer.echo(f"{written.output} is up to date: this command made it before.")
         return
+    _log.info("Fusing %s by %s", counted(len(runs), "run"), fusion.method)
     with progress_bar("Fusing", None, "queries") as progress:
         recorded.write(fuse(runs, fusion, progress) if len(runs) > 1 else cut(runs[0], fusion, progress))
     typer.echo(str(recorded))

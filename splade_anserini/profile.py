@@ -80,6 +80,7 @@ def profile(
     options = options or ProfileOptions()
     directory, plan = Path(index), options.plan(threads or cpu_count())
     vectors = queries.vectors(bars=bars)
+    _log.info("Counting what %s costs in %s", queries.source, directory)
     counted = costs(directory, vectors, options.tokens)
     if not counted.flops:
         _log.warning(
@@ -87,6 +88,7 @@ def profile(
             queries.source,
             directory,
         )
+    _log.info("Timing searches for %s hits on up to %d threads", options.hits, plan.threads)
     with bars("Timing", None, "settings") as progress:
         texts = [query.text for query in queries.texts or ()]
         encoding = encoding_times(encoders or {}, texts, plan, progress)

@@ -1,5 +1,6 @@
 """Run the steps of a reproduction that have not been done yet."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -30,6 +31,9 @@ def reproduce(
         paths.reproduction.mkdir(parents=True, exist_ok=True)
     with directory_lock(paths.reproduction):
         return _Reproduction(resolved, paths, options or ExecutionOptions(), observer or Observer()).run()
+
+
+_log = logging.getLogger(__name__)
 
 
 class _Reproduction:
@@ -100,6 +104,7 @@ class _Reproduction:
         return self._ledger.is_completed(step.key, settings, overwrite=self._overwrite) and step.output.exists()
 
     def _do(self, step: Step, settings: Settings, work: Callable[[], str]) -> None:
+        _log.info("%s: step %s", self._resolved.card.name, step.name)
         self._ledger.start(step.key, settings, step.output)
         start = time.perf_counter()
         result = work()

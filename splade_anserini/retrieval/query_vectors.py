@@ -74,13 +74,17 @@ def load_queries(
     if not (are_encoded(topics) if pre_encoded is None else pre_encoded):
         # The encoder first: a name that leads nowhere is reported before topics are downloaded.
         encoder = open_encoder()
-        return QuerySet(topics, read_topics(topics), encoder)
+        queries = QuerySet(topics, read_topics(topics), encoder)
+        _log.info("Topics %s: %s, to encode", topics, counted(len(queries), "query", "queries"))
+        return queries
     if encoder_name:
         raise InputError(
             f"Topics {topics} are encoded already, but --encoder {encoder_name} is given.",
             do="Leave --encoder out, or add --not-pre-encoded if they are texts.",
         )
-    return QuerySet(topics, vectors=read_encoded_topics(topics))
+    queries = QuerySet(topics, vectors=read_encoded_topics(topics))
+    _log.info("Topics %s: %s, encoded already", topics, counted(len(queries), "query", "queries"))
+    return queries
 
 
 def load_queries_for(

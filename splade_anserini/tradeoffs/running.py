@@ -1,5 +1,6 @@
 """The sweep: each index is built once, and all settings that search it are measured."""
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from splade_anserini.tradeoffs.plot import figure_of
 from splade_anserini.tradeoffs.results import Result, SweepState
 from splade_anserini.tradeoffs.settings import Setting
 from splade_anserini.tradeoffs.table import as_comma_separated
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ def _measure_index(
     """Build an index, measure the settings that have no results, and remove the index unless it should be kept."""
     remaining = [setting for setting in group if str(setting) not in state.results]
     index = output / "indexes" / _index_name(group[0])
+    _log.info("%s: %d of %d settings to measure", _index_name(group[0]), len(remaining), len(group))
     if remaining or (options.keep_indexes and not index.is_dir()):
         index.parent.mkdir(exist_ok=True)
         build_index(collection, group[0], index, options.threads)
