@@ -1,14 +1,11 @@
 """A reproduction that is killed in any step resumes there, and ends with the same bytes as one that was not."""
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,15 +13,16 @@ import pytest
 from splade_anserini.artifacts.files import directory_lock
 from splade_anserini.artifacts.manifests import MANIFEST
 from tests.cli_runner import Outcome, run_stage
+from tests.encoder_fixtures import write_dictionary_encoder
 from tests.impact_fixtures import ANIMALS, documents, write_documents
-from tests.tiny import WORDS, tiny_checkpoint
+from tests.tiny import WORDS
 
 NAME = "small"
 CARD = """
 name = "small"
 description = "Sixty documents in three shards."
 corpus = "set"
-encoder = "./tiny"
+encoder = "./words"
 
 [encode]
 docs_per_shard = 20
@@ -36,31 +34,23 @@ qrels = "set"
 measures = ["nDCG@10"]
 """
 
-# Runs the command for each line of its input, an ending and a count: in a process of its own that is killed just before
-# a file or directory is renamed to a path with this ending for so many times. Imports are shared, as they take longest.
+# Runs the command, and kills it just before a file or directory is renamed to a path with this ending for the nth time.
 KILLED_COMMAND = """
 import os, signal, sys
-import torch, transformers.models.bert.modeling_bert, transformers.models.auto.modeling_auto
 from splade_anserini.__main__ import main
 
-def run(ending, left):
-    def watch(event, details):
-        nonlocal left
-        if event == "os.rename" and str(details[1]).endswith(ending):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(watch)
-    main()
+ending, left = sys.argv[1], int(sys.argv[2])
+del sys.argv[1:3]
 
-for line in sys.stdin:
-    ending, count = line.split()
-    child = os.fork()
-    if not child:
-        os.dup2(2, 1)
-        run(ending, int(count))
-        os._exit(0)
-    print(os.waitpid(child, 0)[1], flush=True)
+def watch(event, details):
+    global left
+    if event == "os.rename" and str(details[1]).endswith(ending):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+main()
 """
 LEDGER = ".reproduction/splade.manifest"
 
@@ -80,7 +70,7 @@ KILLS = [
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
-    tiny_checkpoint(home / "tiny")
+    write_dictionary_encoder(home / "words", {word: {word: 1 + len(word) / 10} for word in WORDS.split()})
     (home / "set" / "qrels").mkdir(parents=True)
     words = WORDS.split()
     texts = {f"d{start}": " ".join(words[start : start + 8]) for start in range(60)}
@@ -94,22 +84,11 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "small.toml"
 
 
-@contextmanager
-def killing(card: Path, output: Path) -> Iterator[Callable[[str, int], None]]:
-    """Yield a function that runs the command, and kills it before a path with this ending appears for the nth time."""
-    arguments = [sys.executable, "-c", KILLED_COMMAND, "reproduce", str(card), "--output", str(output)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
-
-        def run_and_kill(ending: str, nth: int) -> None:
-            assert process.stdin
-            assert process.stdout
-            process.stdin.write(f"{ending} {nth}\n")
-            process.stdin.flush()
-            assert os.WTERMSIG(int(process.stdout.readline())) == signal.SIGKILL
-
-        yield run_and_kill
+def run_and_kill(card: Path, output: Path, ending: str, nth: int) -> None:
+    """Run the command, and kill it before a path with this ending appears for the nth time."""
+    arguments = [ending, str(nth), "reproduce", card, "--output", output]
+    process = subprocess.run([sys.executable, "-c", KILLED_COMMAND, *arguments], capture_output=True, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
 
 
 def stamps(output: Path) -> dict[str, tuple[int, int]]:
@@ -140,14 +119,13 @@ def test_killed_in_every_step_it_repeats_no_completed_work(card: Path, tmp_path:
     assert run_stage("reproduce", card, "--output", tmp_path / "undisturbed").code == 0
     output = tmp_path / "disturbed"
     before: dict[str, tuple[int, int]] = {}
-    with killing(card, output) as run_and_kill:
-        for ending, nth in KILLS:
-            run_and_kill(ending, nth)
-            after = stamps(output)
-            assert before.items() <= after.items(), f"rewritten before {ending} was"
-            before = after
-            assert not list(output.rglob("report.json"))
-            assert run(card, "--output", output, "--plan")[0].code == 0
+    for ending, nth in KILLS:
+        run_and_kill(card, output, ending, nth)
+        after = stamps(output)
+        assert before.items() <= after.items(), f"rewritten before {ending} was"
+        before = after
+        assert not list(output.rglob("report.json"))
+        assert run(card, "--output", output, "--plan")[0].code == 0
     assert len(before) == 5
     outcome, skipped = run(card, "--output", output)
     assert (outcome.code, outcome.err, skipped) == (0, "", STEPS)
@@ -223,7 +201,7 @@ def test_encoded_documents_are_linked_and_linked_again_when_they_change(tmp_path
     (tmp_path / "topics.tsv").write_text("q1\tcat cat\nq2\tfish\n")
     (tmp_path / "qrels.txt").write_text("q1 0 d1 1\nq2 0 d4 1\n")
     card = tmp_path / "small.toml"
-    text = CARD.replace('corpus = "set"\nencoder = "./tiny"', 'impacts = "given"')
+    text = CARD.replace('corpus = "set"\nencoder = "./words"', 'impacts = "given"')
     text = text.replace('topics = "set"', 'topics = "topics.tsv"\nencoded = true').replace('"set"', '"qrels.txt"')
     card.write_text(text)
     outcome, skipped = run(card)
