@@ -15,6 +15,8 @@ from splade_anserini.reproduction.resolved_card import ResolvedCard, ResolvedEva
 from splade_anserini.reproduction.settings import document_settings, index_settings, search_settings
 from splade_anserini.reproduction.steps import StepRunner
 
+_log = logging.getLogger(__name__)
+
 
 def reproduce(
     resolved: ResolvedCard,
@@ -31,9 +33,6 @@ def reproduce(
         paths.reproduction.mkdir(parents=True, exist_ok=True)
     with directory_lock(paths.reproduction):
         return _Reproduction(resolved, paths, options or ExecutionOptions(), observer or Observer()).run()
-
-
-_log = logging.getLogger(__name__)
 
 
 class _Reproduction:
