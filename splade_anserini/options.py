@@ -72,11 +72,11 @@ def options[C](cls: type[C]) -> type[C]:
 
 def _out_of_range(group: Any) -> Iterator[str]:
     cls: Any = type(group)
-    choices = _choices(cls)
+    choices = option_choices(cls)
     for field in dataclasses.fields(group):
         info, value = option_info(field), getattr(group, field.name)
         if field.name in choices and value is not None and value not in choices[field.name]:
-            yield f"{option_name(field)} must be {' or '.join(choices[field.name])}, got {value!r}."
+            yield f"{option_name(field)} must be {_one_of(choices[field.name])}, got {value!r}."
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, int | float) and (expected := _range_missed(info, number)):
                 yield f"{option_name(field)} must be {expected}, got {_shown(number)}."
@@ -99,8 +99,12 @@ def _shown(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
+def _one_of(values: tuple[str, ...]) -> str:
+    return f"{', '.join(values[:-1])} or {values[-1]}" if len(values) > 1 else values[0]
+
+
 @cache
-def _choices(cls: Any) -> dict[str, tuple[str, ...]]:
+def option_choices(cls: Any) -> dict[str, tuple[str, ...]]:
     """Return the values of each field whose type is a Literal, or a Literal or None."""
     choices = {}
     for name, hint in get_type_hints(cls).items():

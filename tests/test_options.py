@@ -69,6 +69,8 @@ def test_a_range_has_the_same_message_from_python_and_from_the_command(capsys: p
         Fruit(kind="plum")  # type: ignore[arg-type]
     assert run("--name", "Eve", "--pieces", "0") == 2
     assert capsys.readouterr().err == "error: --pieces must be at least 1, got 0.\n"
+    assert run("--name", "Eve", "--kind", "plum") == 2
+    assert capsys.readouterr().err == "error: --kind must be apple or pear, got 'plum'.\n"
 
 
 @pytest.mark.parametrize(("value", "message"), [(0, "above 0, got 0"), (1, "below 1, got 1"), (math.nan, "above 0")])

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from splade_anserini.options import option_info
+from splade_anserini.options import option_choices, option_info
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:
@@ -48,7 +48,7 @@ def _group(group: Any, values: dict[str, Any]) -> Any:
 
 
 def _parameters(group: Any) -> Iterator[inspect.Parameter]:
-    hints = get_type_hints(group)
+    hints, choices = get_type_hints(group), option_choices(group)
     for field in dataclasses.fields(group):
         info = option_info(field)
         if info.python_only:
@@ -60,6 +60,10 @@ def _parameters(group: Any) -> Iterator[inspect.Parameter]:
             # Typer knows lists, and no tuples of any length.
             item = get_args(type_)[0]
             type_, metavar = list[item], metavar or f"<{item.__name__}>"  # type: ignore[valid-type]
+        elif values := choices.get(field.name):
+            # The dataclass checks the choice, with the same message as in Python.
+            type_ = str if type(None) not in get_args(type_) else str | None
+            metavar = metavar or f"<{'|'.join(values)}>"
         hidden = _is_unset(field.default)
         declared = typer.Option(
             *flags,

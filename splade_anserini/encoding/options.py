@@ -21,8 +21,8 @@ class EncoderOptions:
     """
 
     max_length: int | None = option(
-        # Two tokens are special.
         default=None,
+        # Two tokens are special.
         least=3,
         help="Tokens of a text that are read, special tokens included.",
         unset="the encoder's, or 256",
