@@ -296,8 +296,8 @@ def test_the_command_compares_on_cranfield_and_prints_the_differences(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pooling", "mean"], "'mean' is not one of 'max', 'sum', 'norm'"),
-        (["--precision", "bf16"], "'bf16' is not one of 'fp32', 'int8'"),
+        (["--pooling", "mean"], "--pooling must be max, sum or norm, got 'mean'"),
+        (["--precision", "bf16"], "--precision must be fp32 or int8, got 'bf16'"),
         (["--scale", "-1"], "--scale must be above 0, got -1."),
         (["--scale", "many"], "--scale must be a number such as 100 or 256/5, got 'many'"),
         (["--bound", "-0.1"], "--bound must be at least 0, got -0.1."),
