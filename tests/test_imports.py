@@ -1,4 +1,4 @@
-"""Dependencies point one way, heavy packages stay in their rooms, and help is quick: read off the source."""
+"""The import rules of docs/architecture.md, read from the source."""
 
 import ast
 import subprocess
@@ -28,7 +28,7 @@ TIERS = [
 ]
 """From the ground up: a package imports from lower tiers; a module also from modules of its own tier."""
 TIER = {name: tier for tier, names in enumerate(TIERS) for name in names}
-STRANGERS = [{"encoding", "lucene"}, {"lucene", "modeling"}]
+SEPARATE = [{"encoding", "lucene"}, {"lucene", "modeling"}]
 """Packages that never import one another: they meet in retrieval and in the commands."""
 HEAVY = {
     "torch": {"encoding", "exporting", "modeling", "training"},
@@ -45,7 +45,7 @@ HEAVY = {
 }
 
 
-def room(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -66,8 +66,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_from_rooms_below_it(path: Path) -> None:
-    here = room(path)
+def test_a_package_imports_only_from_lower_tiers(path: Path) -> None:
+    here = package_of(path)
     for module in imports(path):
         parts = module.split(".")
         if parts[0] != "splade_anserini" or len(parts) == 1 or parts[1] == here:
@@ -75,19 +75,19 @@ def test_a_room_imports_only_from_rooms_below_it(path: Path) -> None:
         there = parts[1]
         modules = not any((PACKAGE / name).is_dir() for name in (here, there))
         assert TIER[there] < TIER[here] + modules, f"{here} imports {module}"
-        assert {here, there} not in STRANGERS, f"{here} imports {module}"
+        assert {here, there} not in SEPARATE, f"{here} imports {module}"
         assert not any(part.startswith("_") for part in parts[2:]), f"{here} imports {module}, which is private"
 
 
 def test_every_module_and_package_has_a_tier() -> None:
-    assert set(TIER) == {room(path) for path in MODULES}
+    assert set(TIER) == {package_of(path) for path in MODULES}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_heavy_package_is_imported_only_by_the_room_that_owns_it(path: Path) -> None:
+def test_a_heavy_package_is_imported_only_by_its_owners(path: Path) -> None:
     for module in imports(path):
         owners = HEAVY.get(module.split(".")[0])
-        assert owners is None or room(path) in owners, f"{path.name} imports {module}"
+        assert owners is None or package_of(path) in owners, f"{path.name} imports {module}"
 
 
 TEST_MODULES = sorted(Path(__file__).parent.glob("test_*.py"))

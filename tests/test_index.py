@@ -319,6 +319,11 @@ def many_impacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def heed_interrupts() -> None:
+    """Undo that a shell lets its background jobs ignore SIGINT, in a process that is about to start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_killed_build_there_is_no_index_and_the_next_build_succeeds(
@@ -326,7 +331,8 @@ def test_after_a_killed_build_there_is_no_index_and_the_next_build_succeeds(
 ) -> None:
     arguments = ["-m", "splade_anserini.index", "--input", many_impacts, "--index", output, "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE, env=environment) as process:
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, preexec_fn=heed_interrupts) as process:
         partial = output.with_name("index.partial")
         while not any(partial.glob("*")):
             assert process.poll() is None
