@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -27,3 +29,13 @@ def run_stage(name: str, *arguments: object) -> Outcome:
             code = leaving.code or 0
     assert isinstance(code, int)
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def heeding_interrupts() -> Iterator[None]:
+    """Let processes that are started here heed Ctrl-C, also when the tests run in the background, where none does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -25,7 +25,7 @@ from splade_anserini.encoding.shards import encode_shards
 from splade_anserini.errors import InputError, MismatchError, OutputError, RecordError
 from splade_anserini.formats.impacts import count_impacts, impact_files, read_impacts
 from splade_anserini.records import ImpactDocument, SparseVector
-from tests.cli_runner import run_stage
+from tests.cli_runner import heeding_interrupts, run_stage
 from tests.encoder_fixtures import write_dictionary_encoder
 from tests.shared_models import SharedModels
 
@@ -386,12 +386,8 @@ def test_a_command_that_was_interrupted_resumes_and_writes_the_same_bytes(
     tmp_path: Path, small_shards: list[str | Path], undisturbed: Path, number: int, code: int, message: list[str]
 ) -> None:
     arguments = [*small_shards, "--output", tmp_path / "out"]
-    # A child of a process that ignores Ctrl-C, as those in the background do, would ignore it too.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with heeding_interrupts():
         victim = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
     returned, err = interrupt(victim, tmp_path / "out", number)
     assert (returned, err.split("\n")) == (code, ["", *message, ""] if message else [""])
     done = run_stage("encode", *arguments)

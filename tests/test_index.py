@@ -15,7 +15,7 @@ from splade_anserini.artifacts.manifests import MANIFEST, Counts, IndexManifest,
 from splade_anserini.errors import InputError, IntegrityError, JavaError, MismatchError, OutputError, RecordError
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions, count_index
-from tests.cli_runner import run_stage
+from tests.cli_runner import heeding_interrupts, run_stage
 from tests.impact_fixtures import ANIMALS, IDENTITY, documents, random_vectors, write_documents, write_encoded
 
 
@@ -319,11 +319,6 @@ def many_impacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def heed_interrupts() -> None:
-    """Undo that a shell lets its background jobs ignore SIGINT, in a process that is about to start."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_killed_build_there_is_no_index_and_the_next_build_succeeds(
@@ -332,7 +327,9 @@ def test_after_a_killed_build_there_is_no_index_and_the_next_build_succeeds(
     arguments = ["-m", "splade_anserini.index", "--input", many_impacts, "--index", output, "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, preexec_fn=heed_interrupts) as process:
+    with heeding_interrupts():
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    with process:
         partial = output.with_name("index.partial")
         while not any(partial.glob("*")):
             assert process.poll() is None
