@@ -376,3 +376,16 @@ def test_an_error_names_the_extra_if_matplotlib_is_missing(collection: Path) -> 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "error: matplotlib is not installed.\nRun: pip install 'splade-anserini[plot]'\n"
+
+
+def test_a_label_is_the_shortest_end_of_a_path_that_no_other_run_has() -> None:
+    assert list(named_runs(["a/b/x.txt", "c/y.txt"])) == ["x.txt", "y.txt"]
+    assert list(named_runs(["a/b/x.txt", "c/b/x.txt"])) == ["a/b/x.txt", "c/b/x.txt"]
+    assert list(named_runs(["a/b/x.txt", "a/c/x.txt"])) == ["b/x.txt", "c/x.txt"]
+
+
+@pytest.mark.parametrize("options", [(), ("--per-query",)])
+def test_every_csv_row_has_the_columns_of_the_header(collection: Path, options: tuple[str, ...]) -> None:
+    done = evaluate(*RUNS, "--baseline", "poor", "--format", "csv", "--permutations", 99, *options)
+    rows = list(csv.reader(io.StringIO(done.out)))
+    assert {len(row) for row in rows} == {len(rows[0])}

@@ -145,3 +145,10 @@ def test_holm_rejects_the_hypotheses_that_its_steps_reject(raw: list[float], lev
 def test_holm_on_an_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+def test_all_signs_are_tried_for_up_to_sixteen_differences() -> None:
+    differences = [(-1) ** n * (n + 1.0) for n in range(significance.EXACT)]
+    few = [RandomizationOptions(permutations=3, seed=seed) for seed in range(4)]
+    assert len({significance.randomization_test(differences, options) for options in few}) == 1
+    assert len({significance.randomization_test([*differences, 1.5], options) for options in few}) > 1
