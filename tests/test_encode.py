@@ -257,8 +257,8 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
         ({"max_length": 2}, "--max-length must be at least 3, got 2."),
         ({"batch_size": 0}, "--batch-size must be at least 1, got 0."),
         ({"threads": -1}, "--threads must be at least 0, got -1."),
-        ({"pooling": "median"}, "--pooling must be max or sum or norm, got 'median'."),
-        ({"precision": "fp7"}, "--precision must be auto or fp32 or bf16 or fp16 or int8, got 'fp7'."),
+        ({"pooling": "median"}, "--pooling must be max, sum or norm, got 'median'."),
+        ({"precision": "fp7"}, "--precision must be auto, fp32, bf16, fp16 or int8, got 'fp7'."),
     ],
 )
 def test_encoder_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
