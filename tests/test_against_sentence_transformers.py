@@ -1,6 +1,7 @@
 """The loss and the gradients of a batch are those of SpladeLoss in sentence-transformers."""
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from splade_anserini.training.objective import Objective, Vectors
 from tests.shared_models import SharedModels
 from tests.tiny import SENTENCES
 
-pytest.importorskip("sentence_transformers", reason="sentence-transformers, of the extra `bench`, is not installed")
+# Not imported here: that takes seconds, also for those who run other tests.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("sentence_transformers") is None, reason="sentence-transformers, of the extra `bench`, is missing"
+    ),
+]
 
 QUERIES, LAMBDA_Q, LAMBDA_D = 4, 3e-4, 2e-4
 SCALE = 0.02

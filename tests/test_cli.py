@@ -42,6 +42,7 @@ def test_an_unknown_option_is_a_usage_error(stage: str) -> None:
     assert "No such option" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", COMMANDS)
 def test_help_is_the_same_both_ways_in(stage: str) -> None:
     module = [sys.executable, "-m", f"splade_anserini.{stage.replace('-', '_')}", "--help"]

@@ -275,6 +275,7 @@ def test_invalid_options_are_errors_and_nothing_is_written(
 # The figure.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "beginning"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
 def test_the_same_values_give_the_same_bytes_of_a_figure(collection: Path, suffix: str, beginning: bytes) -> None:
     written = []

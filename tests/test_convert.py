@@ -288,6 +288,7 @@ def test_a_file_of_another_format_is_an_error(tmp_path: Path, name: str) -> None
     check_conversion_fails(tmp_path, FILES[name], str(tmp_path / FILES[name]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["csr", "parquet", "ciff"])
 def test_a_flipped_bit_is_an_error_or_changes_nothing_but_a_name_in_ciff(tmp_path: Path, name: str) -> None:
     file = tmp_path / FILES[name]

@@ -292,6 +292,7 @@ def test_documents_stream_through_the_encoder() -> None:
     assert seen < 2000
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # With a small buffer the check for duplicates writes to disk after thousands of documents.
     monkeypatch.setattr("splade_anserini.formats.parsing.duplicates.BUFFER_SIZE", 256)

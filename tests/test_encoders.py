@@ -57,7 +57,14 @@ def quantized(shared_models: SharedModels) -> Path:
     return shared_models.export(precision="int8")
 
 
-@pytest.fixture(params=["torch", "onnx", "int8", "splade-mini"])
+@pytest.fixture(
+    params=[
+        "torch",
+        pytest.param("onnx", marks=pytest.mark.slow),
+        pytest.param("int8", marks=pytest.mark.slow),
+        "splade-mini",
+    ]
+)
 def encoder_name(request: pytest.FixtureRequest) -> str:
     fixtures = {"torch": "checkpoint", "onnx": "exported", "int8": "quantized"}
     return str(request.getfixturevalue(fixtures[request.param])) if request.param in fixtures else request.param
@@ -81,6 +88,7 @@ def assert_same_impacts(vectors: Sequence[SparseVector], expected: Sequence[Spar
                 assert abs(weights[0] - weights[1]) < 1e-5
 
 
+@pytest.mark.slow
 def test_onnx_and_torch_give_the_same_vectors(checkpoint: Path, exported: Path) -> None:
     of_onnx = open_encoder(exported).encode(SENTENCES)
     of_torch = open_encoder(checkpoint).encode(SENTENCES)
@@ -125,6 +133,7 @@ def test_a_text_of_100_000_tokens_is_truncated_to_the_maximum_length(encoder_nam
     assert_same_impacts(encoder.encode(["cat " * 100_000]), encoder.encode(["cat " * 14]))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=5))
 def test_any_text_has_the_same_vector_alone_and_in_a_batch(exported: Path, texts: list[str]) -> None:
@@ -132,12 +141,14 @@ def test_any_text_has_the_same_vector_alone_and_in_a_batch(exported: Path, texts
     assert_same_impacts([encoder.encode([text])[0] for text in texts], encoder.encode(texts))
 
 
+@pytest.mark.slow
 def test_a_model_without_token_types_works_in_torch_and_onnx(shared_models: SharedModels) -> None:
     of_onnx = open_encoder(shared_models.export("distilbert")).encode(SENTENCES)
     of_torch = open_encoder(shared_models.checkpoint("distilbert")).encode(SENTENCES)
     assert greatest_difference(of_onnx, of_torch) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["sum", "norm"])
 def test_pooling_is_that_of_the_options_or_of_the_export(
     shared_models: SharedModels, checkpoint: Path, pooling: Pooling
@@ -148,17 +159,20 @@ def test_pooling_is_that_of_the_options_or_of_the_export(
     assert greatest_difference(open_encoder(checkpoint).encode(SENTENCES), expected) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["sum", "norm"])
 def test_a_pooling_other_than_the_exports_is_refused(shared_models: SharedModels, pooling: Pooling) -> None:
     with pytest.raises(InputError, match=f"exported with pooling {pooling}, not max"):
         open_encoder(shared_models.export("bert", pooling), EncoderOptions(pooling="max"))
 
 
+@pytest.mark.slow
 def test_a_precision_other_than_the_exports_is_refused(exported: Path) -> None:
     with pytest.raises(InputError, match="exported with precision fp32, not int8"):
         open_encoder(exported, EncoderOptions(precision="int8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json"])
 def test_an_encoder_whose_files_changed_is_refused(exported: Path, file: str, tmp_path: Path) -> None:
     copy = shutil.copytree(exported, tmp_path / "copy")
@@ -221,6 +235,7 @@ def test_a_dictionary_on_disk_gives_the_vectors_of_the_dictionary_in_memory(tmp_
     assert on_disk.encode(texts) == in_memory.encode(texts)
 
 
+@pytest.mark.slow
 def test_onnx_and_torch_have_the_same_vocabulary_and_different_fingerprints_of_weights(
     checkpoint: Path, exported: Path
 ) -> None:
@@ -236,6 +251,7 @@ def test_queries_have_the_maximum_length_of_the_card_unless_an_option_sets_it() 
     assert open_query_encoder("splade-mini", EncoderOptions(max_length=99)).max_length == 99
 
 
+@pytest.mark.slow
 def test_a_query_encoder_is_safe_to_share_between_threads(exported: Path) -> None:
     encoder = OnnxQueryEncoder(exported)
     expected = {text: encoder.encode(text) for text in SENTENCES}

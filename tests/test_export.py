@@ -65,17 +65,23 @@ class Export:
         return outputs
 
 
-@pytest.fixture(scope="module", params=[(kind, pooling) for kind in SAVE for pooling in POOLINGS], ids="-".join)
+def slow(kind: str, pooling: Pooling) -> object:
+    """Return a parameter, marked as slow: an export takes seconds."""
+    return pytest.param((kind, pooling), marks=pytest.mark.slow, id=f"{kind}-{pooling}")
+
+
+@pytest.fixture(scope="module", params=[slow(kind, pooling) for kind in SAVE for pooling in POOLINGS])
 def exported(shared_models: SharedModels, request: pytest.FixtureRequest) -> Export:
     kind, pooling = request.param
     checkpoint = load_checkpoint(shared_models.checkpoint(kind))
     return Export(checkpoint, shared_models.export(kind, pooling), pooling)
 
 
-@pytest.fixture(scope="module", params=POOLINGS)
+@pytest.fixture(scope="module", params=[slow("bert", pooling) for pooling in POOLINGS])
 def quantized(shared_models: SharedModels, request: pytest.FixtureRequest) -> Export:
-    checkpoint = load_checkpoint(shared_models.checkpoint())
-    return Export(checkpoint, shared_models.export("bert", request.param, "int8"), request.param)
+    kind, pooling = request.param
+    checkpoint = load_checkpoint(shared_models.checkpoint(kind))
+    return Export(checkpoint, shared_models.export(kind, pooling, "int8"), pooling)
 
 
 @pytest.fixture
@@ -280,6 +286,7 @@ def test_the_manifest_that_is_returned_is_the_one_that_is_written(repeated: Repe
     assert repeated.returned == read_manifest(repeated.second, EncoderManifest)
 
 
+@pytest.mark.slow
 def test_the_command_compares_on_cranfield_and_prints_the_differences(
     shared_models: SharedModels, tmp_path: Path
 ) -> None:

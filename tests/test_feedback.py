@@ -292,6 +292,7 @@ def test_only_words_only_excludes_word_pieces(indexes: Path, method: Literal["ro
     assert hits(Feedback(method="rm3", terms=99, words_only=True)) < hits(Feedback(method=method, terms=99))
 
 
+@pytest.mark.slow
 def test_pyserinis_searcher_with_feedback_is_a_searcher(indexes: Path) -> None:
     with PyseriniImpactSearcher(indexes / "ours", feedback=Feedback(method="rm3")) as searcher:
         assert isinstance(searcher, Searcher)
@@ -431,6 +432,7 @@ def test_the_command_refuses_feedback_without_document_vectors(indexes: Path, to
     assert (outcome.code, "--store-docvectors" in outcome.err, run.exists()) == (2, True, False)
 
 
+@pytest.mark.slow
 def test_without_feedback_an_index_needs_no_document_vectors(indexes: Path) -> None:
     with PyseriniImpactSearcher(indexes / "neither") as pyserinis, ImpactSearcher(indexes / "neither") as ours:
         assert dict(pyserinis.search(QUERIES, 50)) == dict(ours.search(QUERIES, 50))

@@ -24,6 +24,7 @@ print(succeeded, page_faults() * 4 < usual)
 """
 
 
+@pytest.mark.slow
 def test_keeping_freed_memory_saves_page_faults() -> None:
     done = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True, check=True)
     succeeded, saved = done.stdout.split()

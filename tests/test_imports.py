@@ -107,6 +107,7 @@ def test_importing_a_stage_imports_nothing_heavy(name: str) -> None:
     assert done.stdout.split() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_shows_an_example_and_loads_nothing_heavy(name: str) -> None:
     module = f"splade_anserini.{name.replace('-', '_')}"

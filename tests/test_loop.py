@@ -122,6 +122,7 @@ def checkpoint_contents(directory: Path) -> dict[str, Any]:
 
 
 class TestResuming:
+    @pytest.mark.slow
     @BOTH_WAYS
     @pytest.mark.parametrize("query_side", ["splade", "idf"])
     def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(

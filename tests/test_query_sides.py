@@ -35,6 +35,8 @@ from tests.cli_runner import Outcome, run_stage
 from tests.shared_models import SharedModels
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = {"headache": 2.25, "cat": 0.5, "the": 0.0, "##ing": 1.0, "[CLS]": 3.0, "wave": 0.004}
 SIDES: list[QuerySide] = ["splade", "doc", "idf", "separate"]
 SCALE = 51.2
@@ -274,7 +276,6 @@ def test_the_options_of_export_override_the_checkpoints_manifest(home: Path, tmp
     assert (encoder.identity.pooling, encoder.max_length, default_scale(tmp_path / "out")) == ("max", 16, 10)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "heavy"), [("doc", "torch onnxruntime"), ("idf", "torch onnxruntime"), ("separate", "torch")]
 )
@@ -298,7 +299,6 @@ def documents() -> list[Document]:
     return [Document(f"d{position}", "", text) for position, text in enumerate(SENTENCES)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("side", SIDES)
 def test_encode_index_and_search_give_the_hits_of_brute_force(
     encoder_path: Callable[[str], Path], home: Path, documents: list[Document], tmp_path: Path, side: str
@@ -333,7 +333,6 @@ def rounded(hits: Iterable[ScoredDoc]) -> list[tuple[str, str, int]]:
     return [(hit.query_id, hit.doc_id, round(hit.score)) for hit in hits]
 
 
-@pytest.mark.slow
 def test_pyserinis_searcher_accepts_bags_as_query_encoders(
     home: Path, documents: list[Document], tmp_path: Path
 ) -> None:
@@ -373,7 +372,6 @@ def index_of_doc(home: Path, documents: list[Document], tmp_path_factory: pytest
     return path / "index"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "message"), [("--encoder", "another vocabulary"), ("--scale", "The scale of the queries")]
 )

@@ -234,6 +234,7 @@ def test_each_panel_shows_all_settings_and_the_pareto_front() -> None:
     assert {text.get_text() for text in axis.texts} == {"top-k=64", "2 bits"}
 
 
+@pytest.mark.slow
 def test_the_labels_of_a_plot_overlap_neither_markers_nor_one_another() -> None:
     generator = Random(7)
     settings = DEFAULT.settings(grid=True)[:150]
@@ -249,6 +250,7 @@ def test_the_labels_of_a_plot_overlap_neither_markers_nor_one_another() -> None:
         assert not any(box.overlaps(other) for position, box in enumerate(boxes) for other in boxes[:position])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_same_results_give_the_same_plot_byte_for_byte(tmp_path: Path, suffix: str) -> None:
     paths = [tmp_path / f"{name}{suffix}" for name in ("first", "second")]

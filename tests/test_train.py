@@ -110,6 +110,7 @@ def test_a_checkpoint_has_learned_and_comes_with_its_log_and_a_plot(trained: Tra
     assert not embeddings.equal(tiny_bert().bert.embeddings.word_embeddings.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["max", "sum", "norm"])
 def test_an_exported_checkpoint_encodes_the_same_vectors(trained: Trained, tmp_path: Path, pooling: str) -> None:
     done = run_stage("export", "--encoder", trained(pooling), "--output", tmp_path / "onnx")
@@ -118,6 +119,7 @@ def test_an_exported_checkpoint_encodes_the_same_vectors(trained: Trained, tmp_p
     assert open_encoder(str(trained(pooling))).identity.pooling == pooling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["max", "sum"])
 def test_sentence_transformers_encodes_the_same_vectors(trained: Trained, pooling: str) -> None:
     sentence_transformers = pytest.importorskip(
@@ -154,6 +156,7 @@ def test_a_checkpoint_encodes_indexes_searches_and_evaluates(
     assert json.loads(done.out)["measures"]["RR@10"] > 0.5
 
 
+@pytest.mark.slow
 def test_the_query_side_idf_starts_from_the_idf_of_the_data(trained: Trained) -> None:
     weights = json.loads((trained(query_side="idf") / "query_weights.json").read_bytes())
     # "virus" is in one document of eight; six steps of 1/1000 move its weight a little.
@@ -164,6 +167,7 @@ def test_the_query_side_idf_starts_from_the_idf_of_the_data(trained: Trained) ->
     assert encoder.encode(["virus"])[0]["virus"] == pytest.approx(weights["virus"])
 
 
+@pytest.mark.slow
 def test_the_query_side_separate_learns_a_model_for_queries(trained: Trained) -> None:
     from transformers import AutoModelForMaskedLM
 
@@ -193,6 +197,7 @@ METRICS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("measures", [{}, {"RR@10": 0.3, "R@100": 0.7}], ids=["plain", "validated"])
 def test_the_plot_shows_every_number_of_the_log(measures: Row) -> None:
@@ -245,6 +250,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(home: Path, tmp_path: P
 EACH_STEP = ["--validate-every", 1, "--log-every", 1]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept(home: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     unstable = changes("training.learning_rate=0.05", "training.warmup_steps=0", "training.steps=8")
@@ -278,6 +284,7 @@ def reciprocal_rank(encoder: Path, home: Path) -> float:
     return evaluate(run, read_qrels(str(home / "qrels" / "dev.tsv")), parse_measures(["RR@10"])).aggregate["RR@10"]
 
 
+@pytest.mark.slow
 def test_training_stops_when_validation_does_not_improve(home: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     unchanged = changes("training.learning_rate=1e-12", "training.steps=50")
@@ -288,6 +295,7 @@ def test_training_stops_when_validation_does_not_improve(home: Path, tmp_path: P
     assert rows[0].keys() == {"step", "nDCG@10", "R@100"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query_side", QUERY_SIDES)
 def test_validation_measures_what_the_other_commands_measure(home: Path, tmp_path: Path, query_side: str) -> None:
     options = ["--validation", home, "--measures", "RR@10", *changes("training.steps=2")]
@@ -296,6 +304,7 @@ def test_validation_measures_what_the_other_commands_measure(home: Path, tmp_pat
     assert reciprocal_rank(tmp_path / "out", home) == pytest.approx(row["RR@10"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_whose_vectors_collapse_stops_with_advice(home: Path, tmp_path: Path) -> None:
     excessive = ["training.regularizer.lambda_d=1e6", "training.regularizer.until=0", "training.learning_rate=0.1"]
     done = run_train(home, tmp_path / "out", *changes(*excessive, "training.steps=400"))
@@ -358,6 +367,7 @@ def test_a_card_without_a_recipe_is_refused(home: Path, tmp_path: Path) -> None:
     assert (done.code, "The card splade-v3 has no table [training]" in done.err) == (2, True), done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["accelerate", "matplotlib"])
 def test_a_missing_package_is_reported_before_training(home: Path, tmp_path: Path, package: str) -> None:
     options = ["--card", write_card(home, "missing"), "--data", "nothing.tsv", "--output", tmp_path / "out"]

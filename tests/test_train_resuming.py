@@ -20,6 +20,8 @@ from tests.training_fixtures import (
     train_with,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 OFTEN = ["--checkpoint-every", 2, "--log-every", 1]
@@ -65,7 +67,6 @@ train_with(Path(home), Path(output), call_after(int(step), lambda: os.kill(os.ge
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("step", "checkpoints"), [(1, []), (5, ["step-4"])])
 def test_a_killed_run_that_is_started_again_ends_with_the_same_bytes(
     home: Path, uninterrupted: Path, tmp_path: Path, step: int, checkpoints: list[str]
