@@ -216,6 +216,7 @@ def test_quantized_rows_are_within_half_a_step_and_in_seven_bits(seed: int, size
     assert bool((np.abs(integers * scales[:, None] - table) <= scales[:, None] * 0.5001).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_an_export_beyond_its_bound_is_refused_and_leaves_nothing(
     checkpoint: Checkpoint, tmp_path: Path, precision: ExportPrecision
@@ -226,6 +227,7 @@ def test_an_export_beyond_its_bound_is_refused_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_graph_with_other_weights_is_refused(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

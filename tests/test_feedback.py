@@ -323,6 +323,7 @@ def test_invalid_values_are_refused(arguments: dict[str, Any], message: str) -> 
         Feedback(**{"method": "rocchio"} | arguments)
 
 
+@pytest.mark.slow
 def test_an_index_without_document_vectors_is_refused(indexes: Path) -> None:
     with pytest.raises(InputError, match=r"has no document vectors[^$]*--store-docvectors"):
         PyseriniImpactSearcher(indexes / "neither", 1, Feedback(method="rocchio"))
