@@ -40,6 +40,8 @@ class EncoderIdentity(Model):
     """SHA-256 of the tokens in the order of their ids; it must be the same for queries and documents."""
     pooling: Pooling
     precision: str
+    unindexable_entries: int = 0
+    """Vocabulary entries that Lucene cannot hold, such as runs of spaces; their weight is always 0."""
 
 
 class Counts(Model):

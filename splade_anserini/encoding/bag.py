@@ -16,7 +16,7 @@ from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.formats.query_weights import read_query_weights
 from splade_anserini.modeling.token_batches import TokenBatch
-from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
+from splade_anserini.modeling.vocabulary import plain_tokenizer, unindexable_ids, vocabulary
 
 ALL_ONE = fingerprint_of_bytes(b"every token of the query weighs 1")
 """The fingerprint of the weights of a bag in which every token has weight 1."""
@@ -48,6 +48,7 @@ class BagEncoder(TokenizedEncoder):
         token_weights = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]
         self._weights: npt.NDArray[np.float32] = np.array(token_weights, dtype=np.float32)
         self._weights[special_token_ids(tokenizer)] = 0.0
+        self._weights[unindexable_ids(vocabulary)] = 0.0
 
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         distinct = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
@@ -85,7 +86,7 @@ def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[
     tokenizer = exported_tokenizer(directory, manifest.identity.tokenizer)
     # The model may have more entries than the tokenizer has tokens; no query activates those.
     tokens = vocabulary(tokenizer, max(tokenizer.get_vocab().values()) + 1)
-    return _identity(source.name, manifest.identity.tokenizer, manifest.identity.vocabulary), tokenizer, tokens
+    return _identity(source.name, manifest.identity.tokenizer, manifest.identity.vocabulary, tokens), tokenizer, tokens
 
 
 def _of_checkpoint(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
@@ -95,12 +96,18 @@ def _of_checkpoint(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, l
 
     tokenizer = load_tokenizer(source.location)
     tokens = vocabulary(tokenizer, vocabulary_size(source.location))
-    identity = _identity(source.name, tokenizer_fingerprint(tokenizer), fingerprint_of_vocabulary(tokens))
+    identity = _identity(source.name, tokenizer_fingerprint(tokenizer), fingerprint_of_vocabulary(tokens), tokens)
     return identity, plain_tokenizer(tokenizer), tokens
 
 
-def _identity(name: str, tokenizer: str, vocabulary: str) -> EncoderIdentity:
-    # Max pooling: a token that occurs twice counts once.
+def _identity(name: str, tokenizer: str, vocabulary: str, tokens: Sequence[str]) -> EncoderIdentity:
+    """Return the identity of a bag by the fingerprints of its tokenizer and vocabulary, and its tokens."""
     return EncoderIdentity(
-        name=name, weights=ALL_ONE, tokenizer=tokenizer, vocabulary=vocabulary, pooling="max", precision="fp32"
+        name=name,
+        weights=ALL_ONE,
+        tokenizer=tokenizer,
+        vocabulary=vocabulary,
+        pooling="max",  # a token that occurs twice counts once
+        precision="fp32",
+        unindexable_entries=len(unindexable_ids(tokens)),
     )

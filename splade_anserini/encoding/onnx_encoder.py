@@ -16,7 +16,7 @@ from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenizedEncoder, split_by_text
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.token_batches import TokenBatch
-from splade_anserini.modeling.vocabulary import vocabulary
+from splade_anserini.modeling.vocabulary import unindexable_ids, vocabulary
 from splade_anserini.parallel import cpu_count
 from splade_anserini.records import StrPath
 
@@ -45,10 +45,13 @@ class OnnxEncoder(TokenizedEncoder):
         self._session = _session(directory / "model.onnx", options.device, threads_per_batch)
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
         size = self._session.get_outputs()[0].shape[-1]
+        tokens = vocabulary(tokenizer, size)
+        # Graphs of earlier versions do not mask them.
+        self._masked = unindexable_ids(tokens)
         super().__init__(
-            identity.model_copy(update={"name": name or str(directory)}),
+            identity.model_copy(update={"name": name or str(directory), "unindexable_entries": len(self._masked)}),
             tokenizer,
-            vocabulary(tokenizer, size),
+            tokens,
             max_length=min(options.max_length or DEFAULT_MAX_LENGTH, manifest.max_length),
             batch_size=1 if identity.precision == "int8" else options.batch_size,
             max_tokens=MAX_TOKENS,
@@ -76,7 +79,9 @@ class OnnxEncoder(TokenizedEncoder):
             return [NO_ENTRIES for _ in batch.positions]
         feed = {"input_ids": batch.ids, "attention_mask": batch.mask, "token_type_ids": np.zeros_like(batch.ids)}
         (weights,) = self._session.run(["weights"], {name: feed[name] for name in self._inputs})
-        return _active_entries(np.asarray(weights, dtype=np.float32))
+        weights = np.asarray(weights, dtype=np.float32)
+        weights[:, self._masked] = 0.0
+        return _active_entries(weights)
 
 
 def _active_entries(weights: npt.NDArray[np.float32]) -> list[Entries]:

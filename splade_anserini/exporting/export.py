@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from splade_anserini.artifacts.fingerprints import fingerprint_of_file
+from splade_anserini.artifacts.fingerprints import fingerprint_of_file, fingerprint_of_vocabulary
 from splade_anserini.artifacts.manifests import (
     QUERY_MODEL,
     CheckpointManifest,
@@ -31,9 +31,8 @@ from splade_anserini.exporting.parity import (
 from splade_anserini.exporting.pool_early import pool_early
 from splade_anserini.exporting.quantize_graph import quantize_graph
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.modeling.identity import vocabulary_fingerprint
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.vocabulary import plain_tokenizer, serialized
+from splade_anserini.modeling.vocabulary import plain_tokenizer, serialized, unindexable_ids, vocabulary
 from splade_anserini.records import DEFAULT_SCALE
 
 
@@ -86,15 +85,17 @@ def _write_model(
     scale = options.scale or (trained.scale if trained else DEFAULT_SCALE)
     _write_graphs(splade, checkpoint, directory, options)
     (directory / "tokenizer.json").write_bytes(serialized(checkpoint.tokenizer))
+    tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
     tokenized = TokenizedTexts.of(texts, plain_tokenizer(checkpoint.tokenizer), max_length)
     return EncoderManifest(
         identity=EncoderIdentity(
             name=name,
             weights=fingerprint_of_file(directory / "model.onnx"),
             tokenizer=fingerprint_of_file(directory / "tokenizer.json"),
-            vocabulary=vocabulary_fingerprint(checkpoint),
+            vocabulary=fingerprint_of_vocabulary(tokens),
             pooling=splade.pooling,
             precision=options.precision,
+            unindexable_entries=len(unindexable_ids(tokens)),
         ),
         source=checkpoint.name,
         max_length=max_length,

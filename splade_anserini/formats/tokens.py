@@ -27,6 +27,11 @@ GREATEST_IMPACT = 1_000_000
 _LARGEST_CACHE = 1 << 20
 
 
+def is_indexable(token: str) -> bool:
+    """Return whether Lucene keeps a token as it is: it is not empty, not too long, and contains no white space."""
+    return bool(token) and JAVA_WHITESPACE.isdisjoint(token) and len(token.encode("utf-16-le")) <= 2 * LONGEST_TOKEN
+
+
 class VectorCheck:
     """Checks vectors. It caches the tokens that passed, as vocabularies are small and postings are many."""
 

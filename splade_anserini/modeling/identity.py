@@ -6,7 +6,7 @@ from typing import Any
 from splade_anserini.artifacts.fingerprints import fingerprint_of_arrays, fingerprint_of_vocabulary
 from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.modeling.checkpoint import Checkpoint
-from splade_anserini.modeling.vocabulary import serialized, vocabulary
+from splade_anserini.modeling.vocabulary import serialized, unindexable_ids, vocabulary
 from splade_anserini.records import Pooling
 
 
@@ -37,11 +37,13 @@ def vocabulary_fingerprint(checkpoint: Checkpoint) -> str:
 
 def identity(checkpoint: Checkpoint, pooling: Pooling, precision: str) -> EncoderIdentity:
     """Return the identity of a checkpoint as an encoder that torch runs."""
+    tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
     return EncoderIdentity(
         name=checkpoint.name,
         weights=weights_fingerprint(checkpoint.model),
         tokenizer=tokenizer_fingerprint(checkpoint.tokenizer),
-        vocabulary=vocabulary_fingerprint(checkpoint),
+        vocabulary=fingerprint_of_vocabulary(tokens),
         pooling=pooling,
         precision=precision,
+        unindexable_entries=len(unindexable_ids(tokens)),
     )

@@ -5,6 +5,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from splade_anserini.formats.tokens import is_indexable
+
 
 def plain_tokenizer(tokenizer: Any) -> Tokenizer:
     """Return a copy of the fast tokenizer inside a transformers tokenizer, without padding and truncation."""
@@ -30,10 +32,16 @@ def special_ids(tokenizer: Any) -> list[int]:
     return sorted(set(tokenizer.all_special_ids))
 
 
+def unindexable_ids(tokens: Sequence[str]) -> list[int]:
+    """Return the ids of the tokens that Lucene cannot hold, such as runs of spaces (docs/decisions/0020)."""
+    return [token_id for token_id, token in enumerate(tokens) if not is_indexable(token)]
+
+
 def masked_entries(tokenizer: Any, size: int) -> list[int]:
-    """Return the ids whose weight is always 0: special tokens, and rows without a token."""
+    """Return the ids whose weight is always 0: special tokens, tokens Lucene cannot hold, and rows without a token."""
     token_ids = set(tokenizer.get_vocab().values())
-    return sorted({*special_ids(tokenizer), *(row for row in range(size) if row not in token_ids)})
+    rows_without_token = (row for row in range(size) if row not in token_ids)
+    return sorted({*special_ids(tokenizer), *unindexable_ids(vocabulary(tokenizer, size)), *rows_without_token})
 
 
 def unused_ids(tokens: Sequence[str]) -> list[int]:
