@@ -27,14 +27,17 @@ lint:
 types:
 	$(BIN)/mypy
 
+# The tests of a file run in one process, which opens one JVM.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+
 tests:
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 quick:  ## Run the fast half of the tests, in under a minute.
-	$(BIN)/pytest -m "not slow and not full"
+	$(BIN)/pytest $(PARALLEL) --hypothesis-profile quick -m "not slow and not full"
 
 full:  ## Run all tests, also those that take long: kills at every step, long fuzzing.
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest $(PARALLEL) -m ""
 
 bench: $(VENV)/installed-bench  ## Measure beside other tools, in ten minutes; DATA=… holds the real data.
 	$(BIN)/python benchmarks/run.py --data $(DATA) --short

@@ -1,5 +1,6 @@
 """The command `encode`: documents → impact pseudo-documents."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from splade_anserini.errors import counted
 from splade_anserini.options import option, options
 from splade_anserini.progress import ProgressBars, no_bars
 from splade_anserini.records import StrPath
+from splade_anserini.vectors.scale import parse_scale
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import ImpactManifest
@@ -46,8 +48,12 @@ class EncodeTarget:
 
     output: Path = option(help="Directory for the shards and their manifest.")
     encoder: str = option(default="splade-mini", help="Card name, encoder directory, or Hugging Face id or directory.")
-    scale: str | None = option(
+    scale: float | None = option(
         default=None,
+        above=0,
+        below=math.inf,
+        parser=parse_scale,
+        metavar="<float>",
         help="impact = round(weight × scale), such as 100 or 256/5.",
         unset="the encoder's, or 100",
     )
@@ -74,12 +80,11 @@ def command(
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.encoding.opening import default_scale, open_encoder
     from splade_anserini.formats.corpora import open_corpus
-    from splade_anserini.vectors.quantization import parse_scale
 
     require_disjoint([target.output], [corpus])
     documents = open_corpus(corpus)
     opened = open_encoder(target.encoder, encoder)
-    scale = parse_scale(target.scale) if target.scale else default_scale(target.encoder)
+    scale = target.scale or default_scale(target.encoder)
     options = replace(shards, scale=scale)
     manifest = encode(documents, opened, target.output, options, overwrite=target.overwrite, bars=progress_bar)
     counts = manifest.counts

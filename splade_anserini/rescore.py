@@ -189,7 +189,6 @@ def _encode_candidates(
         SpladeDocumentEncoder,
         default_scale,
         open_encoder,
-        parse_scale,
     )
     from splade_anserini.formats.texts import open_documents
     from splade_anserini.retrieval.text_scorer import TextScorer
@@ -198,7 +197,7 @@ def _encode_candidates(
     options = EncoderOptions(device=query.device, batch_size=query.batch_size, threads=query.threads)
     encoder = SpladeDocumentEncoder(
         open_encoder(name, options),
-        scale=parse_scale(query.scale) if query.scale else default_scale(name),
+        scale=query.scale or default_scale(name),
         top_k=documents.top_k,
         contents=False,
     )

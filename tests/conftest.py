@@ -21,6 +21,7 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 # How long an example takes depends on the machine, which may be busy, not on the code.
 settings.register_profile("busy", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("busy")
 
 # Nor does whether a command writes lines of progress: tests see the same messages on a slow machine.

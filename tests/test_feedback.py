@@ -401,6 +401,7 @@ def test_bm25_is_fused_with_the_ranking_of_feedback(indexes: Path, topics: Path,
     assert set(runs[1]["c"]) <= set(runs[2]["c"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -428,6 +429,7 @@ def test_options_that_do_not_go_together_are_refused(
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.slow
 def test_the_command_refuses_feedback_without_document_vectors(indexes: Path, topics: Path) -> None:
     outcome, run = run_search(indexes / "neither", topics, "--feedback", "rm3")
     assert (outcome.code, "--store-docvectors" in outcome.err, run.exists()) == (2, True, False)

@@ -127,7 +127,8 @@ def test_an_exception_is_raised_after_the_items_before_it() -> None:
 # The stages of encode.
 
 
-@pytest.mark.parametrize("top_k", [None, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("top_k", [None, 5])
 def test_the_bytes_are_those_of_encoding_without_threads(tiny: TorchEncoder, tmp_path: Path, top_k: int | None) -> None:
     documents = corpus(600)
     encode(InMemoryCorpus("sentences", documents), tiny, tmp_path / "out", EncodeOptions(top_k=top_k))

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
     from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder
     from splade_anserini.vectors.pruning import prune_top_k
-    from splade_anserini.vectors.quantization import impact, parse_scale, quantize
+    from splade_anserini.vectors.quantization import impact, quantize
+    from splade_anserini.vectors.scale import parse_scale
 
 __all__ = [
     "DictionaryEncoder",
@@ -43,7 +44,7 @@ _MODULES = {
     "impact": "vectors.quantization",
     "open_encoder": "encoding.opening",
     "open_query_encoder": "encoding.opening",
-    "parse_scale": "vectors.quantization",
+    "parse_scale": "vectors.scale",
     "prune_top_k": "vectors.pruning",
     "quantize": "vectors.quantization",
 }

@@ -5,17 +5,12 @@ from typing import Literal
 
 from splade_anserini.options import option, options
 from splade_anserini.records import Pooling
+from splade_anserini.vectors.scale import parse_scale
 
 type ExportPrecision = Literal["fp32", "int8"]
 
 BOUNDS: dict[str, float] = {"fp32": 1e-4, "int8": 0.25}
 """Bounds on the differences from torch. fp32: of the greatest one. int8: of the mean, which is 0.10 for splade-mini."""
-
-
-def _parse_scale(text: str) -> float:
-    from splade_anserini.vectors.quantization import parse_scale
-
-    return parse_scale(text)
 
 
 @options
@@ -39,7 +34,7 @@ class ExportOptions:
         default=None,
         above=0,
         below=math.inf,
-        parser=_parse_scale,
+        parser=parse_scale,
         metavar="<float>",
         help="impact = round(weight × scale), as the encoder is used by default; 256/5 is SPLADE++'s.",
         unset="the checkpoint's, or 100",

@@ -46,7 +46,7 @@ class StepRunner:
         options = QueryOptions(
             encoder=self._resolved.encoder,
             max_length=encode.query_max_length,
-            scale=str(encode.scale) if encode.scale else None,
+            scale=encode.scale,
             device=self._options.device,
             batch_size=self._options.batch_size,
             threads=self._options.threads,

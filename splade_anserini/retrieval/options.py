@@ -1,10 +1,12 @@
 """The options of commands that search and write runs. Importing this module loads nothing heavy."""
 
+import math
 from pathlib import Path
 from typing import Literal
 
 from splade_anserini.errors import InputError
 from splade_anserini.options import option, options
+from splade_anserini.vectors.scale import parse_scale
 
 type RunFormat = Literal["trec", "msmarco"]
 
@@ -16,7 +18,7 @@ class QueryOptions:
     encoder: str | None = option(
         default=None,
         help="Card name, encoder directory, or Hugging Face id or directory.",
-        unset="the index's",
+        unset="the one that the documents were encoded with",
         recorded=False,
     )
     pre_encoded: bool | None = option(
@@ -29,13 +31,22 @@ class QueryOptions:
     max_length: int | None = option(
         default=None, least=3, help="Longest query, in tokens.", unset="the encoder's, or 256", recorded=False
     )
-    scale: str | None = option(
-        default=None, help="impact = round(weight × scale).", unset="the index's, or the encoder's", recorded=False
+    scale: float | None = option(
+        default=None,
+        above=0,
+        below=math.inf,
+        parser=parse_scale,
+        metavar="<float>",
+        help="impact = round(weight × scale).",
+        unset="the one that the documents were encoded with, or the encoder's",
+        recorded=False,
     )
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)
     batch_size: int = option(default=32, least=1, help="Texts that are encoded at once.", recorded=False)
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
-    force: bool = option(default=False, help="Accept a vocabulary or scale that is not the index's.", recorded=False)
+    force: bool = option(
+        default=False, help="Accept a vocabulary or scale that is not that of the documents.", recorded=False
+    )
 
 
 @options

@@ -120,7 +120,6 @@ def open_query_encoder_for(
         ImpactQueryEncoder,
         default_scale,
         open_query_encoder,
-        parse_scale,
     )
 
     recorded = documents.encoder.name if documents and documents.encoder else None
@@ -129,7 +128,7 @@ def open_query_encoder_for(
         raise InputError(
             f"{source} does not record which encoder its documents were encoded with.", do="Add --encoder."
         )
-    scale = parse_scale(options.scale) if options.scale else documents and documents.scale
+    scale = options.scale or (documents and documents.scale)
     try:
         encoder = open_query_encoder(
             name,

@@ -1,11 +1,8 @@
 """From weights to impacts: impact = round(weight × scale)."""
 
-from fractions import Fraction
-
 import numpy as np
 import numpy.typing as npt
 
-from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactVector, SparseVector
 
 
@@ -32,14 +29,3 @@ def quantize(vector: SparseVector, scale: float) -> ImpactVector:
     """Quantize every weight, without the entries whose impact is below 1, which Lucene cannot store."""
     values = impacts(list(vector.values()), scale).tolist()
     return {token: value for token, value in zip(vector, values, strict=True) if value > 0}
-
-
-def parse_scale(text: str) -> float:
-    """Parse a scale such as "100", "51.2" or "256/5". Raises `InputError` unless it is a number above 0."""
-    try:
-        scale = float(Fraction(text.replace(" ", "")))
-    except (ValueError, ZeroDivisionError) as error:
-        raise InputError(f"--scale must be a number such as 100 or 256/5, got {text!r}.") from error
-    if scale <= 0:
-        raise InputError(f"--scale must be above 0, got {text}.")
-    return scale
