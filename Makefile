@@ -28,7 +28,7 @@ types:
 	$(BIN)/mypy
 
 # The tests of a file run in one process, which opens one JVM.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 tests:
 	$(BIN)/pytest $(PARALLEL)

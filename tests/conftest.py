@@ -28,6 +28,15 @@ settings.load_profile("busy")
 console.INTERVAL = math.inf
 
 
+LONGEST = ["test_packaging.py", "test_nfcorpus.py", "test_readme.py"]
+"""Files that run first, so that no process waits for another at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the files that take longest to the front."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def shared_index(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return a function that builds an impact index of vectors, once for all tests with the same vectors and options.
