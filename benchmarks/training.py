@@ -58,12 +58,13 @@ def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) ->
     from splade_anserini.modeling.precision import DTYPES
     from splade_anserini.modeling.query_sides import Pair
     from splade_anserini.modeling.trainable import TrainableSplade
+    from splade_anserini.records import SPLADE_MAX
     from splade_anserini.training.gradients import Gradients
     from splade_anserini.training.objective import Objective, Vectors
 
     loaded = load_checkpoint(model)
     _without_dropout(loaded.model)
-    module = Pair(TrainableSplade(loaded, "max", DTYPES[precision])).train()
+    module = Pair(TrainableSplade(loaded, SPLADE_MAX, DTYPES[precision])).train()
     objective = Objective(_recipe(model, len(batch.query_texts)))
     gradients = Gradients(module, lambda loss: loss.backward())
     last_loss: list[Any] = []
@@ -168,6 +169,7 @@ def projection(
     from splade_anserini.modeling.pooling import pool
     from splade_anserini.modeling.precision import DTYPES
     from splade_anserini.modeling.sparse_projection import sparse_projection
+    from splade_anserini.records import SPLADE_MAX
     from splade_anserini.training.training_run import keep_freed_memory
 
     if keep:
@@ -182,10 +184,10 @@ def projection(
 
     def weights() -> Any:
         if whose == "ours":
-            return sparse_projection(hidden, mask, layer, "max", dtype)
+            return sparse_projection(hidden, mask, layer, SPLADE_MAX, dtype)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             logits = layer(hidden)
-        return pool(logits, mask, "max")
+        return pool(logits, mask, SPLADE_MAX)
 
     def one_step() -> None:
         weights().float().mean(dim=0).square().sum().backward()

@@ -6,7 +6,7 @@ The lines of runs and the relevance judgements are `ir_measures.ScoredDoc` and `
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 type StrPath = str | os.PathLike[str]
 """A path, as public functions accept it."""
@@ -23,6 +23,23 @@ type ImpactVector = Mapping[str, int]
 type Pooling = Literal["max", "sum", "norm"]
 """How the weights of a text's tokens become one: maximum (SPLADE v2), sum (v1), or 4-norm (docs/decisions/0012)."""
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling.__value__)
+
+type Activation = Literal["relu", "log1p_relu"]
+"""How a logit x becomes the weight of a token: `relu`, log(1 + ReLU(x)) (SPLADE v2, section 3, equation 1);
+`log1p_relu`, log(1 + log(1 + ReLU(x))) (OpenSearch, arXiv 2504.14839). The names are those of sentence-transformers."""
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation.__value__)
+
+
+class Aggregation(NamedTuple):
+    """How the logits of a text's tokens become one weight per vocabulary entry: activation, then pooling."""
+
+    pooling: Pooling = "max"
+    activation: Activation = "relu"
+
+
+SPLADE_MAX = Aggregation()
+"""The maximum of log(1 + ReLU(x)): SPLADE v2, section 3.1."""
+
 
 type QuerySide = Literal["splade", "doc", "idf", "separate"]
 """What encodes queries: `splade`, the documents' model; `doc`, no model, each token of a query has weight 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from splade_anserini.records import Pooling
+from splade_anserini.records import Activation, Aggregation, Pooling
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_distilbert_checkpoint
 
 SAVE = {"bert": tiny_checkpoint, "distilbert": tiny_distilbert_checkpoint}
@@ -16,22 +16,30 @@ class SharedModels:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._traces: dict[tuple[str, str, bool], bytes] = {}
+        self._traces: dict[tuple[str, Aggregation, bool], bytes] = {}
 
     def checkpoint(self, kind: str = "bert") -> Path:
         """Return the directory of a tiny "bert" or "distilbert"."""
         directory = self._home / kind
         return directory if directory.exists() else SAVE[kind](directory)
 
-    def export(self, kind: str = "bert", pooling: Pooling = "max", precision: Any = "fp32") -> Path:
+    def export(
+        self,
+        kind: str = "bert",
+        pooling: Pooling = "max",
+        precision: Any = "fp32",
+        activation: Activation = "relu",
+    ) -> Path:
         """Return the directory of an export; those in fp32 also have Anserini's graph."""
         from splade_anserini.export import export
         from splade_anserini.exporting.options import ExportOptions
         from splade_anserini.modeling.checkpoint import load_checkpoint
 
-        output = self._home / f"{kind}-{pooling}-{precision}"
+        output = self._home / f"{kind}-{pooling}-{activation}-{precision}"
         if not output.exists():
-            options = ExportOptions(pooling=pooling, precision=precision, anserini=precision == "fp32")
+            options = ExportOptions(
+                pooling=pooling, activation=activation, precision=precision, anserini=precision == "fp32"
+            )
             with pytest.MonkeyPatch.context() as monkeypatch:
                 self.reuse_traces(monkeypatch)
                 export(load_checkpoint(self.checkpoint(kind)), output, options, SENTENCES)
@@ -47,7 +55,7 @@ class SharedModels:
         from splade_anserini.modeling.identity import weights_fingerprint
 
         def graph(splade: Any, *, token_types: bool) -> ir.Model:
-            key = (weights_fingerprint(splade.model), splade.pooling, token_types)
+            key = (weights_fingerprint(splade.model), splade.aggregation, token_types)
             if key not in self._traces:
                 proto = ir.to_proto(splade_graph(splade, token_types=token_types))
                 self._traces[key] = proto.SerializeToString()

@@ -11,7 +11,7 @@ import torch
 from splade_anserini.cards.training_recipe import Loss, Regularizer, TrainingRecipe
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.trainable import TrainableSplade
-from splade_anserini.records import Example, Pooling
+from splade_anserini.records import ACTIVATIONS, Activation, Aggregation, Example, Pooling
 from splade_anserini.training.batch import Collator, GroupTokenizer
 from splade_anserini.training.objective import Objective, Vectors
 from tests.shared_models import SharedModels
@@ -40,10 +40,10 @@ def examples(kinds: int) -> list[Example]:
     return [Example(query, positive, tuple(negatives)) for query, positive, *negatives in rows]
 
 
-def ours(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torch.Tensor]:
+def ours(model: Path, aggregation: Aggregation, data: list[Example]) -> dict[str, torch.Tensor]:
     """Return the loss and the gradient of each parameter, by its name in the model."""
     checkpoint = load_checkpoint(model)
-    module = TrainableSplade(checkpoint, pooling)
+    module = TrainableSplade(checkpoint, aggregation)
     recipe = TrainingRecipe(
         backbone=str(model),
         losses=(Loss(kind="rank-ibn", score_scale=SCALE),),
@@ -61,15 +61,14 @@ def ours(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torch.
     return with_gradients(loss, checkpoint.model)
 
 
-def theirs(model: Path, pooling: Pooling, data: list[Example]) -> dict[str, torch.Tensor]:
+def theirs(model: Path, aggregation: Aggregation, data: list[Example]) -> dict[str, torch.Tensor]:
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Transformer
     from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
     from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-    encoder = SparseEncoder(
-        modules=[Transformer(str(model), transformer_task="fill-mask"), SpladePooling(pooling)], device="cpu"
-    )
+    pooling = SpladePooling(aggregation.pooling, activation_function=aggregation.activation)
+    encoder = SparseEncoder(modules=[Transformer(str(model), transformer_task="fill-mask"), pooling], device="cpu")
     # Their pooling has gradients in training mode only; this comparison is without dropout.
     for module in encoder.train().modules():
         if isinstance(module, torch.nn.Dropout):
@@ -92,13 +91,15 @@ def with_gradients(loss: torch.Tensor, model: Any) -> dict[str, torch.Tensor]:
     return {"loss": loss.detach(), **gradients}
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("pooling", ["max", "sum"])
 @pytest.mark.parametrize("kinds", [1, 2], ids=["in-batch negatives", "hard negatives too"])
 def test_loss_and_gradients_are_those_of_sentence_transformers(
-    shared_models: SharedModels, pooling: Pooling, kinds: int
+    shared_models: SharedModels, pooling: Pooling, activation: Activation, kinds: int
 ) -> None:
     model = shared_models.checkpoint()
-    expected, gradients = theirs(model, pooling, examples(kinds)), ours(model, pooling, examples(kinds))
+    aggregation = Aggregation(pooling, activation)
+    expected, gradients = theirs(model, aggregation, examples(kinds)), ours(model, aggregation, examples(kinds))
     assert gradients.keys() == expected.keys()
     assert len(gradients) > 20
     greatest = max(float(gradient.abs().max()) for name, gradient in expected.items() if name != "loss")

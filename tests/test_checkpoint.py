@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.identity import identity, tokenizer_fingerprint, weights_fingerprint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, special_ids, unused_ids, vocabulary
-from splade_anserini.records import POOLINGS, Pooling
+from splade_anserini.records import Aggregation
+from tests.aggregations import AGGREGATIONS
 from tests.shared_models import SharedModels
 from tests.tiny import (
     SENTENCES,
@@ -143,10 +145,10 @@ def test_special_and_unused_entries_are_found_by_id() -> None:
     assert vocabulary(tokenizer, len(tiny_vocabulary())) == tiny_vocabulary()
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_weights_of_a_text_are_the_same_alone_and_in_a_padded_batch(bert: Path, pooling: Pooling) -> None:
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_the_weights_of_a_text_are_the_same_alone_and_in_a_padded_batch(bert: Path, aggregation: Aggregation) -> None:
     checkpoint = load_checkpoint(bert)
-    splade = Splade.of(checkpoint, pooling)
+    splade = Splade.of(checkpoint, aggregation)
     with torch.no_grad():
         batch = splade(**checkpoint.tokenizer(list(SENTENCES), padding=True, return_tensors="pt"))
         for text, row in zip(SENTENCES, batch, strict=True):
@@ -163,7 +165,8 @@ def test_fingerprints_differ_for_other_weights_tokenizers_and_poolings_only(bert
     checkpoint.tokenizer(list(SENTENCES), padding=True, truncation=True, max_length=5)
     assert tokenizer_fingerprint(checkpoint.tokenizer) == before == tokenizer_fingerprint(other.tokenizer)
     assert plain_tokenizer(checkpoint.tokenizer).truncation is None
-    assert identity(checkpoint, "max", "fp32") != identity(checkpoint, "sum", "fp32")
+    of_aggregation = [identity(checkpoint, each.values[0], "fp32") for each in AGGREGATIONS]
+    assert all(left != right for left, right in combinations(of_aggregation, 2))
 
 
 def test_the_names_of_the_package_are_sorted_and_importable() -> None:

@@ -27,9 +27,9 @@ from splade_anserini.exporting.quantize_graph import MAX_INTEGER, quantize_rows
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.identity import identity
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.records import POOLINGS, Pooling
+from splade_anserini.records import ACTIVATIONS, POOLINGS, Activation, Aggregation, Pooling
 from tests.cli_runner import run_stage
-from tests.shared_models import SAVE, SharedModels
+from tests.shared_models import SharedModels
 from tests.tiny import SENTENCES
 
 SHAPES = [(1, 1), (3, 7), (2, 512), (5, 33)]
@@ -44,11 +44,11 @@ def _reuse_traces(shared_models: SharedModels, monkeypatch: pytest.MonkeyPatch) 
 class Export:
     checkpoint: Checkpoint
     directory: Path
-    pooling: Pooling
+    aggregation: Aggregation
 
     @property
     def splade(self) -> Splade:
-        return Splade.of(self.checkpoint, self.pooling)
+        return Splade.of(self.checkpoint, self.aggregation)
 
     @property
     def manifest(self) -> EncoderManifest:
@@ -65,23 +65,34 @@ class Export:
         return outputs
 
 
-def slow(kind: str, pooling: Pooling) -> object:
+def slow(kind: str, pooling: Pooling, activation: Activation = "relu") -> object:
     """Return a parameter, marked as slow: an export takes seconds."""
-    return pytest.param((kind, pooling), marks=pytest.mark.slow, id=f"{kind}-{pooling}")
+    name = f"{kind}-{pooling}" if activation == "relu" else f"{kind}-{pooling}-{activation}"
+    return pytest.param((kind, Aggregation(pooling, activation)), marks=pytest.mark.slow, id=name)
 
 
-@pytest.fixture(scope="module", params=[slow(kind, pooling) for kind in SAVE for pooling in POOLINGS])
+EXPORTS = [
+    *(slow("bert", pooling, activation) for pooling in POOLINGS for activation in ACTIVATIONS),
+    *(slow("distilbert", pooling) for pooling in POOLINGS),
+]
+
+
+def export_of(shared_models: SharedModels, kind: str, aggregation: Aggregation, precision: str) -> Export:
+    checkpoint = load_checkpoint(shared_models.checkpoint(kind))
+    directory = shared_models.export(kind, aggregation.pooling, precision, aggregation.activation)
+    return Export(checkpoint, directory, aggregation)
+
+
+@pytest.fixture(scope="module", params=EXPORTS)
 def exported(shared_models: SharedModels, request: pytest.FixtureRequest) -> Export:
-    kind, pooling = request.param
-    checkpoint = load_checkpoint(shared_models.checkpoint(kind))
-    return Export(checkpoint, shared_models.export(kind, pooling), pooling)
+    return export_of(shared_models, *request.param, "fp32")
 
 
-@pytest.fixture(scope="module", params=[slow("bert", pooling) for pooling in POOLINGS])
+@pytest.fixture(
+    scope="module", params=[slow("bert", pooling, activation) for pooling in POOLINGS for activation in ACTIVATIONS]
+)
 def quantized(shared_models: SharedModels, request: pytest.FixtureRequest) -> Export:
-    kind, pooling = request.param
-    checkpoint = load_checkpoint(shared_models.checkpoint(kind))
-    return Export(checkpoint, shared_models.export(kind, pooling, "int8"), pooling)
+    return export_of(shared_models, *request.param, "int8")
 
 
 @pytest.fixture
@@ -140,10 +151,10 @@ def test_the_manifest_describes_the_files_beside_it(exported: Export) -> None:
     manifest = exported.manifest
     assert manifest.identity.weights == fingerprint_of_file(exported.directory / "model.onnx")
     assert manifest.identity.tokenizer == fingerprint_of_file(exported.directory / "tokenizer.json")
-    of_torch = identity(exported.checkpoint, exported.pooling, "fp32")
+    of_torch = identity(exported.checkpoint, exported.aggregation, "fp32")
     assert manifest.identity.vocabulary == of_torch.vocabulary
     assert manifest.identity.tokenizer == of_torch.tokenizer
-    assert manifest.identity.pooling == exported.pooling
+    assert manifest.identity.aggregation == exported.aggregation
     assert manifest.max_length == 512
 
 

@@ -17,7 +17,8 @@ from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.projection import Projection
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.warm_start import WarmStart, warm_start
-from splade_anserini.records import POOLINGS, Pooling
+from splade_anserini.records import SPLADE_MAX, Aggregation
+from tests.aggregations import AGGREGATIONS
 from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer
 
 CPU = torch.device("cpu")
@@ -47,41 +48,41 @@ def output_layer() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn((VOCABULARY, WIDTH), generator=generator), torch.randn(VOCABULARY, generator=generator)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @given(batch=batches(), piece=st.integers(1, 50))
 @settings(max_examples=40, deadline=None)
 def test_projecting_in_pieces_gives_the_pooled_logits(
-    pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor], piece: int
+    aggregation: Aggregation, batch: tuple[torch.Tensor, torch.Tensor], piece: int
 ) -> None:
     table, bias = output_layer()
     hidden, mask = batch
-    expected = pool(hidden @ table.T + bias, mask, pooling)
-    weights = Projection(table, bias, pooling, piece=piece)(hidden, mask)
+    expected = pool(hidden @ table.T + bias, mask, aggregation)
+    weights = Projection(table, bias, aggregation, piece=piece)(hidden, mask)
     torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @given(batch=batches(), noise=st.floats(-1e4, 1e4), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_hidden_states_of_padding_change_no_weight(
-    pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor], noise: float, seed: int
+    aggregation: Aggregation, batch: tuple[torch.Tensor, torch.Tensor], noise: float, seed: int
 ) -> None:
     hidden, mask = batch
     # Padding may be anywhere.
     order = torch.randperm(mask.shape[1], generator=torch.Generator().manual_seed(seed))
     hidden, mask = hidden[:, order], mask[:, order]
-    project = Projection(*output_layer(), pooling, piece=16)
+    project = Projection(*output_layer(), aggregation, piece=16)
     noisy = torch.where(mask.unsqueeze(-1) == 0, noise, hidden)
     assert torch.equal(project(noisy, mask), project(hidden, mask))
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("make", [tiny_bert, tiny_distilbert])
-def test_the_fused_model_gives_the_weights_of_the_plain_one(make: Any, pooling: Pooling) -> None:
+def test_the_fused_model_gives_the_weights_of_the_plain_one(make: Any, aggregation: Aggregation) -> None:
     model = checkpoint(make())
     with torch.inference_mode():
-        expected = Splade.of(model, pooling)(*inputs())
-        weights = fast_forward(model, pooling, torch.float32, CPU)(*inputs())
+        expected = Splade.of(model, aggregation)(*inputs())
+        weights = fast_forward(model, aggregation, torch.float32, CPU)(*inputs())
     assert weights.dtype == torch.float32
     torch.testing.assert_close(weights, expected, rtol=1e-5, atol=1e-5)
 
@@ -91,7 +92,7 @@ def test_the_checkpoints_model_is_not_changed(dtype: torch.dtype) -> None:
     model = tiny_bert()
     before, training = weights_fingerprint(model), copy.deepcopy(model).train()
     model.train()
-    forward = fast_forward(checkpoint(model), "max", dtype, CPU)
+    forward = fast_forward(checkpoint(model), SPLADE_MAX, dtype, CPU)
     with torch.inference_mode():
         forward(*inputs())
     assert weights_fingerprint(model) == before
@@ -105,8 +106,8 @@ def test_the_checkpoints_model_is_not_changed(dtype: torch.dtype) -> None:
 def test_bf16_is_close_to_fp32() -> None:
     model = checkpoint(tiny_bert())
     with torch.inference_mode():
-        full = fast_forward(model, "max", torch.float32, CPU)(*inputs())
-        half = fast_forward(model, "max", torch.bfloat16, CPU)(*inputs())
+        full = fast_forward(model, SPLADE_MAX, torch.float32, CPU)(*inputs())
+        half = fast_forward(model, SPLADE_MAX, torch.bfloat16, CPU)(*inputs())
     assert half.dtype == torch.float32
     assert not torch.equal(half, full)
     assert float((half - full).abs().max()) < 0.1
@@ -115,8 +116,8 @@ def test_bf16_is_close_to_fp32() -> None:
 def test_the_head_of_a_warm_start_survives_bf16() -> None:
     model = warm_start(tiny_bert().bert, tiny_tokenizer(), WarmStart(threshold=2.0, scale=1.0))
     with torch.inference_mode():
-        full = fast_forward(checkpoint(model), "max", torch.float32, CPU)(*inputs())
-        half = fast_forward(checkpoint(model), "max", torch.bfloat16, CPU)(*inputs())
+        full = fast_forward(checkpoint(model), SPLADE_MAX, torch.float32, CPU)(*inputs())
+        half = fast_forward(checkpoint(model), SPLADE_MAX, torch.bfloat16, CPU)(*inputs())
     assert float((half - full).abs().max()) < 0.2
 
 
@@ -156,16 +157,16 @@ def bert_with_doubled_output() -> Any:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("make", [lambda: Squared().eval(), bert_with_doubled_output], ids=["squared", "doubled"])
 def test_a_model_that_does_not_end_in_a_linear_layer_gives_the_weights_of_the_plain_one(
-    make: Any, pooling: Pooling, dtype: torch.dtype
+    make: Any, aggregation: Aggregation, dtype: torch.dtype
 ) -> None:
     assert cut_output_layer(shared_copy(make())) is None
     model = checkpoint(make())
     with torch.inference_mode():
-        expected = Splade.of(model, pooling)(*inputs(SENTENCES[:3]))
-        weights = fast_forward(model, pooling, dtype, CPU)(*inputs(SENTENCES[:3]))
+        expected = Splade.of(model, aggregation)(*inputs(SENTENCES[:3]))
+        weights = fast_forward(model, aggregation, dtype, CPU)(*inputs(SENTENCES[:3]))
     bound = 1e-5 if dtype == torch.float32 else 0.05 * float(expected.max())
     torch.testing.assert_close(weights, expected, rtol=1e-5, atol=bound)
 
@@ -174,9 +175,9 @@ def test_a_model_that_does_not_end_in_a_linear_layer_gives_the_weights_of_the_pl
 def test_packed_layers_change_no_weight(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     model = checkpoint(tiny_bert())
     with torch.inference_mode():
-        packed = fast_forward(model, "max", dtype, CPU)(*inputs())
+        packed = fast_forward(model, SPLADE_MAX, dtype, CPU)(*inputs())
         monkeypatch.setattr("splade_anserini.modeling.packed_linear.can_pack", lambda _: False)
-        plain = fast_forward(model, "max", dtype, CPU)(*inputs())
+        plain = fast_forward(model, SPLADE_MAX, dtype, CPU)(*inputs())
     bound = 1e-5 if dtype == torch.float32 else 0.1
     torch.testing.assert_close(plain, packed, rtol=0, atol=bound)
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from splade_anserini.records import POOLINGS, Pooling, QuerySide
+from splade_anserini.records import Aggregation, QuerySide
 from splade_anserini.training.batch import Batch
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.objective import Objective, Vectors
 from splade_anserini.training.student import Student
+from tests.aggregations import AGGREGATIONS
 from tests.training_fixtures import QUERY_SIDES, collator, examples, recipe, student
 
 RECIPE = recipe(losses=[{"kind": "rank-ibn"}, {"kind": "pairwise", "weight": 0.5}])
@@ -104,9 +105,9 @@ def test_dropout_changes_the_vectors() -> None:
     assert not torch.equal(with_dropout.documents, without.documents)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_each_pooling_can_be_cached(pooling: Pooling) -> None:
-    trained = student(pooling=pooling)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_each_pooling_can_be_cached(aggregation: Aggregation) -> None:
+    trained = student(aggregation=aggregation)
     plain, cached = (compute(trained, 30, cached=cached).gradients for cached in (False, True))
     for name, gradient in plain.items():
         assert gradient is not None

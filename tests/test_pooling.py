@@ -8,19 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splade_anserini.modeling.pooling import max_pool, norm_pool, pool, saturate, sum_pool
-from splade_anserini.records import POOLINGS, Pooling
+from splade_anserini.records import ACTIVATIONS, Activation, Aggregation
+from tests.aggregations import AGGREGATIONS
 
 
 def fourth_norm(weights: list[float]) -> float:
     return math.fsum(weight**4 for weight in weights) ** 0.25
 
 
-def reference(logits: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> list[list[float]]:
-    """Sum and maximum (SPLADE v2, section 3) and the 4-norm, entry by entry."""
-    combine = {"max": max, "sum": math.fsum, "norm": fourth_norm}[pooling]
+def reference(logits: torch.Tensor, mask: torch.Tensor, aggregation: Aggregation) -> list[list[float]]:
+    """Sum and maximum (SPLADE v2, section 3) and the 4-norm, of log(1 + ReLU) or its log(1 + …), entry by entry."""
+    combine = {"max": max, "sum": math.fsum, "norm": fourth_norm}[aggregation.pooling]
+
+    def activate(logit: float) -> float:
+        weight = math.log(1 + max(0.0, logit))
+        return math.log(1 + weight) if aggregation.activation == "log1p_relu" else weight
+
     return [
         [
-            combine([math.log(1 + max(0.0, float(row[j]))) for row, kept in zip(text, tokens, strict=True) if kept])
+            combine([activate(float(row[j])) for row, kept in zip(text, tokens, strict=True) if kept])
             for j in range(logits.shape[2])
         ]
         for text, tokens in zip(logits, mask, strict=True)
@@ -36,57 +42,64 @@ def batches(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
     return logits, (torch.arange(length) < lengths).long()
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @given(batch=batches())
 @settings(max_examples=50, deadline=None)
 def test_pooling_is_the_sum_the_maximum_or_the_norm_of_the_tokens_weights(
-    pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor]
+    aggregation: Aggregation, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     torch.testing.assert_close(
-        pool(*batch, pooling), torch.tensor(reference(*batch, pooling), dtype=torch.float64), rtol=1e-12, atol=1e-12
+        pool(*batch, aggregation),
+        torch.tensor(reference(*batch, aggregation), dtype=torch.float64),
+        rtol=1e-12,
+        atol=1e-12,
     )
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @given(batch=batches(), noise=st.floats(-1e4, 1e4))
 @settings(max_examples=50, deadline=None)
 def test_the_logits_of_padding_change_no_weight(
-    pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor], noise: float
+    aggregation: Aggregation, batch: tuple[torch.Tensor, torch.Tensor], noise: float
 ) -> None:
     logits, mask = batch
     noisy = torch.where(mask.unsqueeze(-1) == 0, noise, logits)
-    assert torch.equal(pool(noisy, mask, pooling), pool(logits, mask, pooling))
+    assert torch.equal(pool(noisy, mask, aggregation), pool(logits, mask, aggregation))
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @given(batch=batches())
 @settings(max_examples=50, deadline=None)
-def test_the_norm_is_between_maximum_and_sum(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
-    logits, mask = batch
-    normed = norm_pool(logits, mask)
-    assert bool((max_pool(logits, mask) <= normed + 1e-12).all())
-    assert bool((normed <= sum_pool(logits, mask) + 1e-12).all())
-    assert torch.equal(normed > 0, max_pool(logits, mask) > 0)
+def test_the_norm_is_between_maximum_and_sum(activation: Activation, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    greatest, normed, total = (pooled(*batch, activation) for pooled in (max_pool, norm_pool, sum_pool))
+    assert bool((greatest <= normed + 1e-12).all())
+    assert bool((normed <= total + 1e-12).all())
+    assert torch.equal(normed > 0, greatest > 0)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @given(batch=batches())
 @settings(max_examples=50, deadline=None)
-def test_greater_logits_give_no_smaller_weights(pooling: Pooling, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_greater_logits_give_no_smaller_weights(
+    aggregation: Aggregation, batch: tuple[torch.Tensor, torch.Tensor]
+) -> None:
     logits, mask = batch
-    assert bool((pool(logits + 1, mask, pooling) >= pool(logits, mask, pooling)).all())
+    assert bool((pool(logits + 1, mask, aggregation) >= pool(logits, mask, aggregation)).all())
 
 
 def test_a_logit_below_zero_has_weight_zero_and_small_logits_keep_their_precision() -> None:
     values = saturate(torch.tensor([-3.0, 0.0, 1e-10, math.e - 1]))
     assert values.tolist() == pytest.approx([0.0, 0.0, 1e-10, 1.0])
+    values = saturate(torch.tensor([-3.0, 0.0, 1e-10, math.e - 1]), "log1p_relu")
+    assert values.tolist() == pytest.approx([0.0, 0.0, 1e-10, math.log(2)])
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_gradients_are_those_of_finite_differences(pooling: Pooling) -> None:
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_gradients_are_those_of_finite_differences(aggregation: Aggregation) -> None:
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn((2, 3, 4), generator=generator, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
-    assert torch.autograd.gradcheck(lambda x: pool(x, mask, pooling), (logits,))
+    assert torch.autograd.gradcheck(lambda x: pool(x, mask, aggregation), (logits,))
 
 
 def test_the_gradient_of_the_norm_is_zero_where_no_token_is_active() -> None:
@@ -109,6 +122,6 @@ def test_a_word_that_occurs_twice_has_a_slightly_greater_norm_in_any_precision(
     assert float(twice / once) == pytest.approx(2**0.25, abs=2 * torch.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_text_that_is_only_padding_has_no_weights(pooling: Pooling) -> None:
-    assert not pool(torch.ones(1, 2, 3), torch.zeros(1, 2), pooling).any()
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_a_text_that_is_only_padding_has_no_weights(aggregation: Aggregation) -> None:
+    assert not pool(torch.ones(1, 2, 3), torch.zeros(1, 2), aggregation).any()

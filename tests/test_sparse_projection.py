@@ -8,7 +8,8 @@ import torch
 from splade_anserini.modeling import sparse_projection as module
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.sparse_projection import sparse_projection
-from splade_anserini.records import POOLINGS, Pooling
+from splade_anserini.records import SPLADE_MAX, Aggregation
+from tests.aggregations import AGGREGATIONS
 
 BATCH, LENGTH, WIDTH = 3, 5, 4
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
@@ -41,16 +42,16 @@ def gradients(weights: torch.Tensor, parameters: list[torch.Tensor]) -> tuple[to
 
 
 @pytest.mark.usefixtures("_piece")
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float64, 1e-10), (torch.float32, 1e-5)], ids=["fp64", "fp32"])
 def test_weights_and_all_gradients_are_those_of_pooled_logits(
-    pooling: Pooling, bias: bool, dtype: torch.dtype, near: float
+    aggregation: Aggregation, bias: bool, dtype: torch.dtype, near: float
 ) -> None:
     hidden, layer = hidden_and_layer(dtype, bias=bias)
     learned = [hidden, *layer.parameters()]
-    expected = pool(layer(hidden), MASK, pooling)
-    weights = sparse_projection(hidden, MASK, layer, pooling, dtype)
+    expected = pool(layer(hidden), MASK, aggregation)
+    weights = sparse_projection(hidden, MASK, layer, aggregation, dtype)
     assert weights.dtype == dtype
     assert 0.1 < float((expected > 0).double().mean()) < 0.95
     torch.testing.assert_close(weights, expected, rtol=near, atol=near)
@@ -60,14 +61,14 @@ def test_weights_and_all_gradients_are_those_of_pooled_logits(
         torch.testing.assert_close(gradient, reference, rtol=near, atol=near)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_gradients_are_those_of_finite_differences(pooling: Pooling, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_gradients_are_those_of_finite_differences(aggregation: Aggregation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PIECE", 3)
     hidden, layer = hidden_and_layer(vocabulary=5)
 
     def weights(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         layer: Any = type("Layer", (), {"weight": weight, "bias": bias})
-        return sparse_projection(hidden, MASK, layer, pooling, torch.float64)
+        return sparse_projection(hidden, MASK, layer, aggregation, torch.float64)
 
     assert torch.autograd.gradcheck(weights, (hidden, layer.weight, layer.bias))
 
@@ -75,14 +76,14 @@ def test_gradients_are_those_of_finite_differences(pooling: Pooling, monkeypatch
 def test_of_tokens_with_equal_maxima_one_has_the_gradient() -> None:
     hidden, layer = hidden_and_layer()
     same = hidden.detach()[:, :1].expand(-1, LENGTH, -1).clone().requires_grad_()
-    weights = sparse_projection(same, MASK, layer, "max", torch.float64)
-    of_first_token = sparse_projection(same[:, :1], MASK[:, :1], layer, "max", torch.float64)
+    weights = sparse_projection(same, MASK, layer, SPLADE_MAX, torch.float64)
+    of_first_token = sparse_projection(same[:, :1], MASK[:, :1], layer, SPLADE_MAX, torch.float64)
     torch.testing.assert_close(weights, of_first_token)
     (gradient,) = gradients(weights, [same])
     (expected,) = gradients(of_first_token, [same])
     # The gradient of an entry goes to one token; none is lost or counted twice.
     torch.testing.assert_close(gradient.sum(dim=1), expected.sum(dim=1))
-    single = torch.autograd.grad(sparse_projection(same, MASK, layer, "max", torch.float64)[0].max(), [same])[0]
+    single = torch.autograd.grad(sparse_projection(same, MASK, layer, SPLADE_MAX, torch.float64)[0].max(), [same])[0]
     assert int(single.abs().sum(dim=-1).count_nonzero()) == 1
     assert not gradient[MASK == 0].any()
 
@@ -90,30 +91,30 @@ def test_of_tokens_with_equal_maxima_one_has_the_gradient() -> None:
 def test_padding_may_be_on_the_left() -> None:
     hidden, layer = hidden_and_layer()
     mask = MASK.flip(1)
-    expected = pool(layer(hidden), mask, "max")
-    weights = sparse_projection(hidden, mask, layer, "max", torch.float64)
+    expected = pool(layer(hidden), mask, SPLADE_MAX)
+    weights = sparse_projection(hidden, mask, layer, SPLADE_MAX, torch.float64)
     torch.testing.assert_close(weights, expected)
     torch.testing.assert_close(gradients(weights, [hidden]), gradients(expected, [hidden]))
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_without_active_entries_weights_and_gradients_are_0(pooling: Pooling) -> None:
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_without_active_entries_weights_and_gradients_are_0(aggregation: Aggregation) -> None:
     hidden, layer = hidden_and_layer(shift=-1000.0)
-    weights = sparse_projection(hidden, MASK, layer, pooling, torch.float64)
+    weights = sparse_projection(hidden, MASK, layer, aggregation, torch.float64)
     assert not weights.any()
     for gradient in gradients(weights, [hidden, *layer.parameters()]):
         assert not gradient.any()
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_products_in_bfloat16_give_weights_close_to_the_exact_ones(pooling: Pooling) -> None:
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_products_in_bfloat16_give_weights_close_to_the_exact_ones(aggregation: Aggregation) -> None:
     hidden, layer = hidden_and_layer(torch.float32)
     learned = [hidden, *layer.parameters()]
-    exact = sparse_projection(hidden, MASK, layer, pooling, torch.float32)
-    weights = sparse_projection(hidden, MASK, layer, pooling, torch.bfloat16)
+    exact = sparse_projection(hidden, MASK, layer, aggregation, torch.float32)
+    weights = sparse_projection(hidden, MASK, layer, aggregation, torch.bfloat16)
     assert weights.dtype == torch.float32
     torch.testing.assert_close(weights, exact, rtol=0.03, atol=0.03)
-    assert not torch.equal(weights, exact) or pooling == "max"
+    assert not torch.equal(weights, exact) or aggregation.pooling == "max"
     for gradient, reference in zip(gradients(weights, learned), gradients(exact, learned), strict=True):
         assert gradient.dtype == torch.float32
         torch.testing.assert_close(gradient, reference, rtol=0.1, atol=0.1)
@@ -121,15 +122,15 @@ def test_products_in_bfloat16_give_weights_close_to_the_exact_ones(pooling: Pool
 
 def test_with_maxima_in_bfloat16_each_weight_is_that_of_an_exact_logit() -> None:
     hidden, layer = hidden_and_layer(torch.float32)
-    weights = sparse_projection(hidden, MASK, layer, "max", torch.bfloat16)
+    weights = sparse_projection(hidden, MASK, layer, SPLADE_MAX, torch.bfloat16)
     logits = layer(hidden).relu().log1p().masked_fill(MASK.unsqueeze(-1) == 0, 0.0)
     nearest = (logits - weights.unsqueeze(1)).abs().amin(dim=1)
     assert nearest.max().item() < 1e-6
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_the_tensors_saved_for_the_backward_pass_are_smaller_than_all_logits(
-    pooling: Pooling, monkeypatch: pytest.MonkeyPatch
+    aggregation: Aggregation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are 3 · 5 · 512 logits (texts, tokens, entries); weights, table and hidden states are far smaller."""
     monkeypatch.setattr(module, "PIECE", 64)
@@ -141,10 +142,10 @@ def test_the_tensors_saved_for_the_backward_pass_are_smaller_than_all_logits(
 
     hidden, layer = hidden_and_layer(vocabulary=512, shift=-3.0)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        sparse_projection(hidden, MASK, layer, pooling, torch.float64)
+        sparse_projection(hidden, MASK, layer, aggregation, torch.float64)
         assert saved
         assert sum(saved) < BATCH * LENGTH * 512
-        pool(layer(hidden), MASK, pooling)
+        pool(layer(hidden), MASK, aggregation)
         assert max(saved) >= BATCH * LENGTH * 512
 
 
@@ -157,18 +158,18 @@ def test_max_pooling_saves_values_of_active_entries_only() -> None:
 
     hidden, layer = hidden_and_layer(vocabulary=512, shift=-3.0)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        weights = sparse_projection(hidden, torch.ones_like(MASK), layer, "max", torch.float64)
+        weights = sparse_projection(hidden, torch.ones_like(MASK), layer, SPLADE_MAX, torch.float64)
     active = int(weights.count_nonzero())
     assert 0 < active < 512
     assert sorted(saved) == sorted([hidden.numel(), layer.weight.numel(), *[active] * 4])
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_nan_does_not_look_like_an_empty_vector(pooling: Pooling, dtype: torch.dtype) -> None:
+def test_nan_does_not_look_like_an_empty_vector(aggregation: Aggregation, dtype: torch.dtype) -> None:
     hidden, layer = hidden_and_layer(torch.float32)
     with_nan = hidden.detach().clone()
     with_nan[1, 0, 2] = torch.nan
-    weights = sparse_projection(with_nan, MASK, layer, pooling, dtype)
+    weights = sparse_projection(with_nan, MASK, layer, aggregation, dtype)
     assert bool(weights[1].isnan().all())
     assert bool(weights[[0, 2]].isfinite().all())

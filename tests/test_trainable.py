@@ -15,9 +15,10 @@ from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.trainable import Group, TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer
-from splade_anserini.records import POOLINGS, Pooling, QuerySide
+from splade_anserini.records import SPLADE_MAX, Aggregation, QuerySide
 from splade_anserini.training.batch import GroupTokenizer
 from splade_anserini.training.student import build_student
+from tests.aggregations import AGGREGATIONS
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 from tests.training_fixtures import QUERY_SIDES, checkpoint, recipe
 
@@ -44,14 +45,14 @@ def gradients(weights: torch.Tensor, parameters: Any) -> list[torch.Tensor]:
 
 
 class TestSplade:
-    @pytest.mark.parametrize("pooling", POOLINGS)
+    @pytest.mark.parametrize("aggregation", AGGREGATIONS)
     @pytest.mark.parametrize("distilbert", [False, True], ids=["bert", "distilbert"])
     def test_weights_and_the_gradient_of_every_parameter_are_those_of_splade(
-        self, distilbert: bool, pooling: Pooling
+        self, distilbert: bool, aggregation: Aggregation
     ) -> None:
         model = checkpoint(distilbert=distilbert)
-        trained = TrainableSplade(model, pooling)
-        expected = splade(Splade.of(model, pooling))
+        trained = TrainableSplade(model, aggregation)
+        expected = splade(Splade.of(model, aggregation))
         expected_gradients = gradients(expected, model.model.parameters())
         assert all(bool(gradient.any()) for gradient in expected_gradients)
         for budget in BUDGETS:
@@ -70,7 +71,7 @@ class TestSplade:
 
     def test_the_parameters_are_the_checkpoints_own(self) -> None:
         model = checkpoint()
-        trained = TrainableSplade(model, "max")
+        trained = TrainableSplade(model, SPLADE_MAX)
         assert {id(each) for each in trained.parameters()} == {id(each) for each in model.model.parameters()}
         trained(groups()).sum().backward()
         assert all(each.grad is not None for each in model.model.parameters())
@@ -82,24 +83,24 @@ class TestSplade:
     def test_the_checkpoints_model_keeps_its_output_layer_and_mode(self) -> None:
         model = checkpoint()
         before = splade(Splade.of(model))
-        TrainableSplade(model, "max").train()
+        TrainableSplade(model, SPLADE_MAX).train()
         assert not model.model.training
         torch.testing.assert_close(splade(Splade.of(model)), before, rtol=0, atol=0)
 
-    @pytest.mark.parametrize("pooling", POOLINGS)
-    def test_special_tokens_have_no_weight_and_no_gradient(self, pooling: Pooling) -> None:
+    @pytest.mark.parametrize("aggregation", AGGREGATIONS)
+    def test_special_tokens_have_no_weight_and_no_gradient(self, aggregation: Aggregation) -> None:
         model = checkpoint()
         masked = masked_entries(model.tokenizer, model.vocabulary_size)
         with torch.no_grad():
             model.model.get_output_embeddings().bias.fill_(15.0)  # all other entries are active
-        weights = TrainableSplade(model, pooling)(groups())
+        weights = TrainableSplade(model, aggregation)(groups())
         assert not weights[:, masked].any()
         assert int((weights > 0).sum(dim=1).min()) == model.vocabulary_size - len(masked)
         (gradient,) = gradients(weights, [model.model.get_output_embeddings().bias])
         assert not gradient[masked].any()
 
-    @pytest.mark.parametrize("pooling", POOLINGS)
-    def test_special_tokens_have_no_weight_without_a_bias_either(self, pooling: Pooling) -> None:
+    @pytest.mark.parametrize("aggregation", AGGREGATIONS)
+    def test_special_tokens_have_no_weight_without_a_bias_either(self, aggregation: Aggregation) -> None:
         model = checkpoint()
         layer = model.model.get_output_embeddings()
         shared = model.model.get_input_embeddings().weight
@@ -107,13 +108,13 @@ class TestSplade:
         with torch.no_grad():
             shared.mul_(4.0)
         masked = masked_entries(model.tokenizer, model.vocabulary_size)
-        weights = TrainableSplade(model, pooling)(groups())
+        weights = TrainableSplade(model, aggregation)(groups())
         assert bool(weights.any())
         assert not weights[:, masked].any()
-        torch.testing.assert_close(weights, splade(Splade.of(model, pooling)), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(weights, splade(Splade.of(model, aggregation)), rtol=1e-5, atol=1e-5)
 
     def test_dropout_is_applied_in_training_mode_only(self) -> None:
-        trained = TrainableSplade(checkpoint(dropout=0.3), "max")
+        trained = TrainableSplade(checkpoint(dropout=0.3), SPLADE_MAX)
         assert torch.equal(trained(groups()), trained(groups()))
         trained.train()
         assert not torch.equal(trained(groups()), trained(groups()))
@@ -125,9 +126,9 @@ class TestSplade:
         self, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         model = checkpoint()
-        expected = TrainableSplade(model, "max", dtype)(groups())
+        expected = TrainableSplade(model, SPLADE_MAX, dtype)(groups())
         monkeypatch.setattr(module, "cut_output_layer", lambda _model: None)
-        whole = TrainableSplade(model, "max", dtype)
+        whole = TrainableSplade(model, SPLADE_MAX, dtype)
         assert whole.output_bias is None
         weights = whole(groups())
         near = 1e-5 if dtype == torch.float32 else 0.05
@@ -138,8 +139,8 @@ class TestSplade:
 
     def test_bfloat16_gives_float32_weights_close_to_the_exact_ones_and_gradients(self) -> None:
         model = checkpoint()
-        exact = TrainableSplade(model, "max")(groups())
-        weights = TrainableSplade(model, "max", torch.bfloat16)(groups())
+        exact = TrainableSplade(model, SPLADE_MAX)(groups())
+        weights = TrainableSplade(model, SPLADE_MAX, torch.bfloat16)(groups())
         assert weights.dtype == torch.float32
         assert 0 < (weights - exact).abs().max().item() < 0.1
         for gradient in gradients(weights, model.model.parameters()):
@@ -148,8 +149,8 @@ class TestSplade:
 
     def test_the_output_bias_is_that_of_the_checkpoint(self) -> None:
         model = checkpoint()
-        assert TrainableSplade(model, "max").output_bias is model.model.get_output_embeddings().bias
-        assert TrainableSplade(model, "max").vocabulary_size == len(tiny_vocabulary())
+        assert TrainableSplade(model, SPLADE_MAX).output_bias is model.model.get_output_embeddings().bias
+        assert TrainableSplade(model, SPLADE_MAX).vocabulary_size == len(tiny_vocabulary())
 
 
 class TestBag:
@@ -198,7 +199,7 @@ class TestBag:
 
 class TestPair:
     def test_queries_and_documents_have_one_module_or_one_each(self) -> None:
-        first, second = (TrainableSplade(checkpoint(seed=seed), "max") for seed in (0, 1))
+        first, second = (TrainableSplade(checkpoint(seed=seed), SPLADE_MAX) for seed in (0, 1))
         document_groups, query_groups = groups(), groups(SENTENCES[:3])
         queries, documents = Pair(first)(query_groups, document_groups)
         assert torch.equal(queries, first(query_groups))
@@ -210,7 +211,7 @@ class TestPair:
         assert len(list(Pair(first, second).parameters())) == 2 * len(list(first.parameters()))
 
     def test_no_groups_give_no_rows(self) -> None:
-        module = TrainableSplade(checkpoint(), "max")
+        module = TrainableSplade(checkpoint(), SPLADE_MAX)
         queries, documents = Pair(module)((), groups())
         assert queries.shape == (0, module.vocabulary_size)
         assert len(documents) == len(SENTENCES)
@@ -224,12 +225,12 @@ class TestStudent:
         chosen = recipe(query_side=side, backbone=str(tiny_checkpoint(tmp_path, seed=1)), dropout=0.25)
         documents = checkpoint()
         idf = torch.rand(documents.vocabulary_size)
-        made = build_student(chosen, "max", documents, idf)
+        made = build_student(chosen, SPLADE_MAX, documents, idf)
         query_groups = groups(SENTENCES[:3])
         queries, _ = made.pair(query_groups, groups())
         expected = {
-            "splade": TrainableSplade(documents, "max")(query_groups),
-            "separate": TrainableSplade(checkpoint(seed=1), "max")(query_groups),
+            "splade": TrainableSplade(documents, SPLADE_MAX)(query_groups),
+            "separate": TrainableSplade(checkpoint(seed=1), SPLADE_MAX)(query_groups),
             "doc": (TestBag().bag(learned=False)(query_groups) > 0) | self.off(query_groups),
             "idf": idf * ((TestBag().bag()(query_groups) > 0) | self.off(query_groups)),
         }[side]

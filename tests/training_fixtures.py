@@ -15,7 +15,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries
-from splade_anserini.records import Example, Pooling, QuerySide
+from splade_anserini.records import SPLADE_MAX, Aggregation, Example, QuerySide
 from splade_anserini.train import train
 from splade_anserini.training.batch import Collator, GroupTokenizer
 from splade_anserini.training.batch_loader import SINGLE_DEVICE, BatchLoader, DevicePart
@@ -79,14 +79,16 @@ def checkpoint(*, seed: int = 0, distilbert: bool = False, dropout: float = 0.0)
     return Checkpoint(model, tiny_tokenizer(token_types=not distilbert), "tiny")
 
 
-def student(query_side: QuerySide = "splade", *, dropout: float = 0.0, pooling: Pooling = "max") -> Student:
+def student(
+    query_side: QuerySide = "splade", *, dropout: float = 0.0, aggregation: Aggregation = SPLADE_MAX
+) -> Student:
     documents = checkpoint(dropout=dropout)
-    module = TrainableSplade(documents, pooling)
+    module = TrainableSplade(documents, aggregation)
     if query_side == "splade":
         return Student(Pair(module), documents, None)
     if query_side == "separate":
         queries = checkpoint(seed=1, dropout=dropout)
-        return Student(Pair(module, TrainableSplade(queries, pooling)), documents, queries)
+        return Student(Pair(module, TrainableSplade(queries, aggregation)), documents, queries)
     size = documents.vocabulary_size
     masked = masked_entries(documents.tokenizer, size)
     return Student(Pair(module, BagOfTokens(torch.ones(size), masked, learned=query_side == "idf")), documents, None)
@@ -181,6 +183,7 @@ description = "A test."
 license = "MIT"
 source = "tiny"
 pooling = "{pooling}"
+activation = "{activation}"
 max_length = 24
 query_max_length = 12
 scale = 50
@@ -230,10 +233,18 @@ def _write_json_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
-def write_card(directory: Path, name: str = "tiny", *, pooling: str = "max", query_side: str = "splade") -> Path:
+def write_card(
+    directory: Path,
+    name: str = "tiny",
+    *,
+    pooling: str = "max",
+    activation: str = "relu",
+    query_side: str = "splade",
+) -> Path:
     """Write the card of a run of six steps; return its path."""
     path = directory / "cards" / f"{name}.toml"
-    path.write_text(CARD.format(backbone=directory / "backbone", pooling=pooling, query_side=query_side))
+    values = {"pooling": pooling, "activation": activation, "query_side": query_side}
+    path.write_text(CARD.format(backbone=directory / "backbone", **values))
     return path
 
 

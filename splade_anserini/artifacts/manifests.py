@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.errors import InputError
-from splade_anserini.records import DEFAULT_SCALE, Pooling, QuerySide, StrPath
+from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide, StrPath
 
 MANIFEST = "splade.manifest"
 """File name of a manifest. Anserini reads all .json, .jsonl and .gz files of a collection, so it has another suffix."""
@@ -28,7 +28,22 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
 
-class EncoderIdentity(Model):
+class GrowingModel(Model):
+    """A model with fields that earlier versions lack, `later_fields`.
+
+    They are written only where they differ from their defaults: what does not use them keeps its bytes and
+    fingerprints, and earlier versions read it.
+    """
+
+    later_fields: ClassVar[frozenset[str]] = frozenset()
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_defaults_of_later_fields(self, serialize: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unused = {name for name in self.later_fields if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in serialize(self).items() if name not in unused}
+
+
+class EncoderIdentity(GrowingModel):
     """The identity of an encoder; encoders with equal fingerprints are the same."""
 
     name: str
@@ -39,9 +54,17 @@ class EncoderIdentity(Model):
     vocabulary: str
     """SHA-256 of the tokens in the order of their ids; it must be the same for queries and documents."""
     pooling: Pooling
+    activation: Activation = "relu"
     precision: str
     unindexable_entries: int = 0
     """Vocabulary entries that Lucene cannot hold, such as runs of spaces; their weight is always 0."""
+
+    later_fields = frozenset({"activation", "unindexable_entries"})
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """Pooling and activation together."""
+        return Aggregation(self.pooling, self.activation)
 
 
 class Counts(Model):
@@ -156,12 +179,13 @@ class ParityReport(Model):
     scale: float
 
 
-class CheckpointManifest(Model):
+class CheckpointManifest(GrowingModel):
     """The manifest of a trained checkpoint: how it is used and how it was trained."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     version: str = __version__
     pooling: Pooling
+    activation: Activation = "relu"
     query_side: QuerySide
     max_length: int = pydantic.Field(gt=2)
     """Tokens of a document that were used in training."""
@@ -170,6 +194,8 @@ class CheckpointManifest(Model):
     steps: int
     recipe: dict[str, pydantic.JsonValue]
     """The table `[training]` of the card, with all overrides."""
+
+    later_fields = frozenset({"activation"})
 
 
 class EncoderManifest(Model):

@@ -4,14 +4,14 @@ from typing import Self
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import Model
+from splade_anserini.artifacts.manifests import GrowingModel
 from splade_anserini.cards.training_recipe import TrainingRecipe
-from splade_anserini.records import DEFAULT_SCALE, Pooling, QuerySide
+from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide
 
 type RecipeValue = str | int | float | bool
 
 
-class EncoderCard(Model):
+class EncoderCard(GrowingModel):
     """An encoder: where its weights are and how it is used."""
 
     name: str
@@ -20,6 +20,7 @@ class EncoderCard(Model):
     source: str
     """A directory next to the card, or a Hugging Face model id."""
     pooling: Pooling = "max"
+    activation: Activation = "relu"
     query_side: QuerySide | None = None
     """None: the value of the encoder's manifest, else `splade`."""
     scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
@@ -29,6 +30,13 @@ class EncoderCard(Model):
     """Free-form notes on how the encoder was made, for people who want to reproduce it."""
     training: TrainingRecipe | None = None
     """The recipe by which `train` makes the encoder."""
+
+    later_fields = frozenset({"activation"})
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """Pooling and activation together."""
+        return Aggregation(self.pooling, self.activation)
 
     @pydantic.model_validator(mode="after")
     def _one_query_side(self) -> Self:

@@ -41,7 +41,8 @@ def open_query_encoder(name: StrPath, options: EncoderOptions | None = None) -> 
         return open_bag(source, options, weighted=usage.query_side == "idf")
     if usage.query_side == "separate":
         source = _query_model(source)
-        usage = replace(usage, pooling=usage_of(source, usage).pooling)
+        own = usage_of(source, usage)
+        usage = replace(usage, pooling=own.pooling, activation=own.activation)
     return _open(source, _completed(options, usage, usage.query_max_length))
 
 
@@ -52,7 +53,12 @@ def default_scale(name: StrPath) -> float:
 
 def _completed(options: EncoderOptions | None, usage: Usage, max_length: int) -> EncoderOptions:
     options = options or EncoderOptions()
-    return replace(options, max_length=options.max_length or max_length, pooling=options.pooling or usage.pooling)
+    return replace(
+        options,
+        max_length=options.max_length or max_length,
+        pooling=options.pooling or usage.pooling,
+        activation=options.activation or usage.activation,
+    )
 
 
 def _query_model(source: EncoderSource) -> EncoderSource:
@@ -77,6 +83,7 @@ def _open_onnx(source: EncoderSource, options: EncoderOptions) -> Encoder:
     for option, requested, exported in [
         ("precision", options.precision, encoder.identity.precision),
         ("pooling", options.pooling, encoder.identity.pooling),
+        ("activation", options.activation, encoder.identity.activation),
     ]:
         if requested not in {None, "auto", exported}:
             raise InputError(

@@ -5,7 +5,7 @@ from typing import Literal
 
 from splade_anserini.errors import InputError
 from splade_anserini.options import option, options
-from splade_anserini.records import DEFAULT_SCALE, Pooling
+from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling
 
 DEFAULT_MAX_LENGTH = 256
 """Tokens of a text that are read unless the options or a card say otherwise: the paper's (SPLADE v2, section 5)."""
@@ -17,7 +17,8 @@ type Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 class EncoderOptions:
     """How an encoder runs. Raises `InputError` for a value out of range.
 
-    A `max_length` or `pooling` of None comes from the encoder's card or manifest, else it is 256 tokens or max pooling.
+    A `max_length`, `pooling` or `activation` of None comes from the encoder's card or manifest, else it is 256 tokens,
+    `max` or `relu`.
     """
 
     max_length: int | None = option(
@@ -28,6 +29,11 @@ class EncoderOptions:
         unset="the encoder's, or 256",
     )
     pooling: Pooling | None = option(default=None, help="Pooling of the model.", unset="the encoder's, or max")
+    activation: Activation | None = option(
+        default=None,
+        help="relu: log(1 + ReLU(x)) of a logit x; log1p_relu: log(1 + log(1 + ReLU(x))).",
+        unset="the encoder's, or relu",
+    )
     precision: Precision = option(
         default="auto", help="auto: fp32 for a checkpoint, for an exported encoder the one it has.", recorded=False
     )
@@ -45,6 +51,11 @@ class EncoderOptions:
         python_only=True,
         recorded=False,
     )
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """Pooling and activation together, with the defaults of an encoder that says neither."""
+        return Aggregation(self.pooling or "max", self.activation or "relu")
 
 
 @options

@@ -33,15 +33,16 @@ class TorchEncoder(TokenizedEncoder):
     ) -> None:
         options = options or EncoderOptions()
         precision = "fp32" if options.precision == "auto" else options.precision
-        pooling = options.pooling or "max"
         self._threads = options.threads
         self._device = torch_device(options.device)
         on_cpu = self._device.type == "cpu"
         if on_cpu:
             _log_advice(options.precision)
         # Before the weights are copied: computing fingerprints takes memory for a moment.
-        encoder_identity = identity(checkpoint, pooling, precision).model_copy(update={"name": name or checkpoint.name})
-        self._forward = fast_forward(checkpoint, pooling, DTYPES[precision], self._device)
+        encoder_identity = identity(checkpoint, options.aggregation, precision).model_copy(
+            update={"name": name or checkpoint.name}
+        )
+        self._forward = fast_forward(checkpoint, options.aggregation, DTYPES[precision], self._device)
         super().__init__(
             encoder_identity,
             plain_tokenizer(checkpoint.tokenizer),

@@ -33,7 +33,7 @@ from splade_anserini.exporting.quantize_graph import quantize_graph
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import plain_tokenizer, serialized, unindexable_ids, vocabulary
-from splade_anserini.records import DEFAULT_SCALE
+from splade_anserini.records import DEFAULT_SCALE, SPLADE_MAX, Aggregation
 
 
 def write_encoder(
@@ -81,7 +81,7 @@ def _write_model(
 ) -> EncoderManifest:
     """Write graphs and tokenizer; return their manifest, with the values of `trained` where options are None."""
     max_length = _max_length(checkpoint, options)
-    splade = Splade.of(checkpoint, options.pooling or (trained.pooling if trained else "max"))
+    splade = Splade.of(checkpoint, _aggregation(options, trained))
     scale = options.scale or (trained.scale if trained else DEFAULT_SCALE)
     _write_graphs(splade, checkpoint, directory, options)
     (directory / "tokenizer.json").write_bytes(serialized(checkpoint.tokenizer))
@@ -93,7 +93,8 @@ def _write_model(
             weights=fingerprint_of_file(directory / "model.onnx"),
             tokenizer=fingerprint_of_file(directory / "tokenizer.json"),
             vocabulary=fingerprint_of_vocabulary(tokens),
-            pooling=splade.pooling,
+            pooling=splade.aggregation.pooling,
+            activation=splade.aggregation.activation,
             precision=options.precision,
             unindexable_entries=len(unindexable_ids(tokens)),
         ),
@@ -105,6 +106,12 @@ def _write_model(
         opset=OPSET,
         parity=_checked_parity(splade, directory, options, scale, tokenized),
     )
+
+
+def _aggregation(options: ExportOptions, trained: CheckpointManifest | None) -> Aggregation:
+    """Return pooling and activation: those of the options, else of the checkpoint, else max and relu."""
+    own = Aggregation(trained.pooling, trained.activation) if trained else SPLADE_MAX
+    return Aggregation(options.pooling or own.pooling, options.activation or own.activation)
 
 
 def _write_graphs(splade: Splade, checkpoint: Checkpoint, directory: Path, options: ExportOptions) -> None:

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 from splade_anserini.options import option, options
-from splade_anserini.records import Pooling
+from splade_anserini.records import Activation, Pooling
 from splade_anserini.vectors.scale import parse_scale
 
 type ExportPrecision = Literal["fp32", "int8"]
@@ -19,6 +19,11 @@ class ExportOptions:
 
     pooling: Pooling | None = option(
         default=None, help="max (SPLADE v2), sum (v1) or norm (between them).", unset="the checkpoint's, or max"
+    )
+    activation: Activation | None = option(
+        default=None,
+        help="relu: log(1 + ReLU(x)) of a logit x; log1p_relu: log(1 + log(1 + ReLU(x))).",
+        unset="the checkpoint's, or relu",
     )
     precision: ExportPrecision = option(
         default="fp32",

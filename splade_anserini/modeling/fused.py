@@ -12,13 +12,13 @@ from splade_anserini.modeling.precision import keep_head_in_float32
 from splade_anserini.modeling.projection import Projection
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries
-from splade_anserini.records import Pooling
+from splade_anserini.records import Aggregation
 
 type Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """int64 ids and mask, both [batch, length], to float32 weights [batch, vocabulary]."""
 
 
-def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, device: torch.device) -> Forward:
+def fast_forward(checkpoint: Checkpoint, aggregation: Aggregation, dtype: torch.dtype, device: torch.device) -> Forward:
     """Return the checkpoint's SPLADE as a function that computes in `dtype`; the head's transform stays in float32.
 
     The checkpoint's model is not changed. A model that does not end in a plain linear layer runs without the shortcut.
@@ -28,14 +28,14 @@ def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, d
     if dtype != torch.float32:
         keep_head_in_float32(model)
     if layer is None:
-        return _plain_forward(model, checkpoint, pooling, dtype, device)
+        return _plain_forward(model, checkpoint, aggregation, dtype, device)
     if device.type == "cpu":
         pack(model.base_model, dtype)
     convert(model, device, dtype)
     weights = Projection(
         layer.weight.detach().to(device),
         None if layer.bias is None else layer.bias.detach().to(device),
-        pooling,
+        aggregation,
         dtype=dtype,
     )
     masked = torch.tensor(masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), device=device)
@@ -48,10 +48,10 @@ def fast_forward(checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, d
 
 
 def _plain_forward(
-    model: Any, checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype, device: torch.device
+    model: Any, checkpoint: Checkpoint, aggregation: Aggregation, dtype: torch.dtype, device: torch.device
 ) -> Forward:
     convert(model, device, torch.float32)
-    splade = Splade(model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling).to(device)
+    splade = Splade(model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), aggregation).to(device)
 
     def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):

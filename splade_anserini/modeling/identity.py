@@ -7,7 +7,7 @@ from splade_anserini.artifacts.fingerprints import fingerprint_of_arrays, finger
 from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.vocabulary import serialized, unindexable_ids, vocabulary
-from splade_anserini.records import Pooling
+from splade_anserini.records import Aggregation
 
 
 def weights_fingerprint(model: Any) -> str:
@@ -35,7 +35,7 @@ def vocabulary_fingerprint(checkpoint: Checkpoint) -> str:
     return fingerprint_of_vocabulary(vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size))
 
 
-def identity(checkpoint: Checkpoint, pooling: Pooling, precision: str) -> EncoderIdentity:
+def identity(checkpoint: Checkpoint, aggregation: Aggregation, precision: str) -> EncoderIdentity:
     """Return the identity of a checkpoint as an encoder that torch runs."""
     tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
     return EncoderIdentity(
@@ -43,7 +43,8 @@ def identity(checkpoint: Checkpoint, pooling: Pooling, precision: str) -> Encode
         weights=weights_fingerprint(checkpoint.model),
         tokenizer=tokenizer_fingerprint(checkpoint.tokenizer),
         vocabulary=fingerprint_of_vocabulary(tokens),
-        pooling=pooling,
+        pooling=aggregation.pooling,
+        activation=aggregation.activation,
         precision=precision,
         unindexable_entries=len(unindexable_ids(tokens)),
     )

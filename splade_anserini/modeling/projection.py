@@ -3,13 +3,11 @@
 Shapes: hidden states [batch, length, width], mask [batch, length] with 0 at padding, weights [batch, vocabulary].
 """
 
-from collections.abc import Callable
-
 import torch
 
 from splade_anserini.modeling.packed_linear import packed_product
-from splade_anserini.modeling.pooling import norm_pool, saturate, sum_pool
-from splade_anserini.records import Pooling
+from splade_anserini.modeling.pooling import pool, saturate
+from splade_anserini.records import Aggregation
 
 PIECE = 1024
 """Entries of the vocabulary that are projected at a time: the logits of a few thousand tokens then fit the cache."""
@@ -25,13 +23,13 @@ class Projection:
         self,
         table: torch.Tensor,
         bias: torch.Tensor | None,
-        pooling: Pooling,
+        aggregation: Aggregation,
         *,
         dtype: torch.dtype = torch.float32,
         piece: int = PIECE,
     ) -> None:
         self._dtype = dtype
-        self._pooling = pooling
+        self._aggregation = aggregation
         biases = torch.zeros(len(table), device=table.device) if bias is None else bias.to(torch.float32, copy=True)
         self._pieces = [
             (packed_product(rows.to(dtype)), piece_bias)
@@ -41,13 +39,19 @@ class Projection:
     def __call__(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return float32 weights. Every text must have a token that is not padding."""
         batch, length, width = hidden.shape
-        if self._pooling == "max":
+        if self._aggregation.pooling == "max":
             hidden = fill_padding(hidden, mask)
-        pooled = _POOLED[self._pooling]
         rows = hidden.to(self._dtype).reshape(-1, width)
         return torch.cat(
-            [pooled(product(rows).view(batch, length, -1), bias, mask) for product, bias in self._pieces], dim=1
+            [self._pooled(product(rows).view(batch, length, -1), bias, mask) for product, bias in self._pieces], dim=1
         )
+
+    def _pooled(self, products: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the weights of a piece from its products, [batch, length, piece], without bias."""
+        if self._aggregation.pooling == "max":
+            # Adding the bias is monotone, as the activation is: both are applied to the maxima.
+            return saturate(products.amax(dim=1).float() + bias, self._aggregation.activation)
+        return pool(products.float() + bias, mask, self._aggregation)
 
 
 def fill_padding(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -57,24 +61,3 @@ def fill_padding(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     texts = torch.arange(len(mask), device=mask.device)
     token = hidden[texts, mask.argmax(dim=1)]
     return torch.where(mask.unsqueeze(-1) == 0, token.unsqueeze(1), hidden)
-
-
-def _max_pooled(products: torch.Tensor, bias: torch.Tensor, _mask: torch.Tensor) -> torch.Tensor:
-    # Adding the bias is monotone, as the activation is: both are applied to the maxima.
-    return saturate(products.amax(dim=1).float() + bias)
-
-
-def _sum_pooled(products: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return sum_pool(products.float() + bias, mask)
-
-
-def _norm_pooled(products: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return norm_pool(products.float() + bias, mask)
-
-
-_POOLED: dict[Pooling, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "max": _max_pooled,
-    "sum": _sum_pooled,
-    "norm": _norm_pooled,
-}
-"""Products without bias, [batch, length, piece], bias and mask to the weights of a piece."""

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from splade_anserini.modeling.pooling import pool
+from splade_anserini.modeling.pooling import pool, saturate
 from splade_anserini.modeling.projection import PIECE, fill_padding
-from splade_anserini.records import Pooling
+from splade_anserini.records import Activation, Aggregation
 
 
 def sparse_projection(
-    hidden: torch.Tensor, mask: torch.Tensor, layer: torch.nn.Linear, pooling: Pooling, dtype: torch.dtype
+    hidden: torch.Tensor, mask: torch.Tensor, layer: torch.nn.Linear, aggregation: Aggregation, dtype: torch.dtype
 ) -> torch.Tensor:
     """Return the weights of the logits `layer(hidden)`, pooled over the text, in the precision of `hidden`.
 
@@ -28,12 +28,14 @@ def sparse_projection(
     """
     bias = torch.zeros_like(layer.weight[:, 0]) if layer.bias is None else layer.bias
     with torch.autocast(hidden.device.type, enabled=False):
-        if pooling == "max":
-            weights: torch.Tensor = _MaxPooled.apply(fill_padding(hidden, mask), layer.weight, bias, dtype)
+        if aggregation.pooling == "max":
+            filled = fill_padding(hidden, mask)
+            weights: torch.Tensor = _MaxPooled.apply(filled, layer.weight, bias, aggregation.activation, dtype)
             return weights
         pieces = zip(torch.split(layer.weight, PIECE), torch.split(bias, PIECE), strict=True)
         return torch.cat(
-            [checkpoint(_pooled, hidden, mask, *piece, pooling, dtype, use_reentrant=False) for piece in pieces], dim=1
+            [checkpoint(_pooled, hidden, mask, *piece, aggregation, dtype, use_reentrant=False) for piece in pieces],
+            dim=1,
         )
 
 
@@ -42,11 +44,11 @@ def _pooled(
     mask: torch.Tensor,
     rows: torch.Tensor,
     bias: torch.Tensor,
-    pooling: Pooling,
+    aggregation: Aggregation,
     dtype: torch.dtype,
 ) -> torch.Tensor:
     products = (hidden.to(dtype) @ rows.to(dtype).T).to(hidden.dtype)
-    return pool(products + bias, mask, pooling)
+    return pool(products + bias, mask, aggregation)
 
 
 class _Active(NamedTuple):
@@ -58,11 +60,16 @@ class _Active(NamedTuple):
 
 
 class _MaxPooled(torch.autograd.Function):
-    """w_j = log(1 + ReLU(max_i h_i · E_j + b_j)) (SPLADE v2, section 3.1), with a sparse gradient."""
+    """w_j = f(max_i h_i · E_j + b_j) with the activation f (SPLADE v2, section 3.1), and a sparse gradient."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype
+        ctx: Any,
+        hidden: torch.Tensor,
+        table: torch.Tensor,
+        bias: torch.Tensor,
+        activation: Activation,
+        dtype: torch.dtype,
     ) -> torch.Tensor:
         active = _active(hidden, table, bias, dtype)
         rows = hidden.reshape(-1, hidden.shape[-1])
@@ -76,21 +83,24 @@ class _MaxPooled(torch.autograd.Function):
         )
         # A logit that was above 0 in low precision may not be so in full precision.
         logits = (logits + bias[active.entries]).relu()
+        ctx.activation = activation
         ctx.save_for_backward(hidden, table, logits, *active)
         weights = hidden.new_zeros(len(hidden), len(table))
-        weights[active.texts, active.entries] = logits.log1p()
+        weights[active.texts, active.entries] = saturate(logits, activation)
         return weights
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, table, logits, texts, entries, rows = ctx.saved_tensors
-        # d log(1 + x) / dx, or 0 where the entry is not active in full precision.
+        # The derivative of the activation, or 0 where the entry is not active in full precision.
         slopes = torch.where(logits > 0, gradients[0][texts, entries] / (1 + logits), 0.0)
+        if ctx.activation == "log1p_relu":
+            slopes = slopes / (1 + logits.log1p())
         flat = hidden.reshape(-1, hidden.shape[-1])
         of_hidden = _weighted_sums(table, entries, slopes, rows, len(flat)).view_as(hidden)
         of_table = _weighted_sums(flat, rows, slopes, entries, len(table))
         of_bias = torch.zeros_like(table[:, 0]).index_add_(0, entries, slopes)
-        return of_hidden, of_table, of_bias, None
+        return of_hidden, of_table, of_bias, None, None
 
 
 _GATHERED = 16384

@@ -8,7 +8,7 @@ import torch
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.vocabulary import masked_entries
-from splade_anserini.records import Pooling
+from splade_anserini.records import SPLADE_MAX, Aggregation
 
 
 class Splade(torch.nn.Module):
@@ -19,18 +19,18 @@ class Splade(torch.nn.Module):
 
     entries: torch.Tensor
 
-    def __init__(self, model: Any, masked: Iterable[int], pooling: Pooling = "max") -> None:
+    def __init__(self, model: Any, masked: Iterable[int], aggregation: Aggregation = SPLADE_MAX) -> None:
         super().__init__()
         self.model = model
-        self.pooling: Pooling = pooling
+        self.aggregation = aggregation
         entries = torch.ones(model.config.vocab_size)
         entries[list(masked)] = 0.0
         self.register_buffer("entries", entries, persistent=False)
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, pooling: Pooling = "max") -> Self:
+    def of(cls, checkpoint: Checkpoint, aggregation: Aggregation = SPLADE_MAX) -> Self:
         """Return the SPLADE model of a checkpoint, with its special tokens masked."""
-        return cls(checkpoint.model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), pooling)
+        return cls(checkpoint.model, masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), aggregation)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
@@ -40,4 +40,4 @@ class Splade(torch.nn.Module):
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         logits = self.model(**inputs).logits
-        return pool(logits, attention_mask, self.pooling).float() * self.entries
+        return pool(logits, attention_mask, self.aggregation).float() * self.entries

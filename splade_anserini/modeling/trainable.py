@@ -14,7 +14,7 @@ from splade_anserini.modeling.sparse_projection import sparse_projection
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.modeling.warm_start import OFF
-from splade_anserini.records import Pooling
+from splade_anserini.records import Aggregation
 
 
 class Group(NamedTuple):
@@ -35,9 +35,9 @@ class TrainableSplade(torch.nn.Module):
     0: where the output layer has a bias, it is set to `OFF` for them in the checkpoint's model.
     """
 
-    def __init__(self, checkpoint: Checkpoint, pooling: Pooling, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, checkpoint: Checkpoint, aggregation: Aggregation, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self._pooling: Pooling = pooling
+        self._aggregation = aggregation
         self._dtype = dtype
         self._vocabulary_size = checkpoint.vocabulary_size
         masked = masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size)
@@ -50,7 +50,7 @@ class TrainableSplade(torch.nn.Module):
         if dtype != torch.float32:
             keep_head_in_float32(body)
         # Without a plain output layer, all logits are computed and then pooled.
-        self._body = body if self._layer is not None else Splade(body, masked, pooling)
+        self._body = body if self._layer is not None else Splade(body, masked, aggregation)
         # Without a bias, only this masks the special tokens.
         self._masked: list[int] = masked if self._layer is not None and self._layer.bias is None else []
 
@@ -79,7 +79,7 @@ class TrainableSplade(torch.nn.Module):
             return weights.float()
         with _attention(group.ids.device):
             hidden: Any = self._body(input_ids=group.ids, attention_mask=group.mask).logits
-        weights = sparse_projection(hidden.float(), group.mask, self._layer, self._pooling, self._dtype)
+        weights = sparse_projection(hidden.float(), group.mask, self._layer, self._aggregation, self._dtype)
         if self._masked:
             weights[:, self._masked] = 0.0
         return weights

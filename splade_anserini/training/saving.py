@@ -11,7 +11,7 @@ from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.transformers_logging import quiet_transformers
 from splade_anserini.modeling.vocabulary import vocabulary
-from splade_anserini.records import Pooling
+from splade_anserini.records import Aggregation
 from splade_anserini.training.student import Student
 
 _MODULES = "sentence_transformers.sparse_encoder.models"
@@ -25,9 +25,10 @@ def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, st
     if recipe.query_side == "idf":
         write_query_weights(directory, learned_query_weights(student))
     if card.pooling in {"max", "sum"} and recipe.query_side == "splade":
-        _save_for_sentence_transformers(directory, card.pooling, student.documents.vocabulary_size, card.max_length)
+        _save_for_sentence_transformers(directory, card.aggregation, student.documents.vocabulary_size, card.max_length)
     manifest = CheckpointManifest(
         pooling=card.pooling,
+        activation=card.activation,
         query_side=recipe.query_side,
         max_length=card.max_length,
         query_max_length=card.query_max_length,
@@ -54,7 +55,9 @@ def _save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
         checkpoint.tokenizer.save_pretrained(directory)
 
 
-def _save_for_sentence_transformers(directory: Path, pooling: Pooling, vocabulary_size: int, max_length: int) -> None:
+def _save_for_sentence_transformers(
+    directory: Path, aggregation: Aggregation, vocabulary_size: int, max_length: int
+) -> None:
     """Write the files with which sentence-transformers opens the directory as a `SparseEncoder`.
 
     It has the poolings max and sum.
@@ -69,8 +72,8 @@ def _save_for_sentence_transformers(directory: Path, pooling: Pooling, vocabular
         "sentence_bert_config.json": {"max_seq_length": max_length, "do_lower_case": False},
         "config_sentence_transformers.json": {"model_type": "SparseEncoder", "similarity_fn_name": "dot"},
         "1_SpladePooling/config.json": {
-            "pooling_strategy": pooling,
-            "activation_function": "relu",
+            "pooling_strategy": aggregation.pooling,
+            "activation_function": aggregation.activation,
             "word_embedding_dimension": vocabulary_size,
         },
     }

@@ -13,7 +13,7 @@ from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.modeling.warm_start import WarmStart, warm_start
-from splade_anserini.records import Pooling
+from splade_anserini.records import Aggregation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,19 @@ class Student:
 
 
 def build_student(
-    recipe: TrainingRecipe, pooling: Pooling, documents: Checkpoint, query_weights: torch.Tensor | None = None
+    recipe: TrainingRecipe, aggregation: Aggregation, documents: Checkpoint, query_weights: torch.Tensor | None = None
 ) -> Student:
     """Return the student with the recipe's query side beside the documents' model.
 
     `query_weights` [vocabulary] are the initial weights of the query side `idf`; without them all weights are 1.
     """
     dtype = DTYPES[recipe.precision]
-    module = TrainableSplade(documents, pooling, dtype)
+    module = TrainableSplade(documents, aggregation, dtype)
     if recipe.query_side == "splade":
         return Student(Pair(module), documents, None)
     if recipe.query_side == "separate":
         queries = load_initial_checkpoint(recipe, recipe.query_backbone or recipe.backbone)
-        return Student(Pair(module, TrainableSplade(queries, pooling, dtype)), documents, queries)
+        return Student(Pair(module, TrainableSplade(queries, aggregation, dtype)), documents, queries)
     size = documents.vocabulary_size
     learned = recipe.query_side == "idf"
     weights = query_weights if learned and query_weights is not None else torch.ones(size)

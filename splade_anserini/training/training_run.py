@@ -125,7 +125,7 @@ class _RunBuilder:
         self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget)
         self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget)
         self._bm25 = self._fit_bm25(documents.vocabulary_size)
-        self._student = build_student(recipe, card.pooling, documents, self._bm25.idf if self._bm25 else None)
+        self._student = build_student(recipe, card.aggregation, documents, self._bm25.idf if self._bm25 else None)
 
     def loop(self, directory: Path, options: TrainingOptions, validation: Validation | None) -> Loop:
         """Return the loop at its first step."""

@@ -1,6 +1,7 @@
 """Validate a student by encoding, searching and evaluating a collection."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from splade_anserini.cards.encoder_card import EncoderCard
@@ -72,8 +73,9 @@ class Validation:
 
 def student_encoders(student: Student, card: EncoderCard) -> tuple[Encoder, Encoder]:
     """Return the encoders of documents and of queries, with copies of the student's present weights."""
-    documents = TorchEncoder(student.documents, EncoderOptions(max_length=card.max_length, pooling=card.pooling))
-    options = EncoderOptions(max_length=card.query_max_length, pooling=card.pooling)
+    options = EncoderOptions(max_length=card.max_length, pooling=card.pooling, activation=card.activation)
+    documents = TorchEncoder(student.documents, options)
+    options = replace(options, max_length=card.query_max_length)
     if not isinstance(student.pair.queries, BagOfTokens):
         return documents, TorchEncoder(student.queries or student.documents, options)
     tokenizer = student.documents.tokenizer
