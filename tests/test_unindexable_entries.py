@@ -11,7 +11,8 @@ from splade_anserini.cards.finding import EncoderSource
 from splade_anserini.encoding import EncoderOptions, open_encoder
 from splade_anserini.formats.impacts import impact_files, read_impacts
 from splade_anserini.formats.tokens import is_indexable
-from splade_anserini.records import POOLINGS, Pooling
+from splade_anserini.records import Aggregation
+from tests.aggregations import AGGREGATIONS
 from tests.cli_runner import run_stage
 from tests.encoder_fixtures import write_dictionary_encoder
 from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer
@@ -65,10 +66,10 @@ def test_a_token_is_indexable_when_lucene_keeps_it_as_it_is(token: str, indexabl
     assert is_indexable(token) is indexable
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_torch_gives_runs_of_spaces_no_weight(checkpoint: Path, pooling: Pooling, precision: Any) -> None:
-    encoder = open_encoder(checkpoint, EncoderOptions(pooling=pooling, precision=precision))
+def test_torch_gives_runs_of_spaces_no_weight(checkpoint: Path, aggregation: Aggregation, precision: Any) -> None:
+    encoder = open_encoder(checkpoint, EncoderOptions(**aggregation._asdict(), precision=precision))
     assert_indexable(encoder.encode(TEXTS))
     assert encoder.identity.unindexable_entries == len(RUNS_OF_SPACES)
 
@@ -96,8 +97,8 @@ def test_the_bag_of_a_query_does_not_hold_them(checkpoint: Path) -> None:
     assert encoder.identity.unindexable_entries == len(RUNS_OF_SPACES)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_training_gives_them_no_weight(checkpoint: Path, pooling: Pooling) -> None:
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_training_gives_them_no_weight(checkpoint: Path, aggregation: Aggregation) -> None:
     import torch
 
     from splade_anserini.modeling.checkpoint import load_checkpoint
@@ -106,7 +107,7 @@ def test_training_gives_them_no_weight(checkpoint: Path, pooling: Pooling) -> No
     loaded = load_checkpoint(checkpoint)
     ids = torch.tensor([loaded.tokenizer("head  ache")["input_ids"]])
     group = Group(torch.tensor([0]), ids, torch.ones_like(ids))
-    weights = TrainableSplade(loaded, pooling)([group])[0]
+    weights = TrainableSplade(loaded, aggregation)([group])[0]
     assert not weights[-len(RUNS_OF_SPACES) :].any()
     assert weights.any()
 
@@ -127,12 +128,10 @@ def test_the_fingerprints_of_an_encoder_do_not_depend_on_the_count(tmp_path: Pat
     assert identity.unindexable_entries == 0
 
 
-def test_a_manifest_without_the_count_is_read_as_0(tmp_path: Path) -> None:
+def test_a_count_of_0_is_not_written_and_a_manifest_without_the_count_is_read_as_0(tmp_path: Path) -> None:
     directory = Path(write_dictionary_encoder(tmp_path / "old", {"cat": {"cat": 1.5}}))
     (path,) = directory.glob("*.manifest")
-    content = json.loads(path.read_text())
-    del content["identity"]["unindexable_entries"]
-    path.write_text(json.dumps(content))
+    assert "unindexable_entries" not in json.loads(path.read_text())["identity"]
     manifest = read_manifest(directory, EncoderManifest)
     assert manifest is not None
     assert manifest.identity.unindexable_entries == 0
