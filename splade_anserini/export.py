@@ -95,7 +95,8 @@ def _export(encoder: str, corpus: str, output: Path, options: ExportOptions, *, 
     documents = sample_documents(open_corpus(corpus), DOCUMENTS)
     texts = [text for document in documents for text in (document.title, document.contents) if text]
     _log.info("Exporting %s to %s", encoder, output)
-    manifest = export(load_checkpoint(encoder), output, options, texts, overwrite=overwrite)
+    checkpoint = load_checkpoint(encoder, trust_remote_code=options.trust_remote_code)
+    manifest = export(checkpoint, output, options, texts, overwrite=overwrite)
     return manifest.parity.model_dump() if manifest.parity else {}
 
 

@@ -194,7 +194,12 @@ def _encode_candidates(
     from splade_anserini.retrieval.text_scorer import TextScorer
 
     name = str(query.encoder)
-    options = EncoderOptions(device=query.device, batch_size=query.batch_size, threads=query.threads)
+    options = EncoderOptions(
+        device=query.device,
+        batch_size=query.batch_size,
+        threads=query.threads,
+        trust_remote_code=query.trust_remote_code,
+    )
     encoder = SpladeDocumentEncoder(
         open_encoder(name, options),
         scale=query.scale or default_scale(name),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 import transformers
 
 from splade_anserini import modeling
+from splade_anserini.encoding import open_encoder
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.identity import identity, tokenizer_fingerprint, weights_fingerprint
+from splade_anserini.modeling.model_types import require_masked_lm
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, special_ids, unused_ids, vocabulary
 from splade_anserini.records import Aggregation
@@ -109,8 +112,42 @@ def test_damaged_weights_and_a_missing_tokenizer_are_refused(bert: Path, tmp_pat
 def test_a_model_of_another_kind_is_refused(bert: Path, tmp_path: Path) -> None:
     shutil.copytree(bert, tmp_path / "gpt")
     (tmp_path / "gpt" / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-    with pytest.raises(InputError, match="cannot be loaded: Unrecognized configuration"):
+    with pytest.raises(InputError, match="gpt is a causal language model"):
         load_checkpoint(tmp_path / "gpt")
+
+
+CAUSAL = "is a causal language model .*not a masked one(.|\n)*no reference to compare"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}, rf"{CAUSAL}"),
+        ({"model_type": "qwen3", "architectures": ["Qwen3Model"]}, r"causal language model \(Qwen3ForCausalLM\)"),
+        ({"model_type": "llama", "architectures": ["LlamaBiModel"]}, CAUSAL),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, CAUSAL),
+        ({"model_type": "bert", "architectures": ["BertLMHeadModel"], "is_decoder": True}, CAUSAL),
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"], "is_decoder": True}, CAUSAL),
+        ({"model_type": "splade-code", "auto_map": {"AutoModelForCausalLM": "splade.Splade"}}, r"\(splade.Splade\)"),
+        ({"model_type": "t5"}, "a model of the type t5, for which transformers has no masked-language-model head"),
+        ({"model_type": "clip"}, "a model of the type clip, for which transformers has no"),
+        ({"model_type": "unheard-of"}, "cannot be loaded: .*unheard-of"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stage", [load_checkpoint, open_encoder])
+def test_models_without_a_masked_language_model_head_are_refused_by_name(
+    bert: Path, tmp_path: Path, config: dict[str, object], message: str, stage: Callable[[Path], object]
+) -> None:
+    shutil.copytree(bert, tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=message) as error:
+        stage(tmp_path / "model")
+    assert str(tmp_path / "model") in str(error.value)
+
+
+def test_architectures_that_end_in_withlmheadmodel_are_masked_language_models() -> None:
+    require_masked_lm("xlm", {"model_type": "xlm", "architectures": ["XLMWithLMHeadModel"]})
 
 
 def test_a_tokenizer_of_another_model_is_refused(bert: Path, tmp_path: Path) -> None:

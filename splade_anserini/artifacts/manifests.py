@@ -58,8 +58,10 @@ class EncoderIdentity(GrowingModel):
     precision: str
     unindexable_entries: int = 0
     """Vocabulary entries that Lucene cannot hold, such as runs of spaces; their weight is always 0."""
+    remote_code: str | None = None
+    """SHA-256 of the code that came with the model and was run (--trust-remote-code); None when there was none."""
 
-    later_fields = frozenset({"activation", "unindexable_entries"})
+    later_fields = frozenset({"activation", "unindexable_entries", "remote_code"})
 
     @property
     def aggregation(self) -> Aggregation:

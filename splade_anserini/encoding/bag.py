@@ -69,7 +69,7 @@ def open_bag(source: EncoderSource, options: EncoderOptions, *, weighted: bool) 
     An exported encoder needs no torch for this; a checkpoint needs transformers, for its tokenizer. Raises `InputError`
     when a file is missing or differs from the manifest.
     """
-    identity, tokenizer, tokens = (_of_export if source.is_onnx else _of_checkpoint)(source)
+    identity, tokenizer, tokens = _of_export(source) if source.is_onnx else _of_checkpoint(source, options)
     weights = None
     if weighted:
         directory = Path(source.location)
@@ -89,13 +89,14 @@ def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[
     return _identity(source.name, manifest.identity.tokenizer, manifest.identity.vocabulary, tokens), tokenizer, tokens
 
 
-def _of_checkpoint(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
+def _of_checkpoint(source: EncoderSource, options: EncoderOptions) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
     from splade_anserini.artifacts.fingerprints import fingerprint_of_vocabulary
     from splade_anserini.modeling.checkpoint import load_tokenizer, vocabulary_size
     from splade_anserini.modeling.identity import tokenizer_fingerprint
 
-    tokenizer = load_tokenizer(source.location)
-    tokens = vocabulary(tokenizer, vocabulary_size(source.location))
+    trust = options.trust_remote_code
+    tokenizer = load_tokenizer(source.location, trust_remote_code=trust)
+    tokens = vocabulary(tokenizer, vocabulary_size(source.location, trust_remote_code=trust))
     identity = _identity(source.name, tokenizer_fingerprint(tokenizer), fingerprint_of_vocabulary(tokens), tokens)
     return identity, plain_tokenizer(tokenizer), tokens
 

@@ -106,4 +106,6 @@ def _open_torch(source: EncoderSource, options: EncoderOptions) -> Encoder:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    return TorchEncoder(load_checkpoint(source.location), options, name=source.name)
+    return TorchEncoder(
+        load_checkpoint(source.location, trust_remote_code=options.trust_remote_code), options, name=source.name
+    )

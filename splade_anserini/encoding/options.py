@@ -45,6 +45,11 @@ class EncoderOptions:
         recorded=False,
     )
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
+    trust_remote_code: bool = option(
+        default=False,
+        help="Run code that comes with a checkpoint: it can do whatever you can. Read it first.",
+        recorded=False,
+    )
     low_latency: bool = option(
         default=False,
         help="All threads work on one batch, so that a single text is encoded soonest.",

@@ -49,12 +49,20 @@ class TorchQueryEncoder(ImpactQueryEncoder):
     """A checkpoint as a query encoder of Pyserini; it needs torch and transformers.
 
     `name` is the name of a card, or a directory or Hugging Face id of a checkpoint with a masked-language-model head.
-    `scale` and `max_length` are as in `OnnxQueryEncoder`; `device` is auto, cpu, cuda, cuda:n or mps. Raises
-    `InputError` when there is no such encoder or device.
+    `scale` and `max_length` are as in `OnnxQueryEncoder`; `device` is auto, cpu, cuda, cuda:n or mps. With
+    `trust_remote_code`, code that comes with the checkpoint is run. Raises `InputError` when there is no such encoder
+    or device.
     """
 
     def __init__(
-        self, name: StrPath, *, scale: float | None = None, max_length: int | None = None, device: str = "auto"
+        self,
+        name: StrPath,
+        *,
+        scale: float | None = None,
+        max_length: int | None = None,
+        device: str = "auto",
+        trust_remote_code: bool = False,
     ) -> None:
-        encoder = open_query_encoder(name, EncoderOptions(max_length=max_length, device=device))
+        options = EncoderOptions(max_length=max_length, device=device, trust_remote_code=trust_remote_code)
+        encoder = open_query_encoder(name, options)
         super().__init__(encoder, scale=scale or default_scale(name))

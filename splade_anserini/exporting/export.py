@@ -31,6 +31,7 @@ from splade_anserini.exporting.parity import (
 from splade_anserini.exporting.pool_early import pool_early
 from splade_anserini.exporting.quantize_graph import quantize_graph
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.remote_code import remote_code_fingerprint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import plain_tokenizer, serialized, unindexable_ids, vocabulary
 from splade_anserini.records import DEFAULT_SCALE, SPLADE_MAX, Aggregation
@@ -62,7 +63,7 @@ def write_encoder(
 def _write_query_model(
     checkpoint: Checkpoint, directory: Path, name: str, options: ExportOptions, texts: Sequence[str]
 ) -> None:
-    queries, query_directory = load_query_checkpoint(checkpoint), directory / QUERY_MODEL
+    queries, query_directory = load_query_checkpoint(checkpoint, options), directory / QUERY_MODEL
     query_directory.mkdir()
     trained = read_manifest(Path(queries.name), CheckpointManifest) or read_manifest(
         Path(checkpoint.name), CheckpointManifest
@@ -97,6 +98,7 @@ def _write_model(
             activation=splade.aggregation.activation,
             precision=options.precision,
             unindexable_entries=len(unindexable_ids(tokens)),
+            remote_code=remote_code_fingerprint(checkpoint.model, checkpoint.model.config, checkpoint.tokenizer),
         ),
         source=checkpoint.name,
         max_length=max_length,

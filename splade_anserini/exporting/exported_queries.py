@@ -6,6 +6,7 @@ from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_file
 from splade_anserini.artifacts.manifests import QUERY_MODEL, QUERY_WEIGHTS
 from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.exporting.options import ExportOptions
 from splade_anserini.formats.query_weights import read_query_weights
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.identity import vocabulary_fingerprint
@@ -20,7 +21,7 @@ def copy_query_weights(checkpoint: Checkpoint, directory: Path) -> str:
     return fingerprint_of_file(directory / QUERY_WEIGHTS)
 
 
-def load_query_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+def load_query_checkpoint(checkpoint: Checkpoint, options: ExportOptions) -> Checkpoint:
     """Load the query model of a checkpoint.
 
     Raises `InputError` when there is none, `MismatchError` when its vocabulary is not that of the documents' model.
@@ -31,7 +32,7 @@ def load_query_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
             f"{checkpoint.name} has the query side `separate`, but {directory} does not exist.",
             expected="a directory with a Hugging Face checkpoint",
         )
-    query_checkpoint = load_checkpoint(directory)
+    query_checkpoint = load_checkpoint(directory, trust_remote_code=options.trust_remote_code)
     if vocabulary_fingerprint(query_checkpoint) != vocabulary_fingerprint(checkpoint):
         raise MismatchError(
             f"{directory} has another vocabulary than {checkpoint.name}.",

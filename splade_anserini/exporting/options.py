@@ -47,3 +47,8 @@ class ExportOptions:
     bound: float | None = option(
         default=None, least=0, help="Greatest difference from torch.", unset="1e-4; with int8 0.25, of the mean"
     )
+    trust_remote_code: bool = option(
+        default=False,
+        help="Run code that comes with a checkpoint: it can do whatever you can. Read it first.",
+        recorded=False,
+    )

@@ -20,23 +20,24 @@ class Backbone:
     tokenizer: Any
 
 
-def load_backbone(name: str) -> Backbone:
+def load_backbone(name: str, *, trust_remote_code: bool = False) -> Backbone:
     """Load a Hugging Face id, a directory, or the model in an installed package (`package:<module>`).
 
-    Raises `InputError` when it cannot be read, `DependencyError` when the package is not installed.
+    With `trust_remote_code`, code that comes with the model is run. Raises `InputError` when it cannot be read or needs
+    such code without leave, `DependencyError` when the package is not installed.
     """
     from transformers import AutoModel
 
     source = model_source(name)
     # A head or pooler in the checkpoint is ignored.
-    model, report = pretrained(AutoModel, source)
+    model, report = pretrained(AutoModel, source, trust_remote_code=trust_remote_code)
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise InputError(
             f"{name} lacks {counted(len(missing), 'weight')} of a {type(model).__name__}, such as {missing[0]}.",
             expected="a complete Hugging Face checkpoint of a transformer",
         )
-    tokenizer = load_tokenizer(source)
+    tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return Backbone(model.float().eval(), tokenizer)

@@ -7,13 +7,13 @@ from typing import Any
 
 from splade_anserini.cards.finding import suggest_encoders
 from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.modeling.model_types import ACCEPTED, require_masked_lm
+from splade_anserini.modeling.remote_code import is_refusal, refusal
 from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
 from splade_anserini.records import StrPath
 
 MAX_SPARE_ROWS = 1024
 """Rows that a model may have beyond its tokenizer: vocabularies are padded to round numbers, for speed."""
-
-_ACCEPTED = "the Hugging Face id or the directory of a model with a masked-language-model head, such as BERT's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +45,26 @@ class Checkpoint:
         return "token_type_ids" in inspect.signature(self.model.forward).parameters
 
 
-def load_checkpoint(name: StrPath) -> Checkpoint:
+def load_checkpoint(name: StrPath, *, trust_remote_code: bool = False) -> Checkpoint:
     """Load a Hugging Face id or directory in float32, ready for inference.
 
-    Raises `InputError` when it cannot be found or read, or has no masked-language-model head, and `MismatchError` when
-    model and tokenizer do not belong together.
+    With `trust_remote_code`, code that comes with the checkpoint is run. Raises `InputError` when it cannot be found or
+    read, needs such code without leave, or has no masked-language-model head, and `MismatchError` when model and
+    tokenizer do not belong together.
     """
     from transformers import AutoModelForMaskedLM
 
     name = str(name)
-    model, report = pretrained(AutoModelForMaskedLM, name)
+    require_masked_lm(name, _configuration(name))
+    model, report = pretrained(AutoModelForMaskedLM, name, trust_remote_code=trust_remote_code)
     _require_head(name, model, report)
-    checkpoint = Checkpoint(model.float().eval(), load_tokenizer(name), name)
+    tokenizer = load_tokenizer(name, trust_remote_code=trust_remote_code)
+    checkpoint = Checkpoint(model.float().eval(), tokenizer, name)
     _require_match(checkpoint)
     return checkpoint
 
 
-def pretrained(auto_class: Any, name: str) -> tuple[Any, dict[str, Any]]:
+def pretrained(auto_class: Any, name: str, *, trust_remote_code: bool = False) -> tuple[Any, dict[str, Any]]:
     """Load a model by one of transformers' Auto classes; return it and transformers' report on its weights.
 
     Raises `InputError` when it cannot be found or read.
@@ -69,19 +72,21 @@ def pretrained(auto_class: Any, name: str) -> tuple[Any, dict[str, Any]]:
     require_model(name)
     with quiet_transformers(), no_safetensors_conversion():
         try:
-            model, report = auto_class.from_pretrained(name, output_loading_info=True)
+            model, report = auto_class.from_pretrained(
+                name, output_loading_info=True, trust_remote_code=trust_remote_code
+            )
         except Exception as error:  # transformers, its hub client and the file formats share no base
             raise _unreadable(name, "model", error) from error
     return model, report
 
 
-def load_tokenizer(name: str) -> Any:
+def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
     """Load the fast tokenizer of a Hugging Face id or directory. Raises `InputError` when there is none."""
     from transformers import AutoTokenizer
 
     with quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name)
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
         except Exception as error:  # as above
             raise _unreadable(name, "tokenizer", error) from error
     if not getattr(tokenizer, "is_fast", False):
@@ -99,27 +104,40 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def vocabulary_size(name: str) -> int:
+def vocabulary_size(name: str, *, trust_remote_code: bool = False) -> int:
     """Return the rows of a checkpoint's output layer without loading the model. Raises `InputError` if it has none."""
     from transformers import AutoConfig
 
     require_model(name)
     with quiet_transformers():
         try:
-            return int(AutoConfig.from_pretrained(name).vocab_size)
+            return int(AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code).vocab_size)
         except Exception as error:  # as above
             raise _unreadable(name, "configuration", error) from error
+
+
+def _configuration(name: str) -> dict[str, Any]:
+    """Return the content of a checkpoint's config.json. Raises `InputError` when it cannot be found or read."""
+    from transformers import PretrainedConfig
+
+    require_model(name)
+    with quiet_transformers():
+        try:
+            content: dict[str, Any] = PretrainedConfig.get_config_dict(name)[0]
+        except Exception as error:  # as above
+            raise _unreadable(name, "model", error) from error
+    return content
 
 
 def require_model(name: str) -> None:
     """Raise `InputError` when `name` is a path that cannot be a model."""
     path = Path(name)
     if path.is_dir() and not (path / "config.json").is_file():
-        raise InputError(f"{name} is not a model: it has no config.json.", expected=_ACCEPTED)
+        raise InputError(f"{name} is not a model: it has no config.json.", expected=ACCEPTED)
     if path.is_file():
-        raise InputError(f"{name} is not a model but a file.", expected=_ACCEPTED)
+        raise InputError(f"{name} is not a model but a file.", expected=ACCEPTED)
     if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise InputError(f"The model {name} does not exist.", expected=_ACCEPTED)
+        raise InputError(f"The model {name} does not exist.", expected=ACCEPTED)
 
 
 def _require_head(name: str, model: Any, report: dict[str, Any]) -> None:
@@ -129,7 +147,7 @@ def _require_head(name: str, model: Any, report: dict[str, Any]) -> None:
     raise InputError(
         f"{name} has no masked-language-model head: {len(missing)} of the weights of a {type(model).__name__} are "
         f"missing, such as {missing[0]}.",
-        expected=_ACCEPTED,
+        expected=ACCEPTED,
         do="To give a sentence encoder a head, run splade-anserini warm-start.",
     )
 
@@ -147,12 +165,14 @@ def _require_match(checkpoint: Checkpoint) -> None:
 
 def _unreadable(name: str, part: str, error: Exception) -> InputError:
     """Return the error for a model, tokenizer or configuration that could not be loaded."""
+    if is_refusal(error):
+        return refusal(name)
     reason = str(error).strip().split("\n", maxsplit=1)[0]
     if Path(name).is_dir():
-        return InputError(f"The {part} in {name} cannot be loaded: {reason}", expected=_ACCEPTED)
+        return InputError(f"The {part} in {name} cannot be loaded: {reason}", expected=ACCEPTED)
     check = "Check the name and the network; a gated model needs `huggingface-cli login` first."
     return InputError(
         f"{name} is not a directory, and its {part} cannot be loaded from Hugging Face: {reason}",
-        expected=_ACCEPTED,
+        expected=ACCEPTED,
         do=" ".join(filter(None, (suggest_encoders(name), check))),
     )

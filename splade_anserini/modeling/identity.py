@@ -6,6 +6,7 @@ from typing import Any
 from splade_anserini.artifacts.fingerprints import fingerprint_of_arrays, fingerprint_of_vocabulary
 from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.remote_code import remote_code_fingerprint
 from splade_anserini.modeling.vocabulary import serialized, unindexable_ids, vocabulary
 from splade_anserini.records import Aggregation
 
@@ -47,4 +48,5 @@ def identity(checkpoint: Checkpoint, aggregation: Aggregation, precision: str) -
         activation=aggregation.activation,
         precision=precision,
         unindexable_entries=len(unindexable_ids(tokens)),
+        remote_code=remote_code_fingerprint(checkpoint.model, checkpoint.model.config, checkpoint.tokenizer),
     )

@@ -44,6 +44,11 @@ class QueryOptions:
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)
     batch_size: int = option(default=32, least=1, help="Texts that are encoded at once.", recorded=False)
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
+    trust_remote_code: bool = option(
+        default=False,
+        help="Run code that comes with a checkpoint: it can do whatever you can. Read it first.",
+        recorded=False,
+    )
     force: bool = option(
         default=False, help="Accept a vocabulary or scale that is not that of the documents.", recorded=False
     )

@@ -138,6 +138,7 @@ def open_query_encoder_for(
                 batch_size=options.batch_size,
                 threads=options.threads,
                 low_latency=low_latency,
+                trust_remote_code=options.trust_remote_code,
             ),
         )
         scale = scale or default_scale(name)

@@ -37,6 +37,11 @@ class TrainingOptions:
         default=500, least=1, help="Steps between checkpoints from which a run resumes.", recorded=False
     )
     log_every: int = option(default=10, least=1, help="Steps whose means are one line of the log.", recorded=False)
+    trust_remote_code: bool = option(
+        default=False,
+        help="Run code that comes with a model: it can do whatever you can. Read it first.",
+        recorded=False,
+    )
 
 
 @options
@@ -76,4 +81,9 @@ class TeacherOptions:
         above=0,
         help="Factor of a sentence encoder's dot products.",
         unset="20 if its embeddings are normalized, else 1",
+    )
+    trust_remote_code: bool = option(
+        default=False,
+        help="Run code that comes with a teacher: it can do whatever you can. Read it first.",
+        recorded=False,
     )

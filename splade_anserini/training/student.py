@@ -27,7 +27,12 @@ class Student:
 
 
 def build_student(
-    recipe: TrainingRecipe, aggregation: Aggregation, documents: Checkpoint, query_weights: torch.Tensor | None = None
+    recipe: TrainingRecipe,
+    aggregation: Aggregation,
+    documents: Checkpoint,
+    query_weights: torch.Tensor | None = None,
+    *,
+    trust_remote_code: bool = False,
 ) -> Student:
     """Return the student with the recipe's query side beside the documents' model.
 
@@ -38,7 +43,8 @@ def build_student(
     if recipe.query_side == "splade":
         return Student(Pair(module), documents, None)
     if recipe.query_side == "separate":
-        queries = load_initial_checkpoint(recipe, recipe.query_backbone or recipe.backbone)
+        backbone = recipe.query_backbone or recipe.backbone
+        queries = load_initial_checkpoint(recipe, backbone, trust_remote_code=trust_remote_code)
         return Student(Pair(module, TrainableSplade(queries, aggregation, dtype)), documents, queries)
     size = documents.vocabulary_size
     learned = recipe.query_side == "idf"
@@ -47,15 +53,15 @@ def build_student(
     return Student(Pair(module, bag), documents, None)
 
 
-def load_initial_checkpoint(recipe: TrainingRecipe, name: str) -> Checkpoint:
+def load_initial_checkpoint(recipe: TrainingRecipe, name: str, *, trust_remote_code: bool = False) -> Checkpoint:
     """Load a backbone with the recipe's dropout, and with the recipe's head if there is one.
 
     Raises `InputError` when it cannot be loaded, or when the recipe's lengths exceed those of the model.
     """
     if recipe.head is None:
-        checkpoint = load_checkpoint(name)
+        checkpoint = load_checkpoint(name, trust_remote_code=trust_remote_code)
     else:
-        backbone = load_backbone(name)
+        backbone = load_backbone(name, trust_remote_code=trust_remote_code)
         head = WarmStart(recipe.head.threshold, recipe.head.logit_scale, recipe.head.shift)
         checkpoint = Checkpoint(warm_start(backbone.model, backbone.tokenizer, head), backbone.tokenizer, name)
     longest = max(recipe.max_length, recipe.query_max_length)

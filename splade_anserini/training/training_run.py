@@ -77,7 +77,7 @@ def train(
         accelerator.wait_for_everyone()
         # Each device has its own dropout; all start with the parameters of the first.
         torch.manual_seed(recipe.seed + accelerator.process_index)
-        loop = _RunBuilder(card, recipe, sources, accelerator).loop(directory, options, validation)
+        loop = _RunBuilder(card, recipe, sources, accelerator, options).loop(directory, validation)
         log = loop.run(progress)
         if accelerator.is_main_process:
             with torch_output_errors(output), whole_directory(output) as checkpoint:
@@ -117,17 +117,24 @@ class _RunBuilder:
     """Builds the loop of a card, its examples and its devices."""
 
     def __init__(
-        self, card: EncoderCard, recipe: TrainingRecipe, sources: Sequence[Examples], accelerator: Any
+        self,
+        card: EncoderCard,
+        recipe: TrainingRecipe,
+        sources: Sequence[Examples],
+        accelerator: Any,
+        options: TrainingOptions,
     ) -> None:
-        self._recipe, self._sources, self._accelerator = recipe, sources, accelerator
+        self._recipe, self._sources, self._accelerator, self._options = recipe, sources, accelerator, options
+        trust = options.trust_remote_code
         budget = recipe.group_tokens or (CPU_TOKENS if accelerator.device.type == "cpu" else GPU_TOKENS)
-        documents = load_initial_checkpoint(recipe, recipe.backbone)
+        documents = load_initial_checkpoint(recipe, recipe.backbone, trust_remote_code=trust)
         self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget)
         self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget)
         self._bm25 = self._fit_bm25(documents.vocabulary_size)
-        self._student = build_student(recipe, card.aggregation, documents, self._bm25.idf if self._bm25 else None)
+        idf = self._bm25.idf if self._bm25 else None
+        self._student = build_student(recipe, card.aggregation, documents, idf, trust_remote_code=trust)
 
-    def loop(self, directory: Path, options: TrainingOptions, validation: Validation | None) -> Loop:
+    def loop(self, directory: Path, validation: Validation | None) -> Loop:
         """Return the loop at its first step."""
         recipe, devices = self._recipe, self._accelerator.num_processes
         embeddings = self._embeddings()
@@ -144,7 +151,9 @@ class _RunBuilder:
         teacher = None
         if embeddings and recipe.teacher and any(loss.over == "batch" for loss in recipe.losses):
             teacher = InBatchTeacher(recipe.teacher, embeddings, self._bm25)
-        return Loop(recipe, self._student, loader, directory, options, in_batch_teacher=teacher, validator=validation)
+        return Loop(
+            recipe, self._student, loader, directory, self._options, in_batch_teacher=teacher, validator=validation
+        )
 
     def _fit_bm25(self, vocabulary_size: int) -> BM25Vectorizer | None:
         teacher = self._recipe.teacher
@@ -156,7 +165,10 @@ class _RunBuilder:
         teacher = self._recipe.teacher
         if teacher is None:
             return None
-        dense = DenseTeacher.load(teacher.model, TeacherOptions(device=str(self._accelerator.device)))
+        options = TeacherOptions(
+            device=str(self._accelerator.device), trust_remote_code=self._options.trust_remote_code
+        )
+        dense = DenseTeacher.load(teacher.model, options)
         return EmbeddingCache(dense, teacher.max_length, bf16=self._recipe.precision == "bf16")
 
     def _clusters(self, embeddings: EmbeddingCache, directory: Path) -> list[npt.NDArray[np.int64]]:

@@ -37,14 +37,16 @@ class CrossEncoderTeacher:
         """Load a Hugging Face id or directory. Raises `InputError` when it is not a classifier or cannot be read."""
         from transformers import AutoModelForSequenceClassification
 
-        model, report = pretrained(AutoModelForSequenceClassification, name)
+        trust = options is not None and options.trust_remote_code
+        model, report = pretrained(AutoModelForSequenceClassification, name, trust_remote_code=trust)
         if missing := sorted(report["missing_keys"]):
             raise InputError(
                 f"{name} is not a cross-encoder: {len(missing)} of the weights of a {type(model).__name__} are "
                 f"missing, such as {missing[0]}.",
                 do=f"If it is a sentence encoder, pass dense:{name}.",
             )
-        return cls(Checkpoint(model.float(), load_tokenizer(name), name), options)
+        tokenizer = load_tokenizer(name, trust_remote_code=trust)
+        return cls(Checkpoint(model.float(), tokenizer, name), options)
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair]) -> list[float]:

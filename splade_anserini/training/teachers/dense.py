@@ -45,7 +45,8 @@ class DenseTeacher:
     @classmethod
     def load(cls, name: str, options: TeacherOptions | None = None) -> "DenseTeacher":
         """Load a Hugging Face id, a directory, or package:<module>. Raises `InputError` when it cannot be used."""
-        backbone = load_backbone(name)
+        trust = options is not None and options.trust_remote_code
+        backbone = load_backbone(name, trust_remote_code=trust)
         return cls(Checkpoint(backbone.model, backbone.tokenizer, name), read_pooling(model_source(name)), options)
 
     @torch.no_grad()

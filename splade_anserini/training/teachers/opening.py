@@ -90,5 +90,6 @@ def _load_splade(name: str, options: TeacherOptions) -> Teacher:
         precision="bf16" if options.precision == "bf16" else "auto",
         device=options.device,
         batch_size=options.batch_size,
+        trust_remote_code=options.trust_remote_code,
     )
     return SpladeTeacher(name, open_query_encoder(name, encoder_options), open_encoder(name, encoder_options))
