@@ -20,6 +20,7 @@ COMMANDS = {
     "profile": "index and topics → FLOPS, entries, bytes and milliseconds",
     "sweep": "pseudo-documents, topics and qrels → effectiveness–efficiency trade-offs",
     "export": "a checkpoint → an ONNX encoder",
+    "verify": "an encoder beside a reference → greatest difference, pass or fail",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",
     "mine": "run and qrels → training examples with hard negatives",

@@ -46,6 +46,9 @@ type QuerySide = Literal["splade", "doc", "idf", "separate"]
 (SPLADE-doc, SPLADE v2, section 3.2); `idf`, no model, each token has its weight in query_weights.json; `separate`, a
 model of their own."""
 
+type Side = Literal["document", "query"]
+"""Which encoder makes a vector: that of documents, or that of queries."""
+
 DEFAULT_SCALE = 100.0
 """impact = round(weight × scale): the scale of the paper's reference implementation."""
 

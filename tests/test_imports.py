@@ -17,11 +17,12 @@ TIERS = [
     {"cards"},
     {"formats"},
     {"conversion", "evaluation", "lucene", "modeling"},
+    {"verification"},
     {"encoding", "exporting", "profiling"},
     {"retrieval"},
     {"cli", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "mine", "profile", "rescore", "score", "search"}
-    | {"train", "warm_start"},
+    | {"train", "verify", "warm_start"},
     {"reproduction", "tradeoffs"},
     {"quickstart", "reproduce", "sweep"},
     {"__init__", "__main__"},
@@ -33,6 +34,7 @@ SEPARATE = [{"encoding", "lucene"}, {"lucene", "modeling"}]
 HEAVY = {
     "torch": {"encoding", "exporting", "modeling", "training"},
     "transformers": {"modeling", "training"},
+    "sentence_transformers": {"verification"},
     "onnx": {"exporting"},
     "onnxruntime": {"encoding", "exporting"},
     "jnius": {"lucene"},

@@ -4,11 +4,35 @@ from typing import Self
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import GrowingModel
+from splade_anserini.artifacts.manifests import GrowingModel, Model
 from splade_anserini.cards.training_recipe import TrainingRecipe
-from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide
+from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide, Side
 
 type RecipeValue = str | int | float | bool
+
+
+class PublishedScore(Model):
+    """A table `[[published]]`: what somebody reports of an encoder."""
+
+    collection: str
+    """Such as "MS MARCO v1 passages, dev" or "BEIR, mean of 13 collections"."""
+    measure: str
+    value: float
+    source: str
+    """Who says so: a paper with its table, a model card."""
+
+
+class ReferenceTable(Model):
+    """A table `[[reference]]`: a text, and the entries of greatest weight of its vector."""
+
+    model_config = pydantic.ConfigDict(allow_inf_nan=False)
+
+    text: str
+    side: Side
+    entries: dict[str, float] = pydantic.Field(min_length=1)
+    """Token → weight; every other entry of the vector weighs less."""
+    tolerance: float = pydantic.Field(default=1e-3, gt=0)
+    """The greatest difference of a weight, relative to the weight if that is above 1."""
 
 
 class EncoderCard(GrowingModel):
@@ -28,10 +52,16 @@ class EncoderCard(GrowingModel):
     query_max_length: int = pydantic.Field(default=256, gt=2)
     recipe: dict[str, RecipeValue] = pydantic.Field(default_factory=dict)
     """Free-form notes on how the encoder was made, for people who want to reproduce it."""
+    published: tuple[PublishedScore, ...] = ()
+    """Scores that others report of the encoder."""
+    verified: bool = False
+    """Whether somebody has run the encoder with this card and compared its vectors with those of its authors."""
+    reference: tuple[ReferenceTable, ...] = ()
+    """Vectors of a few texts, with which the encoder is compared when it is first used."""
     training: TrainingRecipe | None = None
     """The recipe by which `train` makes the encoder."""
 
-    later_fields = frozenset({"activation"})
+    later_fields = frozenset({"activation", "published", "verified", "reference"})
 
     @property
     def aggregation(self) -> Aggregation:

@@ -16,7 +16,7 @@ from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.formats.query_weights import read_query_weights
 from splade_anserini.modeling.token_batches import TokenBatch
-from splade_anserini.modeling.vocabulary import plain_tokenizer, unindexable_ids, vocabulary
+from splade_anserini.modeling.vocabulary import plain_tokenizer, special_token_ids, unindexable_ids, vocabulary
 
 ALL_ONE = fingerprint_of_bytes(b"every token of the query weighs 1")
 """The fingerprint of the weights of a bag in which every token has weight 1."""
@@ -54,13 +54,6 @@ class BagEncoder(TokenizedEncoder):
         distinct = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
         active = (ids[self._weights[ids] > 0] for ids in distinct)
         return [Entries(ids, self._weights[ids]) for ids in active]
-
-
-def special_token_ids(tokenizer: Tokenizer) -> list[int]:
-    """Return the ids of special tokens, the one for unknown words included."""
-    special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
-    return sorted(special if unknown is None else {*special, unknown})
 
 
 def open_bag(source: EncoderSource, options: EncoderOptions, *, weighted: bool) -> BagEncoder:

@@ -9,7 +9,7 @@ from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.usage import Usage, usage_of
 from splade_anserini.errors import InputError
-from splade_anserini.records import StrPath
+from splade_anserini.records import Side, StrPath
 
 
 def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
@@ -19,11 +19,13 @@ def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encode
     or Hugging Face id of a checkpoint with a masked-language-model head (run by torch).
 
     Raises `InputError` when there is no such encoder or it cannot run with these options, `MismatchError` when its card
-    contradicts its manifest.
+    contradicts its manifest, and `IntegrityError` when it does not give the reference vectors of its card.
     """
     source = find_encoder(name)
     usage = usage_of(source)
-    return _open(source, _completed(options, usage, usage.max_length))
+    encoder = _open(source, _completed(options, usage, usage.max_length))
+    _check_first_use(source, encoder, "document", options)
+    return encoder
 
 
 def open_query_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
@@ -33,6 +35,12 @@ def open_query_encoder(name: StrPath, options: EncoderOptions | None = None) -> 
     says. Queries have a maximum length of their own. `name` and errors are those of `open_encoder`.
     """
     source = find_encoder(name)
+    encoder = _open_query_encoder(source, options)
+    _check_first_use(source, encoder, "query", options)
+    return encoder
+
+
+def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None) -> Encoder:
     usage = usage_of(source)
     if usage.query_side in {"doc", "idf"}:
         from splade_anserini.encoding.bag import open_bag
@@ -44,6 +52,22 @@ def open_query_encoder(name: StrPath, options: EncoderOptions | None = None) -> 
         own = usage_of(source, usage)
         usage = replace(usage, pooling=own.pooling, activation=own.activation)
     return _open(source, _completed(options, usage, usage.query_max_length))
+
+
+def _check_first_use(source: EncoderSource, encoder: Encoder, side: Side, options: EncoderOptions | None) -> None:
+    """Compare an encoder with the reference vectors of its card, once per process.
+
+    One that runs otherwise than its card says (another pooling, a reduced precision, few tokens) is not compared.
+    """
+    card, options = source.card, options or EncoderOptions()
+    if card is None or not card.reference:
+        return
+    from splade_anserini.verification.card_references import SHORTEST, check_first_use
+
+    changed = options.pooling not in {None, card.pooling} or options.precision not in {"auto", "fp32", "int8"}
+    if changed or encoder.max_length < SHORTEST:
+        return
+    check_first_use(card, side, encoder.encode, (encoder.identity.model_dump_json(),))
 
 
 def default_scale(name: StrPath) -> float:

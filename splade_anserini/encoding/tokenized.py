@@ -10,6 +10,7 @@ from tokenizers import Encoding, Tokenizer
 from splade_anserini.artifacts.manifests import EncoderIdentity
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
+from splade_anserini.modeling.vocabulary import special_token_ids, unindexable_ids
 from splade_anserini.records import SparseVector
 
 NO_ENTRIES = Entries(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
@@ -64,6 +65,13 @@ class TokenizedEncoder:
     def tokens(self) -> npt.NDArray[Any]:
         """The vocabulary: strings, by id."""
         return self._tokens
+
+    @property
+    def masked(self) -> frozenset[str]:
+        """Tokens whose weight is 0 by design: special tokens, and those that Lucene cannot hold."""
+        names: list[str] = self._tokens.tolist()
+        special = (str(self._tokenizer.id_to_token(token_id)) for token_id in special_token_ids(self._tokenizer))
+        return frozenset([*special, *(names[token_id] for token_id in unindexable_ids(names))])
 
     def encode(self, texts: Sequence[str]) -> list[SparseVector]:
         """Return one vector per text, in order. A text that has only special tokens has an empty vector."""

@@ -32,6 +32,13 @@ def special_ids(tokenizer: Any) -> list[int]:
     return sorted(set(tokenizer.all_special_ids))
 
 
+def special_token_ids(tokenizer: Tokenizer) -> list[int]:
+    """Return the ids of the special tokens of a plain tokenizer, the one for unknown words included."""
+    special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
+    return sorted(special if unknown is None else {*special, unknown})
+
+
 def unindexable_ids(tokens: Sequence[str]) -> list[int]:
     """Return the ids of the tokens that Lucene cannot hold, such as runs of spaces (docs/decisions/0020)."""
     return [token_id for token_id, token in enumerate(tokens) if not is_indexable(token)]

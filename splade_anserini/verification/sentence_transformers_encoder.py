@@ -1,0 +1,76 @@
+"""Vectors by sentence-transformers, the library in whose layout most sparse encoders are published."""
+
+import importlib.util
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
+from splade_anserini.modeling.vocabulary import vocabulary
+from splade_anserini.records import Side, SparseVector
+
+
+def has_sentence_transformers() -> bool:
+    """Say whether a version of sentence-transformers is installed that has sparse encoders."""
+    return importlib.util.find_spec("sentence_transformers") is not None and _version() >= (5,)
+
+
+def has_sentence_transformers_layout(location: str) -> bool:
+    """Say whether a directory is in the layout of sentence-transformers, which names the modules of a model."""
+    return (Path(location) / "modules.json").is_file()
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in version("sentence-transformers").split(".")[:1])
+
+
+class SentenceTransformersEncoder:
+    """A `SparseEncoder` on the CPU in float32, as it opens a directory or a Hugging Face id by itself.
+
+    `lengths` replaces the number of tokens that it reads of a document or of a query. Raises `DependencyError` when
+    sentence-transformers is not installed, `InputError` when it cannot open the model.
+    """
+
+    def __init__(
+        self, location: str, lengths: dict[Side, int] | None = None, *, trust_remote_code: bool = False
+    ) -> None:
+        if not has_sentence_transformers():
+            raise DependencyError(
+                "sentence-transformers 5.0 or later is not installed.", do="Run: pip install 'sentence-transformers>=5'"
+            )
+        with quiet_transformers(), no_safetensors_conversion():
+            from sentence_transformers import SparseEncoder
+
+            try:
+                model = SparseEncoder(location, device="cpu", trust_remote_code=trust_remote_code)
+            except Exception as error:  # sentence-transformers, transformers and the hub client share no base
+                reason = str(error).strip().split("\n", maxsplit=1)[0]
+                raise InputError(f"sentence-transformers cannot open {location}: {reason}") from error
+        self._model: Any = model.float().eval()
+        self.name = f"sentence-transformers {version('sentence-transformers')}"
+        for side, length in (lengths or {}).items():
+            self._input(side).max_seq_length = length
+
+    def encode(self, texts: Sequence[str], side: Side) -> list[SparseVector]:
+        """Return the vector of each text, as token → weight; the entries of special tokens are among them."""
+        encode = self._model.encode_query if side == "query" else self._model.encode_document
+        with quiet_transformers():
+            rows = encode(list(texts), batch_size=8, show_progress_bar=False, convert_to_sparse_tensor=False)
+        names = vocabulary(self._input(side).tokenizer, rows.shape[1])
+        vectors: list[SparseVector] = []
+        for row in rows.float():
+            ids = row.nonzero().flatten()
+            vectors.append(dict(zip((names[token_id] for token_id in ids.tolist()), row[ids].tolist(), strict=True)))
+        return vectors
+
+    def max_length(self, side: Side) -> int:
+        """Return how many tokens of a text are read."""
+        module = self._input(side)
+        return int(module.max_seq_length or module.tokenizer.model_max_length)
+
+    def _input(self, side: Side) -> Any:
+        """Return the module that tokenizes the texts of a side: the first of its route."""
+        first = self._model[0]
+        return first.sub_modules[side][0] if hasattr(first, "sub_modules") else first
