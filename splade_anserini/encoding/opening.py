@@ -64,8 +64,8 @@ def _check_first_use(source: EncoderSource, encoder: Encoder, side: Side, option
         return
     from splade_anserini.verification.card_references import SHORTEST, check_first_use
 
-    changed = options.pooling not in {None, card.pooling} or options.precision not in {"auto", "fp32", "int8"}
-    if changed or encoder.max_length < SHORTEST:
+    changed = {options.pooling, options.activation} - {None, card.pooling, card.activation}
+    if changed or options.precision in {"bf16", "fp16"} or encoder.max_length < SHORTEST:
         return
     check_first_use(card, side, encoder.encode, (encoder.identity.model_dump_json(),))
 
