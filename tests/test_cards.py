@@ -49,8 +49,51 @@ def test_every_index_card_that_ships_is_valid_and_named_like_its_file(path: Path
 def test_the_encoder_cards_that_ship_state_their_licences() -> None:
     licenses = {path.stem: read_card(path, EncoderCard).license for path in encoders_home().glob("*.toml")}
     ours = {"splade-mini", "splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"}
-    theirs = {"distilsplade-max", "splade-v3", "splade-pp-ed", "splade-pp-sd"}
-    assert licenses == dict.fromkeys(ours, "Apache-2.0") | dict.fromkeys(theirs, "CC-BY-NC-SA-4.0")
+    naver = {"distilsplade-max", "splade-v3", "splade-pp-ed", "splade-pp-sd", "splade-v3-distilbert", "splade-v3-doc"}
+    free = {"granite-30m-sparse", "splade-pp-en-v1", "splade-pp-en-v2"} | set(OPENSEARCH)
+    assert licenses == dict.fromkeys(ours | free, "Apache-2.0") | dict.fromkeys(naver, "CC-BY-NC-SA-4.0")
+    for name in naver - {"distilsplade-max", "splade-v3", "splade-pp-ed", "splade-pp-sd"}:
+        assert "non-commercial use only" in find_encoder_card(name).description
+
+
+OPENSEARCH = {
+    "opensearch-v2-distill": ("relu", "splade", 0.528),
+    "opensearch-doc-v2-distill": ("relu", "idf", 0.504),
+    "opensearch-doc-v2-mini": ("relu", "idf", 0.497),
+    "opensearch-doc-v3-distill": ("log1p_relu", "idf", 0.517),
+    "opensearch-doc-v3-gte": ("log1p_relu", "idf", 0.546),
+    "opensearch-multilingual-v1": ("relu", "idf", 0.629),
+}
+"""Activation, query side, and the published nDCG@10: the mean of BEIR, of the multilingual one the mean of MIRACL."""
+
+
+@pytest.mark.parametrize(("name", "expected"), OPENSEARCH.items())
+def test_the_cards_of_opensearch_have_the_settings_and_scores_of_their_authors(
+    name: str, expected: tuple[str, str, float]
+) -> None:
+    card = find_encoder_card(name)
+    (score,) = card.published
+    assert (card.activation, card.query_side, score.value) == expected
+    assert (card.pooling, score.measure, card.verified) == ("max", "nDCG@10", False)
+    assert card.source == f"opensearch-project/opensearch-neural-sparse-encoding-{name.removeprefix('opensearch-')}"
+
+
+def test_a_card_of_a_model_that_others_publish_gives_scores_their_source_and_says_that_nobody_checked_it() -> None:
+    for path in encoders_home().glob("*.toml"):
+        card = read_card(path, EncoderCard)
+        if "/" not in card.source:
+            continue
+        assert not card.verified
+        assert "Not checked here." in card.description
+        assert card.published
+        for score in card.published:
+            assert 0 < score.value < 1
+            assert score.source
+
+
+def test_the_queries_of_splade_v3_doc_are_their_own_tokens() -> None:
+    card = find_encoder_card("splade-v3-doc")
+    assert (card.query_side, card.max_length, card.query_max_length) == ("doc", 256, 256)
 
 
 # SPLADE v2, section 4. The λ of v1's sum and of SPLADE-doc are our own choice.
