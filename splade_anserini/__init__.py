@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from splade_anserini.formats.corpora import Corpus, InMemoryCorpus, open_corpus
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run, write_run
+    from splade_anserini.impact_index import ImpactIndex
     from splade_anserini.lucene import (
         BruteForceSearcher,
         FastLuceneImpactSearcher,
@@ -65,6 +66,7 @@ __all__ = [
     "FastLuceneImpactSearcher",
     "Feedback",
     "ImpactDocument",
+    "ImpactIndex",
     "ImpactQueryEncoder",
     "ImpactSearcher",
     "ImpactVector",
@@ -111,6 +113,7 @@ _MODULE_OF = {
     "FastLuceneImpactSearcher": "lucene",
     "Feedback": "lucene",
     "ImpactDocument": "records",
+    "ImpactIndex": "impact_index",
     "ImpactQueryEncoder": "encoding",
     "ImpactSearcher": "lucene",
     "ImpactVector": "records",

@@ -43,7 +43,7 @@ def index(
     from splade_anserini.lucene.sources import open_impacts
 
     impacts, output, options = Path(impacts), Path(output), options or IndexOptions()
-    _check_output(output, impacts)
+    check_index_output(output, impacts)
     with bars("Checking", None, "documents") as progress:
         source = open_impacts(impacts, progress)
     if manifest := up_to_date_index(source, output, options, overwrite=overwrite):
@@ -124,8 +124,8 @@ def _compare(counts: "Counts", source: "ImpactSource") -> None:
         )
 
 
-def _check_output(output: Path, impacts: Path) -> None:
-    """Raise `OutputError` unless `output` is missing, an empty directory, or an index, and apart from the input."""
+def check_index_output(output: Path, impacts: Path) -> None:
+    """Raise `OutputError` unless `output` is missing, an empty directory, or an index, and apart from `impacts`."""
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.manifests import MANIFEST
 

@@ -158,7 +158,7 @@ def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
 
 def test_documents_in_memory_are_a_corpus_and_are_checked_like_others() -> None:
     assert check_corpus(InMemoryCorpus("mine", [CAT])) == 1
-    with pytest.raises(RecordError, match="mine, line 2: duplicate document id 'd0'"):
+    with pytest.raises(RecordError, match="mine, document 2: duplicate document id 'd0'"):
         check_corpus(InMemoryCorpus("mine", [CAT, CAT]))
     with pytest.raises(RecordError, match="white space"):
         check_corpus(InMemoryCorpus("mine", [Document("a\nb", "", "")]))

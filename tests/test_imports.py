@@ -23,7 +23,7 @@ TIERS = [
     {"cli", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "mine", "profile", "rescore", "score", "search"}
     | {"train", "verify", "warm_start"},
-    {"reproduction", "tradeoffs"},
+    {"impact_index", "reproduction", "tradeoffs"},
     {"quickstart", "reproduce", "sweep"},
     {"__init__", "__main__"},
 ]
@@ -136,6 +136,7 @@ PUBLIC = [
     "FastLuceneImpactSearcher",
     "Feedback",
     "ImpactDocument",
+    "ImpactIndex",
     "ImpactQueryEncoder",
     "ImpactSearcher",
     "ImpactVector",

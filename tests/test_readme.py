@@ -43,11 +43,20 @@ def test_the_commands_lead_from_a_corpus_to_measures(collection: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_python_lines_find_the_document_about_headaches(collection: Path) -> None:
-    (code,) = blocks("python")
+@pytest.mark.parametrize(
+    ("number", "first"),
+    [(0, r"0 \d+\.0 Ibuprofen relieves a headache\."), (1, r"d0 \d+\.0")],
+    ids=["texts", "commands"],
+)
+def test_the_python_blocks_find_the_document_about_headaches(number: int, first: str, collection: Path) -> None:
+    code = blocks("python")[number]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[0] == "d0"
+    assert re.fullmatch(first, done.stdout.splitlines()[0])
     assert done.stderr == ""
+
+
+def test_each_python_block_is_run() -> None:
+    assert len(blocks("python")) == 2
 
 
 def test_every_file_that_the_docs_point_to_is_there() -> None:

@@ -1,3 +1,4 @@
+import json
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -187,6 +188,17 @@ def test_the_path_of_an_index_may_be_a_string(shared_index: Any) -> None:
     assert count_index(path).documents == 4
     with ImpactSearcher(path) as searcher, PyseriniImpactSearcher(path) as pyserinis:
         assert search(searcher, {"q": {"cat": 1}}) == search(pyserinis, {"q": {"cat": 1}})
+
+
+def test_stored_records_are_read_by_document_number(shared_index: Any) -> None:
+    with ImpactSearcher(shared_index(ANIMALS, IndexOptions(store_text=True))) as searcher:
+        ids, _, docs = searcher.rank({"cat": 1}, 10)
+        records = [json.loads(record or "") for record in searcher.records([*docs, docs[0]])]
+        assert [record["id"] for record in records] == [*ids, ids[0]] == ["d1", "d3", "d1"]
+        assert records[0]["contents"] == "text of d1"
+        assert searcher.records([]) == []
+    with ImpactSearcher(shared_index(ANIMALS)) as searcher:
+        assert searcher.records([0, 1]) == [None, None]
 
 
 def test_count_index_returns_lucenes_counts(shared_index: Any) -> None:

@@ -144,7 +144,7 @@ def sample_documents(documents: Iterable[Document], size: int, *, seed: int = 0)
 def _with_locations(corpus: Corpus) -> Iterator[tuple[Location, Document]]:
     if isinstance(corpus, FileCorpus):
         return corpus.with_locations()
-    return ((Location(corpus.name, index), document) for index, document in enumerate(corpus, 1))
+    return ((Location(corpus.name, index, "document"), document) for index, document in enumerate(corpus, 1))
 
 
 def _corpus_files(directory: Path) -> tuple[Path, ...]:

@@ -109,6 +109,13 @@ class ImpactSearcher(Closeable):
         with self._locked(), self._executor() as executor:
             return _scored(executor, query, ranking)
 
+    def records(self, docs: Sequence[int]) -> list[str | None]:
+        """Return the records that the index stores, by Lucene's document numbers; None where it stores none."""
+        if not docs:
+            return []
+        with self._locked(), self._executor() as executor:
+            return executor.records(docs)
+
     def close(self) -> None:
         """Close the index."""
         with JAVA_LOCK:

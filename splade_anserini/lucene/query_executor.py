@@ -8,7 +8,7 @@ import numpy.typing as npt
 import orjson
 
 from splade_anserini.lucene.doc_lookup import DocFinder, DocScorer
-from splade_anserini.lucene.index_reader import CONTENTS, ID
+from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW
 from splade_anserini.lucene.java.json_request import JsonRequest
 from splade_anserini.lucene.java.method_handles import (
     ARRAY_LIST,
@@ -24,6 +24,7 @@ from splade_anserini.lucene.java.method_handles import (
     as_type,
     bind,
     bind_int,
+    bind_string,
     chain,
     drop_argument,
     field_getter,
@@ -42,6 +43,7 @@ _READER, _DOC_VALUES, _BYTES_REF = (
     "org.apache.lucene.index.BinaryDocValues",
     "org.apache.lucene.util.BytesRef",
 )
+_STORED_FIELDS, _DOCUMENT = "org.apache.lucene.index.StoredFields", "org.apache.lucene.document.Document"
 _SEARCHER, _QUERY, _TOP_DOCS, _SCORE_DOC = (
     f"org.apache.lucene.search.{name}" for name in ("IndexSearcher", "Query", "TopDocs", "ScoreDoc")
 )
@@ -68,11 +70,12 @@ class QueryExecutor:
         self._request, self._reply = JsonRequest(), autoclass(BYTE_OUTPUT)()
         self._output = autoclass(_DATA_OUTPUT)(self._reply)
         self._generator = autoclass(_GENERATOR)()
-        self._ids: Any = autoclass(ARRAY_LIST)()
+        self._strings: Any = autoclass(ARRAY_LIST)()
         self._id_lookup = as_callable(self._compose_id_lookup())
         self._searches: dict[int, Any] = {}
         self._scorer: DocScorer | None = None
         self._finder: DocFinder | None = None
+        self._record_lookup: Any = None
 
     def search_task(self, query: ImpactVector, hits: int) -> Any:
         """Return a `Callable` that searches for the best `hits` documents; then `hits` returns them."""
@@ -111,10 +114,19 @@ class QueryExecutor:
 
     def external_ids(self, docs: Sequence[int]) -> list[str]:
         """Return the collection's ids of documents, given by Lucene's numbers in ascending order."""
-        self._ids.clear()
+        self._strings.clear()
         self._prepared(self._id_lookup, orjson.dumps(list(docs))).call()
         ids: list[str] = orjson.loads(self._reply.toByteArray().tostring())
         return ids
+
+    def records(self, docs: Sequence[int]) -> list[str | None]:
+        """Return the stored records of documents, given by Lucene's numbers; None for one that is not stored."""
+        if self._record_lookup is None:
+            self._record_lookup = as_callable(self._compose_record_lookup())
+        self._strings.clear()
+        self._prepared(self._record_lookup, orjson.dumps(list(docs))).call()
+        records: list[str | None] = orjson.loads(self._reply.toByteArray().tostring())
+        return records
 
     def _prepared(self, task: Any, request: bytes) -> Any:
         self._reply.reset()
@@ -160,9 +172,9 @@ class QueryExecutor:
         # BinaryDocValues values = MultiDocValues.getBinaryValues(reader, "id");
         # for (Iterator<Integer> iterator = docs.iterator(); iterator.hasNext(); ) {
         #     values.advanceExact(iterator.next());
-        #     ids.add(values.binaryValue().utf8ToString());
+        #     strings.add(values.binaryValue().utf8ToString());
         # }
-        # mapper.writeValue(reply, ids);
+        # mapper.writeValue(reply, strings);
         values = static_method(
             "org.apache.lucene.index.MultiDocValues", "getBinaryValues", _DOC_VALUES, _READER, STRING
         )
@@ -171,17 +183,31 @@ class QueryExecutor:
         read = chain(
             virtual_method(_DOC_VALUES, "binaryValue", _BYTES_REF),
             virtual_method(_BYTES_REF, "utf8ToString", STRING),
-            add_to_list(self._ids, STRING),
+            add_to_list(self._strings, STRING),
         )
         loop = while_has_next(sequence(advance, drop_argument(read, 1, ITERATOR)), with_argument=_DOC_VALUES)
+        return self._compose_lookup(fold_first(bind(values, self._reader, _java_string(ID)), loop))
+
+    def _compose_record_lookup(self) -> Any:
+        # List<Integer> docs = integerListReader.readValue(request.toByteArray());
+        # StoredFields fields = reader.storedFields();
+        # for (Iterator<Integer> iterator = docs.iterator(); iterator.hasNext(); ) {
+        #     strings.add(fields.document(iterator.next()).get("raw"));
+        # }
+        # mapper.writeValue(reply, strings);
+        fields = bind(virtual_method(_READER, "storedFields", _STORED_FIELDS), self._reader)
+        document = virtual_method(_STORED_FIELDS, "document", _DOCUMENT, "int")
+        document = filter_argument(document, 1, as_type(next_element(INTEGER), "int", ITERATOR))
+        record = bind_string(virtual_method(_DOCUMENT, "get", STRING, STRING), 1, RAW)
+        read = chain(document, record, add_to_list(self._strings, STRING))
+        return self._compose_lookup(fold_first(fields, while_has_next(read, with_argument=_STORED_FIELDS)))
+
+    def _compose_lookup(self, collect: Any) -> Any:
+        """Compose the reading of document numbers, () → void; `collect`, (Iterator) → void, fills the list."""
         write = virtual_method(_MAPPER, "writeValue", "void", "java.io.OutputStream", OBJECT)
         return sequence(
-            chain(
-                self._request.parse_list(INTEGER),
-                virtual_method(LIST, "iterator", ITERATOR),
-                fold_first(bind(values, self._reader, _java_string(ID)), loop),
-            ),
-            bind(write, self._request.mapper, self._reply, self._ids),
+            chain(self._request.parse_list(INTEGER), virtual_method(LIST, "iterator", ITERATOR), collect),
+            bind(write, self._request.mapper, self._reply, self._strings),
         )
 
 

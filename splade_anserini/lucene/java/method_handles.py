@@ -64,6 +64,11 @@ def bind_primitive(handle: Any, position: int, kind: str, value: float) -> Any:
     return _handles().insertArguments(handle, position, _autoclass(f"java.lang.{_BOXES[kind]}")(value))
 
 
+def bind_string(handle: Any, position: int, text: str) -> Any:
+    """Return the handle with its String argument at `position` fixed."""
+    return _handles().insertArguments(handle, position, _autoclass(STRING)(text))
+
+
 def chain(first: Any, *others: Any) -> Any:
     """Return a handle that passes the result of each handle to the next: others(first(…))."""
     for handle in others:

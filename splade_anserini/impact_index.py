@@ -1,0 +1,269 @@
+"""An impact index as one object: from texts to hits, and to an ordinary index on disk."""
+
+import os
+import shutil
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, NamedTuple, Self, overload
+
+from splade_anserini.errors import InputError, counted
+from splade_anserini.progress import ProgressBars, no_bars
+from splade_anserini.records import DEFAULT_SCALE, Document, StrPath
+
+if TYPE_CHECKING:
+    from splade_anserini.artifacts.manifests import IndexManifest
+    from splade_anserini.encoding import Encoder, ImpactQueryEncoder
+    from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.records import ImpactVector
+
+
+class Hit(NamedTuple):
+    """A document that a search found."""
+
+    id: str
+    score: float
+    """The dot product of the impacts of query and document."""
+    text: str | None
+    """None when the index does not store texts."""
+
+
+class ImpactIndex:
+    """A Lucene impact index with the encoder of its queries, made from texts or opened from a directory.
+
+    An index made from texts is in a temporary directory, which is removed when the object is closed, is not used any
+    more, or the program ends. Several threads may search at the same time. It is a context manager.
+    """
+
+    def __init__(
+        self, directory: Path, open_query_encoder: "Callable[[], ImpactQueryEncoder]", *, temporary: bool = False
+    ) -> None:
+        """Open the index in `directory`; `from_texts` and `open` are more convenient."""
+        from splade_anserini.lucene import ImpactSearcher
+
+        _close_abandoned_searchers()
+        self.directory = directory
+        """The directory of the Lucene index."""
+        self.searcher: ImpactSearcher = ImpactSearcher(directory)
+        """Searches for impact vectors."""
+        self._open_query_encoder = open_query_encoder
+        self._query_encoder: ImpactQueryEncoder | None = None
+        self._lock = threading.Lock()
+        home = directory.parent if temporary else None
+        self._finalizer = weakref.finalize(self, _abandon, self.searcher, home, os.getpid())
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        ids: Iterable[str] | None = None,
+        *,
+        encoder: "Encoder | StrPath" = "splade-mini",
+        query_encoder: "Encoder | StrPath | None" = None,
+        scale: float | None = None,
+        top_k: int | None = None,
+        store_text: bool = True,
+        bars: ProgressBars = no_bars,
+    ) -> Self:
+        """Encode and index texts, as the commands `encode` and `index` do.
+
+        `ids` are "0", "1", … by default. `encoder` and `query_encoder` are what `open_encoder` takes or returns;
+        queries are encoded by the query encoder that belongs to `encoder`. impact = round(weight × `scale`), by default
+        the scale of an encoder that is given by its name, else 100. `top_k` keeps only the strongest entries of a text
+        (static pruning). With `store_text`, hits have their texts. Texts with an empty vector are never found.
+
+        Raises `RecordError` or `InputError` for texts or ids that cannot be indexed or an encoder that cannot be
+        opened.
+        """
+        from splade_anserini.encode import encode
+        from splade_anserini.encoding import EncodeOptions, default_scale, open_encoder
+        from splade_anserini.formats.corpora import InMemoryCorpus
+        from splade_anserini.index import index
+        from splade_anserini.lucene import IndexOptions
+
+        documents = _documents(texts, ids)
+        if isinstance(encoder, str | PathLike):
+            document_encoder, scale = open_encoder(encoder), scale or default_scale(encoder)
+        else:
+            document_encoder, scale = encoder, scale or DEFAULT_SCALE
+        options = EncodeOptions(scale=scale, top_k=top_k, contents=store_text)
+        home = Path(mkdtemp(prefix="splade-anserini-"))
+        try:
+            encode(InMemoryCorpus("texts", documents), document_encoder, home / "impacts", options, bars=bars)
+            manifest = index(home / "impacts", home / "index", IndexOptions(store_text=store_text), bars=bars)
+            shutil.rmtree(home / "impacts")
+            return cls(home / "index", _opener(query_encoder or encoder, manifest, "The index"), temporary=True)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+
+    @classmethod
+    def open(cls, directory: StrPath, *, query_encoder: "Encoder | StrPath | None" = None) -> Self:
+        """Open an impact index that `save`, the command `index` or Anserini wrote, or the one that an index card names.
+
+        `query_encoder` is what `open_query_encoder` takes or returns, by default the encoder that the index was made
+        with. Raises `InputError` when there is no such index, and `search` when the encoder is unknown or cannot be
+        opened.
+        """
+        from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+        from splade_anserini.cards.finding import resolve_index
+
+        path = resolve_index(directory)
+        return cls(path, _opener(query_encoder, read_manifest(path, IndexManifest), f"Index {path}"))
+
+    @property
+    def query_encoder(self) -> "ImpactQueryEncoder":
+        """The encoder of queries, opened when it is first used."""
+        with self._lock:
+            if self._query_encoder is None:
+                self._query_encoder = self._open_query_encoder()
+            return self._query_encoder
+
+    def __len__(self) -> int:
+        """Return the number of documents that can be found."""
+        return self.searcher.documents
+
+    def __repr__(self) -> str:
+        return f"<ImpactIndex in {self.directory}: {len(self):,} documents>"
+
+    @overload
+    def search(self, queries: str, k: int = 10) -> list[Hit]: ...  # type: ignore[overload-overlap]
+    @overload
+    def search(self, queries: Iterable[str], k: int = 10) -> list[list[Hit]]: ...
+    def search(self, queries: str | Iterable[str], k: int = 10) -> list[Hit] | list[list[Hit]]:
+        """Return the best `k` documents of a query, best first; for several queries, a list for each.
+
+        Equal scores are in ascending order of ids. Documents without a token of the query are not hits.
+        """
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}.")
+        self._check_open()
+        if isinstance(queries, str):
+            return self._hits([self.query_encoder.encode(queries)], k)[0]
+        texts = list(queries)
+        return self._hits(self._encode(texts), k) if texts else []
+
+    def save(self, directory: StrPath, *, overwrite: bool = False) -> None:
+        """Write the index to a directory, as the command `index` writes it. The object itself stays as it is.
+
+        Raises `OutputError` when the directory holds something; with `overwrite` an index there is replaced.
+        """
+        from splade_anserini.artifacts.files import whole_directory
+        from splade_anserini.artifacts.outputs import already_exists
+        from splade_anserini.index import check_index_output
+
+        self._check_open()
+        output = Path(directory)
+        check_index_output(output, self.directory)
+        if not overwrite and output.exists() and any(output.iterdir()):
+            raise already_exists(output)
+        with whole_directory(output, replace=True) as partial:
+            shutil.copytree(self.directory, partial, dirs_exist_ok=True)
+
+    def close(self) -> None:
+        """Close the index, and remove its files if they are temporary."""
+        if self._finalizer.alive:
+            self._finalizer()
+            _close_abandoned_searchers()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if not self._finalizer.alive:
+            raise InputError("The index is closed.", do="Search and save before the end of its `with` block.")
+
+    def _encode(self, texts: Sequence[str]) -> "list[ImpactVector]":
+        from splade_anserini.records import Query
+        from splade_anserini.retrieval.query_vectors import encode_queries
+
+        queries = [Query(str(position), text) for position, text in enumerate(texts)]
+        return list(encode_queries(queries, self.query_encoder).values())
+
+    def _hits(self, vectors: "Sequence[ImpactVector]", k: int) -> list[list[Hit]]:
+        from splade_anserini.parallel import cpu_count
+
+        threads = min(len(vectors), cpu_count())
+        numbered = ((str(position), vector) for position, vector in enumerate(vectors))
+        results = []
+        for _, (ids, scores, docs) in self.searcher.rankings(numbered, k, threads):
+            texts = map(_text, self.searcher.records(docs))
+            results.append([Hit(*hit) for hit in zip(ids, scores, texts, strict=True)])
+        return results
+
+
+_abandoned: "deque[ImpactSearcher]" = deque()
+"""Searchers of indexes that were garbage-collected. The collector may interrupt any code, so it must not call Java."""
+
+
+def _abandon(searcher: "ImpactSearcher", home: Path | None, process: int) -> None:
+    """Leave a searcher to be closed later, and remove the temporary directory; a forked process leaves it alone."""
+    _abandoned.append(searcher)
+    if home is not None and process == os.getpid():
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _close_abandoned_searchers() -> None:
+    while _abandoned:
+        _abandoned.popleft().close()
+
+
+def _documents(texts: Iterable[str], ids: Iterable[str] | None) -> list[Document]:
+    """Return texts with their ids as documents. Raises `InputError` when one is missing or not a string."""
+    if isinstance(texts, str) or isinstance(ids, str):
+        name = "texts" if isinstance(texts, str) else "ids"
+        raise InputError(f"{name} is a single string.", expected="a list of strings", do="Put it into a list.")
+    text_list = list(texts)
+    id_list = [str(position) for position in range(len(text_list))] if ids is None else list(ids)
+    if len(id_list) != len(text_list):
+        texts_and_ids = f"{counted(len(text_list), 'text')} and {counted(len(id_list), 'id')}"
+        raise InputError(f"There are {texts_and_ids}.", expected="one id for each text")
+    if not text_list:
+        raise InputError("There are no texts to index.")
+    for name, values in (("text", text_list), ("id", id_list)):
+        for position, value in enumerate(values):
+            if not isinstance(value, str):
+                raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
+    return [Document(id_, "", text) for id_, text in zip(id_list, text_list, strict=True)]
+
+
+def _opener(
+    encoder: "Encoder | StrPath | None", manifest: "IndexManifest | None", source: str
+) -> "Callable[[], ImpactQueryEncoder]":
+    """Return a function that opens the query encoder of an index; it fails when it does not fit the index."""
+
+    def open_query_encoder() -> "ImpactQueryEncoder":
+        from splade_anserini.encoding import ImpactQueryEncoder
+        from splade_anserini.retrieval.options import QueryOptions
+        from splade_anserini.retrieval.query_vectors import check_match, open_query_encoder_for
+
+        if encoder is None or isinstance(encoder, str | PathLike):
+            name = None if encoder is None else str(encoder)
+            return open_query_encoder_for(manifest, source, QueryOptions(encoder=name), low_latency=True)
+        scale = manifest.scale if manifest and manifest.scale else DEFAULT_SCALE
+        if manifest:
+            check_match(manifest, encoder.identity, scale)
+        return ImpactQueryEncoder(encoder, scale=scale)
+
+    return open_query_encoder
+
+
+def _text(record: str | None) -> str | None:
+    """Return the text in a stored record of an impact index."""
+    import orjson
+
+    if record is None:
+        return None
+    try:
+        content = orjson.loads(record)
+    except orjson.JSONDecodeError:
+        return record
+    text = content.get("contents") if isinstance(content, dict) else None
+    return text if isinstance(text, str) else None
