@@ -88,6 +88,14 @@ def test_encode_writes_vectors_without_them_and_counts_them_in_the_manifest(chec
     assert manifest.settings.encoder.unindexable_entries == len(RUNS_OF_SPACES)
 
 
+def test_rows_without_a_token_are_not_counted(tmp_path: Path) -> None:
+    model = tiny_bert()
+    model.resize_token_embeddings(384)
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert open_encoder(tmp_path).identity.unindexable_entries == 0
+
+
 def test_the_bag_of_a_query_does_not_hold_them(checkpoint: Path) -> None:
     from splade_anserini.encoding.bag import open_bag
 

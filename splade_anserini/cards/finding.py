@@ -31,8 +31,18 @@ class EncoderSource:
 
     @property
     def is_onnx(self) -> bool:
-        """Whether it is an exported encoder, which runs without torch."""
-        return (Path(self.location) / "model.onnx").is_file()
+        """Whether it is an ONNX graph, which runs without torch."""
+        return find_graph(self.location) is not None
+
+
+def find_graph(directory: StrPath) -> Path | None:
+    """Return the ONNX graph in a directory: model.onnx, or onnx/model.onnx unless there are weights for torch too."""
+    directory = Path(directory)
+    if (directory / "model.onnx").is_file():
+        return directory / "model.onnx"
+    graph = directory / "onnx" / "model.onnx"
+    has_weights = any(directory.glob("*.safetensors")) or any(directory.glob("pytorch_model*.bin"))
+    return graph if graph.is_file() and not has_weights else None
 
 
 # Reading a card.
@@ -117,7 +127,7 @@ def find_encoder(name: StrPath) -> EncoderSource:
     if card is not None:
         return _described_encoder(name, card)
     for directory in [path, *(home / name for home in _homes(encoders_home()))]:
-        if (directory / "model.onnx").is_file() or (directory / "config.json").is_file():
+        if find_graph(directory) is not None or (directory / "config.json").is_file():
             return EncoderSource(name=name, location=str(directory))
     if path.exists():
         raise InputError(

@@ -7,16 +7,17 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_file
-from splade_anserini.artifacts.manifests import QUERY_WEIGHTS, EncoderIdentity
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_file, fingerprint_of_vocabulary
+from splade_anserini.artifacts.manifests import QUERY_WEIGHTS, EncoderIdentity, EncoderManifest, read_manifest
 from splade_anserini.cards.finding import EncoderSource
-from splade_anserini.encoding.exported import check_file, exported_manifest, exported_tokenizer
+from splade_anserini.encoding.exported import check_file, exported_tokenizer
 from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH, EncoderOptions
 from splade_anserini.encoding.protocol import Entries
+from splade_anserini.encoding.published_onnx import read_published
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.formats.query_weights import read_query_weights
 from splade_anserini.modeling.token_batches import TokenBatch
-from splade_anserini.modeling.vocabulary import plain_tokenizer, special_token_ids, unindexable_ids, vocabulary
+from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, unindexable_ids, vocabulary
 
 ALL_ONE = fingerprint_of_bytes(b"every token of the query weighs 1")
 """The fingerprint of the weights of a bag in which every token has weight 1."""
@@ -47,8 +48,7 @@ class BagEncoder(TokenizedEncoder):
         )
         token_weights = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]
         self._weights: npt.NDArray[np.float32] = np.array(token_weights, dtype=np.float32)
-        self._weights[special_token_ids(tokenizer)] = 0.0
-        self._weights[unindexable_ids(vocabulary)] = 0.0
+        self._weights[masked_entries(tokenizer, len(vocabulary))] = 0.0
 
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         distinct = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
@@ -73,7 +73,9 @@ def open_bag(source: EncoderSource, options: EncoderOptions, *, weighted: bool) 
 
 def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
     directory = Path(source.location)
-    manifest = exported_manifest(directory)
+    manifest = read_manifest(directory, EncoderManifest)
+    if manifest is None:
+        return _of_published(source)
     if manifest.query_weights:
         check_file(directory / QUERY_WEIGHTS, manifest.query_weights)
     tokenizer = exported_tokenizer(directory, manifest.identity.tokenizer)
@@ -82,8 +84,15 @@ def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[
     return _identity(source.name, manifest.identity.tokenizer, manifest.identity.vocabulary, tokens), tokenizer, tokens
 
 
+def _of_published(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
+    """Read the tokenizer of an ONNX directory that `export` did not write."""
+    model = read_published(Path(source.location))
+    tokens = vocabulary(model.tokenizer, model.vocabulary_size or model.tokens)
+    identity = _identity(source.name, model.tokenizer_fingerprint, fingerprint_of_vocabulary(tokens), tokens)
+    return identity, model.tokenizer, tokens
+
+
 def _of_checkpoint(source: EncoderSource, options: EncoderOptions) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
-    from splade_anserini.artifacts.fingerprints import fingerprint_of_vocabulary
     from splade_anserini.modeling.checkpoint import load_tokenizer, vocabulary_size
     from splade_anserini.modeling.identity import tokenizer_fingerprint
 

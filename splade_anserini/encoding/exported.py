@@ -1,22 +1,55 @@
 """Reading the encoder directories that `export` writes, and checking their files against their manifest."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_file
-from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
+from splade_anserini.artifacts.manifests import EncoderIdentity, EncoderManifest
 from splade_anserini.errors import InputError
+from splade_anserini.records import Aggregation
 
 
-def exported_manifest(directory: Path) -> EncoderManifest:
-    """Return the manifest of an encoder directory. Raises `InputError` when there is none."""
-    manifest = read_manifest(directory, EncoderManifest)
-    if manifest is None:
-        raise InputError(
-            f"{directory} holds a model.onnx but no manifest.", expected="a directory that splade-anserini export wrote"
-        )
-    return manifest
+@dataclass(frozen=True, slots=True)
+class WeightsOutput:
+    """The output of a graph that `export` wrote: weights [batch, vocabulary]."""
+
+    vocabulary_size: int
+    identity: EncoderIdentity
+    name: str = "weights"
+
+    def weights(self, output: npt.NDArray[np.float32], _mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the output: the graph pools."""
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedGraph:
+    """A graph that `export` wrote, its tokenizer, and its manifest."""
+
+    path: Path
+    tokenizer: Tokenizer
+    manifest: EncoderManifest
+
+    @property
+    def max_length(self) -> int:
+        """The longest input of the graph, in tokens, special tokens included."""
+        return self.manifest.max_length
+
+    def output(self, session: Any, _aggregation: Aggregation) -> WeightsOutput:
+        """Return the output of the graph in a session of onnxruntime."""
+        return WeightsOutput(session.get_outputs()[0].shape[-1], self.manifest.identity)
+
+
+def read_exported(directory: Path, manifest: EncoderManifest) -> ExportedGraph:
+    """Read an encoder directory. Raises `InputError` when a file is missing or differs from the manifest."""
+    path = directory / "model.onnx"
+    check_file(path, manifest.identity.weights)
+    return ExportedGraph(path, exported_tokenizer(directory, manifest.identity.tokenizer), manifest)
 
 
 def check_file(path: Path, fingerprint: str) -> None:

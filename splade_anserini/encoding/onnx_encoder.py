@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from splade_anserini.encoding.exported import check_file, exported_manifest, exported_tokenizer
+from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
+from splade_anserini.encoding.exported import read_exported
 from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
 from splade_anserini.encoding.protocol import Entries
+from splade_anserini.encoding.published_onnx import feed, read_published
 from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenizedEncoder, split_by_text
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.token_batches import TokenBatch
-from splade_anserini.modeling.vocabulary import unindexable_ids, vocabulary
+from splade_anserini.modeling.vocabulary import masked_entries, unindexable_ids, vocabulary
 from splade_anserini.parallel import cpu_count
 from splade_anserini.records import StrPath
 
@@ -25,7 +27,10 @@ MAX_TOKENS = 512
 
 
 class OnnxEncoder(TokenizedEncoder):
-    """The encoder in a directory that `export` wrote.
+    """The encoder in a directory with an ONNX graph.
+
+    A graph that `export` wrote computes weights, as its manifest says. One of another tool computes logits, which are
+    activated and pooled here as `options` say, by default by maximum and ReLU.
 
     Batches run in parallel on `options.threads` threads, one processor each; with `options.low_latency`, one after the
     other on all of them. An int8 encoder runs one text at a time: dynamic quantization takes the range of activations
@@ -36,23 +41,23 @@ class OnnxEncoder(TokenizedEncoder):
 
     def __init__(self, directory: StrPath, options: EncoderOptions | None = None, *, name: str | None = None) -> None:
         directory, options = Path(directory), options or EncoderOptions()
-        manifest = exported_manifest(directory)
-        check_file(directory / "model.onnx", manifest.identity.weights)
-        identity = manifest.identity
-        tokenizer = exported_tokenizer(directory, identity.tokenizer)
         threads = options.threads or cpu_count()
         self._parallel_batches, threads_per_batch = (1, threads) if options.low_latency else (threads, 1)
-        self._session = _session(directory / "model.onnx", options.device, threads_per_batch)
-        self._inputs = [tensor.name for tensor in self._session.get_inputs()]
-        size = self._session.get_outputs()[0].shape[-1]
-        tokens = vocabulary(tokenizer, size)
-        # Graphs of earlier versions do not mask them.
-        self._masked = unindexable_ids(tokens)
+        manifest = read_manifest(directory, EncoderManifest)
+        model = read_exported(directory, manifest) if manifest else read_published(directory)
+        self._session = _session(model.path, options.device, threads_per_batch)
+        self._input_types = {tensor.name: tensor.type for tensor in self._session.get_inputs()}
+        self._output = model.output(self._session, options.aggregation)
+        tokens = vocabulary(model.tokenizer, self._output.vocabulary_size)
+        identity = self._output.identity
+        unindexable = unindexable_ids(tokens)
+        # Graphs of other tools mask nothing, those of earlier versions not what Lucene cannot hold.
+        self._masked = unindexable if manifest else masked_entries(model.tokenizer, len(tokens))
         super().__init__(
-            identity.model_copy(update={"name": name or str(directory), "unindexable_entries": len(self._masked)}),
-            tokenizer,
+            identity.model_copy(update={"name": name or str(directory), "unindexable_entries": len(unindexable)}),
+            model.tokenizer,
             tokens,
-            max_length=min(options.max_length or DEFAULT_MAX_LENGTH, manifest.max_length),
+            max_length=min(options.max_length or DEFAULT_MAX_LENGTH, model.max_length),
             batch_size=1 if identity.precision == "int8" else options.batch_size,
             max_tokens=MAX_TOKENS,
         )
@@ -77,9 +82,8 @@ class OnnxEncoder(TokenizedEncoder):
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
             return [NO_ENTRIES for _ in batch.positions]
-        feed = {"input_ids": batch.ids, "attention_mask": batch.mask, "token_type_ids": np.zeros_like(batch.ids)}
-        (weights,) = self._session.run(["weights"], {name: feed[name] for name in self._inputs})
-        weights = np.asarray(weights, dtype=np.float32)
+        (output,) = self._session.run([self._output.name], feed(self._input_types, batch.ids, batch.mask))
+        weights = np.asarray(self._output.weights(output, batch.mask), dtype=np.float32)
         weights[:, self._masked] = 0.0
         return _active_entries(weights)
 

@@ -24,12 +24,17 @@ def serialized(tokenizer: Any) -> bytes:
 def vocabulary(tokenizer: Any, size: int) -> list[str]:
     """Return the tokens of ids 0 to `size` − 1; an id that the tokenizer lacks has a name such as "[row 30522]"."""
     tokens = {token_id: token for token, token_id in tokenizer.get_vocab().items()}
-    return [tokens.get(token_id, f"[row {token_id}]") for token_id in range(size)]
+    return [tokens.get(token_id, _row_name(token_id)) for token_id in range(size)]
+
+
+def _row_name(token_id: int) -> str:
+    """Return the name of an entry without a token, which never has a weight."""
+    return f"[row {token_id}]"
 
 
 def special_ids(tokenizer: Any) -> list[int]:
-    """Return the ids of all special tokens, sorted."""
-    return sorted(set(tokenizer.all_special_ids))
+    """Return the ids of all special tokens of a tokenizer of transformers or a plain one, sorted."""
+    return special_token_ids(tokenizer) if isinstance(tokenizer, Tokenizer) else sorted(set(tokenizer.all_special_ids))
 
 
 def special_token_ids(tokenizer: Tokenizer) -> list[int]:
@@ -41,7 +46,9 @@ def special_token_ids(tokenizer: Tokenizer) -> list[int]:
 
 def unindexable_ids(tokens: Sequence[str]) -> list[int]:
     """Return the ids of the tokens that Lucene cannot hold, such as runs of spaces (docs/decisions/0020)."""
-    return [token_id for token_id, token in enumerate(tokens) if not is_indexable(token)]
+    return [
+        token_id for token_id, token in enumerate(tokens) if not is_indexable(token) and token != _row_name(token_id)
+    ]
 
 
 def masked_entries(tokenizer: Any, size: int) -> list[int]:
