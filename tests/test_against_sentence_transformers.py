@@ -103,7 +103,7 @@ def test_loss_and_gradients_are_those_of_sentence_transformers(
     assert gradients.keys() == expected.keys()
     assert len(gradients) > 20
     greatest = max(float(gradient.abs().max()) for name, gradient in expected.items() if name != "loss")
-    assert greatest > 0.1
+    assert greatest > {"relu": 0.1, "log1p_relu": 0.02}[activation]
     for name, reference in expected.items():
         # The gradients of the biases of keys are 0 up to rounding, and are compared by the size of the others.
         near = 1e-5 * max(float(reference.abs().max()), greatest / 100)

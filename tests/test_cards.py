@@ -130,9 +130,12 @@ def test_the_recipes_of_the_paper_have_its_hyperparameters(
 
 
 def test_overrides_replace_fields_of_a_card() -> None:
-    card = find_encoder_card("splade-v2-max", ["training.seed=1", 'pooling="sum"', "training.regularizer.lambda_q=5"])
+    lines = ["training.seed=1", 'pooling="sum"', 'activation="log1p_relu"', "training.regularizer.lambda_q=5"]
+    card = find_encoder_card("splade-v2-max", lines)
     assert card.training is not None
-    assert (card.training.seed, card.pooling, card.training.regularizer.lambda_q) == (1, "sum", 5)
+    assert (card.training.seed, card.training.regularizer.lambda_q) == (1, 5)
+    assert card.aggregation == ("sum", "log1p_relu")
+    assert find_encoder_card("splade-v2-max").aggregation == ("max", "relu")
     assert card.training.regularizer.lambda_d == 1e-4
 
 
@@ -157,6 +160,7 @@ def test_a_field_may_not_have_its_present_and_its_former_name() -> None:
         ("training.steps=0", "training.steps: Input should be greater than 0"),
         ("training.losses=[]", "training.losses: Tuple should have at least 1 item"),
         ('pooling="mean"', "pooling: Input should be 'max', 'sum' or 'norm'"),
+        ('activation="gelu"', "activation: Input should be 'relu' or 'log1p_relu'"),
         ("training.cluster_size=5", r"toml: training: cluster_size needs a table \[training.teacher\]"),
         ('training.losses=[{kind="kl",over="batch"}]', 'training: a loss over "batch" needs a table'),
         ('training.query_side="idf"', 'training: lambda_q must be 0 with query_side = "idf"'),

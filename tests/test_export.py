@@ -71,10 +71,11 @@ def slow(kind: str, pooling: Pooling, activation: Activation = "relu") -> object
     return pytest.param((kind, Aggregation(pooling, activation)), marks=pytest.mark.slow, id=name)
 
 
-EXPORTS = [
+FP32 = [
     *(slow("bert", pooling, activation) for pooling in POOLINGS for activation in ACTIVATIONS),
     *(slow("distilbert", pooling) for pooling in POOLINGS),
 ]
+INT8 = [*(slow("bert", pooling) for pooling in POOLINGS), slow("bert", "max", "log1p_relu")]
 
 
 def export_of(shared_models: SharedModels, kind: str, aggregation: Aggregation, precision: str) -> Export:
@@ -83,14 +84,12 @@ def export_of(shared_models: SharedModels, kind: str, aggregation: Aggregation, 
     return Export(checkpoint, directory, aggregation)
 
 
-@pytest.fixture(scope="module", params=EXPORTS)
+@pytest.fixture(scope="module", params=FP32)
 def exported(shared_models: SharedModels, request: pytest.FixtureRequest) -> Export:
     return export_of(shared_models, *request.param, "fp32")
 
 
-@pytest.fixture(
-    scope="module", params=[slow("bert", pooling, activation) for pooling in POOLINGS for activation in ACTIVATIONS]
-)
+@pytest.fixture(scope="module", params=INT8)
 def quantized(shared_models: SharedModels, request: pytest.FixtureRequest) -> Export:
     return export_of(shared_models, *request.param, "int8")
 
@@ -269,7 +268,7 @@ def repeated(
     shared_models: SharedModels, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> RepeatedExport:
     def state() -> tuple[EncoderIdentity, str]:
-        return identity(checkpoint, request.param, "fp32"), checkpoint.model.config._attn_implementation
+        return identity(checkpoint, Aggregation(request.param), "fp32"), checkpoint.model.config._attn_implementation
 
     first = shared_models.export("bert", request.param, "int8")
     second = tmp_path_factory.mktemp("repeated") / first.name
@@ -317,6 +316,7 @@ def test_the_command_compares_on_cranfield_and_prints_the_differences(
     ("arguments", "message"),
     [
         (["--pooling", "mean"], "--pooling must be max, sum or norm, got 'mean'"),
+        (["--activation", "gelu"], "--activation must be relu or log1p_relu, got 'gelu'"),
         (["--precision", "bf16"], "--precision must be fp32 or int8, got 'bf16'"),
         (["--scale", "-1"], "--scale must be above 0, got -1."),
         (["--scale", "many"], "--scale must be a number such as 100 or 256/5, got 'many'"),

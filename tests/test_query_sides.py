@@ -165,16 +165,19 @@ def test_a_second_model_encodes_queries_where_the_query_side_is_separate(
     assert not same_vectors(queries, open_encoder(encoder_path("separate")))
 
 
-def test_a_query_model_may_have_another_pooling_but_no_other_maximum_length(home: Path, tmp_path: Path) -> None:
+def test_a_query_model_may_have_another_pooling_and_activation_but_no_other_maximum_length(
+    home: Path, tmp_path: Path
+) -> None:
     copy = shutil.copytree(checkpoint_of(home, "separate"), tmp_path / "separate")
     manifest = read_manifest(copy, CheckpointManifest)
     assert manifest is not None
-    write_manifest(copy / "query", manifest.model_copy(update={"pooling": "sum", "query_max_length": 99}))
+    changed = {"pooling": "sum", "activation": "log1p_relu"}
+    write_manifest(copy / "query", manifest.model_copy(update=changed | {"query_max_length": 99}))
     assert export(copy, tmp_path / "onnx").code == 0
     for path in [copy, tmp_path / "onnx"]:
         queries = open_query_encoder(path)
-        assert (queries.identity.pooling, queries.max_length) == ("sum", 9)
-        assert open_encoder(path).identity.pooling == "norm"
+        assert (queries.identity.aggregation, queries.max_length) == (("sum", "log1p_relu"), 9)
+        assert open_encoder(path).identity.aggregation == ("norm", "relu")
 
 
 # How a trained checkpoint is used.
@@ -206,7 +209,9 @@ def test_the_fields_of_a_card_override_the_manifest(encoder_path: Callable[[str]
     assert open_query_encoder(card).encode(["cat"]) == [{"cat": 1.0}]
 
 
-@pytest.mark.parametrize("line", ['pooling = "max"', 'query_side = "idf"', 'query_side = "splade"'])
+@pytest.mark.parametrize(
+    "line", ['pooling = "max"', 'activation = "log1p_relu"', 'query_side = "idf"', 'query_side = "splade"']
+)
 @pytest.mark.parametrize("function", [open_encoder, open_query_encoder, default_scale])
 def test_a_card_that_contradicts_the_manifest_is_refused(
     encoder_path: Callable[[str], Path], tmp_path: Path, line: str, function: Callable[[Path], object]

@@ -15,6 +15,7 @@ import pytest
 from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
 from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.encoding import Encoder, open_encoder, open_query_encoder
+from splade_anserini.records import SPLADE_MAX
 from splade_anserini.training.run_directory import SUFFIX
 from tests.cli_runner import run_stage
 from tests.tiny import SENTENCES, tiny_bert
@@ -44,10 +45,10 @@ def home(training_home: Path) -> Path:
 def trained(home: Path) -> Trained:
     """Return the checkpoint of a pooling and query side; each is trained once."""
 
-    def checkpoint(pooling: str = "max", query_side: str = "splade") -> Path:
-        output = home / f"{pooling}-{query_side}"
+    def checkpoint(pooling: str = "max", query_side: str = "splade", activation: str = "relu") -> Path:
+        output = home / f"{pooling}-{query_side}{'' if activation == 'relu' else f'-{activation}'}"
         if not output.exists():
-            done = run_train(home, output, pooling=pooling, query_side=query_side)
+            done = run_train(home, output, pooling=pooling, query_side=query_side, activation=activation)
             assert done.code == 0, done.err
         return output
 
@@ -77,7 +78,7 @@ def test_transformers_loads_the_weights_that_were_saved(home: Path, tmp_path: Pa
 
     card = find_encoder_card(str(write_card(home, "saved")))
     assert card.training is not None
-    student = build_student(card.training, "max", load_initial_checkpoint(card.training, str(home / "backbone")))
+    student = build_student(card.training, SPLADE_MAX, load_initial_checkpoint(card.training, str(home / "backbone")))
     with torch.no_grad():
         for parameter in student.pair.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.01)
@@ -111,12 +112,19 @@ def test_a_checkpoint_has_learned_and_comes_with_its_log_and_a_plot(trained: Tra
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pooling", ["max", "sum", "norm"])
-def test_an_exported_checkpoint_encodes_the_same_vectors(trained: Trained, tmp_path: Path, pooling: str) -> None:
-    done = run_stage("export", "--encoder", trained(pooling), "--output", tmp_path / "onnx")
+@pytest.mark.parametrize(
+    ("pooling", "activation"),
+    [("max", "relu"), ("sum", "relu"), ("norm", "relu"), ("max", "log1p_relu"), ("sum", "log1p_relu")],
+)
+def test_an_exported_checkpoint_encodes_the_same_vectors(
+    trained: Trained, tmp_path: Path, pooling: str, activation: str
+) -> None:
+    checkpoint = trained(pooling, activation=activation)
+    done = run_stage("export", "--encoder", checkpoint, "--output", tmp_path / "onnx")
     assert done.code == 0, done.err
-    assert_same_vectors(open_encoder(str(trained(pooling))), open_encoder(str(tmp_path / "onnx")))
-    assert open_encoder(str(trained(pooling))).identity.pooling == pooling
+    assert_same_vectors(open_encoder(checkpoint), open_encoder(tmp_path / "onnx"))
+    assert open_encoder(checkpoint).identity.aggregation == (pooling, activation)
+    assert open_encoder(tmp_path / "onnx").identity.aggregation == (pooling, activation)
 
 
 @pytest.mark.slow
@@ -334,6 +342,7 @@ HEAD = "training.head={threshold=5.0,logit_scale=1.0}"
     [
         (changes("training.colour=1"), "training.colour: Extra inputs are not permitted"),
         (changes('pooling="mean"'), "pooling: Input should be 'max', 'sum' or 'norm'"),
+        (changes('activation="gelu"'), "activation: Input should be 'relu' or 'log1p_relu'"),
         (changes("steps"), "is not a valid line of TOML"),
         ([*changes('training.losses=[{kind="margin-mse"}]'), "--data", "pairs.tsv"], "has no teacher scores"),
         (changes('training.backbone="./nowhere"'), "The model ./nowhere does not exist"),
