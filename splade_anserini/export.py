@@ -62,7 +62,7 @@ def command(
     format: cli.Format = "table",  # noqa: A002  # the option's name
     overwrite: cli.Overwrite = False,
 ) -> None:
-    """Export a checkpoint to ONNX: pooling, log(1 + ReLU), padding and special tokens are in the graph.
+    """Export a checkpoint to ONNX: activation, pooling, padding and special tokens are in the graph.
 
     The export is compared with torch on real texts before anything is written; the manifest holds the differences.
 
