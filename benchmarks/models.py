@@ -11,6 +11,7 @@ from typing import Any
 SIZES = {
     "bert-base": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
     "MiniLM": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
+    "tiny": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
 }
 ENTRIES = 170
 """Mean number of active entries of a document."""
@@ -44,18 +45,29 @@ def checkpoint(size: str, corpora: Sequence[Path], work: Path) -> Path:
     directory = work / f"checkpoint-{size}"
     if not directory.exists():
         import torch
-        from transformers import BertConfig, BertForMaskedLM
 
-        torch.manual_seed(0)
-        model = BertForMaskedLM(BertConfig(vocab_size=30_522, **SIZES[size])).eval()
-        tokenizer = _tokenizer()
-        _set_entries(model, tokenizer, texts(corpora, 32))
+        made = random_checkpoint(size, texts(corpora, 32))
+        model, tokenizer = made.model, made.tokenizer
         with whole_directory(directory) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
             # the only format that Pyserini reads
             torch.save(model.state_dict(), partial / "pytorch_model.bin")
     return directory
+
+
+def random_checkpoint(size: str, inputs: Sequence[str], device: str = "cpu") -> Any:
+    """Return a checkpoint on the CPU whose bias gives `inputs` about `ENTRIES` active entries; `device` computes it."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    from splade_anserini.modeling.checkpoint import Checkpoint
+
+    torch.manual_seed(0)
+    model: Any = BertForMaskedLM(BertConfig(vocab_size=30_522, **SIZES[size])).eval()
+    tokenizer = _tokenizer()
+    _set_entries(model.to(device), tokenizer, inputs)
+    return Checkpoint(model.cpu(), tokenizer, size)
 
 
 def _tokenizer() -> Any:
@@ -74,12 +86,12 @@ def _set_entries(model: Any, tokenizer: Any, texts: Sequence[str]) -> None:
 
     with torch.inference_mode():
         maxima = [_logits(model, tokenizer, text).amax(dim=1) for text in texts]
-        threshold = torch.quantile(torch.cat(maxima).flatten()[:: len(texts) // 16], 1 - ENTRIES / 30_522)
-    model.cls.predictions.bias.data.fill_(-threshold)
+        threshold = torch.quantile(torch.cat(maxima).flatten()[:: max(1, len(texts) // 16)], 1 - ENTRIES / 30_522)
+    model.cls.predictions.bias.data.fill_(-float(threshold))
 
 
 def _logits(model: Any, tokenizer: Any, text: str) -> Any:
-    inputs = tokenizer(text, truncation=True, max_length=LENGTH, return_tensors="pt")
+    inputs = tokenizer(text, truncation=True, max_length=LENGTH, return_tensors="pt").to(model.device)
     return model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
 
 

@@ -50,7 +50,9 @@ def make_batch(model: str, corpora: Sequence[str], pairs: int, length: int, *, g
     return Collator(*sides, negatives=0, seed=0)(0, examples)
 
 
-def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) -> tuple[Any, Callable[[], Any]]:
+def our_step(
+    model: str, batch: Any, precision: str, *, cached: bool = False, device: str = "cpu"
+) -> tuple[Any, Callable[[], Any]]:
     """Return the model, and a function that computes the gradients and returns the loss, as in `train`."""
     import torch
 
@@ -64,7 +66,8 @@ def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) ->
 
     loaded = load_checkpoint(model)
     _without_dropout(loaded.model)
-    module = Pair(TrainableSplade(loaded, SPLADE_MAX, DTYPES[precision])).train()
+    module = Pair(TrainableSplade(loaded, SPLADE_MAX, DTYPES[precision])).train().to(device)
+    batch = batch.to(torch.device(device))
     objective = Objective(_recipe(model, len(batch.query_texts)))
     gradients = Gradients(module, lambda loss: loss.backward())
     last_loss: list[Any] = []
@@ -80,16 +83,14 @@ def our_step(model: str, batch: Any, precision: str, *, cached: bool = False) ->
     return loaded.model, loss
 
 
-def their_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[], Any]]:
+def their_step(model: str, batch: Any, precision: str, *, device: str = "cpu") -> tuple[Any, Callable[[], Any]]:
     """Return the model, and a function that computes the gradients and returns the loss, with sentence-transformers."""
     import torch
-    from sentence_transformers import SparseEncoder
-    from sentence_transformers.base.modules import Transformer
+    from gpu_parts.peers import body_of, sparse_encoder
     from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
-    from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-    body = Transformer(model, transformer_task="fill-mask", model_kwargs={"dtype": torch.float32})
-    encoder = SparseEncoder(modules=[body, SpladePooling("max")], device="cpu").train()
+    encoder = sparse_encoder(model, device, "fp32", "sdpa").train()
+    batch = batch.to(torch.device(device))
     _without_dropout(encoder)
     criterion = SpladeLoss(
         encoder,
@@ -101,12 +102,12 @@ def their_step(model: str, batch: Any, precision: str) -> tuple[Any, Callable[[]
 
     def loss() -> Any:
         columns = [{"input_ids": _ids(side), "attention_mask": torch.ones_like(_ids(side))} for side in sides]
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16"):
             total = sum(criterion(columns).values(), torch.zeros(()))
         total.backward()
         return total.detach()
 
-    return body.model, loss
+    return body_of(encoder), loss
 
 
 STEPS: dict[str, Callable[[str, Any, str], tuple[Any, Callable[[], Any]]]] = {

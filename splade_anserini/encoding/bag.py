@@ -11,7 +11,7 @@ from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerp
 from splade_anserini.artifacts.manifests import QUERY_WEIGHTS, EncoderIdentity, EncoderManifest, read_manifest
 from splade_anserini.cards.finding import EncoderSource
 from splade_anserini.encoding.exported import check_file, exported_tokenizer
-from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH, EncoderOptions
+from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, DEFAULT_MAX_LENGTH, EncoderOptions
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.published_onnx import read_published
 from splade_anserini.encoding.tokenized import TokenizedEncoder
@@ -44,7 +44,7 @@ class BagEncoder(TokenizedEncoder):
             tokenizer,
             vocabulary,
             max_length=options.max_length or DEFAULT_MAX_LENGTH,
-            batch_size=options.batch_size,
+            batch_size=options.batch_size or DEFAULT_BATCH_SIZE,
         )
         token_weights = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]
         self._weights: npt.NDArray[np.float32] = np.array(token_weights, dtype=np.float32)

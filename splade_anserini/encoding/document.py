@@ -7,15 +7,12 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 from splade_anserini.encoding.opening import open_encoder
-from splade_anserini.encoding.options import EncodeOptions
+from splade_anserini.encoding.options import WINDOW, EncodeOptions
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
 from splade_anserini.parallel import prefetch
 from splade_anserini.records import DEFAULT_SCALE, Document, ImpactDocument, ImpactVector, SparseVector, StrPath
 from splade_anserini.vectors.pruning import prune_top_k
 from splade_anserini.vectors.quantization import impacts, quantize
-
-_WINDOW = 256
-"""Documents that are read ahead and sorted by length; memory does not grow with the corpus."""
 
 _OUTPUT_BATCHES = 4
 """Encoded batches that may wait for the caller."""
@@ -53,7 +50,7 @@ class SpladeDocumentEncoder:
         pseudo-documents of the windows before it.
         """
         stages = self._stages()
-        prepared = prefetch(_prepared(documents, stages.prepare))
+        prepared = prefetch(_prepared(documents, stages))
         with closing(prefetch(_encoded(prepared, stages.run), _OUTPUT_BATCHES)) as outputs:
             vectors: dict[int, ImpactVector] = {}
             for window, positions, rows in outputs:
@@ -71,6 +68,7 @@ class SpladeDocumentEncoder:
                 prepare=lambda texts: [(range(len(texts)), texts)],
                 run=lambda batches: (encoder.encode(texts) for _, texts in batches),
                 impacts=self._impacts_of_vector,
+                window=WINDOW,
             )
         tokens = encoder.tokens
 
@@ -81,7 +79,7 @@ class SpladeDocumentEncoder:
             values = impacts(entries.weights, self.scale).tolist()
             return {name: value for name, value in zip(names, values, strict=True) if value > 0}
 
-        return _Stages(encoder.prepare, encoder.run, impacts_of_entries)
+        return _Stages(encoder.prepare, encoder.run, impacts_of_entries, encoder.window)
 
     def _impacts_of_vector(self, vector: SparseVector) -> ImpactVector:
         return quantize(prune_top_k(vector, self.top_k), self.scale)
@@ -96,16 +94,16 @@ class _Stages(NamedTuple):
     """Batches to one row per text of each batch."""
     impacts: Callable[[Any], ImpactVector]
     """A row to impacts."""
+    window: int
+    """Documents that are read ahead and prepared together; memory does not grow with the corpus."""
 
 
 type _Window = tuple[Document, ...]
 
 
-def _prepared(
-    documents: Iterable[Document], prepare: Callable[[list[str]], Sequence[Any]]
-) -> Generator[tuple[_Window, Sequence[Any]]]:
-    for window in batched(documents, _WINDOW):
-        yield window, prepare([document.contents for document in window])
+def _prepared(documents: Iterable[Document], stages: _Stages) -> Generator[tuple[_Window, Sequence[Any]]]:
+    for window in batched(documents, stages.window):
+        yield window, stages.prepare([document.contents for document in window])
 
 
 def _encoded(

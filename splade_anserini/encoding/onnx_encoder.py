@@ -12,7 +12,7 @@ import onnxruntime
 
 from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
 from splade_anserini.encoding.exported import read_exported
-from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
+from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.published_onnx import feed, read_published
 from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenizedEncoder, split_by_text
@@ -58,7 +58,7 @@ class OnnxEncoder(TokenizedEncoder):
             model.tokenizer,
             tokens,
             max_length=min(options.max_length or DEFAULT_MAX_LENGTH, model.max_length),
-            batch_size=1 if identity.precision == "int8" else options.batch_size,
+            batch_size=1 if identity.precision == "int8" else options.batch_size or DEFAULT_BATCH_SIZE,
             max_tokens=MAX_TOKENS,
         )
 

@@ -56,6 +56,11 @@ class StagedEncoder(Encoder, Protocol):
         """The vocabulary: strings, by id."""
         ...
 
+    @property
+    def window(self) -> int:
+        """Texts that should be prepared together: the more, the more similar the lengths within a batch."""
+        ...
+
     def prepare(self, texts: Sequence[str]) -> list[TokenBatch]:
         """Return batches that hold every text once."""
         ...

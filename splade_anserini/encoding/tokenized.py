@@ -8,6 +8,7 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from splade_anserini.artifacts.manifests import EncoderIdentity
+from splade_anserini.encoding.options import WINDOW
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
 from splade_anserini.modeling.vocabulary import special_token_ids, unindexable_ids
@@ -21,14 +22,22 @@ def split_by_text(
     text_count: int, rows: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]
 ) -> list[Entries]:
     """Split the active entries of a batch into one `Entries` per text; `rows`, ascending, is the text of each entry."""
-    ends: Sequence[int] = np.searchsorted(rows, np.arange(1, text_count + 1)).tolist()
-    return [Entries(ids[start:end], weights[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return split_at(np.searchsorted(rows, np.arange(1, text_count + 1)), ids, weights)
+
+
+def split_at(
+    ends: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]
+) -> list[Entries]:
+    """Split the active entries of a batch into one `Entries` per text; `ends` is where the entries of each text end."""
+    stops: Sequence[int] = ends.tolist()
+    return [Entries(ids[start:stop], weights[start:stop]) for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
 
 
 class TokenizedEncoder:
     """An `Encoder` whose subclasses turn batches of token ids into active entries.
 
     A batch holds at most `batch_size` texts and, with `max_tokens`, at most that many tokens, padding included.
+    `window` is the number of texts that should be prepared together.
     """
 
     def __init__(
@@ -40,11 +49,13 @@ class TokenizedEncoder:
         max_length: int,
         batch_size: int,
         max_tokens: int | None = None,
+        window: int = WINDOW,
     ) -> None:
         self._identity = identity
         self._max_length = max_length
         self._batch_size = batch_size
         self._max_tokens = max_tokens
+        self._window = window
         # Set once: a call fails when another thread changes the tokenizer's settings in the meantime.
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
@@ -72,6 +83,11 @@ class TokenizedEncoder:
         names: list[str] = self._tokens.tolist()
         special = (str(self._tokenizer.id_to_token(token_id)) for token_id in special_token_ids(self._tokenizer))
         return frozenset([*special, *(names[token_id] for token_id in unindexable_ids(names))])
+
+    @property
+    def window(self) -> int:
+        """Texts that should be prepared together, sorted by length."""
+        return self._window
 
     def encode(self, texts: Sequence[str]) -> list[SparseVector]:
         """Return one vector per text, in order. A text that has only special tokens has an empty vector."""

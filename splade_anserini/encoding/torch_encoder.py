@@ -1,10 +1,23 @@
 """Checkpoints with a masked-language-model head, run by torch."""
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 
 import torch
 
-from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
+from splade_anserini.encoding.gpu_batches import GpuBatches, LaunchedBatch
+from splade_anserini.encoding.memory import BatchLimit
+from splade_anserini.encoding.options import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_MAX_LENGTH,
+    GPU_BATCH_SIZE,
+    GPU_WINDOW,
+    WINDOW,
+    EncoderOptions,
+    unknown_device,
+)
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenizedEncoder, split_by_text
 from splade_anserini.errors import InputError
@@ -18,54 +31,109 @@ from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 CPU_MAX_TOKENS = 2048
 """Tokens in a batch on a CPU: larger batches leave the cache, smaller ones make matrix products slower."""
 
+GPU_MAX_TOKENS = 65536
+"""Tokens in a batch on a GPU: fewer would be computed faster than their kernels are launched."""
+
 _log = logging.getLogger(__name__)
 
 
 class TorchEncoder(TokenizedEncoder):
     """A checkpoint as an `Encoder`.
 
-    In bf16 and fp16 the transform of the head stays in float32 (see `keep_head_in_float32`). Raises `InputError` when
-    `options.device` is not available.
+    In bf16 and fp16 the transform of the head stays in float32 (see `keep_head_in_float32`). A batch that does not fit
+    into memory is halved, and those after it too. On CUDA, a batch is launched before the one before it is fetched;
+    `asynchronous` does the same on another device. Raises `InputError` when `options.device` is not available.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, options: EncoderOptions | None = None, *, name: str | None = None
+        self,
+        checkpoint: Checkpoint,
+        options: EncoderOptions | None = None,
+        *,
+        name: str | None = None,
+        asynchronous: bool | None = None,
     ) -> None:
         options = options or EncoderOptions()
         precision = "fp32" if options.precision == "auto" else options.precision
         self._threads = options.threads
         self._device = torch_device(options.device)
-        on_cpu = self._device.type == "cpu"
-        if on_cpu:
-            _log_advice(options.precision)
+        on_cpu, on_cuda = (self._device.type == kind for kind in ("cpu", "cuda"))
+        asynchronous = on_cuda if asynchronous is None else asynchronous
+        _log_advice(options.precision, self._device)
         # Before the weights are copied: computing fingerprints takes memory for a moment.
         encoder_identity = identity(checkpoint, options.aggregation, precision).model_copy(
             update={"name": name or checkpoint.name}
         )
-        self._forward = fast_forward(checkpoint, options.aggregation, DTYPES[precision], self._device)
+        self._forward = fast_forward(
+            checkpoint, options.aggregation, DTYPES[precision], self._device, asynchronous=asynchronous
+        )
+        self.gpu_batches = GpuBatches(self._forward, self._device) if asynchronous else None
+        """How batches run on a GPU; None where each is computed when its entries are needed."""
+        self.batch_limit = BatchLimit(str(self._device))
+        """The size of batches that fit into memory."""
         super().__init__(
             encoder_identity,
             plain_tokenizer(checkpoint.tokenizer),
             vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size),
             max_length=min(options.max_length or DEFAULT_MAX_LENGTH, checkpoint.max_length),
-            batch_size=options.batch_size,
-            max_tokens=CPU_MAX_TOKENS if on_cpu else None,
+            batch_size=options.batch_size or (GPU_BATCH_SIZE if asynchronous else DEFAULT_BATCH_SIZE),
+            max_tokens=GPU_MAX_TOKENS if asynchronous else CPU_MAX_TOKENS if on_cpu else None,
+            window=GPU_WINDOW if asynchronous else WINDOW,
         )
 
-    @torch.inference_mode()
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
+        """Yield the entries of each batch's texts, in order; on CUDA, one batch is launched ahead."""
+        if self.gpu_batches is None:
+            yield from super().run(batches)
+            return
+        launched: Callable[[], list[Entries]] | None = None
+        for batch in batches:
+            following = self._launch(self.gpu_batches, batch)
+            if launched is not None:
+                yield launched()
+            launched = following
+        if launched is not None:
+            yield launched()
+
+    def _launch(self, gpu: GpuBatches, batch: TokenBatch) -> Callable[[], list[Entries]]:
+        """Launch a batch; return the function that fetches its entries."""
+        if not batch.ids.size:
+            return partial(_no_entries, batch)
+        return partial(_fetched, gpu, self.batch_limit.run(batch, gpu.launch, self._free))
+
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
-            return [NO_ENTRIES for _ in batch.positions]
+            return _no_entries(batch)
         if self._threads and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # it applies to the calling thread only
+        return list(chain.from_iterable(self.batch_limit.run(batch, self._computed, self._free)))
+
+    @torch.inference_mode()
+    def _computed(self, batch: TokenBatch) -> list[Entries]:
         ids, mask = (torch.from_numpy(array).to(self._device) for array in (batch.ids, batch.mask))
         weights = self._forward(ids, mask)
         rows, entry_ids = weights.nonzero(as_tuple=True)
         active = weights[rows, entry_ids]
         return split_by_text(len(batch.ids), rows.cpu().numpy(), entry_ids.cpu().numpy(), active.cpu().numpy())
 
+    def _free(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
-def _log_advice(precision: str) -> None:
+
+def _no_entries(batch: TokenBatch) -> list[Entries]:
+    return [NO_ENTRIES for _ in batch.positions]
+
+
+def _fetched(gpu: GpuBatches, parts: list[LaunchedBatch]) -> list[Entries]:
+    return list(chain.from_iterable(map(gpu.fetch, parts)))
+
+
+def _log_advice(precision: str, device: torch.device) -> None:
+    if device.type == "cuda" and precision == "auto":
+        _log.info("--precision fp16 is several times as fast on a GPU as fp32, and changes impacts slightly.")
+    if device.type != "cpu":
+        return
     if precision == "bf16" and not has_native_bf16():
         _log.warning("This processor has no native bfloat16; --precision fp32 is faster on it.")
     elif precision == "auto" and has_native_bf16():

@@ -7,9 +7,18 @@ import torch
 
 
 def shared_copy(model: Any) -> Any:
-    """Return a copy of a model, ready for inference, with new modules that share the model's tensors."""
+    """Return a copy of a model, ready for inference, with new modules that share the model's tensors.
+
+    Buffers are on the device of the parameters: where another copy was moved, its parameters, which are shared, moved
+    without the buffers of this one.
+    """
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, tensors).eval()
+    shared = copy.deepcopy(model, tensors).eval()
+    device = next(shared.parameters()).device
+    for module in shared.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.to(device))
+    return shared
 
 
 def cut_output_layer(model: Any) -> torch.nn.Linear | None:

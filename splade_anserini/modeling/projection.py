@@ -56,8 +56,14 @@ class Projection:
 
 def fill_padding(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Replace the hidden states of padding by that of a token of the same text, which changes no maximum."""
-    if bool(mask.all()):
+    # Reading a value from a GPU would wait for it; there, replacing nothing costs less.
+    if mask.device.type == "cpu" and bool(mask.all()):
         return hidden
+    return replace_padding(hidden, mask)
+
+
+def replace_padding(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Do the same as `fill_padding`, without looking whether there is any padding."""
     texts = torch.arange(len(mask), device=mask.device)
-    token = hidden[texts, mask.argmax(dim=1)]
+    token = hidden[texts, mask.long().argmax(dim=1)]
     return torch.where(mask.unsqueeze(-1) == 0, token.unsqueeze(1), hidden)

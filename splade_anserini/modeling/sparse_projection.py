@@ -108,12 +108,17 @@ _GATHERED = 16384
 
 
 def _active(hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype) -> _Active:
-    batch, length, width = hidden.shape
-    tokens = hidden.to(dtype).reshape(-1, width)
-    along = torch.arange(length, device=hidden.device)
+    tokens = hidden.to(dtype).reshape(-1, hidden.shape[-1])
+    select = _active_in_pieces if hidden.device.type == "cpu" else _active_at_once
+    return select(tokens, len(hidden), table, bias)
+
+
+def _active_in_pieces(tokens: torch.Tensor, batch: int, table: torch.Tensor, bias: torch.Tensor) -> _Active:
+    length = len(tokens) // batch
+    along = torch.arange(length, device=tokens.device)
     pieces: list[_Active] = []
     for start in range(0, len(table), PIECE):
-        products = (tokens @ table[start : start + PIECE].to(dtype).T).view(batch, length, -1)
+        products = (tokens @ table[start : start + PIECE].to(tokens.dtype).T).view(batch, length, -1)
         maxima = products.amax(dim=1).to(bias.dtype) + bias[start : start + PIECE]
         # NaN counts as active: a diverged model must not look like one with empty vectors.
         texts, entries = (~(maxima <= 0)).nonzero(as_tuple=True)
@@ -122,6 +127,18 @@ def _active(hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, dtype
         positions = products.take(columns.unsqueeze(1) + along * products.shape[2]).argmax(dim=1)
         pieces.append(_Active(texts, entries + start, texts * length + positions))
     return _Active(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
+
+
+def _active_at_once(tokens: torch.Tensor, batch: int, table: torch.Tensor, bias: torch.Tensor) -> _Active:
+    """Do the same for a GPU, whose entries are selected once: each selection waits for the GPU."""
+    length = len(tokens) // batch
+    maxima, positions = [], []
+    for rows in torch.split(table, PIECE):
+        values, indices = (tokens @ rows.to(tokens.dtype).T).view(batch, length, -1).max(dim=1)
+        maxima.append(values.to(bias.dtype))
+        positions.append(indices.to(torch.int32))
+    texts, entries = (~(torch.cat(maxima, dim=1) + bias <= 0)).nonzero(as_tuple=True)
+    return _Active(texts, entries, texts * length + torch.cat(positions, dim=1)[texts, entries])
 
 
 def _weighted_sums(

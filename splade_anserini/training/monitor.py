@@ -25,14 +25,16 @@ def step_metrics(vectors: Vectors, terms: Mapping[str, torch.Tensor]) -> dict[st
     FLOPS is Σ_j p_j^q p_j^d, with p_j the share of texts in which entry j is active (SPLADE v2, section 4).
     """
     active_q, active_d = vectors.queries > 0, vectors.documents > 0
-    metrics = {"loss": float(sum(term.detach() for term in terms.values()))}
-    metrics |= {name: float(term.detach()) for name, term in terms.items()}
+    metrics = {"loss": torch.as_tensor(sum(term.detach() for term in terms.values()))}
+    metrics |= {name: term.detach() for name, term in terms.items()}
     for side, active in (("q", active_q), ("d", active_d)):
         counts = active.sum(dim=1).float()
-        metrics[f"active {side}"] = float(counts.mean())
-        metrics[f"empty {side}"] = float((counts == 0).float().mean())
-    metrics["FLOPS"] = float((active_q.float().mean(dim=0) * active_d.float().mean(dim=0)).sum())
-    return metrics
+        metrics[f"active {side}"] = counts.mean()
+        metrics[f"empty {side}"] = (counts == 0).float().mean()
+    metrics["FLOPS"] = (active_q.float().mean(dim=0) * active_d.float().mean(dim=0)).sum()
+    # Read at once: each value that is read from a GPU waits for it.
+    values = torch.stack([value.double().to(active_d.device) for value in metrics.values()]).tolist()
+    return dict(zip(metrics, values, strict=True))
 
 
 @dataclass

@@ -1,0 +1,90 @@
+"""Batches that do not fit into memory: recognizing the error, and running the texts in smaller batches."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from splade_anserini.errors import InputError, counted
+from splade_anserini.modeling.token_batches import TokenBatch
+
+_log = logging.getLogger(__name__)
+
+_MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "failed to allocate memory")
+"""Parts of the messages of torch's allocators, its CUDA libraries and onnxruntime; not all have an exception class."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory could not be allocated."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
+        return True
+    message = str(error).lower()
+    return any(part.lower() in message for part in _MESSAGES)
+
+
+class BatchLimit:
+    """The greatest number of tokens, padding included, that batches have had since one did not fit into memory.
+
+    `where` names the memory in messages. The first time that the limit is lowered, a warning is logged.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._tokens: int | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens that a batch may have; None until a batch did not fit."""
+        return self._tokens
+
+    def run[T](self, batch: TokenBatch, run: Callable[[TokenBatch], T], free: Callable[[], object]) -> list[T]:
+        """Return what `run` returns for the parts of a batch, in order: one part, or more if it does not fit.
+
+        `free` is called after a failure, when nothing refers to the tensors of the batch any more. Raises `InputError`
+        when a single text does not fit.
+        """
+        results = []
+        waiting = deque([batch])
+        while waiting:
+            part = waiting.popleft()
+            if len(part.positions) > 1 and self._tokens is not None and part.ids.size > self._tokens:
+                waiting.extendleft(reversed(halves(part)))
+                continue
+            try:
+                results.append(run(part))
+                continue
+            except Exception as error:  # the exceptions of onnxruntime have no base of their own
+                if not is_out_of_memory(error):
+                    raise
+            # Not in the `except` block: there, the traceback still refers to the tensors that filled the memory.
+            free()
+            self._lower(part)
+            waiting.appendleft(part)
+        return results
+
+    def _lower(self, batch: TokenBatch) -> None:
+        texts, length = batch.ids.shape
+        if texts == 1:
+            raise InputError(
+                f"A text of {counted(length, 'token')} does not fit into the memory of {self._where}.",
+                do="Use a smaller --max-length, --precision fp16, or another --device.",
+            )
+        if self._tokens is None:
+            _log.warning(
+                "A batch of %s (%s) did not fit into the memory of %s: batches are halved from here on.",
+                counted(texts, "text"),
+                counted(batch.ids.size, "token"),
+                self._where,
+            )
+        self._tokens = (texts + 1) // 2 * length
+
+
+def halves(batch: TokenBatch) -> list[TokenBatch]:
+    """Return the two halves of a batch of at least two texts, each padded to its own longest text."""
+    middle = (len(batch.positions) + 1) // 2
+    return [_rows(batch, slice(0, middle)), _rows(batch, slice(middle, None))]
+
+
+def _rows(batch: TokenBatch, rows: slice) -> TokenBatch:
+    mask = batch.mask[rows]
+    length = int(mask.sum(axis=1).max())
+    return TokenBatch(batch.positions[rows], batch.ids[rows, :length], mask[:, :length])
