@@ -63,7 +63,9 @@ def _run(options: argparse.Namespace) -> int:
     # After this time, no part is begun and none goes on.
     end = time.time() + 60 * options.minutes - RESERVE
     run = f"{time.time():.0f}"
-    for part in options.only or PARTS:
+    for part in PARTS:
+        if options.only and part not in options.only:
+            continue
         limit = SHARES[part] * (end - time.time())
         if limit < LEAST:
             print(f"{part}: no time left", file=sys.stderr)

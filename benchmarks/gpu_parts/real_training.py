@@ -91,7 +91,7 @@ def training(context: Context) -> dict[str, Any]:
     # The result was lost if the command was interrupted here: the run is finished only when the weights are written.
     if (output / "model.safetensors").exists():
         shutil.rmtree(output)
-    log = _train(chosen, sources(context), output, _stop_at(context.deadline - 5), validation=True)
+    log = _train(chosen, sources(context), output, _stop_at(context.deadline - 5, steps), validation=True)
     seconds = time.perf_counter() - begin
     pieces = write_pieces(output / "model.safetensors", context.output)
     (context.output / "training.jsonl").write_bytes((output / "log.jsonl").read_bytes())
@@ -157,13 +157,14 @@ class OutOfTime(Exception):  # noqa: N818  # the message says it
     """Ends a run that would not be finished in time; it resumes from its last checkpoint."""
 
 
-def _stop_at(deadline: float) -> Callable[[int], None]:
+def _stop_at(deadline: float, last: int) -> Callable[[int], None]:
+    """Return a progress callback that ends a run at a time, unless its last step has been taken."""
     done = 0
 
     def progress(steps: int) -> None:
         nonlocal done
         done += steps
-        if time.time() > deadline:
+        if done < last and time.time() > deadline:
             raise OutOfTime(f"stopped after {done:,} steps; the same command resumes")
 
     return progress

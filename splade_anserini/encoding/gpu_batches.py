@@ -71,22 +71,24 @@ class GpuBatches:
         flat = weights.reshape(-1)
         # NaN counts as active, too: a broken model must not look like one with empty vectors.
         active = self._select(flat, space)
-        host = [
+        counts, ids, values = (
             self._to_host(tensor)
             for tensor in (
                 weights.count_nonzero(dim=1),
                 (active % vocabulary_size).to(torch.int32),
                 flat.index_select(0, active),
             )
-        ]
-        return LaunchedBatch(weights, *host, wait=self._recorded())
+        )
+        return LaunchedBatch(weights, counts, ids, values, self._recorded())
 
     def _recorded(self) -> Callable[[], object]:
         if not self._is_cuda:
             return lambda: None
-        event: Any = torch.cuda.Event(blocking=True)  # the waiting thread sleeps
+        # The thread that waits sleeps.
+        event: Any = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
-        return event.synchronize  # type: ignore[no-any-return]
+        wait: Callable[[], object] = event.synchronize
+        return wait
 
     def _to_device(self, array: npt.NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)
