@@ -16,6 +16,14 @@ from splade_anserini.artifacts.manifests import (
     write_manifest,
 )
 from splade_anserini.errors import InputError, IntegrityError
+from splade_anserini.exporting.anserini_files import (
+    JAVA_MAX_LENGTH,
+    JAVA_MODEL,
+    JAVA_VOCABULARY,
+    java_scale,
+    require_java_tokenizer,
+    write_java_vocabulary,
+)
 from splade_anserini.exporting.anserini_graph import for_anserini
 from splade_anserini.exporting.exported_queries import copy_query_weights, load_query_checkpoint
 from splade_anserini.exporting.onnx_graph import OPSET, require_exporter, save_graph, splade_graph
@@ -82,12 +90,17 @@ def _write_model(
 ) -> EncoderManifest:
     """Write graphs and tokenizer; return their manifest, with the values of `trained` where options are None."""
     max_length = _max_length(checkpoint, options)
+    plain = plain_tokenizer(checkpoint.tokenizer)
+    if options.anserini:
+        require_java_tokenizer(plain)
     splade = Splade.of(checkpoint, _aggregation(options, trained))
-    scale = options.scale or (trained.scale if trained else DEFAULT_SCALE)
+    scale = _scale(options, trained)
     _write_graphs(splade, checkpoint, directory, options)
     (directory / "tokenizer.json").write_bytes(serialized(checkpoint.tokenizer))
     tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
-    tokenized = TokenizedTexts.of(texts, plain_tokenizer(checkpoint.tokenizer), max_length)
+    if options.anserini:
+        write_java_vocabulary(tokens, directory / JAVA_VOCABULARY)
+    tokenized = TokenizedTexts.of(texts, plain, max_length)
     return EncoderManifest(
         identity=EncoderIdentity(
             name=name,
@@ -103,7 +116,7 @@ def _write_model(
         source=checkpoint.name,
         max_length=max_length,
         default_max_length=trained.max_length if trained else None,
-        default_query_max_length=trained.query_max_length if trained else None,
+        default_query_max_length=_query_max_length(options, trained, max_length),
         scale=scale,
         opset=OPSET,
         parity=_checked_parity(splade, directory, options, scale, tokenized),
@@ -124,7 +137,19 @@ def _write_graphs(splade: Splade, checkpoint: Checkpoint, directory: Path, optio
     save_graph(graph, directory / "model.onnx")
     if options.anserini:
         for_anserini(graph)
-        save_graph(graph, directory / "model.anserini.onnx")
+        save_graph(graph, directory / JAVA_MODEL)
+
+
+def _scale(options: ExportOptions, trained: CheckpointManifest | None) -> float:
+    if options.anserini:
+        return java_scale(options, trained)
+    return options.scale or (trained.scale if trained else DEFAULT_SCALE)
+
+
+def _query_max_length(options: ExportOptions, trained: CheckpointManifest | None, longest: int) -> int | None:
+    if options.anserini:
+        return min(JAVA_MAX_LENGTH, longest)
+    return trained.query_max_length if trained else None
 
 
 def _max_length(checkpoint: Checkpoint, options: ExportOptions) -> int:
@@ -147,7 +172,7 @@ def _checked_parity(
     if options.precision == "fp32":
         exported.append(weights_of_graph(path, texts, BATCH_SIZE))
     if options.anserini:
-        exported.append(weights_of_anserini_graph(directory / "model.anserini.onnx", texts, expected.shape[1]))
+        exported.append(weights_of_anserini_graph(directory / JAVA_MODEL, texts, expected.shape[1]))
     bound = BOUNDS[options.precision] if options.bound is None else options.bound
     report = compare(
         np.concatenate([expected] * len(exported)), np.concatenate(exported), scale=scale, bound=bound

@@ -30,7 +30,7 @@ class ExportOptions:
         help="fp32, or int8: a quarter of the size, and twice as fast. For bf16 and fp16, use the checkpoint itself.",
     )
     anserini: bool = option(
-        default=False, help="Write model.anserini.onnx too, with inputs and outputs of Anserini's Java encoder."
+        default=False, help="Write model.anserini.onnx and vocab.txt too, for Anserini's Java encoder."
     )
     max_length: int | None = option(
         default=None, least=3, help="Longest input, in tokens, special tokens included.", unset="the model's"
@@ -42,7 +42,7 @@ class ExportOptions:
         parser=parse_scale,
         metavar="<float>",
         help="impact = round(weight × scale), as the encoder is used by default; 256/5 is SPLADE++'s.",
-        unset="the checkpoint's, or 100",
+        unset="the checkpoint's, or 100; with --anserini 256/5",
     )
     bound: float | None = option(
         default=None, least=0, help="Greatest difference from torch.", unset="1e-4; with int8 0.25, of the mean"
