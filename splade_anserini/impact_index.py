@@ -5,7 +5,7 @@ import shutil
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import mkdtemp
@@ -139,13 +139,25 @@ class ImpactIndex:
 
         Equal scores are in ascending order of ids. Documents without a token of the query are not hits.
         """
-        if k < 1:
-            raise InputError(f"k must be at least 1, got {k}.")
+        _check_k(k)
         self._check_open()
         if isinstance(queries, str):
-            return self._hits([self.query_encoder.encode(queries)], k)[0]
+            return next(self.search_vectors([self.query_encoder.encode(queries)], k))
         texts = list(queries)
-        return self._hits(self._encode(texts), k) if texts else []
+        return list(self.search_vectors(self._encode(texts), k)) if texts else []
+
+    def search_vectors(
+        self, vectors: "Iterable[ImpactVector]", k: int = 10, *, with_text: bool = True
+    ) -> Iterator[list[Hit]]:
+        """Yield the best `k` documents of each impact vector. Without `with_text`, hits have no text."""
+        from splade_anserini.parallel import cpu_count
+
+        _check_k(k)
+        self._check_open()
+        queries = [(str(position), vector) for position, vector in enumerate(vectors)]
+        for _, (ids, scores, docs) in self.searcher.rankings(queries, k, max(1, min(len(queries), cpu_count()))):
+            records = self.searcher.records(docs) if with_text else [None] * len(docs)
+            yield [Hit(*hit) for hit in zip(ids, scores, map(_text, records), strict=True)]
 
     def save(self, directory: StrPath, *, overwrite: bool = False) -> None:
         """Write the index to a directory, as the command `index` writes it. The object itself stays as it is.
@@ -187,17 +199,6 @@ class ImpactIndex:
         queries = [Query(str(position), text) for position, text in enumerate(texts)]
         return list(encode_queries(queries, self.query_encoder).values())
 
-    def _hits(self, vectors: "Sequence[ImpactVector]", k: int) -> list[list[Hit]]:
-        from splade_anserini.parallel import cpu_count
-
-        threads = min(len(vectors), cpu_count())
-        numbered = ((str(position), vector) for position, vector in enumerate(vectors))
-        results = []
-        for _, (ids, scores, docs) in self.searcher.rankings(numbered, k, threads):
-            texts = map(_text, self.searcher.records(docs))
-            results.append([Hit(*hit) for hit in zip(ids, scores, texts, strict=True)])
-        return results
-
 
 _abandoned: "deque[ImpactSearcher]" = deque()
 """Searchers of indexes that were garbage-collected. The collector may interrupt any code, so it must not call Java."""
@@ -232,6 +233,11 @@ def _documents(texts: Iterable[str], ids: Iterable[str] | None) -> list[Document
             if not isinstance(value, str):
                 raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
     return [Document(id_, "", text) for id_, text in zip(id_list, text_list, strict=True)]
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise InputError(f"k must be at least 1, got {k}.")
 
 
 def _opener(

@@ -24,7 +24,7 @@ TIERS = [
     {"convert", "encode", "evaluate", "export", "fuse", "index", "mine", "profile", "rescore", "score", "search"}
     | {"train", "verify", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
-    {"quickstart", "reproduce", "sweep"},
+    {"pyterrier", "quickstart", "reproduce", "sweep"},
     {"__init__", "__main__"},
 ]
 """From the ground up: a package imports from lower tiers; a module also from modules of its own tier."""
@@ -39,6 +39,8 @@ HEAVY = {
     "onnxruntime": {"encoding", "exporting"},
     "jnius": {"lucene"},
     "pyserini": {"lucene"},
+    "pyterrier": {"lucene", "pyterrier"},
+    "pandas": {"pyterrier"},
     "pyarrow": {"conversion"},
     "matplotlib": {"artifacts", "evaluation", "profiling", "tradeoffs", "training"},
     "scipy": {"evaluation"},

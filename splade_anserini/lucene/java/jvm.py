@@ -27,6 +27,11 @@ _SHARED = {
 }
 """Libraries in Anserini's jar that other jars may hold in another version."""
 
+_FIRST = (
+    "Call splade_anserini.lucene.start_jvm() before other code starts Java; "
+    "with PyTerrier, import splade_anserini.pyterrier before it starts Java"
+)
+
 _logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 
@@ -49,18 +54,18 @@ def java_version() -> str:
 
 
 @cache
-def _running_jvm() -> Any:
+def _running_jvm() -> None:
     import jnius_config
 
     if jnius_config.vm_running:
         _logger.debug("a Java virtual machine is running already, with the options %s", jnius_config.get_options())
         _check_running_jvm()
         if resource_url(_ANSERINI) is not None:
-            return None
+            return
         _add_anserini(anserini_jar(os.environ))
     else:
         _start(os.environ)
-    return _silence_lucene()
+    silence_lucene()
 
 
 def _start(environment: Mapping[str, str]) -> None:
@@ -76,7 +81,7 @@ def _start(environment: Mapping[str, str]) -> None:
     variables = {"JAVA_HOME": str(runtime.home), "JVM_PATH": None}
     if locale.getencoding().lower() != "utf-8" and sys.platform == "linux":
         variables["LC_ALL"] = "C.UTF-8"
-    with _environment(variables), _native_errors_to_log():
+    with changed_environment(variables), _native_errors_to_log():
         try:
             import jnius  # noqa: F401  # importing it starts the virtual machine
         except Exception as error:
@@ -146,7 +151,7 @@ def _check_running_jvm() -> None:
         raise JavaError(
             f"Other code has started Java {version} in this process.",
             expected=f"Java {OLDEST} or later",
-            do=f"Call splade_anserini.lucene.start_jvm() first, or set JAVA_HOME to a JDK {OLDEST} or later.",
+            do=f"{_FIRST}. Or set JAVA_HOME to a JDK {OLDEST} or later.",
         )
 
 
@@ -157,15 +162,15 @@ def _add_anserini(jar: Path) -> None:
             raise JavaError(
                 f"Other code has started Java in this process, without Anserini's classes and with its own {library}, "
                 f"{url}.",
-                do="Call splade_anserini.lucene.start_jvm() before other code starts Java; "
-                "with PyTerrier, import splade_anserini.pyterrier before it starts Java.",
+                do=f"{_FIRST}.",
             )
     append_to_class_path(jar)
     _logger.debug("added %s to the class path of the running Java", jar)
 
 
-def _silence_lucene() -> Any:
-    """Silence Lucene's advice about Java's options. The level lasts as long as the logger that is returned."""
+@cache
+def silence_lucene() -> Any:
+    """Silence Lucene's advice about Java's options. The level lasts as long as the logger, which is kept."""
     from jnius import autoclass
 
     logger = autoclass("java.util.logging.Logger").getLogger("org.apache.lucene")
@@ -174,7 +179,8 @@ def _silence_lucene() -> Any:
 
 
 @contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+def changed_environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables for the block; None unsets one."""
     before = {name: os.environ.get(name) for name in changes}
     _set_environment(changes)
     try:
