@@ -3,19 +3,20 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of
 from splade_anserini.cli.results import make_once
+from splade_anserini.errors import IntegrityError
 from splade_anserini.exporting.options import ExportOptions
 from splade_anserini.options import recorded_options
-from splade_anserini.records import StrPath
+from splade_anserini.records import Side, StrPath
 
 if TYPE_CHECKING:
-    from splade_anserini.artifacts.manifests import EncoderManifest
+    from splade_anserini.artifacts.manifests import EncoderManifest, ParityReport
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.modeling.checkpoint import Checkpoint
 
@@ -35,11 +36,13 @@ def export(
 ) -> "EncoderManifest":
     """Write `model.onnx`, `tokenizer.json` and the manifest into `output`, once the graph agrees with torch on `texts`.
 
-    Query weights or a query model in the checkpoint are exported too. Raises `OutputError` when `output` is not empty
+    The export of a checkpoint in the layout of sentence-transformers also agrees with that, if it is installed. Query
+    weights or a query model in the checkpoint are exported too. Raises `OutputError` when `output` is not empty
     (without `overwrite`), `IntegrityError` when a graph differs from torch by more than the bound of its precision;
     then nothing is written.
     """
     from splade_anserini.artifacts.files import whole_directory
+    from splade_anserini.artifacts.manifests import write_manifest
     from splade_anserini.artifacts.outputs import require_replaceable
     from splade_anserini.exporting.export import write_encoder
 
@@ -47,7 +50,57 @@ def export(
     if overwrite:
         require_replaceable(output)
     with whole_directory(output, replace=overwrite) as directory:
-        return write_encoder(checkpoint, directory, output.name, options, texts)
+        manifest = write_encoder(checkpoint, directory, output.name, options, texts)
+        if report := _sentence_transformers_report(checkpoint.name, directory, manifest, options, texts):
+            manifest = manifest.model_copy(update={"parity": report})
+            write_manifest(directory, manifest)
+        return manifest
+
+
+def _sentence_transformers_report(
+    checkpoint: str, directory: Path, manifest: "EncoderManifest", options: ExportOptions, texts: Sequence[str]
+) -> "ParityReport | None":
+    """Compare the export with sentence-transformers, if the checkpoint is in its layout and it is installed.
+
+    Documents and queries are encoded as the export is used by default. Raises `IntegrityError` when they differ by more
+    than the bound.
+    """
+    from splade_anserini.artifacts.manifests import ParityReport
+    from splade_anserini.encoding.encoder_pair import EncoderPair
+    from splade_anserini.encoding.options import EncoderOptions
+    from splade_anserini.exporting.options import BOUNDS
+    from splade_anserini.verification import sentence_transformers_encoder as theirs
+    from splade_anserini.verification.references import vectors_of_reference
+    from splade_anserini.verification.verification import compare_vectors
+
+    if not theirs.has_sentence_transformers_layout(checkpoint) or not theirs.has_sentence_transformers():
+        return None
+    length = options.max_length
+    lengths: dict[Side, int] = {"document": length, "query": length} if length else {}
+    reference = theirs.SentenceTransformersEncoder(checkpoint, lengths, trust_remote_code=options.trust_remote_code)
+    _log.info("Comparing with %s", reference.name)
+    exported = EncoderPair.open(directory, EncoderOptions(max_length=length), length)
+    samples = {f"text {number}": text for number, text in enumerate(texts, 1)}
+    comparisons = compare_vectors(vectors_of_reference(reference, samples), exported.verified(), manifest.scale)
+    bound = BOUNDS[options.precision] if options.bound is None else options.bound
+    for comparison in comparisons:
+        exact = options.precision == "fp32"
+        if not (comparison.max_difference if exact else comparison.mean_difference) <= bound:
+            raise IntegrityError(
+                f"The export differs from {reference.name}: {comparison.greatest}.",
+                expected=f"a {'greatest' if exact else 'mean'} difference of at most {bound:g}",
+                do=f"Run splade-anserini verify {checkpoint} --against sentence-transformers, which compares the "
+                "checkpoint itself.",
+            )
+    return ParityReport(
+        against=reference.name,
+        texts=max(comparison.texts for comparison in comparisons),
+        max_difference=max(comparison.max_difference for comparison in comparisons),
+        mean_difference=max(comparison.mean_difference for comparison in comparisons),
+        bound=bound,
+        equal_impacts=min(comparison.equal_impacts for comparison in comparisons),
+        scale=manifest.scale,
+    )
 
 
 def command(
@@ -64,7 +117,8 @@ def command(
 ) -> None:
     """Export a checkpoint to ONNX: activation, pooling, padding and special tokens are in the graph.
 
-    The export is compared with torch on real texts before anything is written; the manifest holds the differences.
+    The export is compared with torch on real texts before anything is written, and a model in the layout of
+    sentence-transformers with that too, if it is installed. The manifest holds the differences.
 
     \b
     Example:
@@ -86,7 +140,9 @@ def command(
     typer.echo(result.text(format, _summary))
 
 
-def _export(encoder: str, corpus: str, output: Path, options: ExportOptions, *, overwrite: bool) -> dict[str, float]:
+def _export(
+    encoder: str, corpus: str, output: Path, options: ExportOptions, *, overwrite: bool
+) -> dict[str, float | str]:
     """Export and return the report of the comparison with torch."""
     from splade_anserini.formats.corpora import open_corpus, sample_documents
     from splade_anserini.modeling.checkpoint import load_checkpoint
@@ -107,9 +163,9 @@ def _record(encoder: str, corpus: str, options: ExportOptions) -> "OutputRecord"
     return OutputRecord("export", recorded_options(options), inputs)
 
 
-def _summary(parity: Mapping[str, float]) -> str:
+def _summary(parity: Mapping[str, Any]) -> str:
     return (
-        f"on {parity['texts']} texts, greatest difference from torch {parity['max_difference']:.2g}, "
+        f"on {parity['texts']} texts, greatest difference from {parity['against']} {parity['max_difference']:.2g}, "
         f"mean {parity['mean_difference']:.2g}, equal impacts {parity['equal_impacts']:.1%}"
     )
 

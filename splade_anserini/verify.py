@@ -1,10 +1,9 @@
 """The command `verify`: an encoder beside a reference → greatest difference, equal impacts, pass or fail."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import batched
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,13 +18,11 @@ from splade_anserini.records import Side, StrPath
 if TYPE_CHECKING:
     from splade_anserini.cards.finding import EncoderSource
     from splade_anserini.encoding.encoder_pair import EncoderPair
-    from splade_anserini.records import SparseVector
     from splade_anserini.verification.reference_vectors import ReferenceVector
-    from splade_anserini.verification.verification import Verification, VerifiedEncoder
+    from splade_anserini.verification.references import Reference
+    from splade_anserini.verification.verification import Verification
 
 SENTENCE_TRANSFORMERS = "sentence-transformers"
-
-_BATCH = 32
 
 
 @options
@@ -41,19 +38,6 @@ class VerifyOptions:
     query_max_length: int | None = option(
         default=None, least=3, help="As --max-length, for queries.", unset="the encoder's, or 256"
     )
-
-
-class Reference(Protocol):
-    """What an encoder is compared with."""
-
-    @property
-    def name(self) -> str:
-        """Its name, for the report."""
-        ...
-
-    def encode(self, texts: Sequence[str], side: Side) -> "Sequence[SparseVector]":
-        """Return the vector of each text."""
-        ...
 
 
 def verify(
@@ -101,8 +85,7 @@ def _compare(
     bound = REDUCED_BOUND if reduced else DEFAULT_BOUND
     if source.card and on_card:
         bound = min(table.tolerance for table in source.card.reference)
-    sides: dict[Side, VerifiedEncoder] = {side: encoders.verified(side) for side in ("document", "query")}
-    comparisons = compare_vectors(references, sides, usage_of(source).scale, progress)
+    comparisons = compare_vectors(references, encoders.verified(), usage_of(source).scale, progress)
     return Verification(
         encoders.name,
         against if isinstance(against, str) else against.name,
@@ -129,6 +112,7 @@ def _references(
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.verification.card_references import card_references
     from splade_anserini.verification.reference_vectors import read_reference_vectors
+    from splade_anserini.verification.references import builtin_texts, vectors_of_reference
 
     against = against or _default_reference(source)
     if against == _on_card(source) and source.card:
@@ -149,9 +133,10 @@ def _references(
             device=encoder_options.device,
             batch_size=encoder_options.batch_size,
             threads=encoder_options.threads,
+            trust_remote_code=encoder_options.trust_remote_code,
         )
         reference = EncoderPair.open(against, own, lengths["query"])
-    return reference, reference_vectors(reference, builtin_texts() if texts is None else texts)
+    return reference, vectors_of_reference(reference, builtin_texts() if texts is None else texts)
 
 
 def _texts_of_reference(against: StrPath) -> InputError:
@@ -200,7 +185,7 @@ def _checkpoint(source: "EncoderSource") -> str:
 
 def _open_sentence_transformers(
     source: "EncoderSource", options: VerifyOptions, encoder_options: EncoderOptions
-) -> Reference:
+) -> "Reference":
     from splade_anserini.verification.sentence_transformers_encoder import SentenceTransformersEncoder
 
     checkpoint = _checkpoint(source)
@@ -218,10 +203,10 @@ def _open_sentence_transformers(
         source.card and "query_max_length" in explicit and source.card.query_max_length
     ):
         lengths["query"] = length
-    return SentenceTransformersEncoder(checkpoint, lengths)
+    return SentenceTransformersEncoder(checkpoint, lengths, trust_remote_code=encoder_options.trust_remote_code)
 
 
-def _length_notes(encoders: "EncoderPair", reference: Reference) -> Iterator[str]:
+def _length_notes(encoders: "EncoderPair", reference: "Reference") -> Iterator[str]:
     """Say where the reference reads another number of tokens, which long texts show."""
     from splade_anserini.verification.sentence_transformers_encoder import SentenceTransformersEncoder
 
@@ -235,24 +220,6 @@ def _length_notes(encoders: "EncoderPair", reference: Reference) -> Iterator[str
         own, theirs = encoders.lengths[side], reference.max_length(side)
         if own != theirs:
             yield f"{name}: {own} tokens are read here, {theirs} by the reference; {flag} sets both"
-
-
-def builtin_texts() -> dict[str, str]:
-    """Return the texts that an encoder is verified with unless others are given, by id."""
-    from splade_anserini.verification.texts import TEXTS
-
-    return {f"text {number}": text for number, text in enumerate(TEXTS, 1)}
-
-
-def reference_vectors(reference: Reference, texts: Mapping[str, str]) -> "Iterator[ReferenceVector]":
-    """Yield the vectors that a reference gives texts as documents and as queries, encoding a batch at a time."""
-    from splade_anserini.verification.reference_vectors import SIDES, ReferenceVector
-
-    for batch in batched(texts.items(), _BATCH):
-        for side in SIDES:
-            vectors = reference.encode([text for _, text in batch], side)
-            for (id_, text), vector in zip(batch, vectors, strict=True):
-                yield ReferenceVector(id_, text, side, vector)
 
 
 # The command.
@@ -338,6 +305,7 @@ def _write_reference(
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.verification.card_references import write_card_references
     from splade_anserini.verification.reference_vectors import write_reference_vectors
+    from splade_anserini.verification.references import builtin_texts, vectors_of_reference
     from splade_anserini.verification.texts import SHORT_TEXTS
 
     require_new_file(output, overwrite=overwrite)
@@ -352,7 +320,7 @@ def _write_reference(
     else:
         reference = EncoderPair.open(against or name, encoder_options, options.query_max_length)
     write = write_card_references if for_card else write_reference_vectors
-    count = write(output, reference_vectors(reference, texts))
+    count = write(output, vectors_of_reference(reference, texts))
     typer.echo(f"{output}: {counted(count, 'vector')} by {reference.name}")
 
 

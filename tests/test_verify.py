@@ -1,18 +1,19 @@
 """The command verify: encoders beside references, reference vectors on cards and in files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest, write_manifest
+from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.finding import read_card
+from splade_anserini.cards.shipped import encoders_home
 from splade_anserini.encoding import EncoderOptions, open_encoder, open_query_encoder
 from splade_anserini.errors import InputError, IntegrityError, RecordError
-from splade_anserini.records import SparseVector
+from splade_anserini.records import Side, SparseVector
 from splade_anserini.verification import card_references
 from splade_anserini.verification.comparison import Comparison
 from splade_anserini.verification.reference_vectors import (
@@ -20,6 +21,7 @@ from splade_anserini.verification.reference_vectors import (
     read_reference_vectors,
     write_reference_vectors,
 )
+from splade_anserini.verification.sentence_transformers_encoder import SentenceTransformersEncoder
 from splade_anserini.verification.texts import SHORT_TEXTS, TEXTS
 from splade_anserini.verify import VerifyOptions, verify
 from tests.cli_runner import run_stage
@@ -460,22 +462,61 @@ def test_vectors_of_sentence_transformers_can_be_written_and_compared_without_it
     assert run_stage("verify", checkpoint, "--against", file, *lengths).code == 0
 
 
+@pytest.fixture(scope="module")
+def published(shared_models: SharedModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model in the layout of sentence-transformers."""
+    from sentence_transformers import SparseEncoder
+
+    model = tmp_path_factory.mktemp("published") / "model"
+    SparseEncoder(str(shared_models.checkpoint()), device="cpu").save_pretrained(str(model))
+    return model
+
+
 @pytest.mark.slow
 @needs_sentence_transformers
 def test_an_export_of_a_model_in_their_layout_is_compared_with_sentence_transformers(
-    shared_models: SharedModels, tmp_path: Path
+    published: Path, shared_models: SharedModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sentence_transformers import SparseEncoder
-
-    model = tmp_path / "model"
-    SparseEncoder(str(shared_models.checkpoint())).save_pretrained(str(model))
-    directory = tmp_path / "export"
-    directory.mkdir()
-    for path in shared_models.export().iterdir():
-        (directory / path.name).write_bytes(path.read_bytes())
-    manifest = read_manifest(directory, EncoderManifest)
+    shared_models.reuse_traces(monkeypatch)
+    done = run_stage("export", "--encoder", published, "--output", tmp_path / "export", "--max-length", "200")
+    assert done.code == 0, done.err
+    assert "greatest difference from sentence-transformers" in done.out
+    manifest = read_manifest(tmp_path / "export", EncoderManifest)
     assert manifest is not None
-    write_manifest(directory, manifest.model_copy(update={"source": str(model)}))
-    result = verify(directory, None, None, VerifyOptions(query_max_length=512), EncoderOptions(max_length=512))
-    assert result.against.startswith("sentence-transformers ")
+    assert manifest.parity is not None
+    assert manifest.parity.against.startswith("sentence-transformers ")
+    assert manifest.parity.max_difference < 1e-4
+    result = verify(
+        tmp_path / "export", None, None, VerifyOptions(query_max_length=200), EncoderOptions(max_length=200)
+    )
+    assert result.against == manifest.parity.against
     assert result.passed
+
+
+@pytest.mark.slow
+@needs_sentence_transformers
+def test_an_export_that_differs_from_sentence_transformers_is_refused(
+    published: Path, shared_models: SharedModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_models.reuse_traces(monkeypatch)
+    encode = SentenceTransformersEncoder.encode
+
+    def with_other_weights(self: SentenceTransformersEncoder, texts: Sequence[str], side: Side) -> list[SparseVector]:
+        return [
+            {token: weight * 1.01 for token, weight in vector.items()} if side == "query" else vector
+            for vector in encode(self, texts, side)
+        ]
+
+    monkeypatch.setattr(SentenceTransformersEncoder, "encode", with_other_weights)
+    done = run_stage("export", "--encoder", published, "--output", tmp_path / "export", "--max-length", "200")
+    assert done.code == 1
+    assert "The export differs from sentence-transformers" in done.err
+    assert "query text " in done.err
+    assert not (tmp_path / "export").exists()
+
+
+def test_an_export_of_an_earlier_version_was_compared_with_torch() -> None:
+    manifest = read_manifest(encoders_home() / "splade-mini", EncoderManifest)
+    assert manifest is not None
+    assert manifest.parity is not None
+    assert manifest.parity.against == "torch"

@@ -160,7 +160,7 @@ class OutputManifest(Model):
     settings: dict[str, pydantic.JsonValue] = {}
     inputs: dict[str, str] = {}
     """Input → its fingerprint."""
-    counts: dict[str, int | float] = {}
+    counts: dict[str, int | float | str] = {}
     """What was counted or measured of the output."""
     sha256: str
     """SHA-256 of the output file."""
@@ -169,6 +169,8 @@ class OutputManifest(Model):
 class ParityReport(Model):
     """Comparison of an exported encoder with its checkpoint on real text."""
 
+    against: str = "torch"
+    """What ran the checkpoint: "torch", which is this package, or sentence-transformers with its version."""
     texts: int
     max_difference: float
     """The greatest difference between two weights, relative to the weight if that is above 1."""

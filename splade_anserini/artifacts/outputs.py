@@ -71,7 +71,7 @@ def already_exists(output: Path, reason: str = "") -> OutputError:
     )
 
 
-def record_output(output: Path, record: OutputRecord, counts: Mapping[str, float] | None = None) -> None:
+def record_output(output: Path, record: OutputRecord, counts: Mapping[str, float | str] | None = None) -> None:
     """Write the manifest of a file or directory that was just finished; nothing for a pipe or a device."""
     if not (output.is_file() or output.is_dir()):
         return

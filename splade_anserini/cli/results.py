@@ -33,7 +33,7 @@ class Result:
 
 
 def make_once(
-    output: Path, record: "OutputRecord", make: Callable[[], Mapping[str, float]], *, overwrite: bool
+    output: Path, record: "OutputRecord", make: Callable[[], Mapping[str, float | str]], *, overwrite: bool
 ) -> Result:
     """Make an output and record it, unless this command made it before.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from splade_anserini.encoding.opening import open_encoder, open_query_encoder
 from splade_anserini.encoding.options import EncoderOptions
@@ -34,14 +35,17 @@ class EncoderPair:
         """Return the vector of each text."""
         return self._of(side).encode(texts)
 
-    def verified(self, side: Side) -> VerifiedEncoder:
-        """Return what a verification needs of the encoder of a side."""
-        encoder = self._of(side)
-        masked = encoder.masked if isinstance(encoder, TokenizedEncoder) else frozenset()
-        return VerifiedEncoder(encoder.encode, lambda texts: _have_tokens(encoder, texts), masked)
+    def verified(self) -> dict[Side, VerifiedEncoder]:
+        """Return what a verification needs of both."""
+        return {"document": _verified(self.documents), "query": _verified(self.queries)}
 
     def _of(self, side: Side) -> Encoder:
         return self.queries if side == "query" else self.documents
+
+
+def _verified(encoder: Encoder) -> VerifiedEncoder:
+    masked = encoder.masked if isinstance(encoder, TokenizedEncoder) else frozenset()
+    return VerifiedEncoder(encoder.encode, partial(_have_tokens, encoder), masked)
 
 
 def _have_tokens(encoder: Encoder, texts: Sequence[str]) -> list[bool]:
