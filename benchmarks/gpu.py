@@ -66,6 +66,9 @@ def _run(options: argparse.Namespace) -> int:
     for part in PARTS:
         if options.only and part not in options.only:
             continue
+        if results.is_complete(part):
+            print(f"{part}: done before", file=sys.stderr)
+            continue
         limit = SHARES[part] * (end - time.time())
         if limit < LEAST:
             print(f"{part}: no time left", file=sys.stderr)
@@ -89,15 +92,25 @@ _OVERTIME = 124
 def _start(options: argparse.Namespace, part: str, run: str, deadline: float) -> int:
     """Run a part in its own process; return its exit code, `_OVERTIME` if it had to be stopped."""
     command = [sys.executable, __file__, "--run-part", part, "--run", run, "--deadline", str(deadline)]
-    command += ["--output", str(options.output), "--work", str(options.work), "--device", options.device]
+    command += [
+        "--output",
+        str(options.output),
+        "--work",
+        str(options.work),
+        "--device",
+        options.device.partition(":")[0],
+    ]
     for name, value in (("--inputs", options.inputs), ("--backbone", options.backbone)):
         command += [name, str(value)] if value else []
     command += [word for source in options.data or () for word in ("--data", source)]
     command += ["--tiny"] if options.tiny else []
-    # Deterministic sums where they are compared.
-    environment = {**os.environ, **({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if part == "correct" else {})}
-    if options.device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+    kind, _, index = options.device.partition(":")
+    environment = dict(os.environ)
+    if kind == "cpu" or index:
+        # What chooses a device itself then has no choice.
+        environment["CUDA_VISIBLE_DEVICES"] = index
+    if part == "correct":
+        environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # sums in a fixed order, where runs are compared
     with subprocess.Popen(command, env=environment) as process:
         try:
             # A measurement that has begun before the deadline may be finished.

@@ -123,24 +123,35 @@ class Measurement:
 def take(context: Context, measurements: Iterator[Measurement]) -> int:
     """Take the measurements that have no result yet, in order; return the exit code of the process."""
     for measurement in measurements:
-        row = context.results.row(context.part, measurement.name)
-        if row and (row["state"] == OK or (row["state"] == FAILED and row["run"] == context.run)):
-            continue
-        reason = _reason_to_skip(context, measurement)
-        if reason:
-            _set(context, measurement, SKIPPED, reason)
-            continue
-        _set(context, measurement, RUNNING)
-        try:
-            values = measurement.measure()
-        except Exception as error:  # whatever it is, the other rows are measured
-            traceback.print_exc()
-            _set(context, measurement, FAILED, f"{type(error).__name__}: {str(error).splitlines()[0][:200]}")
-            if any(text in str(error) for text in _DEVICE_ERRORS):
-                return BROKEN
-            continue
-        passed = values.pop("passed", True)
-        _set(context, measurement, OK if passed else FAILED, "" if passed else "outside its bound", **values)
+        code = _take(context, measurement)
+        if code:
+            return code
+    if all(row["state"] == OK for row in context.results.rows(context.part).values()):
+        context.results.complete(context.part)
+    return 0
+
+
+def _take(context: Context, measurement: Measurement) -> int:
+    """Take a measurement unless it has a result; return the exit code if the process must end."""
+    row = context.results.row(context.part, measurement.name)
+    if row and (row["state"] == OK or (row["state"] == FAILED and row["run"] == context.run)):
+        return 0
+    reason = _reason_to_skip(context, measurement)
+    if reason:
+        _set(context, measurement, SKIPPED, reason)
+        return 0
+    _set(context, measurement, RUNNING)
+    try:
+        values = measurement.measure()
+    except Exception as error:  # whatever it is, the other rows are measured
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {str(error).partition('\n')[0][:200]}"
+        _set(context, measurement, FAILED, reason)
+        if any(text in str(error) for text in _DEVICE_ERRORS):
+            return BROKEN
+        return 0
+    passed = values.pop("passed", True)
+    _set(context, measurement, OK if passed else FAILED, "" if passed else "outside its bound", **values)
     return 0
 
 

@@ -55,12 +55,22 @@ class Results:
         self.rows(part)[name] = {"state": state, "reason": reason, "run": run, "values": values}
         self.save()
 
+    def is_complete(self, part: str) -> bool:
+        """Return whether all measurements of a part have been taken."""
+        return part in self._content.setdefault("complete", [])
+
+    def complete(self, part: str) -> None:
+        """Record that all measurements of a part have been taken."""
+        self._content["complete"] = [*self._content.get("complete", []), part]
+        self.save()
+
     def interrupted(self, part: str, reason: str) -> None:
         """Mark the row of a part at which its process ended, if there is one."""
-        for row in self.rows(part).values():
-            if row["state"] == RUNNING:
-                row.update(state=FAILED, reason=reason)
-        self.save()
+        running = [row for row in self.rows(part).values() if row["state"] == RUNNING]
+        for row in running:
+            row.update(state=FAILED, reason=reason)
+        if running:
+            self.save()
 
     def save(self) -> None:
         """Write both files; each appears whole."""

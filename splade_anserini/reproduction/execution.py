@@ -19,7 +19,7 @@ class ExecutionOptions:
     """How a reproduction runs; none of it changes a score."""
 
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.")
-    batch_size: int = option(default=64, least=1, help="Most texts in a batch.")
+    batch_size: int | None = option(default=None, least=1, help="Most texts in a batch.", unset="64, on a GPU 1024")
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.")
     overwrite: bool = option(default=False, help="Repeat all steps that were done with other settings than the card's.")
 

@@ -39,6 +39,7 @@ class StepRunner:
     @cached_property
     def query_encoder(self) -> "ImpactQueryEncoder":
         """The query encoder for the index, which must exist."""
+        from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE
         from splade_anserini.retrieval.options import QueryOptions
         from splade_anserini.retrieval.query_vectors import open_query_encoder_for
 
@@ -48,7 +49,7 @@ class StepRunner:
             max_length=encode.query_max_length,
             scale=encode.scale,
             device=self._options.device,
-            batch_size=self._options.batch_size,
+            batch_size=self._options.batch_size or DEFAULT_BATCH_SIZE,
             threads=self._options.threads,
         )
         return open_query_encoder_for(read_manifest(index, IndexManifest), f"Index {index}", options)
