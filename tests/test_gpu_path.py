@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.modeling import attention_mask, sparse_projection
 from splade_anserini.modeling.attention_mask import attention_mask_for
 from splade_anserini.modeling.buffered_projection import BufferedProjection
-from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
 from splade_anserini.modeling.fused import fast_forward
 from splade_anserini.modeling.headless import cut_output_layer, shared_copy
 from splade_anserini.modeling.pooling import pool
@@ -30,6 +31,7 @@ from splade_anserini.records import SPLADE_MAX, Aggregation, SparseVector
 from splade_anserini.vectors.quantization import quantize
 from tests.aggregations import AGGREGATIONS
 from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer
+from tests.tiny_heads import HEADS, head_checkpoint
 
 CPU = torch.device("cpu")
 TEXTS = [*SENTENCES, "", "cat", "dog bird", " "]
@@ -181,6 +183,15 @@ def test_encoding_asynchronously_gives_the_vectors_of_the_path_for_cpus(options:
         return
     for vector, reference in zip(vectors, expected, strict=True):
         assert vector == pytest.approx({**dict.fromkeys(vector, 0.0), **reference}, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HEADS)
+def test_every_architecture_has_the_vectors_of_the_path_for_cpus(name: str, tmp_path: Path) -> None:
+    head = load_checkpoint(head_checkpoint(name, tmp_path / name))
+    long = " ".join(SENTENCES)
+    texts = [*TEXTS, *(long[start:] for start in (0, 5, 300))]
+    assert_close(TorchEncoder(head, asynchronous=True).encode(texts), TorchEncoder(head).encode(texts))
 
 
 def test_a_text_without_tokens_has_an_empty_vector() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from splade_anserini.modeling.transformers_logging import quiet_transformers
+
 type AttentionMask = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor | None]
 """Ids [batch, length] and mask [batch, length], or None where there is no padding, to what the model takes."""
 
@@ -25,15 +27,16 @@ def attention_mask_for(model: Any, dtype: torch.dtype) -> AttentionMask:
     mask = torch.ones_like(ids)
     mask[1, 3:] = 0
     try:
-        expected, ignored = _hidden(model, ids, mask), _hidden(model, ids, torch.ones_like(ids))
-        differences = (
-            _difference(_hidden(model, ids, added_mask(mask, dtype)), expected, mask),
-            _difference(_hidden(model, ids, None), ignored, mask),
-        )
+        with quiet_transformers():  # which warns of inputs without a mask
+            expected, ignored = _hidden(model, ids, mask), _hidden(model, ids, torch.ones_like(ids))
+            differences = (
+                _difference(_hidden(model, ids, added_mask(mask, dtype)), expected, mask),
+                _difference(_hidden(model, ids, None), ignored, mask),
+            )
     except (RuntimeError, ValueError, TypeError, AttributeError):  # the model refuses such a mask
         return _plain
-    # Rounding is small beside what the padding of the second text would change.
-    if max(differences) > 0.1 * _difference(ignored, expected, mask):
+    # Rounding is small beside what the padding of the second text would change. No difference may be NaN.
+    if not all(difference <= 0.1 * _difference(ignored, expected, mask) for difference in differences):
         return _plain
     return lambda _, mask: None if mask is None else added_mask(mask, dtype)
 
