@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from splade_anserini.modeling.fused import fast_forward
 from splade_anserini.modeling.headless import cut_output_layer, shared_copy
 from splade_anserini.modeling.pooling import pool
 from splade_anserini.modeling.splade import Splade
-from splade_anserini.modeling.token_batches import TokenBatch, padded
+from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
 from splade_anserini.records import SPLADE_MAX, Aggregation, SparseVector
 from splade_anserini.vectors.quantization import quantize
 from tests.aggregations import AGGREGATIONS
@@ -207,6 +208,44 @@ def test_impacts_of_documents_are_those_of_the_path_for_cpus(expected: list[Spar
         impacts = quantize(reference, 100)
         assert {*document.vector} == {*impacts}
         assert all(abs(document.vector[token] - impacts[token]) <= 1 for token in impacts)
+
+
+def test_a_batch_with_enough_tokens_ends_where_texts_are_shorter() -> None:
+    lengths = [100, 100, 95, 90, 89, 60, 10, 0]
+    assert list(positions_by_length(lengths, 9, 1000, 200)) == [[0, 1, 2, 3], [4, 5, 6], [7]]
+    assert list(positions_by_length(lengths, 9, 1000, 1)) == [[0, 1, 2, 3], [4], [5], [6], [7]]
+    assert list(positions_by_length(lengths, 9, 200, 100)) == [[0, 1], [2, 3], [4, 5], [6], [7]]
+
+
+@given(st.lists(st.integers(0, 40)), st.integers(1, 6), st.integers(1, 100), st.integers(1, 100))
+def test_batches_that_end_early_hold_every_text_once_and_have_enough_tokens(
+    lengths: list[int], max_texts: int, max_tokens: int, enough: int
+) -> None:
+    groups = list(positions_by_length(lengths, max_texts, max_tokens, enough))
+    whole = list(positions_by_length(lengths, max_texts, max_tokens))
+    assert [position for group in groups for position in group] == [position for group in whole for position in group]
+    for group, following in pairwise(groups):
+        longest, size = lengths[group[0]], len(group)
+        full = size == max_texts or (size + 1) * longest > max_tokens or lengths[following[0]] == 0
+        assert full or (size * longest >= enough and lengths[following[0]] < 0.9 * longest)
+
+
+def test_windows_for_a_gpu_grow_so_that_the_model_soon_has_something_to_do() -> None:
+    sizes: list[int] = []
+    text_encoder = encoder()
+    prepare = text_encoder.prepare
+
+    def counted(texts: Sequence[str]) -> list[TokenBatch]:
+        sizes.append(len(texts))
+        return prepare(texts)
+
+    text_encoder.prepare = counted  # type: ignore[method-assign]
+    text_encoder._window = 1000
+    encoded = list(
+        SpladeDocumentEncoder(text_encoder).encode(Document(str(i), "", SENTENCES[i % 3]) for i in range(2000))
+    )
+    assert [document.id for document in encoded] == [str(index) for index in range(2000)]
+    assert sizes == [256, 512, 1000, 232]
 
 
 def test_a_batch_is_launched_before_the_one_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,11 +165,12 @@ def head(context: Context, size: str, length: int, precision: str) -> dict[str, 
 
     from splade_anserini.modeling.buffered_projection import BufferedProjection
     from splade_anserini.modeling.precision import DTYPES
+    from splade_anserini.records import SPLADE_MAX
 
     width, texts = SIZES[size]["hidden_size"], max(1, context.sizes.matmul * 8 // length)
     dtype, device = DTYPES[precision], context.device
     hidden = torch.randn((texts, length, width), device=device, dtype=dtype)
-    project = BufferedProjection(torch.randn((30_522, width), device=device), None, "max", dtype=dtype)
+    project = BufferedProjection(torch.randn((30_522, width), device=device), None, SPLADE_MAX, dtype=dtype)
     project(hidden)
     seconds = min(timed(lambda: project(hidden), device) for _ in range(5))
     operations = 2 * texts * length * width * 30_522 / seconds

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import batched
+from itertools import islice
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from splade_anserini.vectors.pruning import prune_top_k
 from splade_anserini.vectors.quantization import impacts, quantize
 
 _OUTPUT_BATCHES = 4
-"""Encoded batches that may wait for the caller."""
+"""Encoded batches that may wait for the caller, at least: a window's, where its batches are as large as on a GPU."""
 
 
 class SpladeDocumentEncoder:
@@ -51,7 +51,9 @@ class SpladeDocumentEncoder:
         """
         stages = self._stages()
         prepared = prefetch(_prepared(documents, stages))
-        with closing(prefetch(_encoded(prepared, stages.run), _OUTPUT_BATCHES)) as outputs:
+        # The caller may take as long for a window as the model: the model must not wait in the meantime.
+        waiting = max(_OUTPUT_BATCHES, stages.window // WINDOW)
+        with closing(prefetch(_encoded(prepared, stages.run), waiting)) as outputs:
             vectors: dict[int, ImpactVector] = {}
             for window, positions, rows in outputs:
                 vectors.update(zip(positions, map(stages.impacts, rows), strict=True))
@@ -73,11 +75,13 @@ class SpladeDocumentEncoder:
         tokens = encoder.tokens
 
         def impacts_of_entries(entries: Entries) -> ImpactVector:
-            names = tokens[entries.ids].tolist()
             if self.top_k is not None:
+                names = tokens[entries.ids].tolist()
                 return self._impacts_of_vector(dict(zip(names, entries.weights.tolist(), strict=True)))
-            values = impacts(entries.weights, self.scale).tolist()
-            return {name: value for name, value in zip(names, values, strict=True) if value > 0}
+            values = impacts(entries.weights, self.scale)
+            kept = values > 0
+            # On a GPU, this is what takes longest.
+            return dict(zip(tokens[entries.ids[kept]].tolist(), values[kept].tolist(), strict=True))
 
         return _Stages(encoder.prepare, encoder.run, impacts_of_entries, encoder.window)
 
@@ -102,8 +106,12 @@ type _Window = tuple[Document, ...]
 
 
 def _prepared(documents: Iterable[Document], stages: _Stages) -> Generator[tuple[_Window, Sequence[Any]]]:
-    for window in batched(documents, stages.window):
+    source = iter(documents)
+    # The first windows are small, so that the model soon has something to do.
+    size = min(WINDOW, stages.window)
+    while window := tuple(islice(source, size)):
         yield window, stages.prepare([document.contents for document in window])
+        size = min(2 * size, stages.window)
 
 
 def _encoded(

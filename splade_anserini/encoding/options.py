@@ -13,8 +13,8 @@ DEFAULT_MAX_LENGTH = 256
 DEFAULT_BATCH_SIZE, GPU_BATCH_SIZE = 64, 1024
 """Most texts in a batch where the options do not say otherwise."""
 
-WINDOW, GPU_WINDOW = 256, 4096
-"""Texts that are read ahead and sorted by length. On a GPU, whose batches are large, they leave 3 % of padding."""
+WINDOW, GPU_WINDOW = 256, 8192
+"""Texts that are read ahead and sorted by length. On a GPU, whose batches are large, they leave 3 to 7 % of padding."""
 
 type Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 

@@ -37,7 +37,8 @@ class TokenizedEncoder:
     """An `Encoder` whose subclasses turn batches of token ids into active entries.
 
     A batch holds at most `batch_size` texts and, with `max_tokens`, at most that many tokens, padding included.
-    `window` is the number of texts that should be prepared together.
+    With `enough_tokens`, a batch that has so many ends where texts become much shorter. `window` is the number of texts
+    that should be prepared together.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class TokenizedEncoder:
         max_length: int,
         batch_size: int,
         max_tokens: int | None = None,
+        enough_tokens: int | None = None,
         window: int = WINDOW,
     ) -> None:
         self._identity = identity
         self._max_length = max_length
         self._batch_size = batch_size
         self._max_tokens = max_tokens
+        self._enough_tokens = enough_tokens
         self._window = window
         # Set once: a call fails when another thread changes the tokenizer's settings in the meantime.
         tokenizer.no_padding()
@@ -103,10 +106,11 @@ class TokenizedEncoder:
         """Tokenize texts and group them into batches of similar length, the longest first."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         # A text that has only special tokens counts as empty: the model would expand even these.
-        lengths = [0 if all(encoding.special_tokens_mask) else len(encoding.ids) for encoding in encodings]
+        added = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        lengths = [0 if len(each) <= added and all(each.special_tokens_mask) else len(each) for each in encodings]
         return [
             self._batch(positions, encodings, lengths[positions[0]])
-            for positions in positions_by_length(lengths, self._batch_size, self._max_tokens)
+            for positions in positions_by_length(lengths, self._batch_size, self._max_tokens, self._enough_tokens)
         ]
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:

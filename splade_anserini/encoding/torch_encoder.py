@@ -31,8 +31,8 @@ from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 CPU_MAX_TOKENS = 2048
 """Tokens in a batch on a CPU: larger batches leave the cache, smaller ones make matrix products slower."""
 
-GPU_MAX_TOKENS = 65536
-"""Tokens in a batch on a GPU: fewer would be computed faster than their kernels are launched."""
+GPU_MAX_TOKENS, GPU_ENOUGH_TOKENS = 65536, 32768
+"""Tokens in a batch on a GPU: many fewer would be computed faster than their kernels are launched."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class TorchEncoder(TokenizedEncoder):
             max_length=min(options.max_length or DEFAULT_MAX_LENGTH, checkpoint.max_length),
             batch_size=options.batch_size or (GPU_BATCH_SIZE if asynchronous else DEFAULT_BATCH_SIZE),
             max_tokens=GPU_MAX_TOKENS if asynchronous else CPU_MAX_TOKENS if on_cpu else None,
+            enough_tokens=GPU_ENOUGH_TOKENS if asynchronous else None,
             window=GPU_WINDOW if asynchronous else WINDOW,
         )
 
