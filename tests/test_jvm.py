@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -185,6 +186,35 @@ def test_a_java_that_other_code_started_with_another_lucene_or_jackson_is_refuse
     assert f"with its own {library}, jar:file:{tmp_path}/other.jar" in message
     assert "Call splade_anserini.lucene.start_jvm() before other code starts Java" in message
     assert "import splade_anserini.pyterrier before it starts Java" in message
+
+
+def newer_java() -> Path | None:
+    """Return a Java later than 21 that is installed on this machine."""
+    for release in Path("/usr/lib/jvm").glob("*/release"):
+        version = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        if version and int(version[1]) > 21:
+            return release.parent
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("started_by", ["us", "other code"])
+def test_a_java_later_than_21_indexes_and_searches(started_by: str, tmp_path: Path) -> None:
+    home = newer_java()
+    if home is None:
+        pytest.skip("needs a Java later than 21 in /usr/lib/jvm")
+    code = """
+from splade_anserini import DictionaryEncoder, ImpactIndex
+with ImpactIndex.from_texts(["a", "b"], encoder=DictionaryEncoder({"a": {"b": 1.0}, "b": {"c": 1.0}})) as index:
+    print(index.search(["a", "b"]))
+from splade_anserini.lucene.java.jvm import java_version
+print(java_version())
+"""
+    done = python("import jnius\n" * (started_by == "other code") + code, JAVA_HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    hits, version = done.stdout.splitlines()
+    assert hits == "[[Hit(id='0', score=10000.0, text='a')], [Hit(id='1', score=10000.0, text='b')]]"
+    assert int(version.partition(".")[0]) > 21
 
 
 @pytest.mark.slow

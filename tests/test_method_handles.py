@@ -15,6 +15,7 @@ from splade_anserini.lucene.java.method_handles import (
     bind,
     bind_int,
     chain,
+    hidden_classes,
     less_than,
     next_element,
     sequence,
@@ -71,3 +72,15 @@ def test_an_exception_in_java_is_raised(autoclass: Any) -> None:
     take = as_callable(chain(bind(virtual_method(LIST, "iterator", ITERATOR), empty), next_element(STRING)))
     with pytest.raises(JavaException, match="NoSuchElementException"):
         take.call()
+
+
+def test_objects_of_hidden_classes_can_be_returned(autoclass: Any) -> None:
+    from jnius import JavaException, cast
+
+    functions = autoclass("java.util.ArrayList")()
+    functions.add(autoclass("java.util.function.Function").identity())
+    with pytest.raises(JavaException, match="NoClassDefFoundError"):
+        functions.get(0)
+    with hidden_classes():
+        function = functions.get(0)
+    assert cast("java.util.function.Function", function).apply("same") == "same"

@@ -9,6 +9,8 @@ Types are given by the names that Java's `Class.forName` takes, primitives as "i
 (argument types) → return type.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -155,7 +157,30 @@ def as_callable(handle: Any) -> Any:
     from jnius import cast
 
     kind = "java.util.concurrent.Callable"
-    return cast(kind, _autoclass("java.lang.invoke.MethodHandleProxies").asInterfaceInstance(java_class(kind), handle))
+    with hidden_classes():
+        proxy = _autoclass("java.lang.invoke.MethodHandleProxies").asInterfaceInstance(java_class(kind), handle)
+    return cast(kind, proxy)
+
+
+@contextmanager
+def hidden_classes() -> Iterator[None]:
+    """Let Java return objects of hidden classes in the block: lambdas, and since Java 22 the proxies of handles.
+
+    pyjnius looks up the class of an object by its name, and a hidden class has none that can be looked up.
+    """
+    from jnius import reflect
+
+    look_up = reflect.autoclass
+
+    def autoclass(name: str, *options: Any, **keywords: Any) -> Any:
+        # The name of a hidden class ends with an address, where no other class has a digit.
+        return look_up(OBJECT if ".0x" in name else name, *options, **keywords)
+
+    reflect.autoclass = autoclass
+    try:
+        yield
+    finally:
+        reflect.autoclass = look_up
 
 
 @cache
