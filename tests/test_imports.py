@@ -12,7 +12,7 @@ from splade_anserini.__main__ import COMMANDS
 
 PACKAGE = Path(splade_anserini.__file__).parent
 TIERS = [
-    {"_version", "errors", "options", "ordering", "parallel", "progress", "records", "suggestions"},
+    {"_version", "errors", "free_memory", "options", "ordering", "parallel", "progress", "records", "suggestions"},
     {"artifacts", "vectors"},
     {"cards"},
     {"formats"},

@@ -21,6 +21,8 @@ class WeightsOutput:
     vocabulary_size: int
     identity: EncoderIdentity
     name: str = "weights"
+    copies: float = 2.0
+    """How often the logits of a batch are held at the same time."""
 
     def weights(self, output: npt.NDArray[np.float32], _mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the output: the graph pools."""

@@ -1,6 +1,7 @@
 """Batches that do not fit into memory: recognizing the error, and running the texts in smaller batches."""
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -9,8 +10,10 @@ from splade_anserini.modeling.token_batches import TokenBatch
 
 _log = logging.getLogger(__name__)
 
-_MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "failed to allocate memory")
+_MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "failed to allocate memory", "bad_alloc")
 """Parts of the messages of torch's allocators, its CUDA libraries and onnxruntime; not all have an exception class."""
+
+REMEDY = "Use a smaller --max-length, --precision fp16, or another --device."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -24,12 +27,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 class BatchLimit:
     """The greatest number of tokens, padding included, that batches have had since one did not fit into memory.
 
-    `where` names the memory in messages. The first time that the limit is lowered, a warning is logged.
+    `where` names the memory in messages, `remedy` what to do about a text that does not fit alone. The first time that
+    the limit is lowered, a warning is logged. Safe to share between threads.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, remedy: str = REMEDY) -> None:
         self._where = where
+        self._remedy = remedy
         self._tokens: int | None = None
+        self._lowering = threading.Lock()
 
     @property
     def tokens(self) -> int | None:
@@ -57,7 +63,8 @@ class BatchLimit:
                     raise
             # Not in the `except` block: there, the traceback still refers to the tensors that filled the memory.
             free()
-            self._lower(part)
+            with self._lowering:
+                self._lower(part)
             waiting.appendleft(part)
         return results
 
@@ -66,7 +73,7 @@ class BatchLimit:
         if texts == 1:
             raise InputError(
                 f"A text of {counted(length, 'token')} does not fit into the memory of {self._where}.",
-                do="Use a smaller --max-length, --precision fp16, or another --device.",
+                do=self._remedy,
             )
         if self._tokens is None:
             _log.warning(
@@ -75,7 +82,9 @@ class BatchLimit:
                 counted(batch.ids.size, "token"),
                 self._where,
             )
-        self._tokens = (texts + 1) // 2 * length
+        # Another thread may have lowered it further in the meantime.
+        half = (texts + 1) // 2 * length
+        self._tokens = half if self._tokens is None else min(self._tokens, half)
 
 
 def halves(batch: TokenBatch) -> list[TokenBatch]:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
+from splade_anserini.encoding.batch_bound import BatchBound, bounded, bytes_per_token
 from splade_anserini.encoding.exported import read_exported
+from splade_anserini.encoding.memory import BatchLimit
 from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.published_onnx import feed, read_published
@@ -53,14 +56,26 @@ class OnnxEncoder(TokenizedEncoder):
         unindexable = unindexable_ids(tokens)
         # Graphs of other tools mask nothing, those of earlier versions not what Lucene cannot hold.
         self._masked = unindexable if manifest else masked_entries(model.tokenizer, len(tokens))
+        max_length = min(options.max_length or DEFAULT_MAX_LENGTH, model.max_length)
+        bound = self._bound(BatchBound(MAX_TOKENS, self._parallel_batches), max_length)
+        self._parallel_batches = bound.parallel
+        self.batch_limit = BatchLimit("this machine", "Use a smaller --max-length, or a machine with more memory.")
+        """The size of batches that fit into memory."""
         super().__init__(
             identity.model_copy(update={"name": name or str(directory), "unindexable_entries": len(unindexable)}),
             model.tokenizer,
             tokens,
-            max_length=min(options.max_length or DEFAULT_MAX_LENGTH, model.max_length),
+            max_length=max_length,
             batch_size=1 if identity.precision == "int8" else options.batch_size or DEFAULT_BATCH_SIZE,
-            max_tokens=MAX_TOKENS,
+            max_tokens=bound.tokens,
         )
+
+    def _bound(self, wanted: BatchBound, max_length: int) -> BatchBound:
+        """Return how many batches of which size the free memory allows; a GPU has its own."""
+        if self._session.get_providers()[0] != "CPUExecutionProvider":
+            return wanted
+        size, copies = self._output.vocabulary_size, self._output.copies
+        return bounded(wanted, max_length, bytes_per_token(max_length, size, copies=copies))
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
         """Yield the entries of each batch's texts, in order; batches run in parallel."""
@@ -82,10 +97,17 @@ class OnnxEncoder(TokenizedEncoder):
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
             return [NO_ENTRIES for _ in batch.positions]
+        return list(chain.from_iterable(self.batch_limit.run(batch, self._computed, _nothing)))
+
+    def _computed(self, batch: TokenBatch) -> list[Entries]:
         (output,) = self._session.run([self._output.name], feed(self._input_types, batch.ids, batch.mask))
         weights = np.asarray(self._output.weights(output, batch.mask), dtype=np.float32)
         weights[:, self._masked] = 0.0
         return _active_entries(weights)
+
+
+def _nothing() -> None:
+    """Free nothing: onnxruntime keeps the memory that it has."""
 
 
 def _active_entries(weights: npt.NDArray[np.float32]) -> list[Entries]:

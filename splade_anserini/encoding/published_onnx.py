@@ -50,6 +50,8 @@ class LogitsOutput:
     vocabulary_size: int
     identity: EncoderIdentity
     """The encoder's; it holds how logits become weights."""
+    copies: float = 3.0
+    """How often the logits of a batch are held at the same time."""
 
     def weights(self, output: npt.NDArray[Any], mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Activate and pool the logits [batch, length, vocabulary] of texts; `mask` is [batch, length]."""

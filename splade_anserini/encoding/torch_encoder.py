@@ -7,6 +7,7 @@ from itertools import chain
 
 import torch
 
+from splade_anserini.encoding.batch_bound import BatchBound, bounded, bytes_per_token
 from splade_anserini.encoding.gpu_batches import GpuBatches, LaunchedBatch
 from splade_anserini.encoding.memory import BatchLimit
 from splade_anserini.encoding.options import (
@@ -30,6 +31,10 @@ from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
 
 CPU_MAX_TOKENS = 2048
 """Tokens in a batch on a CPU: larger batches leave the cache, smaller ones make matrix products slower."""
+
+LOGIT_COPIES = 1.0
+"""Logits of a token that are held at a time; pieces of the vocabulary take less, models without a plain output layer
+more (half of the free memory is left for what this does not count)."""
 
 GPU_MAX_TOKENS, GPU_ENOUGH_TOKENS = 65536, 32768
 """Tokens in a batch on a GPU: many fewer would be computed faster than their kernels are launched."""
@@ -71,13 +76,14 @@ class TorchEncoder(TokenizedEncoder):
         """How batches run on a GPU; None where each is computed when its entries are needed."""
         self.batch_limit = BatchLimit(str(self._device))
         """The size of batches that fit into memory."""
+        max_length = min(options.max_length or DEFAULT_MAX_LENGTH, checkpoint.max_length)
         super().__init__(
             encoder_identity,
             plain_tokenizer(checkpoint.tokenizer),
             vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size),
-            max_length=min(options.max_length or DEFAULT_MAX_LENGTH, checkpoint.max_length),
+            max_length=max_length,
             batch_size=options.batch_size or (GPU_BATCH_SIZE if asynchronous else DEFAULT_BATCH_SIZE),
-            max_tokens=GPU_MAX_TOKENS if asynchronous else CPU_MAX_TOKENS if on_cpu else None,
+            max_tokens=GPU_MAX_TOKENS if asynchronous else _cpu_tokens(checkpoint, max_length) if on_cpu else None,
             enough_tokens=GPU_ENOUGH_TOKENS if asynchronous else None,
             window=GPU_WINDOW if asynchronous else WINDOW,
         )
@@ -120,6 +126,12 @@ class TorchEncoder(TokenizedEncoder):
     def _free(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _cpu_tokens(checkpoint: Checkpoint, max_length: int) -> int:
+    """Return the tokens of a batch on a CPU: `CPU_MAX_TOKENS`, or fewer where little memory is free."""
+    token_bytes = bytes_per_token(max_length, checkpoint.vocabulary_size, copies=LOGIT_COPIES)
+    return bounded(BatchBound(CPU_MAX_TOKENS), max_length, token_bytes).tokens
 
 
 def _no_entries(batch: TokenBatch) -> list[Entries]:
