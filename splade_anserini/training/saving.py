@@ -1,6 +1,5 @@
 """Save a student as a Hugging Face checkpoint that this package and sentence-transformers load."""
 
-import json
 from pathlib import Path
 
 from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, write_manifest
@@ -11,10 +10,12 @@ from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.query_sides import BagOfTokens
 from splade_anserini.modeling.transformers_logging import quiet_transformers
 from splade_anserini.modeling.vocabulary import vocabulary
-from splade_anserini.records import Aggregation
+from splade_anserini.training.sentence_transformers_files import (
+    write_one_model,
+    write_static_queries,
+    write_two_models,
+)
 from splade_anserini.training.student import Student
-
-_MODULES = "sentence_transformers.sparse_encoder.models"
 
 
 def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, steps: int, directory: Path) -> None:
@@ -24,8 +25,7 @@ def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, st
         _save_checkpoint(student.queries, directory / QUERY_MODEL)
     if recipe.query_side == "idf":
         write_query_weights(directory, learned_query_weights(student))
-    if card.pooling in {"max", "sum"} and recipe.query_side == "splade":
-        _save_for_sentence_transformers(directory, card.aggregation, student.documents.vocabulary_size, card.max_length)
+    _describe_for_sentence_transformers(student, card, recipe, directory)
     manifest = CheckpointManifest(
         pooling=card.pooling,
         activation=card.activation,
@@ -55,29 +55,13 @@ def _save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
         checkpoint.tokenizer.save_pretrained(directory)
 
 
-def _save_for_sentence_transformers(
-    directory: Path, aggregation: Aggregation, vocabulary_size: int, max_length: int
+def _describe_for_sentence_transformers(
+    student: Student, card: EncoderCard, recipe: TrainingRecipe, directory: Path
 ) -> None:
-    """Write the files with which sentence-transformers opens the directory as a `SparseEncoder`.
-
-    It has the poolings max and sum.
-    """
-    classes = {"": "MLMTransformer", "1_SpladePooling": "SpladePooling"}
-    modules = [
-        {"idx": index, "name": str(index), "path": path, "type": f"{_MODULES}.{name}"}
-        for index, (path, name) in enumerate(classes.items())
-    ]
-    files = {
-        "modules.json": modules,
-        "sentence_bert_config.json": {"max_seq_length": max_length, "do_lower_case": False},
-        "config_sentence_transformers.json": {"model_type": "SparseEncoder", "similarity_fn_name": "dot"},
-        "1_SpladePooling/config.json": {
-            "pooling_strategy": aggregation.pooling,
-            "activation_function": aggregation.activation,
-            "word_embedding_dimension": vocabulary_size,
-        },
-    }
-    for name, content in files.items():
-        path = directory / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if student.queries is not None:
+        write_two_models(directory, student.documents, student.queries, card)
+    elif recipe.query_side == "splade":
+        write_one_model(directory, student.documents, card)
+    else:
+        weights, learned = learned_query_weights(student), recipe.query_side == "idf"
+        write_static_queries(directory, student.documents, card, weights, learned=learned)
