@@ -77,6 +77,12 @@ class TrainingOutput:
     overwrite: bool = option(
         default=False, help="Remove the checkpoint or unfinished run that an earlier command wrote, and start over."
     )
+    push_to_hub: str | None = option(
+        default=None,
+        metavar="<str>",
+        help="Upload the checkpoint to this repository of the Hugging Face Hub. A new one is private.",
+        unset="none",
+    )
 
 
 def command(
@@ -100,8 +106,9 @@ def command(
 ) -> None:
     """Train a SPLADE model as a card describes it.
 
-    The checkpoint loads in transformers, in encode and export, and in sentence-transformers. If a run is interrupted,
-    the same command resumes it from its last checkpoint. With --validation the best checkpoint is kept, else the last.
+    The checkpoint loads in transformers, in encode and export, and in sentence-transformers, with any query side; it
+    comes with a model card. If a run is interrupted, the same command resumes it from its last checkpoint. With
+    --validation the best checkpoint is kept, else the last.
 
     \b
     Example:
@@ -116,6 +123,10 @@ def command(
         raise InputError("--patience needs --validation.", do="Add --validation, or leave --patience out.")
     encoder = find_encoder_card(card, change or ())
     require_disjoint([output.output], [*data, lookup.corpus, lookup.topics, validated.validation])
+    if output.push_to_hub:
+        from splade_anserini.training.hub import require_hub
+
+        require_hub(output.push_to_hub)
     record = _record(encoder, data, lookup, validated, options)
     if is_up_to_date(output.output, record, overwrite=output.overwrite):
         manifest = read_output_manifest(output.output)
@@ -127,6 +138,15 @@ def command(
         result = Result(output.output, values)
     if _is_main_process():
         typer.echo(result.text(output.format, _summary))
+        if output.push_to_hub:
+            _push(output.output, output.push_to_hub)
+
+
+def _push(directory: Path, repository: str) -> None:
+    from splade_anserini.training.hub import push_to_hub
+
+    _log.info("Pushing %s to %s", directory, repository)
+    typer.echo(f"Pushed to {push_to_hub(directory, repository)}", err=True)
 
 
 def _is_main_process() -> bool:

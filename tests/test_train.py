@@ -128,21 +128,6 @@ def test_an_exported_checkpoint_encodes_the_same_vectors(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pooling", ["max", "sum"])
-def test_sentence_transformers_encodes_the_same_vectors(trained: Trained, pooling: str) -> None:
-    sentence_transformers = pytest.importorskip(
-        "sentence_transformers", reason="sentence-transformers is not installed"
-    )
-    model = sentence_transformers.SparseEncoder(str(trained(pooling)), device="cpu")
-    assert model.max_seq_length == 24
-    for text, vector in zip(TEXTS, open_encoder(str(trained(pooling))).encode(TEXTS), strict=True):
-        decoded = model.decode(model.encode(text))
-        assert {token: weight for token, weight in decoded if weight > 1e-6} == pytest.approx(
-            {token: weight for token, weight in vector.items() if weight > 1e-6}, abs=1e-4
-        )
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("query_side", QUERY_SIDES)
 def test_a_checkpoint_encodes_indexes_searches_and_evaluates(
     trained: Trained, home: Path, tmp_path: Path, query_side: str

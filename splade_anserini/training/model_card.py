@@ -13,13 +13,12 @@ from splade_anserini.cards.training_recipe import TrainingRecipe
 
 README = "README.md"
 
-_HUB_LICENSES = frozenset(
-    """
-    afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsl-1.0 cc cc0-1.0 cc-by-2.0 cc-by-3.0
-    cc-by-4.0 cc-by-nc-4.0 cc-by-nc-nd-4.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 epl-2.0 eupl-1.1
-    gpl-2.0 gpl-3.0 isc lgpl-2.1 lgpl-3.0 mit mpl-2.0 openrail unlicense wtfpl zlib
-    """.split()
-)
+_HUB_LICENSES = {
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "isc", "unlicense"),
+    *("agpl-3.0", "gpl-2.0", "gpl-3.0", "lgpl-2.1", "lgpl-3.0", "mpl-2.0", "epl-2.0", "eupl-1.1"),
+    *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-4.0"),
+    *("openrail", "bigscience-openrail-m"),
+}
 """Licences that the Hub knows by these names; any other is `other` there, with a name."""
 
 _QUERY_SIDES = {
@@ -42,11 +41,10 @@ def write_model_card(
         _front_matter(card, recipe),
         f"# {card.name}",
         card.description,
-        f"A SPLADE encoder: texts become sparse vectors over the vocabulary, for an inverted index. It was trained with "
-        f"splade-anserini {__version__}.",
+        f"A SPLADE encoder, trained with splade-anserini {__version__}: its vectors are sparse, over the vocabulary.",
         _properties(card, recipe, log),
         _use_here(card),
-        _use_there(card),
+        _use_there(card, recipe),
         _training(recipe, data),
     ]
     with whole_file(directory / README) as file:
@@ -111,18 +109,18 @@ def _use_here(card: EncoderCard) -> str:
 ENCODER is {where}."""
 
 
-def _use_there(card: EncoderCard) -> str:
+def _use_there(card: EncoderCard, recipe: TrainingRecipe) -> str:
     if not _opens_there(card):
         return """\
 ## Not with sentence-transformers
 
 sentence-transformers has no pooling `norm`, and raises `ValueError: pooling_strategy must be either 'max' or 'sum'`.
 With another pooling, the vectors would be wrong."""
-    lengths = (
-        ""
-        if card.query_max_length == card.max_length
-        else "\n\nQueries are read to another length than documents, which sentence-transformers before 6.0 cannot load."
-    )
+    lengths = ""
+    if recipe.query_side == "splade" and card.query_max_length != card.max_length:
+        lengths = (
+            "\n\nQueries are read to another length than documents, which sentence-transformers before 6.0 cannot load."
+        )
     return f"""\
 ## With sentence-transformers
 

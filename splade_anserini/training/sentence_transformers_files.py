@@ -1,4 +1,4 @@
-"""The files with which sentence-transformers opens a trained checkpoint as a `SparseEncoder` (docs/decisions/0025).
+"""The files with which sentence-transformers opens a trained checkpoint as a `SparseEncoder` (docs/decisions/0029).
 
 The model of the documents stays in the directory itself. Queries without it have a route of their own: a table of
 weights, or the query model in its subdirectory. Module names are those that sentence-transformers 5.0 and later load.

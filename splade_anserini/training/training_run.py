@@ -26,6 +26,7 @@ from splade_anserini.training.batch_plan import BatchPlan
 from splade_anserini.training.bm25 import BM25Vectorizer, fit_bm25
 from splade_anserini.training.checkpoints import torch_output_errors
 from splade_anserini.training.loop import Loop
+from splade_anserini.training.model_card import write_model_card
 from splade_anserini.training.options import TeacherOptions, TrainingOptions
 from splade_anserini.training.plot import plot
 from splade_anserini.training.query_clusters import cluster_queries
@@ -82,6 +83,7 @@ def train(
         if accelerator.is_main_process:
             with torch_output_errors(output), whole_directory(output) as checkpoint:
                 save_student(loop.student, card, recipe, loop.step, checkpoint)
+                write_model_card(checkpoint, card, recipe, [source.name for source in sources], log)
                 shutil.copy(directory / LOG, checkpoint)
                 plot(log, checkpoint / "training.png", card.name)
             shutil.rmtree(directory)

@@ -1,0 +1,132 @@
+"""A checkpoint that `train` writes has the same vectors in sentence-transformers, or is refused there."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splade_anserini.encoding import Encoder, open_encoder, open_query_encoder
+from tests.tiny import SENTENCES
+from tests.training_fixtures import DOCUMENTS, QUERIES, changes, run_train
+
+sentence_transformers = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+
+pytestmark = pytest.mark.slow
+
+TEXTS = [*SENTENCES, *(text for _, text in DOCUMENTS.values()), *QUERIES.values(), "😀 中文", "a b c d e f g h " * 9]
+
+type Trained = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def trained(training_home: Path) -> Trained:
+    """Return a checkpoint; each is trained once."""
+
+    def checkpoint(
+        query_side: str = "splade", pooling: str = "max", activation: str = "relu", lines: tuple[str, ...] = ()
+    ) -> Path:
+        output = training_home / "-".join([query_side, pooling, activation, *lines])
+        if not output.exists():
+            card = {"query_side": query_side, "pooling": pooling, "activation": activation}
+            done = run_train(training_home, output, *changes(*lines), **card)
+            assert done.code == 0, done.err
+        return output
+
+    return checkpoint
+
+
+def opened(directory: Path) -> Any:
+    return sentence_transformers.SparseEncoder(str(directory), device="cpu")
+
+
+def greatest_difference(encoder: Encoder, theirs: Any) -> float:
+    """Return the greatest difference of a weight, relative above 1. `theirs` are the vectors of `TEXTS`, dense."""
+    vectors = encoder.encode(TEXTS)
+    assert sum(map(len, vectors)) > 100
+    tokens = encoder.tokens.tolist()  # type: ignore[attr-defined]  # of the encoders that have a model or a tokenizer
+    differences = [0.0]
+    for vector, row in zip(vectors, theirs, strict=True):
+        expected = {tokens[entry]: float(row[entry]) for entry in row.nonzero().flatten().tolist()}
+        differences += [
+            abs(vector.get(token, 0.0) - expected.get(token, 0.0)) / max(1.0, expected.get(token, 0.0))
+            for token in {*vector, *expected}
+        ]
+    return max(differences)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize(
+    ("query_side", "pooling", "activation", "bound"),
+    [
+        ("splade", "max", "relu", 1e-5),
+        ("splade", "sum", "log1p_relu", 1e-4),
+        ("doc", "max", "log1p_relu", 1e-5),
+        ("idf", "max", "relu", 1e-5),
+        ("idf", "sum", "relu", 1e-4),
+        ("separate", "max", "log1p_relu", 1e-5),
+    ],
+)
+def test_documents_and_queries_have_the_same_vectors(
+    trained: Trained, query_side: str, pooling: str, activation: str, bound: float
+) -> None:
+    directory = trained(query_side, pooling, activation)
+    model = opened(directory)
+    documents = model.encode_document(TEXTS, convert_to_tensor=True)
+    queries = model.encode_query(TEXTS, convert_to_tensor=True)
+    assert greatest_difference(open_encoder(directory), documents.to_dense()) < bound
+    assert greatest_difference(open_query_encoder(directory), queries.to_dense()) < bound
+    assert tuple(model.similarity(queries, documents).shape) == (len(TEXTS), len(TEXTS))
+
+
+@pytest.mark.parametrize("query_side", ["splade", "doc", "idf", "separate"])
+def test_queries_are_cut_to_their_own_length(trained: Trained, query_side: str) -> None:
+    """The card reads 12 tokens of a query and 24 of a document, two of them special."""
+    model = opened(trained(query_side))
+    words = ["cat", "dog", "bird", "fish", "horse", "tree", "river", "city", "house", "road", "train", "ship", "plane"]
+    cut, shorter, longer = (" ".join(words[:count]) for count in (10, 9, 13))
+    vectors = model.encode_query([cut, longer, shorter], convert_to_tensor=True).to_dense()
+    assert (vectors[0] - vectors[1]).abs().max() < 1e-6
+    assert (vectors[0] - vectors[2]).abs().max() > 1e-3
+    documents = model.encode_document([cut, longer], convert_to_tensor=True).to_dense()
+    assert (documents[0] - documents[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("query_side", ["splade", "doc", "idf", "separate"])
+def test_what_sentence_transformers_saves_again_has_the_same_vectors(
+    trained: Trained, query_side: str, tmp_path: Path
+) -> None:
+    model = opened(trained(query_side))
+    model.save_pretrained(str(tmp_path / "again"))
+    again = opened(tmp_path / "again")
+    for encode in ("encode_document", "encode_query"):
+        before, after = (getattr(each, encode)(TEXTS, convert_to_tensor=True).to_dense() for each in (model, again))
+        assert (before - after).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("query_side", ["splade", "doc", "idf", "separate"])
+def test_transformers_loads_the_model_of_the_documents_from_the_directory_itself(
+    trained: Trained, query_side: str
+) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    directory = trained(query_side)
+    _, report = AutoModelForMaskedLM.from_pretrained(directory, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert AutoTokenizer.from_pretrained(directory).model_max_length == 512
+
+
+@pytest.mark.parametrize("query_side", ["splade", "doc"])
+def test_the_pooling_norm_is_refused(trained: Trained, query_side: str) -> None:
+    directory = trained(query_side, "norm", lines=("query_max_length=24",))
+    with pytest.raises(ValueError, match="pooling_strategy must be either 'max' or 'sum'"):
+        opened(directory)
+    assert open_encoder(directory).identity.pooling == "norm"
+    assert open_query_encoder(directory).encode(["cat"])
+
+
+def test_equal_lengths_need_no_setting_that_earlier_versions_lack(trained: Trained) -> None:
+    directory = trained(lines=("query_max_length=24",))
+    settings = json.loads((directory / "sentence_bert_config.json").read_text())
+    assert settings == {"max_seq_length": 24, "do_lower_case": False}
