@@ -229,7 +229,8 @@ def vectors_of(checkpoint: Path) -> Iterator[np.ndarray[Any, Any]]:
     """All that was learned, a vector for each file."""
     from safetensors.numpy import load_file
 
-    for file in sorted(checkpoint.rglob("model.safetensors")):
+    models = [directory for directory in (checkpoint, checkpoint / "query") if (directory / "config.json").exists()]
+    for file in (directory / "model.safetensors" for directory in models):
         weights = load_file(file)
         yield np.concatenate([weights[name].ravel() for name in sorted(weights)])
     if (checkpoint / "query_weights.json").exists():
