@@ -7,7 +7,7 @@ SETS = $(DATA)/training
 MINI_DATA = $(SETS)/medquad $(SETS)/squad-sentences-nqg@dev+test $(SETS)/qamr@dev+test $(SETS)/cosqa@dev \
     $(SETS)/selqa@test titles:$(SETS)/medquad@train sentences:$(SETS)/medquad@train titles:$(SETS)/selqa
 
-.PHONY: help quickstart test check lint types tests quick full bench bench-full splade-mini clean
+.PHONY: help quickstart test check lint types tests quick full test-pyserini bench bench-full splade-mini clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,17 @@ quick:  ## Run the fast half of the tests, in under a minute.
 
 full:  ## Run all tests, also those that take long: kills at every step, long fuzzing.
 	$(BIN)/pytest $(PARALLEL) -m ""
+
+# The newest version is installed already; others are put before it on Python's path.
+VERSION ?= 2.1.0
+PYSERINI = build/pyserini-$(VERSION)
+
+test-pyserini: $(PYSERINI)/installed  ## Run all tests with another Pyserini: VERSION=2.1.0, 2.2.0 or 2.3.0.
+	PYTHONPATH=$(CURDIR)/$(PYSERINI) $(BIN)/pytest $(PARALLEL) --ignore tests/test_packaging.py
+
+$(PYSERINI)/installed: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(PYSERINI) pyserini==$(VERSION)
+	touch $@
 
 bench: $(VENV)/installed-bench  ## Measure beside other tools, in ten minutes; DATA=… holds the real data.
 	$(BIN)/python benchmarks/run.py --data $(DATA) --short

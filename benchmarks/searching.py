@@ -44,7 +44,7 @@ def compatible(index: str, topics: str, queries: int) -> dict[str, Any]:
     from splade_anserini.lucene import FastLuceneImpactSearcher
 
     vectors = _vectors(topics, queries)
-    with FastLuceneImpactSearcher(index, _LookUp(vectors)) as searcher:
+    with FastLuceneImpactSearcher(index, _LookUp(vectors), min_idf=-1) as searcher:
         return _through(searcher, vectors, read=True)
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from splade_anserini._version import __version__
+from splade_anserini.lucene.query_encoders import register_encoder_opener
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import (
@@ -151,3 +152,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"splade_anserini.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'splade_anserini' has no attribute {name!r}")
+
+
+# lucene/ opens encoders by name, too, and must not know encoding/.
+register_encoder_opener(lambda name: import_module("splade_anserini.encoding").open_for_pyserini(name))

@@ -1,13 +1,14 @@
 """FastLuceneImpactSearcher, compared with Pyserini's LuceneImpactSearcher."""
 
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from splade_anserini.errors import InputError
-from splade_anserini.lucene import FastLuceneImpactSearcher, IndexOptions
+from splade_anserini.lucene import FastLuceneImpactSearcher, IndexOptions, start_jvm
 from tests.impact_fixtures import random_vectors
 
 pytestmark = pytest.mark.slow
@@ -86,13 +87,149 @@ def test_there_is_no_document_with_an_unknown_id(directory: Path, docid: str | i
         assert searcher.doc(docid) is None
 
 
-def test_the_docstring_lists_what_pyserinis_searcher_has_and_this_one_lacks() -> None:
+def public_names(searcher: Any) -> set[str]:
+    return {name for name in {*dir(type(searcher)), *vars(searcher)} if not name.startswith("_")}
+
+
+def test_it_has_all_public_methods_and_attributes_of_pyserinis_searcher(both: Any) -> None:
+    fast, pyserinis = both
+    assert public_names(pyserinis) <= {name for name in dir(fast) if hasattr(fast, name)}
+
+
+def test_its_methods_have_the_parameters_of_pyserinis_and_their_defaults() -> None:
     from splade_anserini.lucene import LuceneImpactSearcher
 
-    pyserinis = {name for name in vars(LuceneImpactSearcher) if not name.startswith("_")}
-    lacking = {name for name in pyserinis if not hasattr(FastLuceneImpactSearcher, name)}
-    assert pyserinis - lacking == {"search", "batch_search", "doc", "close"}
-    assert all(f"`{name}`" in str(FastLuceneImpactSearcher.__doc__) for name in lacking)
+    def parameters(function: Any) -> list[tuple[str, object, object]]:
+        return [
+            (parameter.name, parameter.kind, parameter.default) for parameter in signature(function).parameters.values()
+        ]
+
+    methods = [name for name, method in vars(LuceneImpactSearcher).items() if callable(method) and name[0] != "_"]
+    assert {"search", "batch_search", "encode", "set_rocchio", "doc_by_field"} <= set(methods)
+    for name in ["__init__", "from_prebuilt_index", "list_prebuilt_indexes", *methods]:
+        own, pyserinis = getattr(FastLuceneImpactSearcher, name), getattr(LuceneImpactSearcher, name)
+        assert parameters(own) == parameters(pyserinis), name
+
+
+def test_its_attributes_have_the_values_of_pyserinis_searcher(both: Any) -> None:
+    fast, pyserinis = both
+    for name in ["min_idf", "encoder_type", "num_docs", "prebuilt_index_name"]:
+        assert getattr(fast, name) == getattr(pyserinis, name), name
+    assert str(fast.index_dir) == pyserinis.index_dir
+    assert dict(fast.idf) == pytest.approx(pyserinis.idf)
+    assert "unknown" not in fast.idf
+    assert fast.object.get_total_num_docs() == 400
+    assert fast.encode("the t1 the") == pyserinis.encode("the t1 the") == {"the": 2, "t1": 1}
+
+
+def test_a_token_of_all_documents_counts_with_min_idf_minus_1_and_not_by_default(directory: Path) -> None:
+    with FastLuceneImpactSearcher(directory, WordCounter()) as searcher:
+        assert searcher.search("the") == []
+    with FastLuceneImpactSearcher(directory, WordCounter(), min_idf=-1) as searcher:
+        assert len(searcher.search("the")) == 10
+
+
+def test_min_idf_can_be_set_after_the_searcher_was_opened(directory: Path) -> None:
+    with FastLuceneImpactSearcher(directory, WordCounter()) as searcher:
+        assert searcher.search("the", fields={"contents": 1.0}) == []
+        searcher.min_idf = -1
+        assert len(searcher.search("the")) == len(searcher.search("the", fields={"contents": 1.0})) == 10
+
+
+def test_search_in_fields_adds_up_the_scores_of_the_fields_times_their_boosts(both: Any) -> None:
+    fast, _ = both
+    for text in [*TEXTS, "unknown", ""]:
+        expected = [hit._replace(score=2.5 * hit.score) for hit in fast.search(text, 20)]
+        assert fast.search(text, 20, fields={"contents": 2.5}) == expected
+        assert fast.search(text, 20, fields={"contents": 2.5, "no such field": 1}) == expected
+        assert fast.batch_search([text], ["q"], 20, fields={"contents": 2.5})["q"] == expected
+
+
+def test_a_second_field_adds_to_the_scores_of_its_documents(directory: Path) -> None:
+    with FastLuceneImpactSearcher(directory, WordCounter(), min_idf=-1) as searcher:
+        last = searcher.search("t1", 400)[-1]
+        first = searcher.search(f"t1 {last.docid}", 1, fields={"contents": 1, "id": 1000})[0]
+        assert (first.docid, first.score) == (last.docid, last.score + 1000)
+
+
+@pytest.fixture(scope="module")
+def with_vectors(shared_index: Any) -> Path:
+    path: Path = shared_index(random_vectors(3, 400), IndexOptions(threads=2, store_docvectors=True, store_text=True))
+    return path
+
+
+@pytest.mark.parametrize("method", ["rm3", "rocchio"])
+def test_feedback_returns_the_hits_of_pyserinis_searcher_until_it_is_turned_off(
+    method: str, with_vectors: Path
+) -> None:
+    from splade_anserini.lucene import LuceneImpactSearcher
+
+    options = {"rm3": {"fb_terms": 5, "filter_terms": False}, "rocchio": {"top_fb_docs": 5, "beta": 0.5}}[method]
+    pyserinis = LuceneImpactSearcher(str(with_vectors), WordCounter())
+    with FastLuceneImpactSearcher(with_vectors, WordCounter()) as fast:
+        before = [fast.search(text) for text in TEXTS[:10]]
+        for searcher in (fast, pyserinis):
+            assert not getattr(searcher, f"is_using_{method}")()
+            getattr(searcher, f"set_{method}")(**options)
+            assert getattr(searcher, f"is_using_{method}")()
+        expanded = [[(hit.docid, hit.score, hit.lucene_docid) for hit in pyserinis.search(text)] for text in TEXTS[:10]]
+        assert [[hit[:3] for hit in fast.search(text)] for text in TEXTS[:10]] == expanded
+        assert [hit[:3] for hit in fast.batch_search(TEXTS[:1], ["q"])["q"]] == expanded[0]
+        assert expanded != [[hit[:3] for hit in hits] for hits in before]
+        getattr(fast, f"unset_{method}")()
+        assert not getattr(fast, f"is_using_{method}")()
+        assert [fast.search(text) for text in TEXTS[:10]] == before
+    pyserinis.close()
+
+
+@pytest.mark.parametrize("method", ["set_rm3", "set_rocchio"])
+def test_feedback_without_document_vectors_is_an_error(method: str, shared_index: Any) -> None:
+    index = shared_index(random_vectors(4, 20))
+    with (
+        FastLuceneImpactSearcher(index, WordCounter()) as searcher,
+        pytest.raises(InputError, match="no document vectors"),
+    ):
+        getattr(searcher, method)()
+
+
+def test_an_analyzer_changes_no_hit(both: Any) -> None:
+    fast, pyserinis = both
+    before = [rows(fast.search(text)) for text in TEXTS]
+    from pyserini.analysis import get_lucene_analyzer
+
+    for searcher in (fast, pyserinis):
+        searcher.set_analyzer(get_lucene_analyzer())
+    assert [rows(fast.search(text)) for text in TEXTS] == before == [rows(pyserinis.search(text)) for text in TEXTS]
+
+
+def test_the_language_sets_the_analyzer(directory: Path) -> None:
+    with FastLuceneImpactSearcher(directory, WordCounter()) as searcher:
+        searcher.set_language("zh")
+        assert "CJKAnalyzer" in searcher.object.get_analyzer().toString()
+        with pytest.raises(InputError, match="no analyzer for the language 'klingon'"):
+            searcher.set_language("klingon")
+
+
+def test_fields_with_feedback_are_refused(with_vectors: Path) -> None:
+    with FastLuceneImpactSearcher(with_vectors, WordCounter()) as searcher:
+        searcher.set_rm3()
+        with pytest.raises(InputError, match="cannot be searched with feedback"):
+            searcher.search("t1", fields={"contents": 1})
+
+
+def test_the_document_of_a_hit_is_lucenes(both: Any) -> None:
+    fast, pyserinis = both
+    (hit,), (expected,) = fast.search("t1", 1), pyserinis.search("t1", 1)
+    assert hit.lucene_document.get("raw") == expected.lucene_document.get("raw") != ""
+    assert repr(hit) == f"Hit(docid={hit.docid!r}, score={hit.score!r}, lucene_docid={hit.lucene_docid})"
+
+
+def test_a_document_is_found_by_any_indexed_field(both: Any) -> None:
+    fast, pyserinis = both
+    docid = fast.search("t1", 1)[0].docid
+    for field, value in [("id", docid), ("id", "nobody"), ("contents", "t1"), ("no such field", "t1")]:
+        document, expected = fast.doc_by_field(field, value), pyserinis.doc_by_field(field, value)
+        assert (document and document.id()) == (expected and expected.id()), field
 
 
 def test_weights_may_be_integers_of_any_type(directory: Path) -> None:
@@ -117,6 +254,51 @@ def test_a_query_without_an_id_is_refused(directory: Path) -> None:
         searcher.batch_search(["1"], ["a", "b"])
 
 
-def test_the_name_of_an_encoder_is_refused(directory: Path) -> None:
-    with pytest.raises(InputError, match="OnnxQueryEncoder"):
-        FastLuceneImpactSearcher(directory, "splade-mini")  # type: ignore[arg-type]
+def test_an_encoder_of_this_package_is_opened_by_its_name(directory: Path) -> None:
+    from splade_anserini import OnnxQueryEncoder
+
+    with FastLuceneImpactSearcher(directory, "splade-mini") as searcher:
+        assert searcher.encode("a headache") == OnnxQueryEncoder("splade-mini").encode("a headache")
+
+
+def test_without_an_encoder_queries_are_encoded_as_pyserini_does(directory: Path) -> None:
+    from splade_anserini.lucene import LuceneImpactSearcher
+
+    pyserinis = LuceneImpactSearcher(str(directory), None)
+    with FastLuceneImpactSearcher(directory, None) as searcher:
+        assert type(searcher.query_encoder) is type(pyserinis.query_encoder)
+    pyserinis.close()
+
+
+@pytest.mark.parametrize("query_encoder", ["nobody/knows-it", 3])
+def test_what_is_not_an_encoder_is_refused(query_encoder: Any, directory: Path) -> None:
+    with pytest.raises(InputError, match=r"[Tt]he(re is no)? query encoder"):
+        FastLuceneImpactSearcher(directory, query_encoder)
+
+
+@pytest.mark.parametrize(
+    ("encoder_type", "problem"), [("tensorflow", "encoder type is 'tensorflow'"), ("onnx", "is not a name")]
+)
+def test_an_encoder_type_that_does_not_fit_is_refused(encoder_type: Any, problem: str, directory: Path) -> None:
+    with pytest.raises(InputError, match=problem):
+        FastLuceneImpactSearcher(directory, WordCounter(), encoder_type=encoder_type)
+
+
+def test_a_prebuilt_index_that_pyserini_does_not_have_is_an_error() -> None:
+    with pytest.raises(InputError, match="Pyserini cannot provide the index 'no-such-index'"):
+        FastLuceneImpactSearcher.from_prebuilt_index("no-such-index", WordCounter())
+
+
+def test_a_prebuilt_index_is_that_of_pyserinis_cache(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_jvm()
+    from pyserini import util
+
+    monkeypatch.setattr(util, "download_prebuilt_index", lambda *_, **__: str(directory))
+    with FastLuceneImpactSearcher.from_prebuilt_index("some-index", WordCounter(), min_idf=-1) as searcher:
+        assert (searcher.prebuilt_index_name, searcher.min_idf, searcher.num_docs) == ("some-index", -1, 400)
+
+
+def test_a_path_that_is_not_an_index_is_an_error_and_is_not_created(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"The index .*typo does not exist"):
+        FastLuceneImpactSearcher(tmp_path / "typo", WordCounter())
+    assert not (tmp_path / "typo").exists()

@@ -281,12 +281,16 @@ print(autoclass("java.lang.Runtime").getRuntime().maxMemory() // 2**20)
 @pytest.mark.slow
 def test_topics_of_pyserini_start_java_and_index_and_search_work_after_them_silently(tmp_path: Path) -> None:
     write_encoded(tmp_path / "impacts")
-    # Anserini reads topics from this cache and would otherwise download them.
-    (tmp_path / "cache" / "topics-and-qrels").mkdir(parents=True)
-    (tmp_path / "cache" / "topics-and-qrels" / "topics.dl19-passage.txt").write_text("19\tcat\n20\tdog\n")
+    # Topics are read from this cache, Anserini's up to Pyserini 2.3 or Pyserini's, and would otherwise be downloaded.
+    for name in ("topics-and-qrels", "topics"):
+        (tmp_path / "cache" / name).mkdir(parents=True)
+        (tmp_path / "cache" / name / "topics.dl19-passage.txt").write_text("19\tcat\n20\tdog\n")
     code = f"""
-import os
+import io, json, os, urllib.request
 from pathlib import Path
+lists = {{"topics.json": {{"dl19-passage": {{"path": "topics.dl19-passage.txt", "reader_class": "TsvInt"}}}}}}
+# Pyserini 2.4 downloads the list of all topics.
+urllib.request.urlopen = lambda url: io.BytesIO(json.dumps(lists.get(url.rpartition("/")[2], {{}})).encode())
 from splade_anserini.index import index
 from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher
 from splade_anserini.retrieval.topics import read_topics

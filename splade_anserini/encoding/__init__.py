@@ -8,7 +8,12 @@ if TYPE_CHECKING:
     from splade_anserini.encoding.opening import default_scale, open_encoder, open_query_encoder
     from splade_anserini.encoding.options import EncodeOptions, EncoderOptions
     from splade_anserini.encoding.protocol import DictionaryEncoder, Encoder
-    from splade_anserini.encoding.query import ImpactQueryEncoder, OnnxQueryEncoder, TorchQueryEncoder
+    from splade_anserini.encoding.query import (
+        ImpactQueryEncoder,
+        OnnxQueryEncoder,
+        TorchQueryEncoder,
+        open_for_pyserini,
+    )
     from splade_anserini.vectors.pruning import prune_top_k
     from splade_anserini.vectors.quantization import impact, quantize
     from splade_anserini.vectors.scale import parse_scale
@@ -25,6 +30,7 @@ __all__ = [
     "default_scale",
     "impact",
     "open_encoder",
+    "open_for_pyserini",
     "open_query_encoder",
     "parse_scale",
     "prune_top_k",
@@ -43,6 +49,7 @@ _MODULES = {
     "default_scale": "encoding.opening",
     "impact": "vectors.quantization",
     "open_encoder": "encoding.opening",
+    "open_for_pyserini": "encoding.query",
     "open_query_encoder": "encoding.opening",
     "parse_scale": "vectors.scale",
     "prune_top_k": "vectors.pruning",

@@ -1,6 +1,9 @@
 """Query encoders with the interface of Pyserini's: one text in, token → impact out."""
 
-from splade_anserini.cards.finding import find_encoder
+from pathlib import Path
+
+from splade_anserini.artifacts.manifests import MANIFEST
+from splade_anserini.cards.finding import available_encoders, find_encoder
 from splade_anserini.encoding.opening import default_scale, open_query_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
@@ -66,3 +69,15 @@ class TorchQueryEncoder(ImpactQueryEncoder):
         options = EncoderOptions(max_length=max_length, device=device, trust_remote_code=trust_remote_code)
         encoder = open_query_encoder(name, options)
         super().__init__(encoder, scale=scale or default_scale(name))
+
+
+def open_for_pyserini(name: str) -> ImpactQueryEncoder | None:
+    """Open the query encoder of a card or directory of this package, with its own scale; return None for other names.
+
+    Other names are those of Hugging Face models and of checkpoints without a manifest, which Pyserini opens itself.
+    """
+    directory = Path(name)
+    has_card = name in available_encoders() or (directory.suffix == ".toml" and directory.is_file())
+    if not has_card and not (directory / "model.onnx").is_file() and not (directory / MANIFEST).is_file():
+        return None
+    return ImpactQueryEncoder(open_query_encoder(name, EncoderOptions(low_latency=True)), scale=default_scale(name))

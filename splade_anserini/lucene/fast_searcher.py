@@ -1,26 +1,26 @@
-"""Pyserini's LuceneImpactSearcher, reimplemented over `ImpactSearcher`: its methods for searching and reading."""
+"""Pyserini's LuceneImpactSearcher, reimplemented over `ImpactSearcher`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import repeat
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self
 
 from splade_anserini.errors import InputError, counted
+from splade_anserini.lucene.feedback import check_document_vectors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW
 from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.output_capture import captured_output
 from splade_anserini.lucene.java.threads import JAVA_LOCK
+from splade_anserini.lucene.query_encoders import QueryEncoder, resolve_query_encoder
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.searcher import Closeable
 from splade_anserini.records import StrPath
 
-
-class QueryEncoder(Protocol):
-    """The interface of Pyserini's query encoders."""
-
-    def encode(self, query: str) -> Mapping[str, int]:
-        """Return the impacts of a query's tokens."""
-        ...
+_CONTENTS_ONLY: Mapping[str, float] = MappingProxyType({})
 
 
 class Hit(NamedTuple):
@@ -29,50 +29,112 @@ class Hit(NamedTuple):
     docid: str
     score: float
     lucene_docid: int
+    searcher: "FastLuceneImpactSearcher"
+
+    def __repr__(self) -> str:
+        return f"Hit(docid={self.docid!r}, score={self.score!r}, lucene_docid={self.lucene_docid!r})"
+
+    @property
+    def lucene_document(self) -> Any:
+        """Lucene's Document with the stored fields; it is read from the index, which must be open."""
+        document = self.searcher.doc(self.lucene_docid)
+        return document and document.lucene_document()
 
 
 class FastLuceneImpactSearcher(Closeable):
-    """A faster replacement for Pyserini's LuceneImpactSearcher: the same hits in the same order.
+    """A faster replacement for Pyserini's LuceneImpactSearcher: its methods and attributes, and the same hits.
 
-    It has LuceneImpactSearcher's `search(q, k)`, `batch_search(queries, qids, k, threads)`, `doc`, `close`, `num_docs`,
-    `query_encoder` and `min_idf`; hits have `docid`, `score` and `lucene_docid`, documents `docid()`, `id()`,
-    `contents()`, `raw()`, `get(field)` and `lucene_document()`. It is also a context manager.
+    Searches are those of `ImpactSearcher`; their scores are Lucene's own, without the millionths that Anserini
+    subtracts from tied ones. Searches with feedback or with the encoder type "onnx" are Pyserini's. Threads may share a
+    searcher. `set_language` and the argument `fields` work here; Pyserini's call methods that Anserini does not have.
 
-    It does not have `from_prebuilt_index`, `list_prebuilt_indexes`, `encode`, `doc_by_field`, `set_analyzer`,
-    `set_language`, feedback (`set_rm3`, `unset_rm3`, `is_using_rm3`, `set_rocchio`, `unset_rocchio`,
-    `is_using_rocchio`), the argument `fields` of the searches, encoders by name or `encoder_type`, or the attributes
-    `idf`, `index_dir`, `object` and `prebuilt_index_name`. For these, use LuceneImpactSearcher.
+    `query_encoder` is an object with the method `encode(text)`, or a name: of an encoder card, of a directory that
+    `export` wrote, or what Pyserini opens by name. A token of a query counts only if ln(documents / documents with the
+    token) > `min_idf`. With Pyserini's default, 0, tokens that occur in every document do not count; with -1, all do.
 
-    As there, a token counts only if ln(documents / documents with the token) > `min_idf`; but the default is -1, so
-    that tokens of all documents count. Scores are Lucene's own, without the millionths that Anserini subtracts from
-    tied ones.
+    It is also a context manager. Raises `InputError` when `index_dir` is not a Lucene index, or the encoder cannot be
+    opened.
     """
 
-    def __init__(self, index_dir: StrPath, query_encoder: QueryEncoder, min_idf: float = -1) -> None:
-        # A string, which Pyserini takes as the name of an encoder, also has a method `encode`.
-        encoder: object = query_encoder
-        if isinstance(encoder, str) or not hasattr(encoder, "encode"):
+    def __init__(
+        self,
+        index_dir: StrPath,
+        query_encoder: QueryEncoder | str | None,
+        min_idf: float = 0,
+        encoder_type: Literal["pytorch", "onnx"] = "pytorch",
+        prebuilt_index_name: str | None = None,
+    ) -> None:
+        if encoder_type not in {"pytorch", "onnx"}:
+            raise InputError(f"The encoder type is {encoder_type!r}.", expected="pytorch or onnx")
+        if encoder_type == "onnx" and not isinstance(query_encoder, str):
             raise InputError(
-                f"The query encoder {query_encoder!r} has no method encode(text).",
-                expected="an object whose encode(text) returns a dictionary from tokens to impacts",
-                do="To open an encoder by its name, use OnnxQueryEncoder or TorchQueryEncoder.",
+                f"The query encoder {query_encoder!r} is not a name.",
+                expected="with the encoder type onnx, the name of an encoder of Anserini, such as SpladeV3",
+                do="Leave encoder_type out for objects with encode(text), such as OnnxQueryEncoder.",
             )
-        self.query_encoder = query_encoder
+        self.index_dir = index_dir
         self.min_idf = min_idf
+        self.encoder_type = encoder_type
+        self.prebuilt_index_name = prebuilt_index_name
         self._searcher = ImpactSearcher(index_dir)
-        self._idf: dict[str, float] = {}
+        self.query_encoder: Any = query_encoder if encoder_type == "onnx" else resolve_query_encoder(query_encoder)
+        self.idf = TokenIdf(self._searcher)
+
+    @classmethod
+    def from_prebuilt_index(
+        cls,
+        prebuilt_index_name: str,
+        query_encoder: QueryEncoder | str | None,
+        min_idf: float = 0,
+        encoder_type: Literal["pytorch", "onnx"] = "pytorch",
+    ) -> Self:
+        """Open an index that Pyserini provides by its name; Pyserini downloads it when it is first used.
+
+        Raises `InputError` when Pyserini has no such index, or cannot download it.
+        """
+        from splade_anserini.lucene.pyserini_searcher import download_index
+
+        index_dir = download_index(prebuilt_index_name)
+        return cls(index_dir, query_encoder, min_idf, encoder_type, prebuilt_index_name)
+
+    @staticmethod
+    def list_prebuilt_indexes() -> None:
+        """Call the method of Pyserini's searcher, which prints."""
+        from splade_anserini.lucene.pyserini_searcher import impact_searcher_class
+
+        impact_searcher_class().list_prebuilt_indexes()
 
     @property
     def num_docs(self) -> int:
         """Number of documents in the index."""
         return self._searcher.documents
 
-    def search(self, q: str, k: int = 10) -> list[Hit]:
-        """Encode a query and return its best `k` documents."""
-        return _hits(self._searcher.rank(self._impacts(q), k))
+    @property
+    def object(self) -> Any:
+        """Anserini's SimpleImpactSearcher."""
+        return self._pyserinis.object
+
+    def encode(self, query: str) -> Any:
+        """Return the impacts of a query's tokens; with the encoder type "onnx", Java's map of them."""
+        if self.encoder_type == "onnx":
+            return self._pyserinis.encode(query)
+        return self.query_encoder.encode(query)
+
+    def search(self, q: str, k: int = 10, fields: Mapping[str, float] = _CONTENTS_ONLY) -> list[Hit]:
+        """Encode a query and return its best `k` documents; `fields` gives the fields to search and their boosts."""
+        if self._needs_pyserini(fields):
+            return self._hits_of_pyserini(self._synchronized().search(q, k))
+        if fields:
+            return self._hits(self._searcher.rank_fields(self._impacts(q), k, fields))
+        return self._hits(self._searcher.rank(self._impacts(q), k))
 
     def batch_search(
-        self, queries: Sequence[str], qids: Sequence[str], k: int = 10, threads: int = 1
+        self,
+        queries: Sequence[str],
+        qids: Sequence[str],
+        k: int = 10,
+        threads: int = 1,
+        fields: Mapping[str, float] = _CONTENTS_ONLY,
     ) -> dict[str, list[Hit]]:
         """Search for several queries on `threads` threads; return the hits of each by its id."""
         if len(queries) != len(qids):
@@ -80,43 +142,196 @@ class FastLuceneImpactSearcher(Closeable):
                 f"There are {counted(len(queries), 'query', 'queries')} and {counted(len(qids), 'id')}.",
                 expected="one id for each query",
             )
+        if fields:
+            return {qid: self.search(query, k, fields) for qid, query in zip(qids, queries, strict=True)}
+        if self._needs_pyserini(fields):
+            results = self._synchronized().batch_search(queries, qids, k, threads)
+            return {qid: self._hits_of_pyserini(results[qid]) for qid in qids}
         vectors = ((qid, self._impacts(query)) for qid, query in zip(qids, queries, strict=True))
         rankings = self._searcher.rankings(vectors, k, max(threads, 1))
-        return {qid: _hits(ranking) for qid, ranking in rankings}
+        return {qid: self._hits(ranking) for qid, ranking in rankings}
+
+    def set_analyzer(self, analyzer: Any) -> None:
+        """Set the analyzer of the query's tokens; only feedback uses it."""
+        self._pyserinis.set_analyzer(analyzer)
+
+    def set_language(self, language: str) -> None:
+        """Set the analyzer to that of a language, such as "zh"; only feedback uses it."""
+        from jnius import JavaException, autoclass
+
+        try:
+            with JAVA_LOCK:
+                analyzer = autoclass("io.anserini.analysis.AnalyzerMap").getLanguageSpecificAnalyzer(language)
+        except JavaException as error:
+            raise InputError(
+                f"Anserini has no analyzer for the language {language!r}.", expected="a code such as de or zh"
+            ) from error
+        self.set_analyzer(analyzer)
+
+    def set_rm3(
+        self,
+        fb_terms: int = 10,
+        fb_docs: int = 10,
+        original_query_weight: float = 0.5,
+        debug: bool = False,
+        filter_terms: bool = True,
+    ) -> None:
+        """Turn on feedback by RM3. Raises `InputError` unless the index has document vectors or stored records."""
+        self._check_feedback()
+        self._pyserinis.set_rm3(fb_terms, fb_docs, original_query_weight, debug, filter_terms)
+
+    def unset_rm3(self) -> None:
+        """Turn off feedback by RM3."""
+        self._pyserinis.unset_rm3()
+
+    def is_using_rm3(self) -> bool:
+        """Return whether feedback by RM3 is on."""
+        return self._has_pyserinis and bool(self._pyserinis.is_using_rm3())
+
+    def set_rocchio(
+        self,
+        top_fb_terms: int = 10,
+        top_fb_docs: int = 10,
+        bottom_fb_terms: int = 10,
+        bottom_fb_docs: int = 10,
+        alpha: float = 1,
+        beta: float = 0.75,
+        gamma: float = 0,
+        debug: bool = False,
+        use_negative: bool = False,
+    ) -> None:
+        """Turn on feedback by Rocchio. Raises `InputError` unless the index has document vectors or stored records."""
+        self._check_feedback()
+        numbers = (top_fb_terms, top_fb_docs, bottom_fb_terms, bottom_fb_docs, alpha, beta, gamma)
+        self._pyserinis.set_rocchio(*numbers, debug, use_negative)
+
+    def unset_rocchio(self) -> None:
+        """Turn off feedback by Rocchio."""
+        self._pyserinis.unset_rocchio()
+
+    def is_using_rocchio(self) -> bool:
+        """Return whether feedback by Rocchio is on."""
+        return self._has_pyserinis and bool(self._pyserinis.is_using_rocchio())
 
     def doc(self, docid: str | int) -> "StoredDocument | None":
         """Return a document by its id or by Lucene's document number; None if there is no such document."""
+        if isinstance(docid, str):
+            return self.doc_by_field(ID, docid)
         with JAVA_LOCK, java_errors(f"reading document {docid}"):
-            lucene_docid = self._lucene_docid(docid) if isinstance(docid, str) else docid
-            if lucene_docid is None or not 0 <= lucene_docid < self.num_docs:
-                return None
-            return StoredDocument(self._searcher.lucene.getIndexReader().storedFields().document(lucene_docid))
+            return self._stored(docid) if 0 <= docid < self.num_docs else None
+
+    def doc_by_field(self, field: str, q: str) -> "StoredDocument | None":
+        """Return the first document whose `field` has the term `q`, such as another id; None if there is none."""
+        from jnius import autoclass
+
+        with JAVA_LOCK, java_errors(f"looking for a document whose {field} is {q}"):
+            query = autoclass("org.apache.lucene.search.TermQuery")(
+                _term(field, q), signature="(Lorg/apache/lucene/index/Term;)V"
+            )
+            hits = self._searcher.lucene.search(query, 1).scoreDocs
+            return self._stored(int(hits[0].doc)) if hits else None
 
     def close(self) -> None:
         """Close the index."""
         self._searcher.close()
+        if self._has_pyserinis:
+            self._pyserinis.close()
+
+    @cached_property
+    def _pyserinis(self) -> Any:
+        """Pyserini's searcher, whose import and opening take seconds."""
+        from splade_anserini.lucene.pyserini_searcher import impact_searcher_class
+
+        encoder = self.query_encoder if self.encoder_type == "onnx" else _Checked(self)
+        path = str(Path(self.index_dir).absolute())
+        with JAVA_LOCK, java_errors(f"opening {self.index_dir}"), captured_output():
+            return impact_searcher_class()(path, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name)
+
+    @property
+    def _has_pyserinis(self) -> bool:
+        return "_pyserinis" in vars(self)
+
+    def _needs_pyserini(self, fields: Mapping[str, float]) -> bool:
+        needs = self.encoder_type == "onnx" or self.is_using_rm3() or self.is_using_rocchio()
+        if needs and fields:
+            raise InputError(
+                "Fields cannot be searched with feedback or with the encoder type onnx.", do="Leave `fields` out."
+            )
+        return needs
+
+    def _synchronized(self) -> Any:
+        """Return Pyserini's searcher with the threshold of this one, which may have been set since it was opened."""
+        self._pyserinis.min_idf = self.min_idf
+        return self._pyserinis
+
+    def _check_feedback(self) -> None:
+        if self.prebuilt_index_name is None:
+            check_document_vectors(self.index_dir)
 
     def _impacts(self, text: str) -> dict[str, int]:
         encoded = self.query_encoder.encode(text)
         return {token: _integer(token, weight) for token, weight in encoded.items() if self._has_min_idf(token)}
 
     def _has_min_idf(self, token: str) -> bool:
-        if self.min_idf < 0:
-            return True
+        return self.min_idf < 0 or self.idf.get(token, -math.inf) > self.min_idf
+
+    def _stored(self, lucene_docid: int) -> "StoredDocument":
+        return StoredDocument(self._searcher.lucene.getIndexReader().storedFields().document(lucene_docid))
+
+    def _hits(self, ranking: Ranking) -> list[Hit]:
+        # The constructor of a named tuple is slow.
+        return list(map(tuple.__new__, repeat(Hit), zip(*ranking, repeat(self), strict=False)))
+
+    def _hits_of_pyserini(self, hits: Sequence[Any]) -> list[Hit]:
+        with JAVA_LOCK:
+            return [Hit(hit.docid, hit.score, hit.lucene_docid, self) for hit in hits]
+
+
+class TokenIdf(Mapping[str, float]):
+    """ln(documents / documents with the token) of each token of an index, looked up when it is needed."""
+
+    def __init__(self, searcher: ImpactSearcher) -> None:
+        self._searcher = searcher
+        self._idf: dict[str, float] = {}
+
+    def __getitem__(self, token: str) -> float:
         if token not in self._idf:
             with JAVA_LOCK:
                 frequency = self._searcher.lucene.getIndexReader().docFreq(_term(CONTENTS, token))
-            self._idf[token] = math.log(self.num_docs / frequency) if frequency else -math.inf
-        return self._idf[token] > self.min_idf
+            if not frequency:
+                raise KeyError(token)
+            self._idf[token] = math.log(self._searcher.documents / frequency)
+        return self._idf[token]
 
-    def _lucene_docid(self, docid: str) -> int | None:
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tokens)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    @cached_property
+    def _tokens(self) -> list[str]:
         from jnius import autoclass
 
-        query = autoclass("org.apache.lucene.search.TermQuery")(
-            _term(ID, docid), signature="(Lorg/apache/lucene/index/Term;)V"
-        )
-        hits = self._searcher.lucene.search(query, 1).scoreDocs
-        return int(hits[0].doc) if hits else None
+        with JAVA_LOCK, java_errors("reading the tokens of an index"):
+            terms = autoclass("org.apache.lucene.index.MultiTerms").getTerms(
+                self._searcher.lucene.getIndexReader(), CONTENTS
+            )
+            tokens, iterator = [], terms and terms.iterator()
+            while terms and (token := iterator.next()) is not None:
+                tokens.append(str(token.utf8ToString()))
+            return tokens
+
+
+class _Checked:
+    """The query encoder of a searcher, for Pyserini: weights that are not non-negative integers are refused."""
+
+    def __init__(self, searcher: FastLuceneImpactSearcher) -> None:
+        self._searcher = searcher
+
+    def encode(self, text: str) -> dict[str, int]:
+        encoded = self._searcher.query_encoder.encode(text)
+        return {token: _integer(token, weight) for token, weight in encoded.items()}
 
 
 class StoredDocument:
@@ -127,7 +342,7 @@ class StoredDocument:
 
     def docid(self) -> str:
         """Return the id."""
-        return str(self._document.get(ID))
+        return str(self.get(ID))
 
     def id(self) -> str:
         """Return the id."""
@@ -143,17 +358,13 @@ class StoredDocument:
 
     def get(self, field: str) -> str | None:
         """Return a stored field; None if the document does not have it."""
-        value: str | None = self._document.get(field)
+        with JAVA_LOCK:
+            value: str | None = self._document.get(field)
         return value
 
     def lucene_document(self) -> Any:
         """Return Lucene's Document."""
         return self._document
-
-
-def _hits(ranking: Ranking) -> list[Hit]:
-    # The constructor of a named tuple is slow.
-    return list(map(tuple.__new__, repeat(Hit), zip(*ranking, strict=True)))
 
 
 def _integer(token: str, weight: float) -> int:

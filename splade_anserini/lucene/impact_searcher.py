@@ -7,6 +7,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splade_anserini.lucene.external_ids import ExternalIds
+from splade_anserini.lucene.field_search import FieldExecutor
 from splade_anserini.lucene.index_reader import open_reader
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
@@ -63,6 +64,15 @@ class ImpactSearcher(Closeable):
         """Return the best `hits` documents of one query."""
         ((_, ranking),) = self.rankings([("", query)], hits)
         return ranking
+
+    def rank_fields(self, query: ImpactVector, hits: int, fields: Mapping[str, float]) -> Ranking:
+        """Return the best `hits` documents of one query; `fields` gives the fields to search and their boosts."""
+        if not query:
+            return _EMPTY
+        with self._locked():
+            executor = FieldExecutor(self._reader, self._searcher, fields)
+            executor.search_task(query, hits_to_fetch(hits, self.documents)).call()
+            return rank(executor, query, hits, self._ids)
 
     def rankings(
         self, queries: Iterable[tuple[str, ImpactVector]], hits: int, threads: int = 1

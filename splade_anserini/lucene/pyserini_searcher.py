@@ -5,6 +5,7 @@ from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from splade_anserini.errors import InputError
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.index_reader import opened_index
 from splade_anserini.lucene.java.java_errors import java_errors
@@ -24,14 +25,29 @@ _MAX_HITS = 2**31 - 1
 
 
 def impact_searcher_class() -> Any:
-    """Return Pyserini's LuceneImpactSearcher; start the Java virtual machine, and lift the limit on query terms."""
+    """Return Pyserini's LuceneImpactSearcher, as `pyserini_changes` describes it; start the Java virtual machine."""
     start_jvm()
-    from jnius import autoclass
     from pyserini.search.lucene import LuceneImpactSearcher
 
-    # By default, Lucene rejects queries of more than 1,024 terms.
-    autoclass("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(2**31 - 1)
     return LuceneImpactSearcher
+
+
+def download_index(name: str) -> str:
+    """Return the directory of an index that Pyserini provides; Pyserini downloads it when it is first used.
+
+    Raises `InputError` when Pyserini has no index of this name, or cannot download it.
+    """
+    start_jvm()
+    from pyserini.util import download_prebuilt_index
+
+    try:
+        return str(download_prebuilt_index(name, verbose=False))
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"Pyserini cannot provide the index {name!r}: {error}.",
+            expected="the name of a prebuilt index of Pyserini",
+            do="Check the spelling and the network connection.",
+        ) from error
 
 
 class PyseriniImpactSearcher(Closeable):

@@ -18,6 +18,7 @@ from splade_anserini.errors import JavaError
 from splade_anserini.lucene.java.class_path import append_to_class_path, resource_url
 from splade_anserini.lucene.java.heap import heap_size
 from splade_anserini.lucene.java.runtime import OLDEST, VECTOR_MODULE, JavaRuntime, find_java
+from splade_anserini.lucene.pyserini_import import adapt_pyserini
 
 _ANSERINI = "io/anserini/index/IndexCollection.class"
 
@@ -39,10 +40,13 @@ _lock = threading.Lock()
 def start_jvm() -> None:
     """Start the Java virtual machine with Anserini's classes; if one is running already, add them to its class path.
 
+    Afterwards Pyserini can be imported: without a Java 21 of your own, and without network access.
+
     Raises `JavaError` when there is no Java, it does not start, or the running one is too old or has another Lucene.
     """
     with _lock:
         _running_jvm()
+        adapt_pyserini()
 
 
 def java_version() -> str:

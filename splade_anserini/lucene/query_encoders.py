@@ -1,0 +1,64 @@
+"""Query encoders as Pyserini's searchers use them, and how they are opened by name."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from splade_anserini.errors import InputError
+
+
+class QueryEncoder(Protocol):
+    """The interface of Pyserini's query encoders."""
+
+    def encode(self, query: str) -> Mapping[str, int]:
+        """Return the impacts of a query's tokens."""
+        ...
+
+
+type EncoderOpener = Callable[[str], QueryEncoder | None]
+"""Opens an encoder by its name; returns None for a name that it does not know."""
+
+_openers: list[EncoderOpener] = []
+
+
+def register_encoder_opener(opener: EncoderOpener) -> None:
+    """Let `open_query_encoder_by_name` try `opener`. This package's own encoders are opened by another package."""
+    _openers.append(opener)
+
+
+def open_own_query_encoder(name: str) -> QueryEncoder | None:
+    """Open an encoder of this package; return None for a name that is not one, such as that of a Hugging Face model."""
+    encoders = (opener(name) for opener in _openers)
+    return next((encoder for encoder in encoders if encoder is not None), None)
+
+
+def resolve_query_encoder(query_encoder: QueryEncoder | str | None) -> QueryEncoder:
+    """Return the encoder itself, or open the one of this name: ours, else Pyserini's. None is Pyserini's default.
+
+    Raises `InputError` for a name that neither knows, and for an object without a method `encode`.
+    """
+    if query_encoder is not None and not isinstance(query_encoder, str):
+        if not hasattr(query_encoder, "encode"):
+            raise InputError(
+                f"The query encoder {query_encoder!r} has no method encode(text).",
+                expected="an object whose encode(text) returns a dictionary from tokens to impacts, or a name",
+            )
+        return query_encoder
+    own = open_own_query_encoder(query_encoder) if query_encoder else None
+    encoder = own or _open_pyserinis(query_encoder)
+    if encoder is None:
+        raise InputError(
+            f"There is no query encoder {query_encoder!r}.",
+            expected="the name of an encoder card, a directory that export wrote, or a name that Pyserini knows: "
+            "a file of encoded queries, or a model whose name contains splade, unicoil or slim",
+        )
+    return encoder
+
+
+def _open_pyserinis(name: str | None) -> QueryEncoder | None:
+    from splade_anserini.lucene.java.jvm import start_jvm
+
+    start_jvm()
+    from pyserini.search.lucene import LuceneImpactSearcher
+
+    # There is no public function for it.
+    return cast("QueryEncoder | None", LuceneImpactSearcher._init_query_encoder_from_str(name))  # noqa: SLF001
