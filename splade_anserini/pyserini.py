@@ -3,16 +3,17 @@
     import splade_anserini.pyserini
     from pyserini.search.lucene import LuceneImpactSearcher
 
-The import starts the Java virtual machine (a Java 21 of your own is not needed), lets Pyserini be imported without
-network access, and lets threads share its searchers. `python -m splade_anserini.pyserini search.lucene …` is
-`python -m pyserini.search.lucene …` in the same way.
+The import starts the Java virtual machine (a Java 21 of your own is not needed) and puts the same Java first on PATH,
+for trec_eval. It lets Pyserini be imported without network access, and lets threads share its searchers.
+`python -m splade_anserini.pyserini search.lucene …` is `python -m pyserini.search.lucene …` in the same way.
 """
 
+import os
 import runpy
 import sys
 from importlib.util import find_spec
 
-from splade_anserini.lucene import start_jvm
+from splade_anserini.lucene import find_java, start_jvm
 
 USAGE = """Usage: python -m splade_anserini.pyserini MODULE [OPTIONS]
 
@@ -24,6 +25,15 @@ and encoders may be those of this package: the name of a card, or a directory th
       --encoder splade-mini --min-idf -1 --topics topics.tsv --output run.txt
   python -m splade_anserini.pyserini server.rest --config server.yaml --no-prebuilt-indexes
 """
+
+
+def prepare() -> None:
+    """Start Java, and let child processes find it."""
+    programs = str(find_java(os.environ).java.parent)
+    start_jvm()
+    paths = os.environ.get("PATH", "").split(os.pathsep)
+    if programs not in paths:
+        os.environ["PATH"] = os.pathsep.join(filter(None, [programs, *paths]))
 
 
 def main(arguments: list[str]) -> None:
@@ -50,7 +60,7 @@ if __name__ == "__main__":
     from splade_anserini.cli.console import errors_as_sentences
 
     with errors_as_sentences():
-        start_jvm()
+        prepare()
         main(sys.argv[1:])
 else:
-    start_jvm()
+    prepare()

@@ -1,4 +1,4 @@
-"""What changes in Pyserini when this package has started Java: threads, wrong paths, encoders by name, the MCP server."""
+"""What changes in Pyserini when this package has started Java: threads, wrong paths, names of encoders, MCP server."""
 
 import inspect
 from collections.abc import Callable
