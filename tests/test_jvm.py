@@ -288,7 +288,8 @@ def test_topics_of_pyserini_start_java_and_index_and_search_work_after_them_sile
     code = f"""
 import io, json, os, urllib.request
 from pathlib import Path
-lists = {{"topics.json": {{"dl19-passage": {{"path": "topics.dl19-passage.txt", "reader_class": "TsvInt"}}}}}}
+topics = {{"path": "topics.dl19-passage.txt", "reader_class": "io.anserini.search.topicreader.TsvIntTopicReader"}}
+lists = {{"topics.json": {{"dl19-passage": topics}}}}
 # Pyserini 2.4 downloads the list of all topics.
 urllib.request.urlopen = lambda url: io.BytesIO(json.dumps(lists.get(url.rpartition("/")[2], {{}})).encode())
 from splade_anserini.index import index

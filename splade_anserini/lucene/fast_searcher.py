@@ -222,14 +222,9 @@ class FastLuceneImpactSearcher(Closeable):
 
     def doc_by_field(self, field: str, q: str) -> "StoredDocument | None":
         """Return the first document whose `field` has the term `q`, such as another id; None if there is none."""
-        from jnius import autoclass
-
         with JAVA_LOCK, java_errors(f"looking for a document whose {field} is {q}"):
-            query = autoclass("org.apache.lucene.search.TermQuery")(
-                _term(field, q), signature="(Lorg/apache/lucene/index/Term;)V"
-            )
-            hits = self._searcher.lucene.search(query, 1).scoreDocs
-            return self._stored(int(hits[0].doc)) if hits else None
+            lucene_docid = self._lucene_docid(q, field)
+            return None if lucene_docid is None else self._stored(lucene_docid)
 
     def close(self) -> None:
         """Close the index."""
@@ -274,6 +269,15 @@ class FastLuceneImpactSearcher(Closeable):
 
     def _has_min_idf(self, token: str) -> bool:
         return self.min_idf < 0 or self.idf.get(token, -math.inf) > self.min_idf
+
+    def _lucene_docid(self, text: str, field: str = ID) -> int | None:
+        from jnius import autoclass
+
+        query = autoclass("org.apache.lucene.search.TermQuery")(
+            _term(field, text), signature="(Lorg/apache/lucene/index/Term;)V"
+        )
+        hits = self._searcher.lucene.search(query, 1).scoreDocs
+        return int(hits[0].doc) if hits else None
 
     def _stored(self, lucene_docid: int) -> "StoredDocument":
         return StoredDocument(self._searcher.lucene.getIndexReader().storedFields().document(lucene_docid))
