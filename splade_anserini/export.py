@@ -145,13 +145,13 @@ def _export(
 ) -> dict[str, float | str]:
     """Export and return the report of the comparison with torch."""
     from splade_anserini.formats.corpora import open_corpus, sample_documents
-    from splade_anserini.modeling.checkpoint import load_checkpoint
+    from splade_anserini.modeling.published import load_document_checkpoint
 
     _log.info("Reading %s", corpus)
     documents = sample_documents(open_corpus(corpus), DOCUMENTS)
     texts = [text for document in documents for text in (document.title, document.contents) if text]
     _log.info("Exporting %s to %s", encoder, output)
-    checkpoint = load_checkpoint(encoder, trust_remote_code=options.trust_remote_code)
+    checkpoint = load_document_checkpoint(encoder, trust_remote_code=options.trust_remote_code)
     manifest = export(checkpoint, output, options, texts, overwrite=overwrite)
     return manifest.parity.model_dump() if manifest.parity else {}
 

@@ -60,8 +60,12 @@ class EncoderIdentity(GrowingModel):
     """Vocabulary entries that Lucene cannot hold, such as runs of spaces; their weight is always 0."""
     remote_code: str | None = None
     """SHA-256 of the code that came with the model and was run (--trust-remote-code); None when there was none."""
+    prompt: str = ""
+    """Text that is put before every text."""
+    max_active_dims: int | None = None
+    """Entries that a vector may have; the greatest weights stay. None: all."""
 
-    later_fields = frozenset({"activation", "unindexable_entries", "remote_code"})
+    later_fields = frozenset({"activation", "unindexable_entries", "remote_code", "prompt", "max_active_dims"})
 
     @property
     def aggregation(self) -> Aggregation:
@@ -201,8 +205,13 @@ class CheckpointManifest(GrowingModel):
 
     later_fields = frozenset({"activation"})
 
+    @property
+    def aggregation(self) -> Aggregation:
+        """Pooling and activation together."""
+        return Aggregation(self.pooling, self.activation)
 
-class EncoderManifest(Model):
+
+class EncoderManifest(GrowingModel):
     """The manifest of an exported encoder."""
 
     kind: Literal["encoder"] = "encoder"
@@ -219,8 +228,12 @@ class EncoderManifest(Model):
     query_side: QuerySide = "splade"
     query_weights: str | None = None
     """SHA-256 of query_weights.json, for the query side `idf`."""
+    query_prompt: str = ""
+    """Text that is put before every query; that of documents is in the identity."""
     opset: int
     parity: ParityReport | None = None
+
+    later_fields = frozenset({"query_prompt"})
 
 
 def changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:

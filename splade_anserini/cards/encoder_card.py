@@ -50,6 +50,10 @@ class EncoderCard(GrowingModel):
     scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
     max_length: int = pydantic.Field(default=256, gt=2)
     query_max_length: int = pydantic.Field(default=256, gt=2)
+    prompt: str = ""
+    """Text that is put before every document."""
+    query_prompt: str = ""
+    """Text that is put before every query."""
     recipe: dict[str, RecipeValue] = pydantic.Field(default_factory=dict)
     """Free-form notes on how the encoder was made, for people who want to reproduce it."""
     published: tuple[PublishedScore, ...] = ()
@@ -61,7 +65,7 @@ class EncoderCard(GrowingModel):
     training: TrainingRecipe | None = None
     """The recipe by which `train` makes the encoder."""
 
-    later_fields = frozenset({"activation", "published", "verified", "reference"})
+    later_fields = frozenset({"activation", "prompt", "query_prompt", "published", "verified", "reference"})
 
     @property
     def aggregation(self) -> Aggregation:

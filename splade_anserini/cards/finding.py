@@ -127,13 +127,13 @@ def find_encoder(name: StrPath) -> EncoderSource:
     if card is not None:
         return _described_encoder(name, card)
     for directory in [path, *(home / name for home in _homes(encoders_home()))]:
-        if find_graph(directory) is not None or (directory / "config.json").is_file():
+        if find_graph(directory) or any((directory / file).is_file() for file in ("config.json", "modules.json")):
             return EncoderSource(name=name, location=str(directory))
     if path.exists():
         raise InputError(
             f"{name} is not an encoder.",
-            expected="a directory with model.onnx (written by `splade-anserini export`) or config.json (a Hugging Face "
-            "checkpoint)",
+            expected="a directory with model.onnx (written by `splade-anserini export`), config.json (a Hugging Face "
+            "checkpoint) or modules.json (sentence-transformers)",
         )
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(

@@ -1,7 +1,9 @@
 """Inference-free query encoders: a query is the bag of its own tokens (SPLADE-doc; with query weights, IDF)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,10 @@ from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, DEFAULT_MAX_LEN
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.published_onnx import read_published
 from splade_anserini.encoding.tokenized import TokenizedEncoder
+from splade_anserini.encoding.usage import Usage
+from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.query_weights import read_query_weights
+from splade_anserini.formats.sentence_transformers import StaticDescription
 from splade_anserini.modeling.token_batches import TokenBatch
 from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, unindexable_ids, vocabulary
 
@@ -56,19 +61,44 @@ class BagEncoder(TokenizedEncoder):
         return [Entries(ids, self._weights[ids]) for ids in active]
 
 
-def open_bag(source: EncoderSource, options: EncoderOptions, *, weighted: bool) -> BagEncoder:
-    """Open the inference-free query encoder of a model; with `weighted`, its query weights too.
+def open_bag(source: EncoderSource, options: EncoderOptions, usage: Usage) -> BagEncoder:
+    """Open the inference-free query encoder of a model, with its query weights for the query side `idf`.
 
     An exported encoder needs no torch for this; a checkpoint needs transformers, for its tokenizer. Raises `InputError`
     when a file is missing or differs from the manifest.
     """
+    static = usage.layout.queries if usage.layout else None
+    if isinstance(static, StaticDescription):
+        return _open_static(source, options, usage, static)
     identity, tokenizer, tokens = _of_export(source) if source.is_onnx else _of_checkpoint(source, options)
     weights = None
-    if weighted:
+    if usage.query_side == "idf":
         directory = Path(source.location)
         weights = read_query_weights(directory, tokenizer.get_vocab())
         identity = identity.model_copy(update={"weights": fingerprint_of_file(directory / QUERY_WEIGHTS)})
-    return BagEncoder(identity, tokenizer, tokens, weights, options)
+    options = replace(options, max_length=options.max_length or usage.query_max_length)
+    return BagEncoder(_with_prompt(identity, usage), tokenizer, tokens, weights, options)
+
+
+def _open_static(source: EncoderSource, options: EncoderOptions, usage: Usage, static: StaticDescription) -> BagEncoder:
+    """Open the query encoder `SparseStaticEmbedding` of sentence-transformers."""
+    from splade_anserini.modeling.checkpoint import load_tokenizer
+    from splade_anserini.modeling.published import load_static_weights, static_length
+
+    tokenizer = load_tokenizer(source.location, static.subfolder, trust_remote_code=options.trust_remote_code)
+    weights = load_static_weights(source.location, static, tokenizer)
+    model = usage.documents.description
+    identity, plain, tokens = _of_checkpoint(source, options, tokenizer, model.subfolder if model else "")
+    path = ModelFiles(source.location).path(static.weights)
+    identity = identity.model_copy(update={"weights": fingerprint_of_file(path)}) if path else identity
+    of_card = source.card is not None and "query_max_length" in source.card.model_fields_set
+    length = usage.query_max_length if of_card else static_length(static, tokenizer)
+    options = replace(options, max_length=options.max_length or length)
+    return BagEncoder(_with_prompt(identity, usage), plain, tokens, weights, options)
+
+
+def _with_prompt(identity: EncoderIdentity, usage: Usage) -> EncoderIdentity:
+    return identity.model_copy(update={"prompt": usage.query_prompt, "max_active_dims": usage.max_active_dims})
 
 
 def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
@@ -92,13 +122,16 @@ def _of_published(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, li
     return identity, model.tokenizer, tokens
 
 
-def _of_checkpoint(source: EncoderSource, options: EncoderOptions) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
+def _of_checkpoint(
+    source: EncoderSource, options: EncoderOptions, tokenizer: Any = None, subfolder: str = ""
+) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
+    """Read the tokenizer, unless it is given, and the vocabulary of the checkpoint in a subfolder."""
     from splade_anserini.modeling.checkpoint import load_tokenizer, vocabulary_size
     from splade_anserini.modeling.identity import tokenizer_fingerprint
 
     trust = options.trust_remote_code
-    tokenizer = load_tokenizer(source.location, trust_remote_code=trust)
-    tokens = vocabulary(tokenizer, vocabulary_size(source.location, trust_remote_code=trust))
+    tokenizer = tokenizer or load_tokenizer(source.location, subfolder, trust_remote_code=trust)
+    tokens = vocabulary(tokenizer, vocabulary_size(source.location, subfolder, trust_remote_code=trust))
     identity = _identity(source.name, tokenizer_fingerprint(tokenizer), fingerprint_of_vocabulary(tokens), tokens)
     return identity, plain_tokenizer(tokenizer), tokens
 

@@ -42,7 +42,15 @@ class OnnxEncoder(TokenizedEncoder):
     Raises `InputError` when the directory is not an encoder, or onnxruntime cannot run it on `options.device`.
     """
 
-    def __init__(self, directory: StrPath, options: EncoderOptions | None = None, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: StrPath,
+        options: EncoderOptions | None = None,
+        *,
+        name: str | None = None,
+        prompt: str | None = None,
+        max_active_dims: int | None = None,
+    ) -> None:
         directory, options = Path(directory), options or EncoderOptions()
         threads = options.threads or cpu_count()
         self._parallel_batches, threads_per_batch = (1, threads) if options.low_latency else (threads, 1)
@@ -61,8 +69,14 @@ class OnnxEncoder(TokenizedEncoder):
         self._parallel_batches = bound.parallel
         self.batch_limit = BatchLimit("this machine", "Use a smaller --max-length, or a machine with more memory.")
         """The size of batches that fit into memory."""
+        changes = {
+            "name": name or str(directory),
+            "unindexable_entries": len(unindexable),
+            "prompt": identity.prompt if prompt is None else prompt,
+            "max_active_dims": max_active_dims or identity.max_active_dims,
+        }
         super().__init__(
-            identity.model_copy(update={"name": name or str(directory), "unindexable_entries": len(unindexable)}),
+            identity.model_copy(update=changes),
             model.tokenizer,
             tokens,
             max_length=max_length,
@@ -77,10 +91,10 @@ class OnnxEncoder(TokenizedEncoder):
         size, copies = self._output.vocabulary_size, self._output.copies
         return bounded(wanted, max_length, bytes_per_token(max_length, size, copies=copies))
 
-    def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
-        """Yield the entries of each batch's texts, in order; batches run in parallel."""
+    def _run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
+        """Yield all entries of each batch's texts, in order; batches run in parallel."""
         if self._parallel_batches == 1:
-            yield from super().run(batches)
+            yield from super()._run(batches)
             return
         pool = ThreadPoolExecutor(self._parallel_batches)
         running: deque[Future[list[Entries]]] = deque()

@@ -7,8 +7,9 @@ from splade_anserini.artifacts.manifests import QUERY_MODEL
 from splade_anserini.cards.finding import EncoderSource, find_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
-from splade_anserini.encoding.usage import Usage, usage_of
+from splade_anserini.encoding.usage import ModelUsage, scale_of, usage_of
 from splade_anserini.errors import InputError
+from splade_anserini.modeling.published import require_described
 from splade_anserini.records import Side, StrPath
 
 
@@ -18,12 +19,14 @@ def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encode
     `name` is the name or path of an encoder card, a directory that `export` wrote (run by onnxruntime), or a directory
     or Hugging Face id of a checkpoint with a masked-language-model head (run by torch).
 
+    Pooling, activation, lengths and prompts are those of its card, its manifest, or the files of sentence-transformers.
+
     Raises `InputError` when there is no such encoder or it cannot run with these options, `MismatchError` when its card
-    contradicts its manifest, and `IntegrityError` when it does not give the reference vectors of its card.
+    or an option contradicts its manifest or those files, and `IntegrityError` when it does not give the reference
+    vectors of its card.
     """
     source = find_encoder(name)
-    usage = usage_of(source)
-    encoder = _open(source, _completed(options, usage, usage.max_length))
+    encoder = _open(source, options, usage_of(source).documents)
     _check_first_use(source, encoder, "document", options)
     return encoder
 
@@ -31,8 +34,8 @@ def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encode
 def open_query_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
     """Open the query encoder that belongs to an encoder of documents.
 
-    It is the same model, no model at all (SPLADE-doc, IDF: see `BagEncoder`), or a second one, as the card or manifest
-    says. Queries have a maximum length of their own. `name` and errors are those of `open_encoder`.
+    It is the same model, no model at all (SPLADE-doc, IDF: see `BagEncoder`), or a second one, as the card, manifest or
+    description says. Queries have a maximum length of their own. `name` and errors are those of `open_encoder`.
     """
     source = find_encoder(name)
     encoder = _open_query_encoder(source, options)
@@ -45,13 +48,12 @@ def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None) -
     if usage.query_side in {"doc", "idf"}:
         from splade_anserini.encoding.bag import open_bag
 
-        options = _completed(options, usage, usage.query_max_length)
-        return open_bag(source, options, weighted=usage.query_side == "idf")
-    if usage.query_side == "separate":
+        return open_bag(source, options or EncoderOptions(), usage)
+    if usage.query_side == "separate" and usage.layout is None:
         source = _query_model(source)
         own = usage_of(source, usage)
         usage = replace(usage, pooling=own.pooling, activation=own.activation)
-    return _open(source, _completed(options, usage, usage.query_max_length))
+    return _open(source, options, usage.queries)
 
 
 def _check_first_use(source: EncoderSource, encoder: Encoder, side: Side, options: EncoderOptions | None) -> None:
@@ -72,14 +74,14 @@ def _check_first_use(source: EncoderSource, encoder: Encoder, side: Side, option
 
 def default_scale(name: StrPath) -> float:
     """Return the scale in an encoder's card or manifest, else 100. Raises `InputError` when there is no such one."""
-    return usage_of(find_encoder(name)).scale
+    return scale_of(find_encoder(name))
 
 
-def _completed(options: EncoderOptions | None, usage: Usage, max_length: int) -> EncoderOptions:
+def _completed(options: EncoderOptions | None, usage: ModelUsage) -> EncoderOptions:
     options = options or EncoderOptions()
     return replace(
         options,
-        max_length=options.max_length or max_length,
+        max_length=options.max_length or usage.max_length,
         pooling=options.pooling or usage.pooling,
         activation=options.activation or usage.activation,
     )
@@ -96,14 +98,25 @@ def _query_model(source: EncoderSource) -> EncoderSource:
     return model
 
 
-def _open(source: EncoderSource, options: EncoderOptions) -> Encoder:
-    return _open_onnx(source, options) if source.is_onnx else _open_torch(source, options)
+def _open(source: EncoderSource, options: EncoderOptions | None, usage: ModelUsage) -> Encoder:
+    completed = _completed(options, usage)
+    if usage.description:
+        require_described(source.name, usage.description, completed.pooling, completed.activation)
+    return _open_onnx(source, completed, usage) if source.is_onnx else _open_torch(source, completed, usage)
 
 
-def _open_onnx(source: EncoderSource, options: EncoderOptions) -> Encoder:
+def _open_onnx(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> Encoder:
     from splade_anserini.encoding.onnx_encoder import OnnxEncoder
 
-    encoder = OnnxEncoder(Path(source.location), options, name=source.name)
+    if usage.description and (usage.description.subfolder or usage.description.lower_case):
+        raise InputError(
+            f"{source.name} is an ONNX graph, and modules.json names a subfolder of it or asks for lower case.",
+            expected="a graph in the main directory, of a model whose tokenizer does everything",
+            do="Download the weights for torch too.",
+        )
+    encoder = OnnxEncoder(
+        Path(source.location), options, name=source.name, prompt=usage.prompt, max_active_dims=usage.max_active_dims
+    )
     for option, requested, exported in [
         ("precision", options.precision, encoder.identity.precision),
         ("pooling", options.pooling, encoder.identity.pooling),
@@ -117,7 +130,7 @@ def _open_onnx(source: EncoderSource, options: EncoderOptions) -> Encoder:
     return encoder
 
 
-def _open_torch(source: EncoderSource, options: EncoderOptions) -> Encoder:
+def _open_torch(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> Encoder:
     if options.precision == "int8":
         raise InputError(
             f"--precision int8 is for exported encoders, and {source.name} is a checkpoint.",
@@ -126,10 +139,14 @@ def _open_torch(source: EncoderSource, options: EncoderOptions) -> Encoder:
     import torch
 
     from splade_anserini.encoding.torch_encoder import TorchEncoder
-    from splade_anserini.modeling.checkpoint import load_checkpoint
+    from splade_anserini.modeling.published import load_published
 
     if options.threads:
         torch.set_num_threads(options.threads)
     return TorchEncoder(
-        load_checkpoint(source.location, trust_remote_code=options.trust_remote_code), options, name=source.name
+        load_published(source.location, usage.description, trust_remote_code=options.trust_remote_code),
+        options,
+        name=source.name,
+        prompt=usage.prompt,
+        max_active_dims=usage.max_active_dims,
     )

@@ -33,12 +33,21 @@ def split_at(
     return [Entries(ids[start:stop], weights[start:stop]) for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
 
 
+def _greatest(entries: Entries, count: int) -> Entries:
+    """Return the entries of greatest weight, in the order that they have; of equal ones the first."""
+    if len(entries.ids) <= count:
+        return entries
+    kept = np.sort(np.argsort(-entries.weights, kind="stable")[:count])
+    return Entries(entries.ids[kept], entries.weights[kept])
+
+
 class TokenizedEncoder:
     """An `Encoder` whose subclasses turn batches of token ids into active entries.
 
     A batch holds at most `batch_size` texts and, with `max_tokens`, at most that many tokens, padding included.
     With `enough_tokens`, a batch that has so many ends where texts become much shorter. `window` is the number of texts
     that should be prepared together.
+    The prompt of the identity is put before every text; of each vector, its `max_active_dims` greatest weights stay.
     """
 
     def __init__(
@@ -63,6 +72,8 @@ class TokenizedEncoder:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
         self._tokenizer = tokenizer
+        self._added_tokens = tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._prompt_ids = tokenizer.encode(identity.prompt).ids if identity.prompt else None
         self._tokens: npt.NDArray[Any] = np.array(vocabulary, dtype=object)
 
     @property
@@ -104,22 +115,36 @@ class TokenizedEncoder:
 
     def prepare(self, texts: Sequence[str]) -> list[TokenBatch]:
         """Tokenize texts and group them into batches of similar length, the longest first."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
-        # A text that has only special tokens counts as empty: the model would expand even these.
-        added = self._tokenizer.num_special_tokens_to_add(is_pair=False)
-        lengths = [0 if len(each) <= added and all(each.special_tokens_mask) else len(each) for each in encodings]
+        prompt = self._identity.prompt
+        encodings = self._tokenizer.encode_batch_fast([prompt + text for text in texts] if prompt else list(texts))
+        lengths = [0 if self._is_empty(encoding) else len(encoding.ids) for encoding in encodings]
         return [
             self._batch(positions, encodings, lengths[positions[0]])
             for positions in positions_by_length(lengths, self._batch_size, self._max_tokens, self._enough_tokens)
         ]
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
-        """Yield the entries of each batch's texts, in order."""
-        for batch in batches:
-            yield self._entries(batch)
+        """Yield the entries of each batch's texts, in order; of each text at most `max_active_dims`."""
+        count = self._identity.max_active_dims
+        if count is None:
+            yield from self._run(batches)
+            return
+        for rows in self._run(batches):
+            yield [_greatest(entries, count) for entries in rows]
+
+    def _is_empty(self, encoding: Encoding) -> bool:
+        """Return whether a text has only special tokens and those of the prompt; a model expands even these."""
+        if self._prompt_ids is not None:
+            return encoding.ids == self._prompt_ids
+        return len(encoding) <= self._added_tokens and all(encoding.special_tokens_mask)
 
     def _batch(self, positions: list[int], encodings: Sequence[Encoding], length: int) -> TokenBatch:
         return TokenBatch(positions, *padded([encodings[position].ids[:length] for position in positions], length))
+
+    def _run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
+        """Yield all entries of each batch's texts, in order."""
+        for batch in batches:
+            yield self._entries(batch)
 
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         """Return the entries of each text of a batch; a batch of length 0 has none."""

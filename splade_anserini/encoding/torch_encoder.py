@@ -57,6 +57,8 @@ class TorchEncoder(TokenizedEncoder):
         *,
         name: str | None = None,
         asynchronous: bool | None = None,
+        prompt: str = "",
+        max_active_dims: int | None = None,
     ) -> None:
         options = options or EncoderOptions()
         precision = "fp32" if options.precision == "auto" else options.precision
@@ -67,7 +69,7 @@ class TorchEncoder(TokenizedEncoder):
         _log_advice(options.precision, self._device)
         # Before the weights are copied: computing fingerprints takes memory for a moment.
         encoder_identity = identity(checkpoint, options.aggregation, precision).model_copy(
-            update={"name": name or checkpoint.name}
+            update={"name": name or checkpoint.name, "prompt": prompt, "max_active_dims": max_active_dims}
         )
         self._forward = fast_forward(
             checkpoint, options.aggregation, DTYPES[precision], self._device, asynchronous=asynchronous
@@ -88,10 +90,10 @@ class TorchEncoder(TokenizedEncoder):
             window=GPU_WINDOW if asynchronous else WINDOW,
         )
 
-    def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
-        """Yield the entries of each batch's texts, in order; on CUDA, one batch is launched ahead."""
+    def _run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
+        """Yield all entries of each batch's texts, in order; on CUDA, one batch is launched ahead."""
         if self.gpu_batches is None:
-            yield from super().run(batches)
+            yield from super()._run(batches)
             return
         launched: Callable[[], list[Entries]] | None = None
         for batch in batches:

@@ -1,6 +1,7 @@
 """Writing an encoder directory: graph, tokenizer and manifest, once the graph agrees with torch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,9 @@ import numpy as np
 from splade_anserini.artifacts.fingerprints import fingerprint_of_file, fingerprint_of_vocabulary
 from splade_anserini.artifacts.manifests import (
     QUERY_MODEL,
-    CheckpointManifest,
     EncoderIdentity,
     EncoderManifest,
     ParityReport,
-    read_manifest,
     write_manifest,
 )
 from splade_anserini.errors import InputError, IntegrityError
@@ -20,12 +19,12 @@ from splade_anserini.exporting.anserini_files import (
     JAVA_MAX_LENGTH,
     JAVA_MODEL,
     JAVA_VOCABULARY,
-    java_scale,
     require_java_tokenizer,
     write_java_vocabulary,
 )
 from splade_anserini.exporting.anserini_graph import for_anserini
-from splade_anserini.exporting.exported_queries import copy_query_weights, load_query_checkpoint
+from splade_anserini.exporting.defaults import ExportDefaults, defaults_of, trained_defaults, with_options
+from splade_anserini.exporting.exported_queries import export_query_weights, load_query_checkpoint
 from splade_anserini.exporting.onnx_graph import OPSET, require_exporter, save_graph, splade_graph
 from splade_anserini.exporting.options import BOUNDS, ExportOptions
 from splade_anserini.exporting.parity import (
@@ -38,11 +37,11 @@ from splade_anserini.exporting.parity import (
 )
 from splade_anserini.exporting.pool_early import pool_early
 from splade_anserini.exporting.quantize_graph import quantize_graph
+from splade_anserini.formats.sentence_transformers import SpladeDescription
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.remote_code import remote_code_fingerprint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import plain_tokenizer, serialized, unindexable_ids, vocabulary
-from splade_anserini.records import DEFAULT_SCALE, SPLADE_MAX, Aggregation
 
 
 def write_encoder(
@@ -56,27 +55,36 @@ def write_encoder(
     require_exporter()
     if not texts:
         raise InputError("There are no texts to compare the export with torch on.", expected="some real texts")
-    trained = read_manifest(Path(checkpoint.name), CheckpointManifest)
-    query_side = trained.query_side if trained else "splade"
-    query_weights = copy_query_weights(checkpoint, directory) if query_side == "idf" else None
-    if query_side == "separate":
-        _write_query_model(checkpoint, directory, name, options, texts)
-    manifest = _write_model(checkpoint, directory, name, options, texts, trained).model_copy(
-        update={"query_side": query_side, "query_weights": query_weights}
+    defaults = defaults_of(checkpoint, options)
+    query_weights = None
+    if defaults.query_side == "idf":
+        query_weights = export_query_weights(checkpoint, defaults.queries, directory)
+    if defaults.query_side == "separate":
+        _write_query_model(checkpoint, defaults, directory, name, options, texts)
+    manifest = _write_model(checkpoint, directory, name, options, texts, defaults).model_copy(
+        update={"query_weights": query_weights}
     )
     write_manifest(directory, manifest)
     return manifest
 
 
 def _write_query_model(
-    checkpoint: Checkpoint, directory: Path, name: str, options: ExportOptions, texts: Sequence[str]
+    checkpoint: Checkpoint,
+    defaults: ExportDefaults,
+    directory: Path,
+    name: str,
+    options: ExportOptions,
+    texts: Sequence[str],
 ) -> None:
-    queries, query_directory = load_query_checkpoint(checkpoint, options), directory / QUERY_MODEL
+    queries = load_query_checkpoint(checkpoint, defaults.queries, trust_remote_code=options.trust_remote_code)
+    query_directory = directory / QUERY_MODEL
     query_directory.mkdir()
-    trained = read_manifest(Path(queries.name), CheckpointManifest) or read_manifest(
-        Path(checkpoint.name), CheckpointManifest
-    )
-    manifest = _write_model(queries, query_directory, f"{name}/{QUERY_MODEL}", options, texts, trained)
+    if isinstance(defaults.queries, SpladeDescription):
+        own = replace(defaults, aggregation=defaults.queries.aggregation, max_length=defaults.query_max_length)
+    else:
+        own = with_options(trained_defaults(queries, checkpoint), options)
+    own = replace(own, query_side="splade", prompt=defaults.query_prompt)
+    manifest = _write_model(queries, query_directory, f"{name}/{QUERY_MODEL}", options, texts, own)
     write_manifest(query_directory, manifest)
 
 
@@ -86,15 +94,14 @@ def _write_model(
     name: str,
     options: ExportOptions,
     texts: Sequence[str],
-    trained: CheckpointManifest | None,
+    defaults: ExportDefaults,
 ) -> EncoderManifest:
-    """Write graphs and tokenizer; return their manifest, with the values of `trained` where options are None."""
+    """Write graphs and tokenizer; return their manifest, without query weights."""
     max_length = _max_length(checkpoint, options)
     plain = plain_tokenizer(checkpoint.tokenizer)
     if options.anserini:
         require_java_tokenizer(plain)
-    splade = Splade.of(checkpoint, _aggregation(options, trained))
-    scale = _scale(options, trained)
+    splade = Splade.of(checkpoint, defaults.aggregation)
     _write_graphs(splade, checkpoint, directory, options)
     (directory / "tokenizer.json").write_bytes(serialized(checkpoint.tokenizer))
     tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
@@ -112,21 +119,19 @@ def _write_model(
             precision=options.precision,
             unindexable_entries=len(unindexable_ids(tokens)),
             remote_code=remote_code_fingerprint(checkpoint.model, checkpoint.model.config, checkpoint.tokenizer),
+            prompt=defaults.prompt,
+            max_active_dims=defaults.max_active_dims,
         ),
         source=checkpoint.name,
         max_length=max_length,
-        default_max_length=trained.max_length if trained else None,
-        default_query_max_length=_query_max_length(options, trained, max_length),
-        scale=scale,
+        default_max_length=defaults.max_length,
+        default_query_max_length=min(JAVA_MAX_LENGTH, max_length) if options.anserini else defaults.query_max_length,
+        scale=defaults.scale,
+        query_side=defaults.query_side,
+        query_prompt=defaults.query_prompt,
         opset=OPSET,
-        parity=_checked_parity(splade, directory, options, scale, tokenized),
+        parity=_checked_parity(splade, directory, options, defaults.scale, tokenized),
     )
-
-
-def _aggregation(options: ExportOptions, trained: CheckpointManifest | None) -> Aggregation:
-    """Return pooling and activation: those of the options, else of the checkpoint, else max and relu."""
-    own = Aggregation(trained.pooling, trained.activation) if trained else SPLADE_MAX
-    return Aggregation(options.pooling or own.pooling, options.activation or own.activation)
 
 
 def _write_graphs(splade: Splade, checkpoint: Checkpoint, directory: Path, options: ExportOptions) -> None:
@@ -138,18 +143,6 @@ def _write_graphs(splade: Splade, checkpoint: Checkpoint, directory: Path, optio
     if options.anserini:
         for_anserini(graph)
         save_graph(graph, directory / JAVA_MODEL)
-
-
-def _scale(options: ExportOptions, trained: CheckpointManifest | None) -> float:
-    if options.anserini:
-        return java_scale(options, trained)
-    return options.scale or (trained.scale if trained else DEFAULT_SCALE)
-
-
-def _query_max_length(options: ExportOptions, trained: CheckpointManifest | None, longest: int) -> int | None:
-    if options.anserini:
-        return min(JAVA_MAX_LENGTH, longest)
-    return trained.query_max_length if trained else None
 
 
 def _max_length(checkpoint: Checkpoint, options: ExportOptions) -> int:

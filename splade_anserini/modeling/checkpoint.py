@@ -24,6 +24,8 @@ class Checkpoint:
     tokenizer: Any
     name: str
     """The name or directory that it was loaded by."""
+    subfolder: str = ""
+    """The directory of the model inside the one of this name."""
 
     @property
     def vocabulary_size(self) -> int:
@@ -45,8 +47,8 @@ class Checkpoint:
         return "token_type_ids" in inspect.signature(self.model.forward).parameters
 
 
-def load_checkpoint(name: StrPath, *, trust_remote_code: bool = False) -> Checkpoint:
-    """Load a Hugging Face id or directory in float32, ready for inference.
+def load_checkpoint(name: StrPath, subfolder: str = "", *, trust_remote_code: bool = False) -> Checkpoint:
+    """Load a Hugging Face id or directory, or a subfolder of it, in float32, ready for inference.
 
     With `trust_remote_code`, code that comes with the checkpoint is run. Raises `InputError` when it cannot be found or
     read, needs such code without leave, or has no masked-language-model head, and `MismatchError` when model and
@@ -55,38 +57,49 @@ def load_checkpoint(name: StrPath, *, trust_remote_code: bool = False) -> Checkp
     from transformers import AutoModelForMaskedLM
 
     name = str(name)
-    require_masked_lm(name, _configuration(name))
-    model, report = pretrained(AutoModelForMaskedLM, name, trust_remote_code=trust_remote_code)
+    require_masked_lm(name, _configuration(name, subfolder))
+    model, report = pretrained(AutoModelForMaskedLM, name, subfolder, trust_remote_code=trust_remote_code)
     _require_head(name, model, report)
-    tokenizer = load_tokenizer(name, trust_remote_code=trust_remote_code)
-    checkpoint = Checkpoint(model.float().eval(), tokenizer, name)
+    tokenizer = load_tokenizer(name, subfolder, trust_remote_code=trust_remote_code)
+    checkpoint = Checkpoint(model.float().eval(), tokenizer, name, subfolder)
     _require_match(checkpoint)
     return checkpoint
 
 
-def pretrained(auto_class: Any, name: str, *, trust_remote_code: bool = False) -> tuple[Any, dict[str, Any]]:
+def pretrained(
+    auto_class: Any, name: str, subfolder: str = "", *, trust_remote_code: bool = False
+) -> tuple[Any, dict[str, Any]]:
     """Load a model by one of transformers' Auto classes; return it and transformers' report on its weights.
 
     Raises `InputError` when it cannot be found or read.
     """
+    name, arguments = _part(name, subfolder)
     require_model(name)
     with quiet_transformers(), no_safetensors_conversion():
         try:
             model, report = auto_class.from_pretrained(
-                name, output_loading_info=True, trust_remote_code=trust_remote_code
+                name, output_loading_info=True, trust_remote_code=trust_remote_code, **arguments
             )
         except Exception as error:  # transformers, its hub client and the file formats share no base
             raise _unreadable(name, "model", error) from error
     return model, report
 
 
-def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
+def _part(name: str, subfolder: str) -> tuple[str, dict[str, str]]:
+    """Return the name and the arguments by which transformers loads a subfolder of a directory or Hugging Face id."""
+    if not subfolder:
+        return name, {}
+    return (str(Path(name) / subfolder), {}) if Path(name).is_dir() else (name, {"subfolder": subfolder})
+
+
+def load_tokenizer(name: str, subfolder: str = "", *, trust_remote_code: bool = False) -> Any:
     """Load the fast tokenizer of a Hugging Face id or directory. Raises `InputError` when there is none."""
     from transformers import AutoTokenizer
 
+    name, arguments = _part(name, subfolder)
     with quiet_transformers():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, **arguments)
         except Exception as error:  # as above
             raise _unreadable(name, "tokenizer", error) from error
     if not getattr(tokenizer, "is_fast", False):
@@ -104,26 +117,29 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def vocabulary_size(name: str, *, trust_remote_code: bool = False) -> int:
+def vocabulary_size(name: str, subfolder: str = "", *, trust_remote_code: bool = False) -> int:
     """Return the rows of a checkpoint's output layer without loading the model. Raises `InputError` if it has none."""
     from transformers import AutoConfig
 
+    name, arguments = _part(name, subfolder)
     require_model(name)
     with quiet_transformers():
         try:
-            return int(AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code).vocab_size)
+            config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code, **arguments)
+            return int(config.vocab_size)
         except Exception as error:  # as above
             raise _unreadable(name, "configuration", error) from error
 
 
-def _configuration(name: str) -> dict[str, Any]:
+def _configuration(name: str, subfolder: str) -> dict[str, Any]:
     """Return the content of a checkpoint's config.json. Raises `InputError` when it cannot be found or read."""
     from transformers import PretrainedConfig
 
+    name, arguments = _part(name, subfolder)
     require_model(name)
     with quiet_transformers():
         try:
-            content: dict[str, Any] = PretrainedConfig.get_config_dict(name)[0]
+            content: dict[str, Any] = PretrainedConfig.get_config_dict(name, **arguments)[0]
         except Exception as error:  # as above
             raise _unreadable(name, "model", error) from error
     return content

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from splade_anserini.formats.tokens import is_indexable
 
@@ -19,6 +19,15 @@ def plain_tokenizer(tokenizer: Any) -> Tokenizer:
 def serialized(tokenizer: Any) -> bytes:
     """Return a transformers tokenizer as the bytes of a tokenizer.json."""
     return plain_tokenizer(tokenizer).to_str(pretty=False).encode()
+
+
+def lower_case(tokenizer: Any) -> None:
+    """Let a transformers tokenizer lower-case texts first, unless a step of its normalization does so already."""
+    backend = tokenizer.backend_tokenizer
+    normalizer: Any = backend.normalizer
+    steps = list(normalizer) if isinstance(normalizer, normalizers.Sequence) else [normalizer] if normalizer else []
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
 
 def vocabulary(tokenizer: Any, size: int) -> list[str]:
