@@ -4,6 +4,8 @@ Left out are the entries that never have a weight here: special tokens, and toke
 without tokens have empty vectors (docs/decisions/0008).
 """
 
+import json
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from splade_anserini.encoding import open_encoder, open_query_encoder
 from splade_anserini.encoding.protocol import Encoder
+from splade_anserini.errors import InputError
 from splade_anserini.export import export
 from splade_anserini.exporting.options import ExportOptions
 from splade_anserini.modeling.published import load_document_checkpoint
@@ -84,13 +87,15 @@ def static(tokenizer: Any, weights: str = "random") -> Any:
     return SparseStaticEmbedding(tokenizer, weight=values)
 
 
-def routed(*, queries: str, pooling: Any = "max", activation: Any = "relu", **arguments: Any) -> Make:
+def routed(
+    *, queries: str, pooling: Any = "max", activation: Any = "relu", settings: Any = None, **arguments: Any
+) -> Make:
     def make(checkpoint: Path) -> Any:
         from sentence_transformers import SparseEncoder
         from sentence_transformers.base.modules import Router
         from sentence_transformers.sparse_encoder.modules import SpladePooling
 
-        model = transformer(checkpoint)
+        model = transformer(checkpoint, **settings or {})
         routes: dict[str, list[Any]] = {
             "random": [static(model.tokenizer)],
             "ones": [static(model.tokenizer, "ones")],
@@ -135,6 +140,7 @@ LAYOUTS: dict[str, Make] = {
         queries="random", activation="log1p_relu", prompts={"query": "search ", "document": "text "}
     ),
     "static queries, few active entries": routed(queries="random", max_active_dims=3),
+    "short static queries": routed(queries="random", settings={"processor_kwargs": {"model_max_length": 6}}),
     "static queries of weight 1": routed(queries="ones"),
     "two models": routed(queries="two models", pooling="sum", activation="log1p_relu"),
     "one model, two poolings": routed(queries="other pooling", pooling="sum"),
@@ -206,3 +212,71 @@ def test_vectors_are_those_of_sentence_transformers_in_torch_and_exported(
     export(load_document_checkpoint(directory), tmp_path / "onnx", ExportOptions(), SENTENCES)
     assert_equal(ours(open_encoder(tmp_path / "onnx")), expected["documents"], 1e-4)
     assert_equal(ours(open_query_encoder(tmp_path / "onnx")), expected["queries"], 1e-4)
+
+
+def to_hub_layout(directory: Path) -> None:
+    """Move the documents' model of a Router to the main directory, as inference-free models are on the Hub."""
+    for file in (directory / "document_0_Transformer").iterdir():
+        shutil.move(file, directory / file.name)
+    path = directory / "router_config.json"
+    path.write_text(path.read_text().replace('"document_0_Transformer"', '""'))
+    path = directory / "modules.json"
+    path.write_text(path.read_text().replace("base.modules.router.Router", "models.Router"))
+
+
+def weights_as_json(directory: Path) -> None:
+    """Write the static weights of queries as idf.json in the main directory."""
+    from safetensors.numpy import load_file
+
+    static = directory / "query_0_SparseStaticEmbedding"
+    weights = load_file(static / "model.safetensors")["weight"].tolist()
+    (static / "model.safetensors").unlink()
+    (static / "config.json").write_text(json.dumps({"frozen": True, "path": "idf.json"}))
+    (directory / "idf.json").write_text(json.dumps(dict(zip(tiny_vocabulary(), weights, strict=True))))
+
+
+def to_older_names(directory: Path) -> None:
+    """Give modules and settings the names that they had in version 5.0."""
+    path = directory / "modules.json"
+    modules = json.loads(path.read_text())
+    for module, kind in zip(modules, ("MLMTransformer", "SpladePooling"), strict=True):
+        module["type"] = f"sentence_transformers.sparse_encoder.models.{kind}"
+    path.write_text(json.dumps(modules))
+    settings = {"max_seq_length": 12, "do_lower_case": False}
+    (directory / "sentence_bert_config.json").write_text(json.dumps(settings))
+    pooling = {"pooling_strategy": "max", "activation_function": "log1p_relu", "word_embedding_dimension": 374}
+    (directory / "1_SpladePooling" / "config.json").write_text(json.dumps(pooling))
+
+
+@pytest.mark.parametrize(
+    ("make", "changes"),
+    [
+        (routed(queries="random", activation="log1p_relu"), [to_hub_layout]),
+        (routed(queries="random"), [to_hub_layout, weights_as_json]),
+        (splade(), [to_older_names]),
+    ],
+    ids=["as on the Hub", "with idf.json", "with older names"],
+)
+def test_vectors_of_layouts_that_this_version_does_not_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Make, changes: list[Callable[[Path], None]]
+) -> None:
+    make(tiny_checkpoint(tmp_path / "checkpoint")).save_pretrained(str(tmp_path / "saved"))
+    for change in changes:
+        change(tmp_path / "saved")
+    monkeypatch.chdir(tmp_path / "saved")  # sentence-transformers looks for idf.json there
+    expected = reference(tmp_path / "saved")
+    assert_equal(ours(open_encoder(tmp_path / "saved")), expected["documents"], 1e-5)
+    assert_equal(ours(open_query_encoder(tmp_path / "saved")), expected["queries"], 1e-5)
+
+
+def test_an_encoder_of_features_is_refused_by_name(tmp_path: Path) -> None:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+    from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
+
+    checkpoint = tiny_checkpoint(tmp_path / "checkpoint")
+    modules = [Transformer(str(checkpoint)), Pooling(32), SparseAutoEncoder(32, hidden_dim=64, k=4, k_aux=8)]
+    SparseEncoder(modules=modules, device="cpu").save_pretrained(str(tmp_path / "saved"))
+    with pytest.raises(InputError, match="the module SparseAutoEncoder, which is not supported"):
+        open_encoder(tmp_path / "saved")

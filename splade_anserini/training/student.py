@@ -1,19 +1,25 @@
 """Build the model that a recipe trains, from its backbone."""
 
+import logging
 from dataclasses import dataclass
 
 import torch
 
+from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
-from splade_anserini.errors import InputError
-from splade_anserini.modeling.backbone import load_backbone
-from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
+from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.formats.sentence_transformers import SparseEncoderDescription, SpladeDescription, StaticDescription
+from splade_anserini.modeling.backbone import PACKAGE, load_backbone
+from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.precision import DTYPES
+from splade_anserini.modeling.published import load_published, published_description
 from splade_anserini.modeling.query_sides import BagOfTokens, Pair
 from splade_anserini.modeling.trainable import TrainableSplade
 from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.modeling.warm_start import WarmStart, warm_start
 from splade_anserini.records import Aggregation
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,7 @@ def build_student(
     if recipe.query_side == "splade":
         return Student(Pair(module), documents, None)
     if recipe.query_side == "separate":
-        backbone = recipe.query_backbone or recipe.backbone
-        queries = load_initial_checkpoint(recipe, backbone, trust_remote_code=trust_remote_code)
+        queries = _load_query_checkpoint(recipe, trust_remote_code=trust_remote_code)
         return Student(Pair(module, TrainableSplade(queries, aggregation, dtype)), documents, queries)
     size = documents.vocabulary_size
     learned = recipe.query_side == "idf"
@@ -53,13 +58,65 @@ def build_student(
     return Student(Pair(module, bag), documents, None)
 
 
-def load_initial_checkpoint(recipe: TrainingRecipe, name: str, *, trust_remote_code: bool = False) -> Checkpoint:
+def require_stated(card: EncoderCard, backbone: str) -> None:
+    """Raise `MismatchError` when a backbone is published with a pooling or activation that the card passes over.
+
+    A card that states them may state others: then the model learns them.
+    """
+    description = _description(backbone)
+    if description is None:
+        return
+    documents = description.documents
+    for name in ("pooling", "activation"):
+        published, used = getattr(documents, name), getattr(card, name)
+        if published != used and name not in card.model_fields_set:
+            raise MismatchError(
+                f"The backbone {backbone} has the {name} {published}, says {documents.pooling_file}, and the card says "
+                f"none, which is {used}.",
+                do=f'Add {name} = "{published}" to the card to keep it, or {name} = "{used}" to change it.',
+            )
+    if description.prompt or description.query_prompt:
+        _log.warning("The prompts of the backbone %s are not used: the trained encoder has none.", backbone)
+
+
+def _description(backbone: str) -> SparseEncoderDescription | None:
+    """Return the description of a backbone, None when there is none that this package encodes with."""
+    if backbone.startswith(PACKAGE):
+        return None
+    try:
+        return published_description(backbone)
+    except MismatchError:
+        raise
+    except InputError as error:
+        _log.info("The backbone %s is used without a description of sentence-transformers: %s", backbone, error)
+        return None
+
+
+def _load_query_checkpoint(recipe: TrainingRecipe, *, trust_remote_code: bool) -> Checkpoint:
+    """Load the query model of the query side `separate`: the query backbone's, else the one of the backbone."""
+    name = recipe.query_backbone or recipe.backbone
+    description = None if recipe.query_backbone else _description(name)
+    side = description.queries if description else None
+    return load_initial_checkpoint(recipe, name, side, trust_remote_code=trust_remote_code)
+
+
+def load_initial_checkpoint(
+    recipe: TrainingRecipe,
+    name: str,
+    side: SpladeDescription | StaticDescription | None = None,
+    *,
+    trust_remote_code: bool = False,
+) -> Checkpoint:
     """Load a backbone with the recipe's dropout, and with the recipe's head if there is one.
 
-    Raises `InputError` when it cannot be loaded, or when the recipe's lengths exceed those of the model.
+    `side` is the description of a model in it, by default of the one for documents. Raises `InputError` when it cannot
+    be loaded, or when the recipe's lengths exceed those of the model.
     """
     if recipe.head is None:
-        checkpoint = load_checkpoint(name, trust_remote_code=trust_remote_code)
+        if not isinstance(side, SpladeDescription):
+            description = _description(name)
+            side = description.documents if description else None
+        checkpoint = load_published(name, side, trust_remote_code=trust_remote_code)
     else:
         backbone = load_backbone(name, trust_remote_code=trust_remote_code)
         head = WarmStart(recipe.head.threshold, recipe.head.logit_scale, recipe.head.shift)

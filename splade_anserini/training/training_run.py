@@ -32,7 +32,7 @@ from splade_anserini.training.plot import plot
 from splade_anserini.training.query_clusters import cluster_queries
 from splade_anserini.training.run_directory import claim_run_directory, clusters_file, preflight, run_directory
 from splade_anserini.training.saving import save_student
-from splade_anserini.training.student import build_student, load_initial_checkpoint
+from splade_anserini.training.student import build_student, load_initial_checkpoint, require_stated
 from splade_anserini.training.teachers.dense import DenseTeacher
 from splade_anserini.training.teachers.in_batch import EmbeddingCache, InBatchTeacher
 from splade_anserini.training.training_state import LOG
@@ -129,6 +129,8 @@ class _RunBuilder:
         self._recipe, self._sources, self._accelerator, self._options = recipe, sources, accelerator, options
         trust = options.trust_remote_code
         budget = recipe.group_tokens or (CPU_TOKENS if accelerator.device.type == "cpu" else GPU_TOKENS)
+        if recipe.head is None:
+            require_stated(card, recipe.backbone)
         documents = load_initial_checkpoint(recipe, recipe.backbone, trust_remote_code=trust)
         self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget)
         self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget)

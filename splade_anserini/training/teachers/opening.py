@@ -1,6 +1,7 @@
 """Open a teacher by its name; SPLADE encoders as teachers."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
@@ -22,14 +23,16 @@ CROSS, DENSE, SPLADE = "cross:", "dense:", "splade:"
 def open_teacher(name: str, options: TeacherOptions | None = None) -> Teacher:
     """Open a cross-encoder or sentence encoder by its Hugging Face id, directory or `package:<module>`.
 
-    The kind follows from the architecture in config.json, unless the name starts with `cross:` or `dense:`. A name
-    after `splade:` is opened as `open_encoder` does. Raises `InputError` when there is no such model, or when its kind
-    is not clear.
+    The kind follows from the architecture in config.json, and that of a sparse encoder of sentence-transformers from
+    its modules, unless the name starts with `cross:` or `dense:`. A name after `splade:` is opened as `open_encoder`
+    does. Raises `InputError` when there is no such model, or when its kind is not clear.
     """
     options = options or TeacherOptions()
     for prefix, load in ((CROSS, _load_cross_encoder), (DENSE, DenseTeacher.load), (SPLADE, _load_splade)):
         if name.startswith(prefix):
             return load(name.removeprefix(prefix), options)
+    if not name.startswith(PACKAGE) and _is_sparse_encoder(name):
+        return _load_splade(name, options)
     if name.startswith(PACKAGE) or _is_sentence_encoder(name):
         return DenseTeacher.load(name, options)
     return _load_cross_encoder(name, options)
@@ -57,6 +60,14 @@ def _encode_distinct(encoder: "Encoder", texts: Iterable[str]) -> dict[str, Spar
 
 def _dot_product(query: SparseVector, document: SparseVector) -> float:
     return sum(weight * document.get(token, 0.0) for token, weight in query.items())
+
+
+def _is_sparse_encoder(name: str) -> bool:
+    """Return whether the files of sentence-transformers name a module of sparse encoders."""
+    if not (Path(name) / "modules.json").is_file():
+        require_model(name)
+    types = [str(module.get("type")).rpartition(".")[2] for module in read_json(name, "modules.json") or []]
+    return bool({"SpladePooling", "Router", "Asym"} & set(types))
 
 
 def _is_sentence_encoder(name: str) -> bool:
