@@ -25,7 +25,10 @@ def lower_case(tokenizer: Any) -> None:
     """Let a transformers tokenizer lower-case texts first, unless a step of its normalization does so already."""
     backend = tokenizer.backend_tokenizer
     normalizer: Any = backend.normalizer
-    steps = list(normalizer) if isinstance(normalizer, normalizers.Sequence) else [normalizer] if normalizer else []
+    is_sequence = isinstance(normalizer, normalizers.Sequence)
+    steps: list[Any] = []
+    if normalizer is not None:
+        steps = [normalizer[index] for index in range(len(normalizer))] if is_sequence else [normalizer]
     if not any(isinstance(step, normalizers.Lowercase) for step in steps):
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
