@@ -26,6 +26,22 @@ SENTENCE_TRANSFORMERS = "sentence-transformers"
 
 
 @options
+class ReferenceOptions:
+    """What an encoder is compared with, and on which texts."""
+
+    against: str | None = option(
+        default=None,
+        help="sentence-transformers, another encoder, or a file of reference vectors.",
+        unset="see above",
+    )
+    texts: str | None = option(default=None, help="Corpus whose texts are encoded.", unset="about fifty diverse texts")
+    write_reference: Path | None = option(
+        default=None,
+        help="Write the reference's vectors, or without --against this encoder's; to FILE.toml as tables of a card.",
+    )
+
+
+@options
 class VerifyOptions:
     """When two vectors count as equal."""
 
@@ -232,23 +248,9 @@ def command(
             metavar="ENCODER", help="Card, encoder directory, checkpoint or Hugging Face id, as for encode --encoder."
         ),
     ],
+    reference: ReferenceOptions,
     options: VerifyOptions,
     encoder: EncoderOptions,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="sentence-transformers, another encoder, or a file of reference vectors. [default: see above]"
-        ),
-    ] = None,
-    texts: Annotated[
-        str | None, typer.Option(help="Corpus whose texts are encoded. [default: about fifty diverse texts]")
-    ] = None,
-    write_reference: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the reference's vectors, or without --against this encoder's; to FILE.toml as tables of a card."
-        ),
-    ] = None,
     format: cli.Format = "table",  # noqa: A002  # the option's name
     overwrite: cli.Overwrite = False,
 ) -> None:
@@ -268,13 +270,15 @@ def command(
     from splade_anserini.verification.artifacts import require_encoder
 
     require_encoder(artifact)
-    samples = None if texts is None else _read_texts(texts)
-    if write_reference is not None:
-        _write_reference(artifact, against, samples, write_reference, (options, encoder), overwrite=overwrite)
+    samples = None if reference.texts is None else _read_texts(reference.texts)
+    if reference.write_reference is not None:
+        _write_reference(
+            artifact, reference.against, samples, reference.write_reference, (options, encoder), overwrite=overwrite
+        )
         return
     total = None if samples is None else 2 * len(samples)
     with progress_bar("Verifying", total, "vectors") as progress:
-        result = verify(artifact, against, samples, options, encoder, progress)
+        result = verify(artifact, reference.against, samples, options, encoder, progress)
     typer.echo(json.dumps(result.values()) if format == "json" else result.text(), nl=format == "json")
     if not result.passed:
         raise typer.Exit(1)
