@@ -196,7 +196,11 @@ def _checkpoint(source: "EncoderSource") -> str:
     if not source.is_onnx:
         return source.location
     manifest = read_manifest(source.location, EncoderManifest)
-    return manifest.source if manifest and (Path(manifest.source) / "config.json").is_file() else ""
+    if manifest is None:
+        return ""
+    # A model of several modules has no configuration of its own.
+    known = any((Path(manifest.source) / name).is_file() for name in ("config.json", "modules.json"))
+    return manifest.source if known else ""
 
 
 def _open_sentence_transformers(

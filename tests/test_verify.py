@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -470,6 +471,40 @@ def published(shared_models: SharedModels, tmp_path_factory: pytest.TempPathFact
     model = tmp_path_factory.mktemp("published") / "model"
     SparseEncoder(str(shared_models.checkpoint()), device="cpu").save_pretrained(str(model))
     return model
+
+
+def routed_model(checkpoint: Path) -> Any:
+    """Return a model whose queries are their own tokens with random weights, and whose activation is log1p_relu."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Router, Transformer
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
+
+    model = Transformer(str(checkpoint), transformer_task="fill-mask")
+    weights = torch.rand(len(model.tokenizer.get_vocab()), generator=torch.Generator().manual_seed(1))
+    queries = [SparseStaticEmbedding(model.tokenizer, weight=weights)]
+    router = Router.for_query_document(queries, [model, SpladePooling("max", "log1p_relu")])
+    return SparseEncoder(modules=[router], device="cpu")
+
+
+@pytest.mark.slow
+@needs_sentence_transformers
+def test_a_model_in_their_layout_and_its_export_are_compared_with_sentence_transformers_by_default(
+    shared_models: SharedModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_models.reuse_traces(monkeypatch)
+    routed_model(shared_models.checkpoint()).save_pretrained(str(tmp_path / "model"))
+    result = verify(tmp_path / "model")
+    assert result.against.startswith("sentence-transformers ")
+    assert result.passed, result.text()
+    documents, queries = result.comparisons
+    assert queries.entries < documents.entries / 3
+    done = run_stage("export", "--encoder", tmp_path / "model", "--output", tmp_path / "export")
+    assert done.code == 0, done.err
+    assert f"greatest difference from {result.against}" in done.out
+    exported = verify(tmp_path / "export")
+    assert exported.against == result.against
+    assert exported.passed, exported.text()
 
 
 @pytest.mark.slow

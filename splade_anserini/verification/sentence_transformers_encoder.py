@@ -3,10 +3,11 @@
 import importlib.util
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.formats.model_files import ModelFiles
+from splade_anserini.formats.sentence_transformers import MODULES
 from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
 from splade_anserini.modeling.vocabulary import vocabulary
 from splade_anserini.records import Side, SparseVector
@@ -18,8 +19,11 @@ def has_sentence_transformers() -> bool:
 
 
 def has_sentence_transformers_layout(location: str) -> bool:
-    """Say whether a directory is in the layout of sentence-transformers, which names the modules of a model."""
-    return (Path(location) / "modules.json").is_file()
+    """Say whether a directory or Hugging Face id is in the layout of sentence-transformers: it names its modules.
+
+    Raises `InputError` when the Hub cannot be asked.
+    """
+    return ModelFiles(location).path(MODULES) is not None
 
 
 def _version() -> tuple[int, ...]:
