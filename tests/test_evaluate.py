@@ -180,6 +180,10 @@ def test_an_unknown_measure_is_an_error_that_suggests_similar_ones(name: str, su
         ("Judged@0", "The cutoff of Judged@0 must be between 1 and 2,147,483,647, got 0."),
         ("R(rel=0)@10", "The rel of R(rel=0)@10 must be between 1 and 1,000,000, got 0."),
         ("R(rel=1000001)@10", "The rel of R(rel=1000001)@10 must be between 1 and 1,000,000, got 1,000,001."),
+        ("nDCG(gains={1:1000001})@5", "A gain of nDCG(gains={1:1000001})@5 must be an integer up to 1,000,000"),
+        ("nDCG(gains={1:0.5})@5", "A gain of nDCG(gains={1:0.5})@5 must be an integer up to 1,000,000, got 0.5."),
+        ("IPrec@0.125", "The recall of IPrec@0.125 must be between 0 and 1, with at most two decimals, got 0.125."),
+        ("IPrec@5.0", "The recall of IPrec@5.0 must be between 0 and 1, with at most two decimals, got 5.0."),
         ("nDCG@2147483648", "The cutoff of nDCG@2147483648 must be between 1 and 2,147,483,647, got 2,147,483,648."),
     ],
 )

@@ -8,14 +8,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError, counted
+from splade_anserini.evaluation.providers import Rankings, aggregate, measure_queries, strict_ranking
 
 if TYPE_CHECKING:
     from ir_measures import Measure, Qrel, ScoredDoc
 
 type Judgements = Mapping[str, Set[str]]
 """Query id → ids of its judged documents, relevant or not."""
-type Rankings = Mapping[str, Mapping[str, float]]
-"""Query id → document id → score."""
 
 DEEP = 100
 """Number of documents from which on a ranking should contain a judged one.
@@ -46,11 +45,10 @@ def evaluate(
 ) -> Evaluation:
     """Compute measures over all judged queries; queries without judgements are ignored.
 
-    Logs warnings, which begin with `label`, when run and judgements have different queries or seem to be of different
+    All measures see the same rankings: those of trec_eval 9.0.4, see `strict_ranking`. Logs warnings, which begin with
+    `label`, when scores are tied, and when run and judgements have different queries or seem to be of different
     collections. Raises `InputError` when no query of the run is judged, or a measure cannot be computed.
     """
-    import ir_measures
-
     prefix = f"{label}: " if label else ""
     judgements: dict[str, set[str]] = defaultdict(set)
     for qrel in qrels:
@@ -58,30 +56,20 @@ def evaluate(
     rankings = _judged_rankings(run, judgements, prefix)
     if warning := mismatch_warning(rankings, judgements):
         _log.warning("%s%s", prefix, warning)
-    per_query = {query_id: {str(measure): float(measure.DEFAULT) for measure in measures} for query_id in judgements}
-    names = {measure: str(measure) for measure in measures}
     try:
-        for metric in ir_measures.iter_calc(measures, qrels, rankings):
-            per_query[metric.query_id][names[metric.measure]] = float(metric.value)
+        per_query = measure_queries(rankings, qrels, measures)
     except Exception as error:
         # Measures are computed by various programs: gdeval, a Perl script, needs numbers as query ids.
         raise InputError(
-            f"{prefix}{', '.join(names.values())} cannot be computed: {error}",
+            f"{prefix}{', '.join(map(str, measures))} cannot be computed: {error}",
             do="Leave out one measure after the other to find out which one fails.",
         ) from error
     return Evaluation(
-        {names[measure]: _aggregate(measure, per_query.values()) for measure in measures},
+        aggregate(per_query, measures),
         per_query,
         tuple(query_id for query_id in judgements if query_id not in rankings),
         max(map(len, rankings.values())),
     )
-
-
-def _aggregate(measure: "Measure", per_query: Iterable[Mapping[str, float]]) -> float:
-    name, aggregator = str(measure), measure.aggregator()
-    for values in per_query:
-        aggregator.add(values[name])
-    return float(aggregator.result())
 
 
 def _judged_rankings(run: Iterable["ScoredDoc"], judgements: Judgements, prefix: str) -> Rankings:
@@ -105,7 +93,25 @@ def _judged_rankings(run: Iterable["ScoredDoc"], judgements: Judgements, prefix:
     if missing := [query_id for query_id in judgements if query_id not in rankings]:
         queries = counted(len(missing), "judged query", "judged queries")
         _log.warning("%sThe run lacks %s, counted as 0: %s", prefix, queries, _examples(missing))
-    return dict(rankings)
+    return _strict_rankings(rankings, prefix)
+
+
+def _strict_rankings(rankings: Rankings, prefix: str) -> Rankings:
+    """Return the rankings of trec_eval; log how many have ties."""
+    ranked, tied = {}, []
+    for query_id, scores in rankings.items():
+        ranked[query_id], has_ties = strict_ranking(query_id, scores)
+        if has_ties:
+            tied.append(query_id)
+    if tied:
+        _log.warning(
+            "%sScores are tied in the rankings of %s: %s. Tied documents are ranked by descending id, as trec_eval "
+            "does, not by their order in the file.",
+            prefix,
+            counted(len(tied), "query", "queries"),
+            _examples(tied),
+        )
+    return ranked
 
 
 def _examples(ids: Iterable[str]) -> str:
@@ -135,10 +141,6 @@ def mismatch_warning(rankings: Rankings, judgements: Judgements) -> str:
     query_id = unjudged[0]
     return (
         f"{finding} Are run and qrels of the same collection, with ids of the same form? "
-        f"For query {query_id} the run has {_best_two(rankings[query_id])}, the qrels have "
+        f"For query {query_id} the run has {', '.join(islice(rankings[query_id], 2))}, the qrels have "
         f"{', '.join(sorted(judgements[query_id])[:2])}."
     )
-
-
-def _best_two(ranking: Mapping[str, float]) -> str:
-    return ", ".join(sorted(ranking, key=lambda doc_id: -ranking[doc_id])[:2])

@@ -153,6 +153,17 @@ def _check_parameters(name: str, measure: "Measure") -> None:
         # For some values outside this range, trec_eval ends the whole process.
         if not 1 <= value <= most:
             raise InputError(f"The {parameter} of {name} must be between 1 and {most:,}, got {value:,}.")
+    _check_gains_and_recall(name, measure)
+
+
+def _check_gains_and_recall(name: str, measure: "Measure") -> None:
+    gains = measure.params.get("gains")
+    for gain in gains.values() if isinstance(gains, dict) else ():
+        if type(gain) is not int or abs(gain) > GREATEST_RELEVANCE:
+            raise InputError(f"A gain of {name} must be an integer up to {GREATEST_RELEVANCE:,}, got {gain}.")
+    if measure.NAME == "IPrec" and not 0 <= round(recall := measure["recall"], 2) == recall <= 1:
+        # trec_eval tells levels of recall apart by two decimals.
+        raise InputError(f"The recall of {name} must be between 0 and 1, with at most two decimals, got {recall}.")
 
 
 DEPTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -1,5 +1,6 @@
 """Validate a student by encoding, searching and evaluating a collection."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import InputError
+from splade_anserini.evaluation.providers import aggregate, measure_queries, strict_ranking
 from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
@@ -55,17 +57,17 @@ class Validation:
 
     def __call__(self, student: Student) -> dict[str, float]:
         """Return the mean of each measure over the judged topics, by name."""
-        import ir_measures
-
         document_encoder, query_encoder = student_encoders(student, self._card)
         vectors = self._encode(document_encoder, [document.contents for document in self._documents])
         ids = (document.id for document in self._documents)
         searcher = BruteForceSearcher(ImpactDocument(id_, vector) for id_, vector in zip(ids, vectors, strict=True))
         query_vectors = self._encode(query_encoder, [topic.text for topic in self._topics])
         queries = {topic.id: vector for topic, vector in zip(self._topics, query_vectors, strict=True)}
-        run = without_ties(searcher.search(queries, HITS))
-        values = ir_measures.calc_aggregate(self._measures, self._qrels, run)
-        return {str(measure): float(values[measure]) for measure in self._measures}
+        rankings: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        for doc in without_ties(searcher.search(queries, HITS)):
+            rankings[doc.query_id][doc.doc_id] = doc.score
+        strict = {query_id: strict_ranking(query_id, scores)[0] for query_id, scores in rankings.items()}
+        return aggregate(measure_queries(strict, self._qrels, self._measures), self._measures)
 
     def _encode(self, encoder: Encoder, texts: Sequence[str]) -> list[ImpactVector]:
         return [quantize(vector, self._card.scale) for vector in encoder.encode(texts)]
