@@ -49,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.output is None:
         _parser().error("--output is missing")
     if options.inputs:
-        paths = unpack_wheels(options.inputs / WHEELS, options.work / "site", missing_packages(REQUIRED))
+        paths = unpack_wheels(options.inputs / WHEELS, options.work.absolute() / "site", missing_packages(REQUIRED))
         sys.path[:0] = paths
-        os.environ["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
+        if paths:
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, os.environ.get("PYTHONPATH")]))
     if missing := missing_packages(REQUIRED):
         print(f"Missing packages: {', '.join(missing)}.", file=sys.stderr)
         return 2

@@ -385,8 +385,11 @@ def test_wheels_are_unpacked_where_a_package_is_missing(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "absent" / "__init__.py").read_text() == "value = 7"
 
 
-def test_examples_are_compressed(training_home: Path, tmp_path: Path) -> None:
+def test_texts_are_cut_where_no_recipe_reads_them(
+    training_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack, "CHARACTERS", 20)
     pack.pack_examples(f"titles:{training_home.name}", training_home.parent, tmp_path)
     (path,) = tmp_path.iterdir()
     with gzip.open(path, "rt") as file:
-        assert {*json.loads(file.readline())} == {"query", "positive"}
+        assert json.loads(file.readline()) == {"query": "headache", "positive": "A migraine is a head"}

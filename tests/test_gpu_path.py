@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from splade_anserini import Document, SpladeDocumentEncoder
-from splade_anserini.encoding import EncoderOptions
+from splade_anserini.encoding import EncoderOptions, torch_encoder
 from splade_anserini.encoding.gpu_batches import GpuBatches
 from splade_anserini.encoding.memory import BatchLimit, halves, is_out_of_memory
 from splade_anserini.encoding.torch_encoder import TorchEncoder
@@ -248,7 +248,10 @@ def test_windows_for_a_gpu_grow_so_that_the_model_soon_has_something_to_do() -> 
     assert sizes == [256, 512, 1000, 232]
 
 
-def test_a_batch_is_launched_before_the_one_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("ahead", "expected"), [(1, "LLFLFLFF"), (2, "LLLFLFFF"), (9, "LLLLFFFF")])
+def test_batches_are_launched_before_those_before_them_are_fetched(
+    ahead: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events: list[str] = []
     launch, fetch = GpuBatches.launch, GpuBatches.fetch
 
@@ -259,10 +262,11 @@ def test_a_batch_is_launched_before_the_one_before_it_is_fetched(monkeypatch: py
 
         return call
 
-    monkeypatch.setattr(GpuBatches, "launch", logged("launch", launch))
-    monkeypatch.setattr(GpuBatches, "fetch", logged("fetch", fetch))
-    encoder(batch_size=1).encode(["cat", "dog", "bird"])
-    assert events == ["launch", "launch", "fetch", "launch", "fetch", "fetch"]
+    monkeypatch.setattr(GpuBatches, "launch", logged("L", launch))
+    monkeypatch.setattr(GpuBatches, "fetch", logged("F", fetch))
+    monkeypatch.setattr(torch_encoder, "LAUNCHED_AHEAD", ahead)
+    encoder(batch_size=1).encode(["cat", "dog", "bird", "fish"])
+    assert "".join(events) == expected
 
 
 @pytest.mark.parametrize("entries_per_text", [1, 3, 10_000])

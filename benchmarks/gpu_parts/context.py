@@ -62,7 +62,14 @@ TINY = Sizes(
     most_pairs=4,
     train_length=16,
     train_steps=1,
-    real_changes=("training.batch_size=4", "training.cluster_size=0", 'training.precision="fp32"'),
+    real_changes=(
+        "max_length=32",
+        "training.max_length=32",
+        "training.teacher.max_length=32",
+        "training.batch_size=4",
+        "training.cluster_size=0",
+        'training.precision="fp32"',
+    ),
     real_steps=3,
 )
 """For a rehearsal on a CPU, in seconds."""

@@ -1,6 +1,7 @@
 """Checkpoints with a masked-language-model head, run by torch."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -39,6 +40,9 @@ more (half of the free memory is left for what this does not count)."""
 GPU_MAX_TOKENS, GPU_ENOUGH_TOKENS = 65536, 32768
 """Tokens in a batch on a GPU: many fewer would be computed faster than their kernels are launched."""
 
+LAUNCHED_AHEAD = 3
+"""Batches that wait for a GPU, so that it has work while other threads keep this one from launching the next."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +50,7 @@ class TorchEncoder(TokenizedEncoder):
     """A checkpoint as an `Encoder`.
 
     In bf16 and fp16 the transform of the head stays in float32 (see `keep_head_in_float32`). A batch that does not fit
-    into memory is halved, and those after it too. On CUDA, a batch is launched before the one before it is fetched;
+    into memory is halved, and those after it too. On CUDA, batches are launched before those before them are fetched;
     `asynchronous` does the same on another device. Raises `InputError` when `options.device` is not available.
     """
 
@@ -91,18 +95,17 @@ class TorchEncoder(TokenizedEncoder):
         )
 
     def _run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
-        """Yield all entries of each batch's texts, in order; on CUDA, one batch is launched ahead."""
+        """Yield all entries of each batch's texts, in order; on CUDA, some batches are launched ahead."""
         if self.gpu_batches is None:
             yield from super()._run(batches)
             return
-        launched: Callable[[], list[Entries]] | None = None
+        launched: deque[Callable[[], list[Entries]]] = deque()
         for batch in batches:
-            following = self._launch(self.gpu_batches, batch)
-            if launched is not None:
-                yield launched()
-            launched = following
-        if launched is not None:
-            yield launched()
+            launched.append(self._launch(self.gpu_batches, batch))
+            if len(launched) > LAUNCHED_AHEAD:
+                yield launched.popleft()()
+        while launched:
+            yield launched.popleft()()
 
     def _launch(self, gpu: GpuBatches, batch: TokenBatch) -> Callable[[], list[Entries]]:
         """Launch a batch; return the function that fetches its entries."""
