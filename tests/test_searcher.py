@@ -1,5 +1,6 @@
 import json
 import random
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -214,6 +215,10 @@ def invalid_indexes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "other" / "x").touch()
     (home / "damaged").mkdir()
     (home / "damaged" / "segments_1").write_bytes(b"nonsense")
+    (home / "newer").mkdir()
+    # The header of a file of Lucene: its magic number, the name of the format, the version of the format.
+    header = struct.pack(">IB8sI", 0x3FD76C17, 8, b"segments", 99)
+    (home / "newer" / "segments_1").write_bytes(header + bytes(64))
     return home
 
 
@@ -226,6 +231,10 @@ def invalid_indexes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("file", "is a file"),
         ("other", "is not a Lucene index: it has no segments file"),
         ("damaged", "is a damaged Lucene index"),
+        (
+            "newer",
+            r"was written by a newer Lucene than 10\.\d+\.\d+.\nExpected an index of Lucene .*\nUpgrade Pyserini",
+        ),
     ],
 )
 def test_a_path_without_a_valid_index_is_refused(

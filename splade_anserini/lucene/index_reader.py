@@ -65,6 +65,13 @@ def open_reader(index: StrPath) -> Any:
         name = (error.classname or "").rpartition(".")[2]
         if "OutOfMemory" in name:
             raise java_error(f"opening {index}", name) from error
+        if name == "IndexFormatTooNewException":
+            version = autoclass("org.apache.lucene.util.Version").LATEST.toString()
+            raise InputError(
+                f"The index {index} was written by a newer Lucene than {version}.",
+                expected=f"an index of Lucene {version} or older",
+                do="Upgrade Pyserini, which brings Lucene, or rebuild the index.",
+            ) from error
         raise InputError(f"{index} is a damaged Lucene index, {name}: {error.innermessage}.", do=_DO) from error
 
 
