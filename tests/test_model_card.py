@@ -72,6 +72,7 @@ def test_settings_figures_data_and_recipe_are_given(tmp_path: Path) -> None:
         "| best validation | nDCG@10 0.2500, R@100 0.5000 |",
     ]:
         assert row in text
+    assert "--encoder ENCODER --scale 51.2 --output impacts" in text
     assert "- `triples.tsv`\n- `beir/scifact@train`" in text
     recipe = text.partition("```json")[2].partition("```")[0]
     assert TrainingRecipe.model_validate_json(recipe).learning_rate == 2e-5

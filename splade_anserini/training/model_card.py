@@ -10,6 +10,7 @@ from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
+from splade_anserini.records import DEFAULT_SCALE
 
 README = "README.md"
 
@@ -97,12 +98,14 @@ def _properties(card: EncoderCard, recipe: TrainingRecipe, log: Sequence[Mapping
 
 
 def _use_here(card: EncoderCard) -> str:
+    # A repository of the Hub has no manifest that is read, so that the scale must be named.
+    scale = "" if card.scale == DEFAULT_SCALE else f" --scale {card.scale:g}"
     where = "this directory" if card.pooling == "norm" else "this directory, or the id of this repository"
     return f"""\
 ## With splade-anserini, Anserini and Pyserini
 
     pip install splade-anserini
-    splade-anserini encode --corpus corpus.jsonl --encoder ENCODER --output impacts
+    splade-anserini encode --corpus corpus.jsonl --encoder ENCODER{scale} --output impacts
     splade-anserini index --input impacts --index index
     splade-anserini search --index index --topics topics.tsv --encoder ENCODER --output run.txt
 
