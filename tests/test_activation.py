@@ -134,6 +134,43 @@ def test_encode_records_the_activation_and_refuses_to_resume_with_another(
     assert "activation" in done.err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [True, False])
+def test_queries_have_the_pooling_and_activation_of_the_documents_where_nothing_else_says_them(
+    shared_models: SharedModels, tmp_path: Path, named: bool
+) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"id": "1", "contents": "headache"}\n{"id": "2", "contents": "cat"}\n')
+    (tmp_path / "topics.tsv").write_text("1\theadache\n")
+    encoder = shared_models.checkpoint()
+    options = ["--pooling", "sum", "--activation", "log1p_relu"]
+    arguments = ["--corpus", tmp_path / "corpus.jsonl", "--encoder", encoder, "--output", tmp_path / "out", *options]
+    assert run_stage("encode", *arguments).code == 0
+    assert run_stage("index", "--input", tmp_path / "out", "--index", tmp_path / "index").code == 0
+    arguments = ["--index", tmp_path / "index", "--topics", tmp_path / "topics.tsv", "--output", tmp_path / "run.txt"]
+    done = run_stage("search", *arguments, *(["--encoder", encoder] if named else []))
+    assert done.code == 0, done.err
+    (vector,) = open_encoder(encoder, EncoderOptions(pooling="sum", activation="log1p_relu")).encode(["headache"])
+    impacts = [round(weight * 100) for weight in vector.values()]
+    scores = {line.split()[2]: float(line.split()[4]) for line in (tmp_path / "run.txt").read_text().splitlines()}
+    assert scores["1"] == pytest.approx(sum(impact * impact for impact in impacts), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_an_index_that_was_encoded_otherwise_than_the_manifest_says_is_not_searched_unless_forced(
+    tmp_path: Path,
+) -> None:
+    encoder = with_manifest(tmp_path / "checkpoint", "relu")
+    (tmp_path / "corpus.jsonl").write_text('{"id": "1", "contents": "headache"}\n')
+    (tmp_path / "topics.tsv").write_text("1\theadache\n")
+    arguments = ["--corpus", tmp_path / "corpus.jsonl", "--encoder", encoder, "--output", tmp_path / "out"]
+    assert run_stage("encode", *arguments, "--activation", "log1p_relu").code == 0
+    assert run_stage("index", "--input", tmp_path / "out", "--index", tmp_path / "index").code == 0
+    arguments = ["--index", tmp_path / "index", "--topics", tmp_path / "topics.tsv", "--output", tmp_path / "run.txt"]
+    done = run_stage("search", *arguments)
+    assert (done.code, "encoded with pooling max and activation log1p_relu" in done.err) == (2, True), done.err
+    assert run_stage("search", *arguments, "--force").code == 0
+
+
 # Exports.
 
 

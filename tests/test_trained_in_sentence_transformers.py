@@ -1,6 +1,7 @@
 """A checkpoint that `train` writes has the same vectors in sentence-transformers, or is refused there."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from splade_anserini.encoding import Encoder, open_encoder, open_query_encoder
+from splade_anserini.errors import MismatchError
 from tests.tiny import SENTENCES
 from tests.training_fixtures import DOCUMENTS, QUERIES, changes, run_train
 
@@ -130,3 +132,74 @@ def test_equal_lengths_need_no_setting_that_earlier_versions_lack(trained: Train
     directory = trained(lines=("query_max_length=24",))
     settings = json.loads((directory / "sentence_bert_config.json").read_text())
     assert settings == {"max_seq_length": 24, "do_lower_case": False}
+
+
+def test_of_a_model_with_more_rows_than_tokens_static_queries_are_as_long_as_the_tokenizer(
+    training_home: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    backbone, output = tmp_path / "backbone", tmp_path / "out"
+    body = AutoModelForMaskedLM.from_pretrained(training_home / "backbone")
+    tokens = body.config.vocab_size
+    body.resize_token_embeddings(tokens + 10)
+    body.save_pretrained(backbone)
+    AutoTokenizer.from_pretrained(training_home / "backbone").save_pretrained(backbone)
+    done = run_train(training_home, output, *changes(f'training.backbone="{backbone}"'), query_side="idf")
+    assert done.code == 0, done.err
+    model = opened(output)
+    queries, documents = model.encode_query(TEXTS), model.encode_document(TEXTS)
+    assert (queries.shape[1], documents.shape[1]) == (tokens, tokens + 10)
+    assert greatest_difference(open_query_encoder(output), queries.to_dense()) < 1e-5
+    assert greatest_difference(open_encoder(output), documents.to_dense()) < 1e-5
+    with pytest.raises(RuntimeError):
+        model.similarity(queries, documents)
+
+
+# Without the manifest of this package, as on the Hub.
+
+
+@pytest.mark.parametrize(
+    ("query_side", "pooling", "activation"),
+    [
+        ("splade", "max", "log1p_relu"),
+        ("doc", "max", "relu"),
+        ("idf", "sum", "relu"),
+        ("separate", "max", "log1p_relu"),
+    ],
+)
+def test_the_description_says_what_the_manifest_says(
+    trained: Trained, tmp_path: Path, query_side: str, pooling: str, activation: str
+) -> None:
+    directory = trained(query_side, pooling, activation)
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    for file in ("splade.manifest", "output.manifest", "query_weights.json"):
+        (copy / file).unlink(missing_ok=True)
+    for opened_as in (open_encoder, open_query_encoder):
+        expected, encoder = opened_as(directory), opened_as(copy)
+        assert encoder.encode(TEXTS) == expected.encode(TEXTS)
+        assert encoder.max_length == expected.max_length
+        assert encoder.identity.aggregation == expected.identity.aggregation
+
+
+@pytest.mark.parametrize(
+    ("query_side", "file", "before", "now"),
+    [
+        ("splade", "1_SpladePooling/config.json", '"max"', '"sum"'),
+        ("splade", "1_SpladePooling/config.json", '"relu"', '"log1p_relu"'),
+        ("doc", "router_config.json", '"query_0_SparseStaticEmbedding"\n', '"", "document_1_SpladePooling"\n'),
+        ("separate", "router_config.json", '"query",\n      "query_1_SpladePooling"', '"", "document_1_SpladePooling"'),
+        ("splade", "sentence_bert_config.json", '"query_length": 12', '"query_length": 13'),
+        ("idf", "sentence_bert_config.json", '"max_seq_length": 24', '"max_seq_length": 25'),
+    ],
+)
+def test_files_of_sentence_transformers_that_contradict_the_manifest_are_refused(
+    trained: Trained, tmp_path: Path, query_side: str, file: str, before: str, now: str
+) -> None:
+    copy = shutil.copytree(trained(query_side), tmp_path / "copy")
+    text = (copy / file).read_text()
+    assert before in text
+    (copy / file).write_text(text.replace(before, now))
+    for opened_as in (open_encoder, open_query_encoder):
+        with pytest.raises(MismatchError, match=r"in splade\.manifest"):
+            opened_as(copy)

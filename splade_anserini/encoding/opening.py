@@ -3,14 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-from splade_anserini.artifacts.manifests import QUERY_MODEL
+from splade_anserini.artifacts.manifests import QUERY_MODEL, EncoderIdentity
 from splade_anserini.cards.finding import EncoderSource, find_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
-from splade_anserini.encoding.usage import ModelUsage, scale_of, usage_of
+from splade_anserini.encoding.usage import ModelUsage, Usage, scale_of, usage_of
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.published import require_described
-from splade_anserini.records import Side, StrPath
+from splade_anserini.records import Aggregation, Side, StrPath
 
 
 def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
@@ -31,20 +31,34 @@ def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encode
     return encoder
 
 
-def open_query_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
+def open_query_encoder(
+    name: StrPath, options: EncoderOptions | None = None, *, documents: EncoderIdentity | None = None
+) -> Encoder:
     """Open the query encoder that belongs to an encoder of documents.
 
     It is the same model, no model at all (SPLADE-doc, IDF: see `BagEncoder`), or a second one, as the card, manifest or
     description says. Queries have a maximum length of their own. `name` and errors are those of `open_encoder`.
+    `documents` is the identity of the encoder of an index: its pooling and activation are those of the queries too
+    where nothing else says them.
     """
     source = find_encoder(name)
-    encoder = _open_query_encoder(source, options)
+    encoder = _open_query_encoder(source, options, _fallback(documents))
     _check_first_use(source, encoder, "query", options)
     return encoder
 
 
-def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None) -> Encoder:
-    usage = usage_of(source)
+def document_aggregation(name: StrPath, documents: EncoderIdentity) -> Aggregation:
+    """Return how an encoder pools and activates documents: as in `documents` where nothing else says it."""
+    usage = usage_of(find_encoder(name), _fallback(documents))
+    return Aggregation(usage.pooling, usage.activation)
+
+
+def _fallback(documents: EncoderIdentity | None) -> Usage | None:
+    return Usage(pooling=documents.pooling, activation=documents.activation) if documents else None
+
+
+def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None, fallback: Usage | None) -> Encoder:
+    usage = usage_of(source, fallback)
     if usage.query_side in {"doc", "idf"}:
         from splade_anserini.encoding.bag import open_bag
 

@@ -121,6 +121,7 @@ def open_query_encoder_for(
         default_scale,
         open_query_encoder,
     )
+    from splade_anserini.encoding.opening import document_aggregation
 
     recorded = documents.encoder.name if documents and documents.encoder else None
     name = options.encoder or recorded
@@ -128,6 +129,7 @@ def open_query_encoder_for(
         raise InputError(
             f"{source} does not record which encoder its documents were encoded with.", do="Add --encoder."
         )
+    encoder_of_index = documents.encoder if documents and name == recorded else None
     scale = options.scale or (documents and documents.scale)
     try:
         encoder = open_query_encoder(
@@ -140,7 +142,9 @@ def open_query_encoder_for(
                 low_latency=low_latency,
                 trust_remote_code=options.trust_remote_code,
             ),
+            documents=encoder_of_index,
         )
+        aggregation = document_aggregation(name, encoder_of_index) if encoder_of_index else None
         scale = scale or default_scale(name)
     except InputError as error:
         if options.encoder:
@@ -150,17 +154,31 @@ def open_query_encoder_for(
             do="Name the encoder with --encoder.",
         ) from error
     if documents:
-        check_match(documents, encoder.identity, scale, force=options.force)
+        check_match(documents, encoder.identity, scale, aggregation=aggregation, force=options.force)
     return ImpactQueryEncoder(encoder, scale=scale)
 
 
 def check_match(
-    documents: IndexManifest | EncodeSettings, encoder: EncoderIdentity, scale: float, *, force: bool = False
+    documents: IndexManifest | EncodeSettings,
+    encoder: EncoderIdentity,
+    scale: float,
+    *,
+    aggregation: Aggregation | None = None,
+    force: bool = False,
 ) -> None:
-    """Raise `MismatchError` unless queries encoded so fit the documents; with `force` only log what differs."""
+    """Raise `MismatchError` unless queries encoded so fit the documents; with `force` only log what differs.
+
+    `aggregation` is that of the encoder of the documents, when it is opened today.
+    """
     problems = []
     if documents.encoder and documents.encoder.vocabulary != encoder.vocabulary:
         problems.append(f"Encoder {encoder.name} has another vocabulary than {documents.encoder.name}")
+    if documents.encoder and aggregation and documents.encoder.aggregation != aggregation:
+        before = documents.encoder.aggregation
+        problems.append(
+            f"The documents were encoded with pooling {before.pooling} and activation {before.activation}, and "
+            f"{documents.encoder.name} has pooling {aggregation.pooling} and activation {aggregation.activation}"
+        )
     if documents.scale is not None and documents.scale != scale:
         problems.append(f"The scale of the queries is {scale:g}, that of the documents {documents.scale:g}")
     if problems and not force:
