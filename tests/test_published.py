@@ -190,7 +190,7 @@ def test_a_manifest_that_the_description_contradicts_is_refused(tmp_path: Path) 
     model = described(tmp_path, "sum")
     manifest = {"pooling": "max", "query_side": "splade", "max_length": 20, "query_max_length": 20}
     write_manifest(model, CheckpointManifest(steps=1, recipe={}, **manifest))
-    with pytest.raises(MismatchError, match=r"has the pooling max and .* in splade\.manifest, sum and"):
+    with pytest.raises(MismatchError, match=r"has the pooling max in splade\.manifest, and sum in"):
         open_encoder(model)
     write_manifest(model, CheckpointManifest(steps=1, recipe={}, **manifest | {"pooling": "sum"}))
     assert open_encoder(model).max_length == 20

@@ -35,13 +35,27 @@ def published_description(name: StrPath) -> SparseEncoderDescription | None:
         description = read_description(name)
     except InputError:
         return None  # what `train` writes for sentence-transformers cannot say everything
-    if description and (own := description.documents).aggregation != trained.aggregation:
-        raise MismatchError(
-            f"{name} has the pooling {trained.pooling} and the activation {trained.activation} in {MANIFEST}, "
-            f"{own.pooling} and {own.activation} in {own.pooling_file}.",
-            expected="the pooling and activation that the model was trained with, in both",
-        )
+    if description:
+        _require_agreement(name, trained, description)
     return None
+
+
+def _require_agreement(name: StrPath, trained: CheckpointManifest, description: SparseEncoderDescription) -> None:
+    """Compare what the model was trained with; lengths are defaults, and may differ."""
+    # Weights of 1 are written like all other weights.
+    side = "idf" if trained.query_side == "doc" else trained.query_side
+    documents = description.documents
+    for what, manifest, described in [
+        ("pooling", trained.pooling, documents.pooling),
+        ("activation", trained.activation, documents.activation),
+        ("query side", side, description.query_side),
+    ]:
+        if manifest != described:
+            raise MismatchError(
+                f"{name} has the {what} {manifest} in {MANIFEST}, and {described} in the files of "
+                f"sentence-transformers, such as {documents.pooling_file}.",
+                expected=f"the {what} that the model was trained with, in both",
+            )
 
 
 def load_published(name: StrPath, side: SpladeDescription | None, *, trust_remote_code: bool = False) -> Checkpoint:

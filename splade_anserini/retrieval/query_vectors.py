@@ -9,6 +9,7 @@ from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import EncoderIdentity, EncodeSettings, IndexManifest
 from splade_anserini.errors import InputError, MismatchError, counted
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
+from splade_anserini.records import Aggregation
 from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
