@@ -3,17 +3,21 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from splade_anserini.errors import InputError
-from splade_anserini.lucene import IndexOptions, start_jvm
-from splade_anserini.lucene.pyserini_import import DeferringLoader
+from splade_anserini.lucene import IndexOptions, pyserini_import, start_jvm
+from splade_anserini.lucene.pyserini_changes import take_turns
+from splade_anserini.lucene.pyserini_import import DeferringLoader, adapt_pyserini
 from tests.impact_fixtures import ANIMALS, random_vectors
 
 TEXTS = [" ".join(f"t{(number * step) % 45}" for step in range(1, 2 + number % 6)) for number in range(800)]
@@ -117,6 +121,54 @@ def test_the_old_names_of_prebuilt_indexes_are_those_of_their_indexes(monkeypatc
     entry = {"description": "", "filename": "f", "urls": ["u"], "md5": "m", "size": 1}
     monkeypatch.setattr(info.IMPACT_INDEX_INFO_MSMARCO, "_info", {"msmarco-v1-passage.unicoil": entry})
     assert info.IMPACT_INDEX_INFO["msmarco-passage-unicoil-d2q"] == entry
+
+
+# Changing its classes.
+
+
+class Counter:
+    """A class whose method loses counts when threads call it at the same time."""
+
+    count = 0
+
+    def increase(self) -> None:
+        count = self.count
+        time.sleep(0.001)
+        self.count = count + 1
+
+    def numbers(self) -> Iterator[int]:
+        yield self.count
+
+
+@pytest.fixture
+def counter_class() -> Any:
+    return type("Counter", (), dict(vars(Counter)))
+
+
+def test_threads_call_the_methods_of_a_changed_class_in_turn(counter_class: Any) -> None:
+    take_turns(counter_class)
+    counter = counter_class()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: counter.increase(), range(50)))
+    assert list(counter.numbers()) == [50]
+    assert signature(counter_class.increase) == signature(Counter.increase)
+
+
+def test_modules_that_are_imported_already_are_changed_at_once(
+    counter_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("imported_before")
+    module.Counter = counter_class  # type: ignore[attr-defined]
+    changed = []
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(
+        pyserini_import, "_CHANGES", {"imported_before": changed.append, "not_imported": changed.append}
+    )
+    finders = [finder for finder in sys.meta_path if type(finder) is not pyserini_import._Finder]
+    monkeypatch.setattr(sys, "meta_path", finders)
+    adapt_pyserini()
+    adapt_pyserini()
+    assert changed == [module]
 
 
 # Its searcher.

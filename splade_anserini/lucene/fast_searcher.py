@@ -77,8 +77,12 @@ class FastLuceneImpactSearcher(Closeable):
         self.encoder_type = encoder_type
         self.prebuilt_index_name = prebuilt_index_name
         self._searcher = ImpactSearcher(index_dir)
-        self.query_encoder: Any = query_encoder if encoder_type == "onnx" else resolve_query_encoder(query_encoder)
         self.idf = TokenIdf(self._searcher)
+        try:
+            self.query_encoder: Any = query_encoder if encoder_type == "onnx" else resolve_query_encoder(query_encoder)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def from_prebuilt_index(
