@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from splade_anserini.errors import InputError
+from splade_anserini.exporting.anserini_files import JAVA_MODEL, JAVA_VOCABULARY
 from splade_anserini.lucene import FastLuceneImpactSearcher, IndexOptions, start_jvm
 from tests.impact_fixtures import random_vectors
+from tests.tiny import SENTENCES
 
 pytestmark = pytest.mark.slow
 
@@ -282,6 +284,40 @@ def test_what_is_not_an_encoder_is_refused(query_encoder: Any, directory: Path) 
 def test_an_encoder_type_that_does_not_fit_is_refused(encoder_type: Any, problem: str, directory: Path) -> None:
     with pytest.raises(InputError, match=problem):
         FastLuceneImpactSearcher(directory, WordCounter(), encoder_type=encoder_type)
+
+
+@pytest.fixture
+def anserinis_cache(shared_models: Any, tmp_path: Path) -> Iterator[Path]:
+    """A cache of Anserini in which a tiny encoder is installed as SPLADE-v3."""
+    from splade_anserini.export import export
+    from splade_anserini.exporting.options import ExportOptions
+    from splade_anserini.modeling.checkpoint import load_checkpoint
+
+    export(load_checkpoint(shared_models.checkpoint()), tmp_path / "encoder", ExportOptions(anserini=True), SENTENCES)
+    encoders = tmp_path / "cache" / "encoders"
+    encoders.mkdir(parents=True)
+    for source, name in [(JAVA_MODEL, "splade-v3-optimized.onnx"), (JAVA_VOCABULARY, "splade-v3-vocab.txt")]:
+        (tmp_path / "encoder" / source).rename(encoders / name)
+    start_jvm()
+    from jnius import autoclass
+
+    autoclass("java.lang.System").setProperty("pyserini.cache", str(tmp_path / "cache"))
+    yield tmp_path / "cache"
+    autoclass("java.lang.System").clearProperty("pyserini.cache")
+
+
+def test_anserinis_own_encoders_give_the_hits_of_pyserinis_searcher(shared_index: Any, anserinis_cache: Path) -> None:
+    from splade_anserini.lucene import LuceneImpactSearcher
+
+    words = {"d1": {"head": 3, "##ache": 5}, "d2": {"cat": 2, "dog": 7}, "d3": {"head": 1, "dog": 1, "doctor": 4}}
+    index = shared_index(words)
+    pyserinis = LuceneImpactSearcher(str(index), "SpladeV3", encoder_type="onnx")
+    with FastLuceneImpactSearcher(index, "SpladeV3", encoder_type="onnx") as fast:
+        for text in SENTENCES:
+            assert rows(fast.search(text)) == rows(pyserinis.search(text))
+            assert fast.encode(text).toString() == pyserinis.encode(text).toString() != "{}"
+        assert rows(fast.batch_search(["a cat"], ["q"])["q"]) == rows(pyserinis.search("a cat"))
+    pyserinis.close()
 
 
 def test_a_prebuilt_index_that_pyserini_does_not_have_is_an_error() -> None:
