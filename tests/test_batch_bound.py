@@ -1,15 +1,21 @@
 """Batches on a CPU are bounded by the memory that is free, and vectors do not depend on that."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from splade_anserini import Document, InMemoryCorpus
+from splade_anserini.artifacts.manifests import Batching, ImpactManifest, read_manifest
+from splade_anserini.encode import encode
 from splade_anserini.encoding import EncoderOptions, open_encoder
 from splade_anserini.encoding.batch_bound import SHARE, BatchBound, bounded, bytes_per_token
 from splade_anserini.errors import InputError
+from splade_anserini.modeling.packed_linear import can_pack
 from splade_anserini.modeling.token_batches import TokenBatch
 from splade_anserini.records import SparseVector
 from tests.shared_models import SharedModels
@@ -189,3 +195,48 @@ def test_another_error_is_not_taken_for_missing_memory(shared_models: SharedMode
     encoder._computed = failing
     with pytest.raises(RuntimeError, match="shapes"):
         encoder.encode(["headache"])
+
+
+# Manifests.
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "expected"),
+    [
+        ("torch", "auto", None),
+        ("torch", "bf16", Batching(texts=5, tokens=2048)),
+        pytest.param("onnx", "auto", Batching(texts=5, tokens=512), marks=pytest.mark.slow),
+        ("splade-mini", "auto", None),
+    ],
+)
+def test_the_manifest_records_the_size_of_batches_where_weights_depend_on_it(
+    shared_models: SharedModels, tmp_path: Path, kind: str, precision: Any, expected: Batching | None
+) -> None:
+    if kind == "torch" and precision == "auto" and not can_pack(torch.float32):
+        pytest.skip("torch cannot pack weights on this processor")
+    names = {"torch": shared_models.checkpoint, "onnx": shared_models.export}
+    encoder = open_encoder(names.get(kind, lambda: kind)(), EncoderOptions(batch_size=5, precision=precision))
+    manifest = encode(InMemoryCorpus("two", [Document("d0", "", "headache")]), encoder, tmp_path / "out")
+    assert manifest.shards[0].batching == expected
+    assert read_manifest(tmp_path / "out", ImpactManifest) == manifest
+    (file,) = (tmp_path / "out").glob("*.manifest")
+    assert ("batching" in file.read_text()) == (expected is not None)
+
+
+def test_the_manifest_records_the_size_to_which_batches_were_halved(
+    shared_models: SharedModels, tmp_path: Path
+) -> None:
+    encoder: Any = open_encoder(shared_models.checkpoint(), EncoderOptions(precision="bf16"))
+    compute = encoder._computed
+
+    def failing(batch: TokenBatch) -> object:
+        if batch.ids.size > 100:
+            raise MemoryError
+        return compute(batch)
+
+    encoder._computed = failing
+    documents = [Document(f"d{index}", "", text) for index, text in enumerate(TEXTS[:6])]
+    manifest = encode(InMemoryCorpus("texts", documents), encoder, tmp_path / "out")
+    assert manifest.shards[0].batching is not None
+    assert manifest.shards[0].batching.tokens is not None
+    assert manifest.shards[0].batching.tokens <= 100

@@ -113,7 +113,16 @@ class EncodeSettings(Model):
     shard_num: int
 
 
-class Shard(Model):
+class Batching(Model):
+    """How large the batches were, on which the last bits of weights depend for some encoders."""
+
+    texts: int
+    """Most texts in a batch."""
+    tokens: int | None
+    """Most tokens in a batch, padding included; None: without a limit."""
+
+
+class Shard(GrowingModel):
     """One output file of `encode`."""
 
     file: str
@@ -122,6 +131,10 @@ class Shard(Model):
     """Ids of the documents whose vectors are empty, which Lucene cannot index."""
     digest: str
     """SHA-256 of the documents of the shard, by which a resumed `encode` recognizes the same corpus."""
+    batching: Batching | None = None
+    """None where weights do not depend on it: int8, and most checkpoints in float32 on a CPU."""
+
+    later_fields = frozenset({"batching"})
 
 
 class ImpactManifest(Model):

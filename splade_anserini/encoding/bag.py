@@ -55,6 +55,11 @@ class BagEncoder(TokenizedEncoder):
         self._weights: npt.NDArray[np.float32] = np.array(token_weights, dtype=np.float32)
         self._weights[masked_entries(tokenizer, len(vocabulary))] = 0.0
 
+    @property
+    def batching(self) -> None:
+        """None: a query's weights do not depend on the batch."""
+        return
+
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         distinct = (np.unique(ids[mask > 0]) for ids, mask in zip(batch.ids, batch.mask, strict=True))
         active = (ids[self._weights[ids] > 0] for ids in distinct)

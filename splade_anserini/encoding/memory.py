@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from splade_anserini.artifacts.manifests import Batching
 from splade_anserini.errors import InputError, counted
 from splade_anserini.modeling.token_batches import TokenBatch
 
@@ -41,6 +42,12 @@ class BatchLimit:
     def tokens(self) -> int | None:
         """Tokens that a batch may have; None until a batch did not fit."""
         return self._tokens
+
+    def applied(self, batching: Batching | None) -> Batching | None:
+        """Return `batching` with the limit."""
+        if batching is None or self._tokens is None:
+            return batching
+        return batching.model_copy(update={"tokens": min(self._tokens, batching.tokens or self._tokens)})
 
     def run[T](self, batch: TokenBatch, run: Callable[[TokenBatch], T], free: Callable[[], object]) -> list[T]:
         """Return what `run` returns for the parts of a batch, in order: one part, or more if it does not fit.

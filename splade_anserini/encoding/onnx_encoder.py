@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
+from splade_anserini.artifacts.manifests import Batching, EncoderManifest, read_manifest
 from splade_anserini.encoding.batch_bound import BatchBound, bounded, bytes_per_token
 from splade_anserini.encoding.exported import read_exported
 from splade_anserini.encoding.memory import BatchLimit
@@ -83,6 +83,11 @@ class OnnxEncoder(TokenizedEncoder):
             batch_size=1 if identity.precision == "int8" else options.batch_size or DEFAULT_BATCH_SIZE,
             max_tokens=bound.tokens,
         )
+
+    @property
+    def batching(self) -> Batching | None:
+        """The size of batches, where the last bits of weights depend on it; else None: int8 runs one text at a time."""
+        return None if self.identity.precision == "int8" else self.batch_limit.applied(super().batching)
 
     def _bound(self, wanted: BatchBound, max_length: int) -> BatchBound:
         """Return how many batches of which size the free memory allows; a GPU has its own."""

@@ -20,6 +20,7 @@ from splade_anserini.artifacts.manifests import (
 from splade_anserini.encoding.document import SpladeDocumentEncoder
 from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import Encoder
+from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.errors import InputError, MismatchError, OutputError, counted
 from splade_anserini.formats.corpora import Corpus, CorpusDigest, check_corpus
 from splade_anserini.formats.impacts import ImpactWriter, impact_files
@@ -199,7 +200,8 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
                 empty.append(document.id)
             progress(1)
     counts = Counts(documents=indexed, postings=postings, impacts=impacts)
-    return Shard(file=path.name, counts=counts, empty=tuple(empty), digest=digest.hexdigest())
+    batching = encoder.encoder.batching if isinstance(encoder.encoder, TokenizedEncoder) else None
+    return Shard(file=path.name, counts=counts, empty=tuple(empty), digest=digest.hexdigest(), batching=batching)
 
 
 def _extended(manifest: ImpactManifest, shard: Shard, *, complete: bool) -> ImpactManifest:

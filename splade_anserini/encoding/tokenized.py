@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from splade_anserini.artifacts.manifests import EncoderIdentity
+from splade_anserini.artifacts.manifests import Batching, EncoderIdentity
 from splade_anserini.encoding.options import WINDOW
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
@@ -97,6 +97,11 @@ class TokenizedEncoder:
         names: list[str] = self._tokens.tolist()
         special = (str(self._tokenizer.id_to_token(token_id)) for token_id in special_token_ids(self._tokenizer))
         return frozenset([*special, *(names[token_id] for token_id in unindexable_ids(names))])
+
+    @property
+    def batching(self) -> Batching | None:
+        """The size of batches, where the last bits of weights depend on it; else None."""
+        return Batching(texts=self._batch_size, tokens=self._max_tokens)
 
     @property
     def window(self) -> int:

@@ -8,6 +8,7 @@ from itertools import chain
 
 import torch
 
+from splade_anserini.artifacts.manifests import Batching
 from splade_anserini.encoding.batch_bound import BatchBound, bounded, bytes_per_token
 from splade_anserini.encoding.gpu_batches import GpuBatches, LaunchedBatch
 from splade_anserini.encoding.memory import BatchLimit
@@ -93,6 +94,11 @@ class TorchEncoder(TokenizedEncoder):
             enough_tokens=GPU_ENOUGH_TOKENS if asynchronous else None,
             window=GPU_WINDOW if asynchronous else WINDOW,
         )
+
+    @property
+    def batching(self) -> Batching | None:
+        """The size of batches, where the last bits of weights depend on it; else None."""
+        return None if self._forward.is_independent else self.batch_limit.applied(super().batching)
 
     def _run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
         """Yield all entries of each batch's texts, in order; on CUDA, some batches are launched ahead."""

@@ -51,7 +51,15 @@ class Projection:
         if self._aggregation.pooling == "max":
             # Adding the bias is monotone, as the activation is: both are applied to the maxima.
             return saturate(products.amax(dim=1).float() + bias, self._aggregation.activation)
-        return pool(products.float() + bias, mask, self._aggregation)
+        if products.device.type != "cpu":
+            return pool(products.float() + bias, mask, self._aggregation)
+        # One text at a time, without padding: the order of a sum would depend on the padded length.
+        lengths = mask.sum(dim=1).tolist()
+        texts = [
+            pool(products[text : text + 1, :length].float() + bias, mask[text : text + 1, :length], self._aggregation)
+            for text, length in enumerate(lengths)
+        ]
+        return torch.cat(texts)
 
 
 def fill_padding(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
