@@ -66,15 +66,14 @@ def fast_forward(
         buffered = BufferedProjection(table, bias, aggregation, dtype=dtype)
         return FastForward(_asynchronous_forward(model, buffered, masked, dtype))
     weights = Projection(table, bias, aggregation, dtype=dtype)
-    by_text = attend_by_text(model) if device.type == "cpu" else None
+    by_text = attend_by_text(model) if device.type == "cpu" and dtype == torch.float32 else None
     hidden = by_text or _plain_hidden(model)
 
     def forward(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         mask = torch.ones_like(ids) if mask is None else mask
         return weights(hidden(ids, mask), mask).index_fill_(1, masked, 0.0)
 
-    is_independent = by_text is not None and dtype == torch.float32 and can_pack(dtype)
-    return FastForward(forward, is_independent)
+    return FastForward(forward, is_independent=by_text is not None and can_pack(dtype))
 
 
 def _plain_hidden(model: Any) -> Hidden:
