@@ -44,7 +44,7 @@ def main() -> None:
     """Measure every encoder under every limit, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="Directory with nfcorpus/.")
-    parser.add_argument("--limits", type=float, nargs="*", default=[8, 4], help="Limits in GiB.")
+    parser.add_argument("--limits", type=float, nargs="*", default=[0, 8, 4], help="Limits in GiB; 0: none.")
     parser.add_argument("--documents", type=int, default=128)
     parser.add_argument("--work", type=Path, default=Path("build/bench"))
     parser.add_argument("--only", nargs="*", choices=ENCODERS, default=ENCODERS)
@@ -55,9 +55,10 @@ def main() -> None:
     measurements = []
     for name in arguments.only:
         encoder = make_encoder(name, arguments.data / "nfcorpus", arguments.work)
-        for limit in [None, *arguments.limits]:
-            measurements.append(measure(name, encoder, corpus, arguments.work, limit and int(limit * GIB)))
+        for limit in arguments.limits:
+            measurements.append(measure(name, encoder, corpus, arguments.work, int(limit * GIB)))
             print(json.dumps(asdict(measurements[-1])), flush=True)
+    print(table(measurements))
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(measurement) for measurement in measurements], indent=1))
 
@@ -93,8 +94,8 @@ def make_encoder(name: str, corpus: Path, work: Path) -> Path:
     return output
 
 
-def measure(name: str, encoder: Path, corpus: Path, work: Path, limit: int | None) -> Measurement:
-    """Encode the corpus once under a limit in bytes."""
+def measure(name: str, encoder: Path, corpus: Path, work: Path, limit: int) -> Measurement:
+    """Encode the corpus once under a limit in bytes; 0: without one."""
     command = [sys.executable, "-m", "splade_anserini.encode", "--corpus", corpus, "--encoder", encoder]
     output = work / "memory-impacts"
     with limited(limit) as (limited_by, enter):
@@ -116,9 +117,9 @@ def measure(name: str, encoder: Path, corpus: Path, work: Path, limit: int | Non
 
 
 @contextmanager
-def limited(limit: int | None) -> Iterator[tuple[str, Callable[[], None]]]:
+def limited(limit: int) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield what limits a new process, and the function that it calls when it starts."""
-    if limit is None:
+    if not limit:
         yield "nothing", lambda: None
         return
     group = new_group(limit)
