@@ -79,7 +79,7 @@ def _sentence_transformers_report(
     lengths: dict[Side, int] = {"document": length, "query": length} if length else {}
     reference = theirs.SentenceTransformersEncoder(checkpoint, lengths, trust_remote_code=options.trust_remote_code)
     _log.info("Comparing with %s", reference.name)
-    exported = EncoderPair.open(directory, EncoderOptions(max_length=length), length)
+    exported = EncoderPair.open(directory, EncoderOptions(max_length=length, device="cpu"), length)
     samples = {f"text {number}": text for number, text in enumerate(texts, 1)}
     comparisons = compare_vectors(vectors_of_reference(reference, samples), exported.verified(), manifest.scale)
     bound = BOUNDS[options.precision] if options.bound is None else options.bound

@@ -271,7 +271,7 @@ def test_vectors_of_special_tokens_in_a_reference_are_left_out(home: Path) -> No
     (home / "reference.jsonl").write_text(json.dumps(record))
     done = run_stage("verify", "mine", "--against", "reference.jsonl")
     assert done.code == 0, done.out
-    assert "left out: 1 entry of special tokens" in done.out
+    assert "left out: 1 masked entry" in done.out
 
 
 def test_lengths_of_documents_and_of_queries_are_options(home: Path) -> None:

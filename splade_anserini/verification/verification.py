@@ -89,7 +89,7 @@ class Verification:
         masked = sum(comparison.masked_entries for comparison in self.comparisons)
         if empty or masked:
             left_out = [counted(empty, "text without tokens", "texts without tokens")] if empty else []
-            left_out += [counted(masked, "entry of special tokens", "entries of special tokens")] if masked else []
+            left_out += [counted(masked, "masked entry", "masked entries")] if masked else []
             yield f"left out: {' and '.join(left_out)}"
         yield from self.notes
         if self.passed:
