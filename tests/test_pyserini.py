@@ -208,18 +208,20 @@ def test_threads_that_share_pyserinis_searcher_read_their_own_documents(searcher
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("class_name", ["LuceneImpactSearcher", "LuceneIndexReader"])
+@pytest.mark.parametrize("name", ["typo", "empty"])
+@pytest.mark.parametrize("class_name", ["LuceneImpactSearcher", "LuceneSearcher", "LuceneIndexReader"])
 def test_a_path_that_is_not_an_index_is_an_error_of_a_few_lines_and_is_not_created(
-    class_name: str, tmp_path: Path
+    class_name: str, name: str, tmp_path: Path
 ) -> None:
     start_jvm()
     from pyserini.index.lucene import LuceneIndexReader
-    from pyserini.search.lucene import LuceneImpactSearcher
+    from pyserini.search.lucene import LuceneImpactSearcher, LuceneSearcher
 
-    arguments = {"LuceneImpactSearcher": (WordCounter(),), "LuceneIndexReader": ()}[class_name]
-    kind = {"LuceneImpactSearcher": LuceneImpactSearcher, "LuceneIndexReader": LuceneIndexReader}[class_name]
-    with pytest.raises(InputError, match=r"The index .*typo does not exist") as error:
-        kind(str(tmp_path / "typo"), *arguments)
+    (tmp_path / "empty").mkdir()
+    class_ = {kind.__name__: kind for kind in (LuceneImpactSearcher, LuceneSearcher, LuceneIndexReader)}[class_name]
+    encoder = (WordCounter(),) if class_ is LuceneImpactSearcher else ()
+    with pytest.raises(InputError, match=r"typo does not exist|empty is not a Lucene index") as error:
+        class_(str(tmp_path / name), *encoder)
     assert len(str(error.value).splitlines()) <= 3
     assert not (tmp_path / "typo").exists()
 

@@ -23,7 +23,8 @@ def change_impact_searcher(module: ModuleType) -> None:
 
 
 def change_searcher(module: ModuleType) -> None:
-    """Change LuceneSearcher: for threads."""
+    """Change LuceneSearcher: for threads, and wrong paths."""
+    module.LuceneSearcher.__init__ = _with_checked_index(module.LuceneSearcher.__init__)
     take_turns(module.LuceneSearcher)
 
 
