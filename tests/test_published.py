@@ -190,7 +190,7 @@ def test_a_manifest_that_the_description_contradicts_is_refused(tmp_path: Path) 
     model = described(tmp_path, "sum")
     manifest = {"pooling": "max", "query_side": "splade", "max_length": 20, "query_max_length": 20}
     write_manifest(model, CheckpointManifest(steps=1, recipe={}, **manifest))
-    with pytest.raises(MismatchError, match=r"has the pooling max in splade\.manifest, and sum in"):
+    with pytest.raises(MismatchError, match=r"has the pooling 'max' in splade\.manifest, and 'sum' in"):
         open_encoder(model)
     write_manifest(model, CheckpointManifest(steps=1, recipe={}, **manifest | {"pooling": "sum"}))
     assert open_encoder(model).max_length == 20
@@ -280,6 +280,14 @@ class TestBackbone:
             require_stated(self.card(pooling="max"), str(model))
         require_stated(self.card(pooling="max", activation="relu"), str(model))
         require_stated(self.card(pooling="sum", activation="log1p_relu"), str(model))
+
+    @pytest.mark.parametrize(("prompt", "warned"), [("", True), ("passage: ", False)])
+    def test_prompts_of_a_backbone_that_the_card_lacks_are_mentioned(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, prompt: str, warned: bool
+    ) -> None:
+        model = described(tmp_path, "max", prompts={"document": "passage: "})
+        require_stated(self.card(prompt=prompt), str(model))
+        assert ("those of the card are used" in caplog.text) == warned
 
     def test_the_documents_model_of_a_router_is_trained(self, tmp_path: Path) -> None:
         model = two_models(tmp_path)

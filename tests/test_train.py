@@ -128,6 +128,27 @@ def test_an_exported_checkpoint_encodes_the_same_vectors(
 
 
 @pytest.mark.slow
+def test_a_model_learns_with_the_prompts_of_its_card_and_is_used_with_them(home: Path, tmp_path: Path) -> None:
+    lines = changes('prompt="a paper: "', 'query_prompt="search the "')
+    assert run_train(home, tmp_path / "plain").code == 0
+    done = run_train(home, tmp_path / "prompted", *lines, "--validation", home)
+    assert done.code == 0, done.err
+    manifest = read_manifest(tmp_path / "prompted", CheckpointManifest)
+    assert manifest is not None
+    assert (manifest.prompt, manifest.query_prompt) == ("a paper: ", "search the ")
+    losses = [read_log(tmp_path / name)[0]["loss"] for name in ("plain", "prompted")]
+    assert losses[0] != pytest.approx(losses[1])
+    encoder, queries = open_encoder(tmp_path / "prompted"), open_query_encoder(tmp_path / "prompted")
+    assert (encoder.identity.prompt, queries.identity.prompt) == ("a paper: ", "search the ")
+    done = run_stage("export", "--encoder", tmp_path / "prompted", "--output", tmp_path / "onnx")
+    assert done.code == 0, done.err
+    assert_same_vectors(encoder, open_encoder(tmp_path / "onnx"))
+    assert_same_vectors(queries, open_query_encoder(tmp_path / "onnx"))
+    done = run_stage("export", "--encoder", tmp_path / "prompted", "--output", tmp_path / "java", "--anserini")
+    assert (done.code, "has a prompt of queries" in done.err) == (2, True), done.err
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("query_side", QUERY_SIDES)
 def test_a_checkpoint_encodes_indexes_searches_and_evaluates(
     trained: Trained, home: Path, tmp_path: Path, query_side: str

@@ -82,6 +82,20 @@ def test_documents_and_queries_have_the_same_vectors(
     assert tuple(model.similarity(queries, documents).shape) == (len(TEXTS), len(TEXTS))
 
 
+PROMPTS = ('prompt="a paper: "', 'query_prompt="search the "')
+
+
+@pytest.mark.parametrize("query_side", ["splade", "idf", "separate"])
+def test_prompts_of_the_card_are_kept(trained: Trained, query_side: str) -> None:
+    directory = trained(query_side, lines=PROMPTS)
+    model = opened(directory)
+    assert (model.prompts["document"], model.prompts["query"]) == ("a paper: ", "search the ")
+    documents = model.encode_document(TEXTS).to_dense()
+    assert greatest_difference(open_encoder(directory), documents) < 1e-5
+    assert greatest_difference(open_query_encoder(directory), model.encode_query(TEXTS).to_dense()) < 1e-5
+    assert (model.encode_document(TEXTS, prompt="").to_dense() - documents).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("query_side", ["splade", "doc", "idf", "separate"])
 def test_queries_are_cut_to_their_own_length(trained: Trained, query_side: str) -> None:
     """The card reads 12 tokens of a query and 24 of a document, two of them special."""
@@ -188,6 +202,7 @@ def test_the_description_says_what_the_manifest_says(
         ("splade", "1_SpladePooling/config.json", '"max"', '"sum"'),
         ("splade", "1_SpladePooling/config.json", '"relu"', '"log1p_relu"'),
         ("doc", "router_config.json", '"query_0_SparseStaticEmbedding"\n', '"", "document_1_SpladePooling"\n'),
+        ("splade", "config_sentence_transformers.json", '"dot"', '"dot", "prompts": {"query": "find "}'),
         ("separate", "router_config.json", '"query",\n      "query_1_SpladePooling"', '"", "document_1_SpladePooling"'),
     ],
 )

@@ -141,6 +141,12 @@ class TestGroupTokenizer:
                 assert ids[mask > 0].tolist() == expected[position]
                 assert not ids[mask == 0].any()
 
+    def test_the_prompt_is_put_before_every_text(self) -> None:
+        texts = [f"a paper: {text}" for text in SENTENCES]
+        prompted = GroupTokenizer(tiny_tokenizer(), 12, 4096, "a paper: ")(SENTENCES)
+        for group, expected in zip(prompted, GroupTokenizer(tiny_tokenizer(), 12, 4096)(texts), strict=True):
+            assert group.ids.equal(expected.ids)
+
     def test_a_text_longer_than_the_budget_is_a_group_by_itself(self) -> None:
         groups = GroupTokenizer(tiny_tokenizer(), 40, 5)(SENTENCES)
         long = [group for group in groups if group.ids.shape[1] > 5]

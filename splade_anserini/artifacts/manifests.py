@@ -212,11 +212,15 @@ class CheckpointManifest(GrowingModel):
     """Tokens of a document that were used in training."""
     query_max_length: int = pydantic.Field(gt=2)
     scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
+    prompt: str = ""
+    """Text that is put before every document."""
+    query_prompt: str = ""
+    """Text that is put before every query."""
     steps: int
     recipe: dict[str, pydantic.JsonValue]
     """The table `[training]` of the card, with all overrides."""
 
-    later_fields = frozenset({"activation"})
+    later_fields = frozenset({"activation", "prompt", "query_prompt"})
 
     @property
     def aggregation(self) -> Aggregation:

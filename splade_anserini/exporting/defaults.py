@@ -39,16 +39,18 @@ def defaults_of(checkpoint: Checkpoint, options: ExportOptions) -> ExportDefault
     """
     description = published_description(checkpoint.name)
     if description is None:
-        return with_options(trained_defaults(checkpoint), options)
-    require_described(checkpoint.name, description.documents, options.pooling, options.activation)
-    if options.anserini and (description.query_prompt or description.max_active_dims):
-        setting = "prompt of queries" if description.query_prompt else "max_active_dims"
+        defaults = trained_defaults(checkpoint)
+    else:
+        require_described(checkpoint.name, description.documents, options.pooling, options.activation)
+        set_up_tokenizer(checkpoint.tokenizer, description.documents)
+        defaults = _described(checkpoint, description)
+    if options.anserini and (defaults.query_prompt or defaults.max_active_dims):
+        setting = "prompt of queries" if defaults.query_prompt else "max_active_dims"
         raise InputError(
             f"--anserini is not possible: {checkpoint.name} has a {setting}, which Anserini's Java encoder ignores.",
             do="Leave out --anserini, and encode queries with splade-anserini.",
         )
-    set_up_tokenizer(checkpoint.tokenizer, description.documents)
-    return with_options(_described(checkpoint, description), options)
+    return with_options(defaults, options)
 
 
 def trained_defaults(*checkpoints: Checkpoint) -> ExportDefaults:
@@ -64,6 +66,8 @@ def trained_defaults(*checkpoints: Checkpoint) -> ExportDefaults:
         trained=trained,
         scale=trained.scale,
         query_side=trained.query_side,
+        prompt=trained.prompt,
+        query_prompt=trained.query_prompt,
     )
 
 

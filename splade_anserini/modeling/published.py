@@ -49,10 +49,12 @@ def _require_agreement(name: StrPath, trained: CheckpointManifest, description: 
         ("pooling", trained.pooling, documents.pooling),
         ("activation", trained.activation, documents.activation),
         ("query side", side, description.query_side),
+        ("prompt of documents", trained.prompt, description.prompt),
+        ("prompt of queries", trained.query_prompt, description.query_prompt),
     ]:
         if manifest != described:
             raise MismatchError(
-                f"{name} has the {what} {manifest} in {MANIFEST}, and {described} in the files of "
+                f"{name} has the {what} {manifest!r} in {MANIFEST}, and {described!r} in the files of "
                 f"sentence-transformers, such as {documents.pooling_file}.",
                 expected=f"the {what} that the model was trained with, in both",
             )

@@ -52,19 +52,23 @@ class Batch:
 
 
 class GroupTokenizer:
-    """Tokenizes texts, truncates them, and groups texts of similar length up to a budget of tokens."""
+    """Tokenizes texts, truncates them, and groups texts of similar length up to a budget of tokens.
 
-    def __init__(self, tokenizer: Any, max_length: int, budget: int) -> None:
+    `prompt` is put before every text.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int, budget: int, prompt: str = "") -> None:
         self._tokenizer = plain_tokenizer(tokenizer)
         self._tokenizer.enable_truncation(max_length)
         self._budget = budget
+        self._prompt = prompt
 
     def __call__(self, texts: Sequence[str]) -> tuple[Group, ...]:
         """Return groups of at most `budget` tokens, padding included; each text is in exactly one group.
 
         A text longer than the budget is a group by itself.
         """
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        encodings = self._tokenizer.encode_batch_fast([self._prompt + text for text in texts])
         lengths = [len(encoding.ids) for encoding in encodings]
         groups = []
         for positions in positions_by_length(lengths, len(texts), self._budget):

@@ -85,6 +85,9 @@ def _properties(card: EncoderCard, recipe: TrainingRecipe, log: Sequence[Mapping
         "tokens of a document, of a query": f"{card.max_length}, {card.query_max_length}",
         "impact": f"round(weight × {card.scale:g})",
     }
+    for what, prompt in [("document", card.prompt), ("query", card.query_prompt)]:
+        if prompt:
+            rows[f"text before every {what}"] = f"`{prompt}`"
     steps = [row for row in log if "loss" in row]
     if steps:
         query, document = steps[-1]["active q"], steps[-1]["active d"]

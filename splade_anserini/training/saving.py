@@ -33,6 +33,8 @@ def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, st
         max_length=card.max_length,
         query_max_length=card.query_max_length,
         scale=card.scale,
+        prompt=card.prompt,
+        query_prompt=card.query_prompt,
         steps=steps,
         recipe=recipe.model_dump(mode="json"),
     )

@@ -34,7 +34,7 @@ def write_one_model(directory: Path, documents: Checkpoint, card: EncoderCard) -
     Where queries are read to another length, sentence-transformers needs version 6.0; earlier ones raise `TypeError`.
     """
     query_length = {} if card.query_max_length == card.max_length else {"query_length": card.query_max_length}
-    _write_settings(directory)
+    _write_settings(directory, card)
     _write_transformer(directory, card.max_length, **query_length)
     _write_pooling(directory / "1_SpladePooling", documents, card)
     _write_modules(directory, {"": _TRANSFORMER, "1_SpladePooling": _POOLING})
@@ -49,7 +49,7 @@ def write_static_queries(
     _write_static_tokenizer(static, documents, card.query_max_length)
     _write_static_weights(static / "model.safetensors", documents, weights)
     _write_json(static / "config.json", {"frozen": not learned})
-    _write_settings(directory)
+    _write_settings(directory, card)
     _write_transformer(directory, card.max_length)
     _write_pooling(directory / _DOCUMENT_POOLING, documents, card)
     document_route, query_route = {"": _TRANSFORMER, _DOCUMENT_POOLING: _POOLING}, {_STATIC_DIRECTORY: _STATIC}
@@ -58,7 +58,7 @@ def write_static_queries(
 
 def write_two_models(directory: Path, documents: Checkpoint, queries: Checkpoint, card: EncoderCard) -> None:
     """Describe a checkpoint with a query model in its subdirectory."""
-    _write_settings(directory)
+    _write_settings(directory, card)
     _write_transformer(directory, card.max_length)
     _write_transformer(directory / QUERY_MODEL, card.query_max_length)
     _write_pooling(directory / _DOCUMENT_POOLING, documents, card)
@@ -68,8 +68,10 @@ def write_two_models(directory: Path, documents: Checkpoint, queries: Checkpoint
     _write_router(directory, query_route, document_route)
 
 
-def _write_settings(directory: Path) -> None:
-    settings = {"model_type": "SparseEncoder", "similarity_fn_name": "dot"}
+def _write_settings(directory: Path, card: EncoderCard) -> None:
+    settings: dict[str, Any] = {"model_type": "SparseEncoder", "similarity_fn_name": "dot"}
+    if card.prompt or card.query_prompt:
+        settings["prompts"] = {"query": card.query_prompt, "document": card.prompt}
     _write_json(directory / "config_sentence_transformers.json", settings)
 
 

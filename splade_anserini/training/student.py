@@ -75,8 +75,15 @@ def require_stated(card: EncoderCard, backbone: str) -> None:
                 f"none, which is {used}.",
                 do=f'Add {name} = "{published}" to the card to keep it, or {name} = "{used}" to change it.',
             )
-    if description.prompt or description.query_prompt:
-        _log.warning("The prompts of the backbone %s are not used: the trained encoder has none.", backbone)
+    if (description.prompt, description.query_prompt) != (card.prompt, card.query_prompt):
+        _log.warning(
+            "The backbone %s has the prompts %r of documents and %r of queries; those of the card are used, %r and %r.",
+            backbone,
+            description.prompt,
+            description.query_prompt,
+            card.prompt,
+            card.query_prompt,
+        )
 
 
 def _description(backbone: str) -> SparseEncoderDescription | None:

@@ -132,8 +132,8 @@ class _RunBuilder:
         if recipe.head is None:
             require_stated(card, recipe.backbone)
         documents = load_initial_checkpoint(recipe, recipe.backbone, trust_remote_code=trust)
-        self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget)
-        self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget)
+        self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget, card.prompt)
+        self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget, card.query_prompt)
         self._bm25 = self._fit_bm25(documents.vocabulary_size)
         idf = self._bm25.idf if self._bm25 else None
         self._student = build_student(recipe, card.aggregation, documents, idf, trust_remote_code=trust)

@@ -76,15 +76,14 @@ class Validation:
 def student_encoders(student: Student, card: EncoderCard) -> tuple[Encoder, Encoder]:
     """Return the encoders of documents and of queries, with copies of the student's present weights."""
     options = EncoderOptions(max_length=card.max_length, pooling=card.pooling, activation=card.activation)
-    documents = TorchEncoder(student.documents, options)
+    documents = TorchEncoder(student.documents, options, prompt=card.prompt)
     options = replace(options, max_length=card.query_max_length)
     if not isinstance(student.pair.queries, BagOfTokens):
-        return documents, TorchEncoder(student.queries or student.documents, options)
+        return documents, TorchEncoder(student.queries or student.documents, options, prompt=card.query_prompt)
     tokenizer = student.documents.tokenizer
     tokens = vocabulary(tokenizer, student.documents.vocabulary_size)
-    return documents, BagEncoder(
-        documents.identity, plain_tokenizer(tokenizer), tokens, learned_query_weights(student), options
-    )
+    identity = documents.identity.model_copy(update={"prompt": card.query_prompt})
+    return documents, BagEncoder(identity, plain_tokenizer(tokenizer), tokens, learned_query_weights(student), options)
 
 
 def open_validation(source: str, measures: Sequence["Measure"], card: EncoderCard) -> Validation:
