@@ -61,7 +61,7 @@ def fast_forward(
     convert(model, device, dtype)
     table = layer.weight.detach().to(device)
     bias = None if layer.bias is None else layer.bias.detach().to(device)
-    masked = torch.tensor(masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size), device=device)
+    masked = torch.tensor(masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size)).to(device)
     if asynchronous:
         buffered = BufferedProjection(table, bias, aggregation, dtype=dtype)
         return FastForward(_asynchronous_forward(model, buffered, masked, dtype))
