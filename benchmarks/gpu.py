@@ -34,6 +34,10 @@ RESERVE = 10.0
 """Seconds that are left at the end."""
 LEAST = 5.0
 """Seconds without which a part is not begun."""
+NO_GPU = 4
+"""Exit code of a part whose device is not there."""
+OVERTIME = 124
+"""Exit code of a part that had to be stopped."""
 ATTEMPTS = 3
 """Processes for a part: after an error that leaves the device unusable, another one takes the rows that are left."""
 
@@ -64,6 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     # After this time, no part is begun and none goes on.
     end = time.time() + 60 * options.minutes - RESERVE
     run = f"{time.time():.0f}"
+    ended: list[str] = []
     for part in PARTS:
         if options.only and part not in options.only:
             continue
@@ -74,39 +79,40 @@ def _run(options: argparse.Namespace) -> int:
         if limit < LEAST:
             print(f"{part}: no time left", file=sys.stderr)
             continue
-        for _ in range(ATTEMPTS):
-            code = _start(options, part, run, min(time.time() + limit, end))
-            results.load()
-            results.interrupted(part, _reason(code))
-            if code != BROKEN and code >= 0:
-                break
+        code = _attempt(options, part, run, min(time.time() + limit, end), results)
+        if code == NO_GPU:
+            return 2
+        if code not in {0, OVERTIME}:
+            ended.append(f"{part}: {_reason(code)}")
         print("\n".join([*part_table(TITLES[part], results.rows(part)), ""]), flush=True)
     failed = [f"{part}: {name}" for part in PARTS for name in failures(results.rows(part))]
-    for name in failed:
+    for name in (*ended, *failed):
         print(f"failed: {name}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if ended or failed else 0
 
 
-_OVERTIME = 124
+def _attempt(options: argparse.Namespace, part: str, run: str, deadline: float, results: Results) -> int:
+    """Run a part, again if its device broke; return the exit code of the last process."""
+    code = BROKEN
+    for _ in range(ATTEMPTS):
+        code = _start(options, part, run, deadline)
+        results.load()
+        results.interrupted(part, _reason(code))
+        if code != BROKEN and code >= 0:
+            break
+    return code
 
 
 def _start(options: argparse.Namespace, part: str, run: str, deadline: float) -> int:
-    """Run a part in its own process; return its exit code, `_OVERTIME` if it had to be stopped."""
+    """Run a part in its own process; return its exit code, `OVERTIME` if it had to be stopped."""
     command = [sys.executable, __file__, "--run-part", part, "--run", run, "--deadline", str(deadline)]
-    command += [
-        "--output",
-        str(options.output),
-        "--work",
-        str(options.work),
-        "--device",
-        options.device.partition(":")[0],
-    ]
+    kind, _, index = options.device.partition(":")
+    command += ["--output", str(options.output), "--work", str(options.work), "--device", kind]
     for name, value in (("--inputs", options.inputs), ("--backbone", options.backbone)):
         command += [name, str(value)] if value else []
     command += [word for source in options.data or () for word in ("--data", source)]
     command += ["--tiny"] if options.tiny else []
-    kind, _, index = options.device.partition(":")
-    environment = dict(os.environ)
+    environment = {"HF_HUB_OFFLINE": "1", **os.environ}
     if kind == "cpu" or index:
         # What chooses a device itself then has no choice.
         environment["CUDA_VISIBLE_DEVICES"] = index
@@ -119,18 +125,22 @@ def _start(options: argparse.Namespace, part: str, run: str, deadline: float) ->
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            return _OVERTIME
+            return OVERTIME
 
 
 def _reason(code: int) -> str:
-    if code == _OVERTIME:
+    if code == OVERTIME:
         return "its time was over"
     return f"the process ended with code {code}" if code else ""
 
 
 def _run_part(options: argparse.Namespace) -> int:
+    import torch
     from gpu_parts.devices import describe
 
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        print("torch finds no GPU. For a rehearsal, add --device cpu --tiny.", file=sys.stderr)
+        return NO_GPU
     results = Results(options.output, TITLES)
     results.set_machine(**describe(options.device))
     inputs = packed_inputs(options.inputs) if options.inputs else {}

@@ -263,6 +263,23 @@ def test_a_failed_row_makes_the_command_fail(tmp_path: Path, monkeypatch: pytest
     assert gpu.main(["--output", str(tmp_path), "--device", "cpu"]) == 1
 
 
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (124, 0), (1, 1), (BROKEN, 1), (gpu.NO_GPU, 2)])
+def test_a_part_that_ends_with_an_error_makes_the_command_fail(
+    tmp_path: Path, code: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "_start", lambda *_: code)
+    assert gpu.main(["--output", str(tmp_path), "--device", "cpu", "--only", "correct"]) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_the_command_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--output", str(tmp_path), "--work", str(tmp_path / "work")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "torch finds no GPU. For a rehearsal, add --device cpu --tiny.\n"
+
+
 def test_a_part_whose_device_broke_is_continued_in_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
