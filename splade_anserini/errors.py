@@ -13,7 +13,12 @@
 Exit codes of the commands: 0 success, 1 failure, 2 bad input or usage.
 """
 
+import logging
+
 from splade_anserini.records import StrPath
+
+NOTE = logging.INFO + 5
+"""The level of log messages that say how an input was read where its format leaves a choice; commands show them."""
 
 
 class SpladeAnseriniError(Exception):

@@ -56,7 +56,7 @@ def command(
     run: Annotated[
         list[str],
         typer.Option(
-            metavar="<str>", help="Run file, TREC or MS MARCO (.gz too), or LABEL=FILE; repeat to compare runs."
+            metavar="<str>", help="Run file, TREC, MS MARCO or another form, or LABEL=FILE; repeat to compare runs."
         ),
     ],
     qrels: cli.Qrels,

@@ -11,6 +11,7 @@ import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.parsing.numbers import parse_number
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.retrieval.fusion import FusionOptions
@@ -121,11 +122,9 @@ def _checked(
 def parse_weights(texts: Sequence[str]) -> tuple[float, ...]:
     """Return the weights; a text may hold several. Raises `InputError` for one that is not a number, or for none."""
     weights = re.findall(r"[^\s,]+", ",".join(texts))
-    try:
-        if weights:
-            return tuple(map(float, weights))
-    except ValueError:
-        pass
+    numbers = [number for number in map(parse_number, weights) if number is not None]
+    if weights and len(numbers) == len(weights):
+        return tuple(numbers)
     raise InputError(f"--weight {', '.join(texts)!r} is not a list of numbers.", expected="for example 0.3,0.7")
 
 
@@ -151,7 +150,7 @@ class FuseOptions:
 def command(
     run: Annotated[
         list[Path],
-        typer.Option(help="Run, TREC or MS MARCO (.gz too), with each query's lines together; repeat for each run."),
+        typer.Option(help="Run in TREC, MS MARCO or another form, each query's lines together; repeat for each run."),
     ],
     fusion: FusionOptions,
     options: FuseOptions,

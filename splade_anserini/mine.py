@@ -162,7 +162,7 @@ class MiningOutput:
 
 def command(
     run: Annotated[
-        Path, typer.Option(help="Run to draw from, TREC or MS MARCO (.gz too), with each query's lines together.")
+        Path, typer.Option(help="Run to draw from, TREC, MS MARCO or another form, with each query's lines together.")
     ],
     qrels: Annotated[
         str,

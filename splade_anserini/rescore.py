@@ -55,7 +55,7 @@ def rescore(
 class CandidateOptions:
     """Which pairs of query and document are scored."""
 
-    run: Path | None = option(default=None, help="Score the pairs of this run, TREC or MS MARCO.", recorded=False)
+    run: Path | None = option(default=None, help="Score the pairs of this run (TREC, MS MARCO, …).", recorded=False)
     qrels: str | None = option(
         default=None, help="Score the pairs of these judgements, of any relevance.", recorded=False
     )

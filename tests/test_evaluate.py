@@ -202,9 +202,9 @@ def test_a_measure_whose_program_fails_is_an_error_with_the_runs_label() -> None
     ("content", "fragment"),
     [
         ("q0 Q0 a\0 1 2 t\n", "line 1: a NUL character"),
-        (f"q0\ta\t{'9' * 400}\n", "line 1: the rank is 99"),
-        (f"q0\ta\t{'9' * 5000}\n", "line 1: the rank is 99"),
-        ("q0 Q0 a 1 2\n", "line 1: 5 columns\\."),
+        (f"q0\ta\t{'9' * 400}\n", "line 1: the score is 99"),
+        (f"q0\ta\t{'9' * 5000}\n", "line 1: the score is 99"),
+        ("q0 Q0 a b 1 2\n", "line 1: 6 columns"),
         ("q0 Q0 a 1 2 t\nq0 b 3\n", "line 2: 3 columns instead of 6\\."),
     ],
 )

@@ -26,7 +26,7 @@ BIRD = "a bird flies"
 
 some_text = st.text(st.characters(exclude_characters="\t\r\n", codec="utf-8"), min_size=1).filter(str.strip)
 some_id = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda id_: id_.split() == [id_])
-some_score = st.floats(allow_nan=False, allow_infinity=False)
+some_score = st.floats(-3.4e38, 3.4e38)
 
 
 def write(path: Path, content: str | bytes) -> str:
@@ -228,6 +228,11 @@ class TestFiles:
             ("e.tsv", "1\t2\t3\t4\t5\t6", 1, "6 columns"),
             ("e.tsv", "x\t \tz", 1, "an empty column"),
             ("e.tsv", "nan\t1\tx\ty\tz", 1, "the score is nan"),
+            ("e.tsv", "1_0\t1\tx\ty\tz", 1, "the score is 1_0"),
+            ("e.tsv", "1\t٢٢\tx\ty\tz", 1, "the score is ٢٢"),
+            ("e.tsv", "1\t 12 \tx\ty\tz", 1, "the score is  12 "),
+            ("e.tsv", "1e39\t1\tx\ty\tz", 1, "the score is 1e39"),
+            ("e.jsonl", '{"query": "x", "positive": "y", "scores": [1e39]}', 1, "a score is 1e+39"),
             ("e.tsv", "1\thigh\tx\ty\tz", 1, "the score is high"),
             ("e.tsv", b"x\ty\nx\t\xff", 2, "byte 3 is not valid UTF-8"),
             ("e.jsonl", '{"query": "x", "positive": "y"}\n{', 2, "not valid JSON"),

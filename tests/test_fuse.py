@@ -1,5 +1,6 @@
 """The command `fuse`."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,12 @@ def test_the_interpolation_of_ranks_is_a_warning(first: Path, tmp_path: Path, ca
     ranks = write(tmp_path / "ranks.tsv", "q1\tc\t1", "q1\ta\t2", "q1\td\t3", "q2\ta\t1")
     outcome, fused = fuse(tmp_path / "out.txt", "--run", first, "--run", ranks, "--method", "interpolation")
     assert outcome.code == 0
-    (warning,) = caplog.messages
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "ranks.tsv has ranks but no scores" in warning
     assert fused["q1"] == pytest.approx({"a": 0.75, "c": 0.5, "b": 0.25, "d": 0.0})
     fuse(tmp_path / "out.txt", "--run", first, "--run", ranks)
-    assert caplog.messages == [warning]
+    assert caplog.messages == [caplog.messages[0], warning, caplog.messages[0]]
+    assert caplog.messages[0].endswith("taken for qid docid rank: the third is 1, 2, 3, … for every query.")
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def bad_runs(first: Path, second: Path, tmp_path: Path) -> Path:
         ("empty", ("--max-passage", "#"), "empty.txt is empty"),
         ("a b empty", (), "empty.txt (0 queries) shares no query with the other runs"),
         ("a split", (), "split.txt, line 3"),
-        ("a huge", (), "huge.txt: document 'a' of query 'q1' has the score 1e+39"),
+        ("a huge", (), "huge.txt, line 1: the score is 1e39"),
         ("a b", ("--max-passage", "#"), "a.txt: 'a' of query 'q1' is not the id of a passage"),
         ("a b", ("--max-passage", ""), "--max-passage ''"),
         ("a b", ("--max-passage", "a b"), "--max-passage 'a b'"),

@@ -11,7 +11,7 @@ import typer
 
 from splade_anserini.cli.flattening import flattened
 from splade_anserini.cli.renamed_options import current_spelling
-from splade_anserini.errors import SpladeAnseriniError
+from splade_anserini.errors import NOTE, SpladeAnseriniError
 from splade_anserini.progress import Progress
 
 INTERVAL = 60.0
@@ -78,8 +78,9 @@ def _log_to_stderr() -> None:
         logger.addHandler(handler)
         # Without a handler at the root, Python prints the warnings of every library.
         logging.getLogger().addHandler(logging.NullHandler())
-    level = os.environ.get("SPLADE_ANSERINI_LOG", "WARNING").upper()
-    logger.setLevel(level if level in logging.getLevelNamesMapping() else "WARNING")
+    logging.addLevelName(NOTE, "NOTE")
+    level = os.environ.get("SPLADE_ANSERINI_LOG", "NOTE").upper()
+    logger.setLevel(level if level in logging.getLevelNamesMapping() else "NOTE")
 
 
 @contextmanager

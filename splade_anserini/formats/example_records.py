@@ -12,6 +12,7 @@ from splade_anserini.formats.parsing.fields import checked_id, finite_score
 from splade_anserini.formats.parsing.gzip_files import open_output
 from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
 from splade_anserini.formats.parsing.lines import Location, decode_utf8
+from splade_anserini.formats.parsing.numbers import number_of
 from splade_anserini.formats.texts import TextLookup, Texts
 from splade_anserini.records import Example, StrPath
 
@@ -180,10 +181,11 @@ def _scores(record: Record, location: Location, count: int) -> tuple[float, ...]
         return None
     if len(values) != count:
         raise location.error(counted(len(values), "score"), expected=f"{count}: of the positive, then of each negative")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise location.error(f"a score is {json_type(value)}", expected="a number")
-    return tuple(map(float, values))
+    scores = [number_of(value) for value in values]
+    for value, score in zip(values, scores, strict=True):
+        if score is None:
+            raise location.error(f"a score is {json_type(value)}", expected="a number in the range of 32-bit floats")
+    return tuple(score for score in scores if score is not None)
 
 
 def _margin_lines(record: ExampleRecord, example_number: int) -> Iterator[bytes]:

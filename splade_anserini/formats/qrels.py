@@ -1,15 +1,21 @@
-"""Relevance judgements (qrels), in the formats of TREC and of BEIR."""
+"""Relevance judgements (qrels): TREC, BEIR, CSV, JSON, pairs of ids."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.errors import InputError
+from splade_anserini.errors import NOTE, InputError, RecordError
 from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.irds import irds_items, is_irds
-from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8, split_columns
+from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, SCORE, header, rows
+from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.json_records import json_type
+from splade_anserini.formats.parsing.json_tables import is_json, json_cells
+from splade_anserini.formats.parsing.lines import Location, decode_utf8
+from splade_anserini.formats.parsing.numbers import number_of, parse_number, whole_number
 from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
@@ -18,8 +24,18 @@ if TYPE_CHECKING:
 GREATEST_RELEVANCE = 1_000_000
 """trec_eval allocates a counter for each relevance up to the greatest, and crashes when memory runs out."""
 
-_HEADER = b"query-id"
-_EXPECTED = "qid 0 docid relevance (TREC), or query-id<TAB>corpus-id<TAB>score under such a header (BEIR)"
+_WITHOUT_HEADER = {
+    4: {QUERY: 0, DOCUMENT: 2, SCORE: 3},
+    3: {QUERY: 0, DOCUMENT: 1, SCORE: 2},
+    2: {QUERY: 0, DOCUMENT: 1},
+}
+"""Number of columns → index of each."""
+_EXPECTED = (
+    "qid 0 docid relevance (TREC), query-id<TAB>corpus-id<TAB>score (BEIR), or qid docid; "
+    "separated by white space or commas, with a header or without"
+)
+
+_log = logging.getLogger(__name__)
 
 
 def read_qrels(source: StrPath, default_split: str = "test") -> list["Qrel"]:
@@ -65,31 +81,54 @@ def _read_irds(source: str) -> Iterator[tuple[Location, "Qrel"]]:
 
 
 def _read_file(path: Path) -> Iterator[tuple[Location, "Qrel"]]:
+    if is_json(path):
+        return _read_json(path)
+    return _read_rows(path)
+
+
+def _read_rows(path: Path) -> Iterator[tuple[Location, "Qrel"]]:
+    """Yield the judgements of a file of columns, with a header or without."""
     from ir_measures import Qrel
 
-    for location, line in byte_lines(path):
-        columns = split_columns(line, location)
-        if location.line == 1 and columns[:1] == [_HEADER]:
-            continue
-        match columns:
-            case [query_id, _, doc_id, relevance]:
-                pass
-            case [query_id, doc_id, relevance]:
-                pass
-            case _:
-                raise location.error(f"{len(columns)} columns", expected=_EXPECTED)
-        ids = decode_utf8(query_id, location), decode_utf8(doc_id, location)
-        yield location, Qrel(*ids, _relevance(relevance, location))
+    indices: dict[str, int] | None = None
+    width = 0
+    for location, columns in rows(path):
+        if not width:
+            width, indices = len(columns), header(columns)
+            if indices:
+                continue
+            indices = _WITHOUT_HEADER.get(width)
+            if width == 2:
+                _log.log(NOTE, "%s has two columns: each line is taken for a relevant document.", path)
+        if indices is None or len(columns) != width:
+            raise location.error(
+                f"{len(columns)} columns{f' instead of {width}' if len(columns) != width else ''}", expected=_EXPECTED
+            )
+        query_id, doc_id = (decode_utf8(columns[indices[name]], location) for name in (QUERY, DOCUMENT))
+        grade = _relevance(columns[indices[SCORE]], location) if SCORE in indices else 1
+        yield location, Qrel(checked_id(query_id, location), checked_id(doc_id, location), grade)
+
+
+def _read_json(path: Path) -> Iterator[tuple[Location, "Qrel"]]:
+    """Yield the judgements of {query: {document: grade}}, or of records whose keys are names of columns."""
+    from ir_measures import Qrel
+
+    for cell in json_cells(path):
+        # A list of documents is one of relevant documents.
+        relevance = 1 if cell.score is None else whole_number(number_of(cell.score))
+        if relevance is None or abs(relevance) > GREATEST_RELEVANCE:
+            raise _not_a_grade(json_type(cell.score), cell.location)
+        yield cell.location, Qrel(cell.query_id, cell.doc_id, relevance)
 
 
 def _relevance(column: bytes, location: Location) -> int:
-    try:
-        relevance = int(column)
-    except ValueError:
-        relevance = GREATEST_RELEVANCE + 1
-    if abs(relevance) > GREATEST_RELEVANCE:
-        raise location.error(
-            f"the relevance is {decode_utf8(column, location)}",
-            expected=f"an integer up to {GREATEST_RELEVANCE:,} as the last column",
-        )
+    relevance = whole_number(parse_number(column))
+    if relevance is None or abs(relevance) > GREATEST_RELEVANCE:
+        raise _not_a_grade(decode_utf8(column, location), location)
     return relevance
+
+
+def _not_a_grade(text: str, location: Location) -> RecordError:
+    return location.error(
+        f"the relevance is {text}", expected=f"an integer up to {GREATEST_RELEVANCE:,} as the last column"
+    )

@@ -1,26 +1,27 @@
-"""Runs, which are one ranking per query, in the formats of TREC and of MS MARCO."""
+"""Runs, which are one ranking per query: written in the formats of TREC and of MS MARCO, read in more."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from splade_anserini.errors import InputError
-from splade_anserini.formats.parsing.fields import checked_id, finite_score
+from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.gzip_files import open_output
-from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8, split_columns
+from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.run_lines import RunLine, run_lines
 from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-_MOST_RANK_DIGITS = 15
-"""Integers of up to 15 digits are exact in float64."""
-
 _EXACT_INTEGERS = 2.0**24
 """Below this, all integers are exact in float32."""
+
+_log = logging.getLogger(__name__)
 
 type RunFormat = Literal["trec", "msmarco"]
 
@@ -65,12 +66,13 @@ def write_run(
 
 
 def read_run(path: StrPath) -> Iterator["ScoredDoc"]:
-    """Yield the lines of a run: TREC (6 columns), or MS MARCO (3 columns), where the score is the negated rank.
+    """Yield the lines of a run, of any form that `run_lines` reads. Without scores, a rank's negative is the score.
 
-    Raises `RecordError` for a malformed line, or a document that occurs twice for a query.
+    Logs a warning when ranks contradict scores. Raises `RecordError` for a malformed line, or a document that occurs
+    twice for a query.
     """
     seen: dict[str, set[str]] = {}
-    for location, doc in _read_lines(Path(path)):
+    for location, doc, _ in _read_lines(Path(path)):
         _refuse_duplicate(doc, seen.setdefault(doc.query_id, set()), location)
         yield doc
 
@@ -81,10 +83,10 @@ def read_rankings(path: StrPath) -> Iterator[tuple[str, list["ScoredDoc"]]]:
     Raises `RecordError` where `read_run` does, and where the lines of a query are not contiguous.
     """
     finished: set[str] = set()
-    for query_id, lines in groupby(_read_lines(Path(path)), key=lambda line: line[1].query_id):
+    for query_id, lines in groupby(_read_lines(Path(path)), key=lambda line: line.doc.query_id):
         seen: set[str] = set()
         docs = []
-        for location, doc in lines:
+        for location, doc, _ in lines:
             if not seen and query_id in finished:
                 raise location.error(
                     f"the lines of the query {query_id!r} are not contiguous",
@@ -171,23 +173,32 @@ def _check_ids(query_id: str, ids: list[str], path: Path, lines_before: int) -> 
             checked_id(id_, Location(path, lines_before + rank))
 
 
-def _read_lines(path: Path) -> Iterator[tuple[Location, "ScoredDoc"]]:
-    from ir_measures import ScoredDoc
+def _read_lines(path: Path) -> Iterator[RunLine]:
+    """Yield the lines of a run; warn at the end of queries whose ranks contradict their scores."""
+    contradicting: dict[str, None] = {}
+    for query_id, group in groupby(run_lines(path), key=lambda line: line.doc.query_id):
+        ranks, scores = [], []
+        for line in group:
+            if line.rank is not None:
+                ranks.append(line.rank)
+                scores.append(line.doc.score)
+            yield line
+        if contradicts(ranks, scores):
+            contradicting[query_id] = None
+    if contradicting:
+        first = ", ".join(islice(contradicting, 3)) + (", …" if len(contradicting) > 3 else "")
+        queries = counted(len(contradicting), "query", "queries")
+        _log.warning("%s: ranks contradict scores in %s: %s. The scores count.", path, queries, first)
 
-    width = 0
-    for location, line in byte_lines(path):
-        columns = split_columns(line, location)
-        if len(columns) not in ({width} if width else {3, 6}):
-            raise location.error(
-                f"{len(columns)} columns{f' instead of {width}' if width else ''}",
-                expected="qid Q0 docid rank score tag (TREC), or qid<TAB>docid<TAB>rank (MS MARCO)",
-                do="Check that the file is a run.",
-            )
-        width, query_id = len(columns), decode_utf8(columns[0], location)
-        if width == 6:
-            yield location, ScoredDoc(query_id, decode_utf8(columns[2], location), finite_score(columns[4], location))
-        else:
-            yield location, ScoredDoc(query_id, decode_utf8(columns[1], location), -_rank(columns[2], location))
+
+def contradicts(ranks: Sequence[int], scores: Sequence[float]) -> bool:
+    """Return whether a document has a better rank than another with a greater score, as float32."""
+    order = np.argsort(np.asarray(ranks, np.int64), kind="stable")
+    values, places = np.asarray(scores, np.float32)[order], np.asarray(ranks, np.int64)[order]
+    # The least score of all better ranks; documents with the same rank are not compared.
+    starts = np.searchsorted(places, places, side="left")
+    least = np.minimum.accumulate(np.concatenate([np.array([np.inf], np.float32), values]))
+    return bool((values > least[starts]).any())
 
 
 def _refuse_duplicate(doc: "ScoredDoc", seen: set[str], location: Location) -> None:
@@ -197,9 +208,3 @@ def _refuse_duplicate(doc: "ScoredDoc", seen: set[str], location: Location) -> N
             expected="each document once for each query",
         )
     seen.add(doc.doc_id)
-
-
-def _rank(column: bytes, location: Location) -> float:
-    if not column.isdigit() or len(column) > _MOST_RANK_DIGITS or int(column) < 1:
-        raise location.error(f"the rank is {decode_utf8(column, location)}", expected="a positive integer")
-    return float(column)

@@ -1,9 +1,8 @@
 """The fields of a record: its id, its text, its score."""
 
-import math
-
 from splade_anserini.formats.parsing.json_records import Record, json_type
 from splade_anserini.formats.parsing.lines import Location, decode_utf8
+from splade_anserini.formats.parsing.numbers import parse_number
 
 ID_KEYS = ("id", "_id", "docid")
 
@@ -31,14 +30,11 @@ def checked_id(value: str, location: Location) -> str:
 
 
 def finite_score(column: str | bytes, location: Location) -> float:
-    """Return the score in a column. Raises `RecordError` when it is not a finite number."""
-    try:
-        score = float(column)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
+    """Return the score in a column. Raises `RecordError` when it is not a number that float32 can hold."""
+    score = parse_number(column)
+    if score is None:
         text = column if isinstance(column, str) else decode_utf8(column, location)
-        raise location.error(f"the score is {text}", expected="a finite number")
+        raise location.error(f"the score is {text}", expected="a finite number, in the range of 32-bit floats")
     return score
 
 

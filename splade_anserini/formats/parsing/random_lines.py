@@ -13,7 +13,7 @@ from typing import IO, Self, cast
 import numpy as np
 
 from splade_anserini.artifacts.files import output_errors
-from splade_anserini.formats.parsing.gzip_files import DAMAGED_GZIP, open_input
+from splade_anserini.formats.parsing.gzip_files import DAMAGED_GZIP, is_plain, open_input
 from splade_anserini.formats.parsing.lines import Location, damaged_gzip_error
 
 CHUNK = 1 << 20
@@ -85,9 +85,9 @@ def _temporary_file() -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _uncompressed(path: Path) -> Iterator[IO[bytes]]:
-    """Open a plain file, or a temporary copy that holds the content of a .gz file."""
+    """Open a plain file, or a temporary copy that holds the content of a compressed one."""
     with open_input(path) as file:
-        if not path.name.endswith(".gz"):
+        if is_plain(file):
             yield file
             return
         with _temporary_file() as copy:

@@ -1,0 +1,91 @@
+"""Rows of text tables: columns separated by white space, commas or semicolons, and headers that name them."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8, split_columns
+from splade_anserini.formats.parsing.numbers import parse_number
+
+type Row = tuple[Location, list[bytes]]
+
+QUERY, ITERATION, DOCUMENT, RANK, SCORE, TAG = "query", "iteration", "document", "rank", "score", "tag"
+
+_NAMES = {
+    QUERY: "qid queryid queryno qno topicid topicno q topic query",
+    ITERATION: "iter iteration subtopic q0 0",
+    DOCUMENT: "docno documentno docid documentid corpusid pid passageid did d doc document passage",
+    RANK: "rank position",
+    SCORE: "relevance rel relevancescore relscore grade label judgment judgement score scores sim similarity",
+    TAG: "tag runtag runid runname run system",
+}
+"""The names of each column as `column_key` returns them; where a table has several, the first one counts."""
+_COLUMN_OF = {name: column for column, names in _NAMES.items() for name in names.split()}
+_PRECEDENCE = {name: order for order, name in enumerate(_COLUMN_OF)}
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Yield the columns of each line that is not blank; the first line decides what separates them."""
+    split: Callable[[bytes, Location], list[bytes]] | None = None
+    for location, line in byte_lines(path):
+        split = split or _splitter(line)
+        yield location, split(line, location)
+
+
+def header(columns: list[bytes]) -> dict[str, int] | None:
+    """Return the index of each column that a header names, or None if these columns are not a header."""
+    names = named({column.decode("utf-8", "replace"): index for index, column in enumerate(columns)})
+    is_header = all(column_key(column.decode("utf-8", "replace")) in _COLUMN_OF for column in columns)
+    return names if is_header and {QUERY, DOCUMENT} <= names.keys() else None
+
+
+def named[T](values: Mapping[str, T]) -> dict[str, T]:
+    """Return the values under names of columns by the columns; values under other names are left out."""
+    keys = {column_key(name): value for name, value in values.items()}
+    known = sorted(keys.keys() & _COLUMN_OF.keys(), key=_PRECEDENCE.__getitem__, reverse=True)
+    return {_COLUMN_OF[key]: keys[key] for key in known}
+
+
+def column_key(name: str) -> str:
+    """Return a column's name without case, separators and quotes: `query-id`, `Query_ID` and `queryId` are one."""
+    return re.sub(r"[\s_\-.\"'#]", "", name).casefold()
+
+
+def _splitter(line: bytes) -> Callable[[bytes, Location], list[bytes]]:
+    """Return the function that splits the lines of a file with this first line."""
+    if header(line.split(b"\t")):
+        # Names of columns may have spaces.
+        return _split_tabs
+    words = line.split()
+    for delimiter in (b",", b";"):
+        # `q1 0 d,1 1` has a comma in an id; `qid, docid, rel` has one after each column but the last.
+        is_csv = delimiter in line and b"\t" not in line and all(word.endswith(delimiter) for word in words[:-1])
+        if is_csv or header(line.split(delimiter)):
+            return partial(_split_csv, delimiter=delimiter.decode())
+    return _split_white_space
+
+
+def _split_tabs(line: bytes, location: Location) -> list[bytes]:
+    _split_white_space(line, location)
+    return line.split(b"\t")
+
+
+def _split_white_space(line: bytes, location: Location) -> list[bytes]:
+    """Return the columns. Raises `RecordError` for a number in a tab-separated line that has spaces around it."""
+    if b"\t" in line and b" " in line:
+        for column in line.split(b"\t"):
+            if column != column.strip(b" ") and parse_number(column.strip(b" ")) is not None:
+                raise location.error(
+                    f"the number {column.decode()!r} has spaces around it", expected="a number and nothing else"
+                )
+    return split_columns(line, location)
+
+
+def _split_csv(line: bytes, location: Location, delimiter: str) -> list[bytes]:
+    try:
+        (columns,) = csv.reader([decode_utf8(line, location)], delimiter=delimiter, skipinitialspace=True, strict=True)
+    except csv.Error as error:
+        raise location.error(f"not valid CSV ({error})", expected="quotation marks in pairs") from error
+    return [column.encode() for column in columns]

@@ -1,0 +1,206 @@
+"""The lines of a run: TREC, MS MARCO, ColBERT, CSV with a header, JSON, and files without one of the columns."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from splade_anserini.errors import NOTE
+from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, Row, header, rows
+from splade_anserini.formats.parsing.fields import checked_id, finite_score
+from splade_anserini.formats.parsing.json_records import json_type
+from splade_anserini.formats.parsing.json_tables import is_json, json_cells
+from splade_anserini.formats.parsing.lines import Location, decode_utf8
+from splade_anserini.formats.parsing.numbers import number_of, parse_integer, parse_number
+
+if TYPE_CHECKING:
+    from ir_measures import ScoredDoc
+
+_EXPECTED = (
+    "qid Q0 docid rank score tag (TREC), qid docid rank (MS MARCO), qid docid score, qid docid rank score, "
+    "a header with such names, or JSON"
+)
+_Q0 = {b"Q0", b"q0"}
+
+_log = logging.getLogger(__name__)
+
+
+class RunLine(NamedTuple):
+    """A document of a ranking, its location, and its rank in the file if it has one beside a score."""
+
+    location: Location
+    doc: "ScoredDoc"
+    rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Indices of the columns; a run without scores is ranked by its ranks."""
+
+    width: int
+    doc: int
+    score: int | None
+    rank: int | None
+    description: str = ""
+    """How a reader would say it, where the file leaves a choice."""
+    query: int = 0
+    has_header: bool = False
+    is_doubtful: bool = False
+
+
+_TREC = _Layout(6, doc=2, rank=3, score=4)
+
+
+def run_lines(path: Path) -> Iterator[RunLine]:
+    """Yield the lines of a run; a rank without a score becomes its negative. A note says how columns are taken.
+
+    Raises `RecordError` for a line that has another form than the first one.
+    """
+    if is_json(path):
+        yield from _json_lines(path)
+        return
+    # A pipe cannot be read twice.
+    lines: Callable[[], Iterator[Row]] = partial(rows, path) if path.is_file() else list(rows(path)).__iter__
+    first = next(lines(), None)
+    if first is None:
+        return
+    layout = _layout(*first, lines)
+    if layout.description:
+        level = logging.WARNING if layout.is_doubtful else NOTE
+        _log.log(level, "%s: the columns are taken for %s.", path, layout.description)
+    reader = lines()
+    if layout.has_header:
+        next(reader)
+    yield from _column_lines(reader, layout)
+
+
+def _column_lines(lines: Iterator[Row], layout: _Layout) -> Iterator[RunLine]:
+    from ir_measures import ScoredDoc
+
+    for location, columns in lines:
+        if len(columns) != layout.width:
+            _check_width(columns, layout, location)
+        query_id, doc_id = decode_utf8(columns[layout.query], location), decode_utf8(columns[layout.doc], location)
+        if layout is not _TREC:
+            checked_id(query_id, location)
+            checked_id(doc_id, location)
+        rank = None if layout.rank is None else parse_integer(columns[layout.rank])
+        if layout.score is None:
+            yield RunLine(location, ScoredDoc(query_id, doc_id, -_checked_rank(rank, columns, layout, location)))
+        else:
+            yield RunLine(location, ScoredDoc(query_id, doc_id, finite_score(columns[layout.score], location)), rank)
+
+
+def _check_width(columns: list[bytes], layout: _Layout, location: Location) -> None:
+    """Raise `RecordError` unless the only columns too many belong to a tag with spaces."""
+    width = len(columns)
+    if layout is not _TREC or width < layout.width:
+        instead = f" instead of {layout.width}" if width != layout.width else ""
+        raise location.error(f"{width} columns{instead}", expected=_EXPECTED, do="Check that the file is a run.")
+    # Where an id has a space, the rank is not an integer, or the tag begins with the score.
+    if parse_integer(columns[3]) is None or parse_number(columns[5]) is not None:
+        raise location.error(
+            f"{width} columns instead of 6",
+            expected="qid Q0 docid rank score tag, with spaces in the tag only",
+            do="Change ids that have spaces, or a tag that begins with a number.",
+        )
+
+
+def _checked_rank(rank: int | None, columns: list[bytes], layout: _Layout, location: Location) -> float:
+    if rank is None or rank < 1:
+        column = decode_utf8(columns[layout.rank or 0], location)
+        raise location.error(f"the rank is {column}", expected="a positive integer")
+    return float(rank)
+
+
+# What the columns are.
+
+
+def _layout(location: Location, columns: list[bytes], lines: Callable[[], Iterator[Row]]) -> _Layout:
+    if names := header(columns):
+        return _named_layout(names, columns, location)
+    is_number = [parse_number(column) is not None for column in columns[2:]]
+    layout = None
+    match len(columns), columns[1:2] and columns[1] in _Q0, is_number:
+        case (3, False, _) | (4, False, [True, False]):
+            layout = _two_ids_and_a_number(len(columns), lines)
+        case 4, False, [True, True] if columns[1] != b"0":
+            layout = _Layout(4, doc=1, rank=2, score=3, description="qid docid rank score")
+        case 4, True, [_, True]:
+            layout = _Layout(4, doc=2, rank=None, score=3, description="qid Q0 docid score")
+        case 5, True, [_, True, True]:
+            layout = _Layout(5, doc=2, rank=3, score=4, description="qid Q0 docid rank score, without a tag")
+        case 5, True, [_, True, False]:
+            layout = _Layout(5, doc=2, rank=None, score=3, description="qid Q0 docid score tag, without a rank")
+        case 5, False, [True, True, False]:
+            layout = _Layout(5, doc=1, rank=2, score=3, description="qid docid rank score tag")
+        case width, _, [_, True, *_] if width >= _TREC.width:
+            layout = _TREC
+    if layout is None:
+        as_judgements = ", as judgements have" if len(columns) == 4 and columns[1] == b"0" else ""
+        problem = f"{len(columns)} columns{as_judgements}"
+        raise location.error(problem, expected=_EXPECTED, do="Check that the file is a run.")
+    return layout
+
+
+def _named_layout(names: dict[str, int], columns: list[bytes], location: Location) -> _Layout:
+    if not {SCORE, RANK} & names.keys():
+        raise location.error("the header names neither a score nor a rank", expected=_EXPECTED)
+    return _Layout(
+        len(columns),
+        doc=names[DOCUMENT],
+        rank=names.get(RANK),
+        score=names.get(SCORE),
+        query=names[QUERY],
+        has_header=True,
+    )
+
+
+def _two_ids_and_a_number(width: int, lines: Callable[[], Iterator[Row]]) -> _Layout:
+    """Return the layout of a file whose third column is a rank if it is 1, 2, 3, … for every query, else a score."""
+    tag = " tag" if width == 4 else ""
+    if _counts_up(lines(), from_one=True):
+        return _Layout(
+            width,
+            doc=1,
+            rank=2,
+            score=None,
+            description=f"qid docid rank{tag}: the third is 1, 2, 3, … for every query",
+        )
+    if _counts_up(lines(), from_one=False):
+        why = "scores although they ascend; if they are ranks, let them be 1, 2, 3, … for every query"
+        description = f"qid docid score{tag}: {why}"
+        return _Layout(width, doc=1, rank=None, score=2, description=description, is_doubtful=True)
+    why = "scores, as the third is not 1, 2, 3, … for every query"
+    return _Layout(width, doc=1, rank=None, score=2, description=f"qid docid score{tag}: {why}")
+
+
+def _counts_up(lines: Iterator[Row], *, from_one: bool) -> bool:
+    """Return whether the third column is 1, 2, 3, … for every query, or at least ascending integers."""
+    last: dict[bytes, int] = {}
+    count = 0
+    for _, columns in lines:
+        rank = parse_integer(columns[2]) if len(columns) > 2 else None
+        before = last.get(columns[0], 0 if from_one else -1)
+        if rank is None or (rank != before + 1 if from_one else rank <= before):
+            return False
+        last[columns[0]] = rank
+        count += 1
+    return count > len(last) or from_one
+
+
+def _json_lines(path: Path) -> Iterator[RunLine]:
+    from ir_measures import ScoredDoc
+
+    for location, query_id, doc_id, value, place in json_cells(path):
+        score = number_of(value)
+        if score is None and value is not None:
+            raise location.error(
+                f"the score of {doc_id!r} is {json_type(value)}", expected="a number in the range of 32-bit floats"
+            )
+        rank = place if type(place) is int else None
+        if score is None and (rank is None or rank < 1):
+            raise location.error(f"{doc_id!r} has no score", expected="a score, or a rank that is a positive integer")
+        yield RunLine(location, ScoredDoc(query_id, doc_id, -float(rank or 0) if score is None else score), rank)
