@@ -7,7 +7,7 @@ SETS = $(DATA)/training
 MINI_DATA = $(SETS)/medquad $(SETS)/squad-sentences-nqg@dev+test $(SETS)/qamr@dev+test $(SETS)/cosqa@dev \
     $(SETS)/selqa@test titles:$(SETS)/medquad@train sentences:$(SETS)/medquad@train titles:$(SETS)/selqa
 
-.PHONY: help quickstart test check lint types tests quick full test-pyserini bench bench-full splade-mini clean
+.PHONY: help quickstart test check lint types tests quick full test-pyserini bench bench-full bench-gpu splade-mini clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ bench: $(VENV)/installed-bench  ## Measure beside other tools, in ten minutes; D
 
 bench-full: $(VENV)/installed-bench  ## Measure everything, a million documents too: hours.
 	$(BIN)/python benchmarks/run.py --data $(DATA) --full
+
+bench-gpu: $(VENV)/installed-bench  ## Test and measure everything on a GPU, in eight minutes.
+	$(BIN)/python benchmarks/gpu.py --output build/gpu-results
 
 splade-mini: $(VENV)/installed-test  ## Train the encoder that ships, as its card says: hours; DATA=… holds training/.
 	$(BIN)/splade-anserini train --card encoders/splade-mini.toml --output build/splade-mini/checkpoint \
