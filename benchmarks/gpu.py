@@ -107,7 +107,9 @@ def _start(options: argparse.Namespace, part: str, run: str, deadline: float) ->
     """Run a part in its own process; return its exit code, `OVERTIME` if it had to be stopped."""
     command = [sys.executable, __file__, "--run-part", part, "--run", run, "--deadline", str(deadline)]
     kind, _, index = options.device.partition(":")
-    command += ["--output", str(options.output), "--work", str(options.work), "--device", kind]
+    # With an index: some functions of torch.cuda need one.
+    device = "cuda:0" if kind == "cuda" else kind
+    command += ["--output", str(options.output), "--work", str(options.work), "--device", device]
     for name, value in (("--inputs", options.inputs), ("--backbone", options.backbone)):
         command += [name, str(value)] if value else []
     command += [word for source in options.data or () for word in ("--data", source)]

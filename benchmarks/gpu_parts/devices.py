@@ -86,7 +86,7 @@ def describe(device: str) -> dict[str, Any]:
             "card": properties.name,
             "memory": f"{properties.total_memory / 2**30:.0f} GiB",
             "multiprocessors": properties.multi_processor_count,
-            "L2": f"{properties.L2_cache_size / 2**20:.0f} MiB",
+            "L2": f"{getattr(properties, 'L2_cache_size', 0) / 2**20:.0f} MiB",
             "CUDA": torch.version.cuda,
         }
     return facts
