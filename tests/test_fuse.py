@@ -158,16 +158,18 @@ def test_fusion_agrees_with_pyserini(tmp_path: Path) -> None:
     from splade_anserini.lucene import start_jvm
 
     start_jvm()
-    from pyserini.fusion import interpolation, reciprocal_rank_fusion
+    from pyserini.fusion import average, interpolation, normalize, reciprocal_rank_fusion
     from pyserini.trectools import RescoreMethod, TrecRun
 
     generator = random.Random(7)
     paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
     for path in paths:
         rankings = []
-        for number in range(5):
+        # The second run lacks the first query and has ties.
+        for number in range(path == paths[1], 5):
             hits = [
-                ScoredDoc("q", f"d{doc_id}", generator.uniform(0, 30)) for doc_id in generator.sample(range(80), 50)
+                ScoredDoc("q", f"d{doc_id}", generator.uniform(0, 30) if number % 2 else generator.randint(0, 9))
+                for doc_id in generator.sample(range(80), 50)
             ]
             rankings.append((f"q{number}", sorted(hits, key=lambda hit: -hit.score)))
         write_run(path, rankings)
@@ -179,10 +181,14 @@ def test_fusion_agrees_with_pyserini(tmp_path: Path) -> None:
         # No depth: Pyserini cuts normalized rankings, this package normalizes rankings after the cut.
         (weighted, interpolation(normalized_runs, 0.3, k=30)),
         ((*weighted, "--normalize", "none", "--depth", 40), interpolation(trec_runs, 0.3, depth=40, k=30)),
+        ((*INTERPOLATION, "--normalize", "none", "--depth", 40), average(trec_runs, depth=40, k=30)),
+        (INTERPOLATION, normalize(trec_runs, k=30)),
     ]:
         _, fused = fuse(tmp_path / "fused.txt", "--run", paths[0], "--run", paths[1], "--hits", 30, *options)
         assert len(fused) == 5
         for query_id, hits in fused.items():
             documents = expected.get_docs_by_topic(query_id)
             assert list(hits) == list(documents["docid"]), options
-            assert list(hits.values()) == pytest.approx(list(documents["score"]), rel=1e-6, abs=1e-9), options
+            # normalize adds the scores of runs, interpolation has their mean.
+            factor = 0.5 if options == INTERPOLATION else 1
+            assert list(hits.values()) == pytest.approx(list(factor * documents["score"]), rel=1e-6, abs=1e-9), options
