@@ -105,16 +105,44 @@ def _check_output(output: EvaluateOutput, inputs: Sequence[Path | str]) -> None:
 
 def _evaluate(runs: dict[str, Path], qrels: str, measures: Sequence["Measure"]) -> "dict[str, Evaluation]":
     """Return the evaluation of each run by its label."""
+    from splade_anserini.formats.beir import collections_in
+
+    measures = list(dict.fromkeys(measures))
+    if collections := collections_in(qrels):
+        return _evaluate_collections(runs, collections, measures)
+    return _evaluate_runs(runs, qrels, measures, labelled=len(runs) > 1)
+
+
+def _evaluate_runs(
+    runs: dict[str, Path], qrels: str, measures: Sequence["Measure"], *, labelled: bool
+) -> "dict[str, Evaluation]":
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_run
 
     _log.info("Reading judgements %s", qrels)
-    judgements, measures = read_qrels(qrels), list(dict.fromkeys(measures))
+    judgements = read_qrels(qrels)
     evaluations = {}
     for label, path in runs.items():
         _log.info("Evaluating run %s", path)
-        evaluations[label] = evaluate(read_run(path), judgements, measures, label=label if len(runs) > 1 else "")
+        evaluations[label] = evaluate(read_run(path), judgements, measures, label=label if labelled else "")
     return evaluations
+
+
+def _evaluate_collections(
+    runs: dict[str, Path], collections: dict[str, str], measures: Sequence["Measure"]
+) -> "dict[str, Evaluation]":
+    """Return the mean of the collections for each run, which is a directory with a run of each collection."""
+    from splade_anserini.evaluation.evaluation import combine
+    from splade_anserini.evaluation.run_names import runs_of_collections
+
+    files = {label: runs_of_collections(directory, collections) for label, directory in runs.items()}
+    parts: dict[str, dict[str, Evaluation]] = {label: {} for label in runs}
+    for name, qrels in collections.items():
+        of_collection = {f"{label}, {name}" if len(runs) > 1 else name: files[label][name] for label in runs}
+        evaluations = _evaluate_runs(of_collection, qrels, measures, labelled=True)
+        for label, evaluation in zip(runs, evaluations.values(), strict=True):
+            parts[label][name] = evaluation
+    return {label: combine(evaluations, measures) for label, evaluations in parts.items()}
 
 
 def _write(comparison: "Comparison", recall: Sequence["Measure"], output: EvaluateOutput, *, per_query: bool) -> None:

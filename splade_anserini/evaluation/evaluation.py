@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ class Evaluation:
     """Judged queries that are not in the run. Each counts as 0, as in `trec_eval -c`."""
     depth: int
     """Number of documents in the longest ranking of a judged query."""
+    collections: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """If several collections were evaluated, the aggregates of each, of which `aggregate` is the mean."""
 
 
 def evaluate(
@@ -69,6 +71,21 @@ def evaluate(
         per_query,
         tuple(query_id for query_id in judgements if query_id not in rankings),
         max(map(len, rankings.values())),
+    )
+
+
+def combine(evaluations: Mapping[str, Evaluation], measures: Sequence["Measure"]) -> Evaluation:
+    """Return the evaluations of several collections as one: each counts the same, whatever its number of queries.
+
+    The ids of queries begin with the name of their collection: `android/12`.
+    """
+    collections = {name: evaluation.aggregate for name, evaluation in evaluations.items()}
+    return Evaluation(
+        aggregate(collections, measures),
+        {f"{name}/{id_}": values for name, part in evaluations.items() for id_, values in part.per_query.items()},
+        tuple(f"{name}/{id_}" for name, part in evaluations.items() for id_ in part.missing),
+        max(part.depth for part in evaluations.values()),
+        collections,
     )
 
 

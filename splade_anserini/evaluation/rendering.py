@@ -30,9 +30,12 @@ def _render_run(evaluation: Evaluation, measures: Sequence[str], format: Format,
     rows = {query_id: _select(values, measures) for query_id, values in evaluation.per_query.items()}
     if format == Format.JSON:
         summary = {"queries": len(rows), "missing": len(evaluation.missing), "measures": aggregate}
+        if evaluation.collections:
+            summary["collections"] = _collections(evaluation, measures)
         return as_json(summary | ({"per_query": rows} if per_query else {}))
-    lines = [*(rows.items() if per_query else ()), ("all", aggregate)]
-    header = ["query", *measures]
+    collections = _collections(evaluation, measures)
+    lines = [*(rows.items() if per_query else ()), *collections.items(), ("mean" if collections else "all", aggregate)]
+    header = ["collection" if collections and not per_query else "query", *measures]
     if format == Format.CSV:
         return as_csv([header, *([query_id, *values.values()] for query_id, values in lines)])
     return text_table([header, *([query_id, *map("{:.4f}".format, values.values())] for query_id, values in lines)])
@@ -44,10 +47,16 @@ def _render_runs(comparison: Comparison, format: Format, *, per_query: bool) -> 
     if format == Format.CSV:
         return as_csv(_csv_rows(comparison, per_query=per_query))
     tables = [text_table([*_per_query_rows(comparison)])] if per_query else []
+    if any(evaluation.collections for evaluation in comparison.evaluations.values()):
+        tables.append(text_table([*_collection_rows(comparison)]))
     tables.append(text_table([*_rows(comparison)]))
     if comparison.baseline is not None:
         tables.append(text_table([*_test_rows(comparison)]) + "".join(f"{line}\n" for line in legend(comparison)))
     return "\n".join(tables)
+
+
+def _collections(evaluation: Evaluation, measures: Sequence[str]) -> dict[str, dict[str, float]]:
+    return {name: _select(values, measures) for name, values in evaluation.collections.items()}
 
 
 def _select(values: Mapping[str, float], measures: Sequence[str]) -> dict[str, float]:
@@ -83,6 +92,14 @@ def _rows(comparison: Comparison) -> Iterator[list[str]]:
             elif tested:
                 row.append("")
         yield row
+
+
+def _collection_rows(comparison: Comparison) -> Iterator[list[str]]:
+    yield ["run", "collection", *comparison.measures]
+    for label, evaluation in comparison.evaluations.items():
+        for name, values in evaluation.collections.items():
+            yield [label, name, *(f"{values[measure]:.4f}" for measure in comparison.measures)]
+        yield [label, "mean", *(f"{evaluation.aggregate[measure]:.4f}" for measure in comparison.measures)]
 
 
 def _test_rows(comparison: Comparison) -> Iterator[list[str]]:
@@ -139,6 +156,8 @@ def _csv_rows(comparison: Comparison, *, per_query: bool) -> Iterator[list[objec
             for query_id, values in evaluation.per_query.items() if per_query else ():
                 change = difference.per_query[query_id] if difference else ""
                 yield [label, query_id, measure, values[measure], *([change, *[""] * 7] if tested else [])]
+            for name, values in evaluation.collections.items():
+                yield [label, f"{name}/all", measure, values[measure], *([""] * 8 if tested else [])]
             cells = _difference_cells(difference) if difference else [""] * 8
             yield [label, "all", measure, evaluation.aggregate[measure], *(cells if tested else [])]
 
@@ -175,6 +194,8 @@ def _run_content(comparison: Comparison, label: str, *, per_query: bool) -> dict
         "missing": len(evaluation.missing),
         "measures": _select(evaluation.aggregate, comparison.measures),
     }
+    if evaluation.collections:
+        content["collections"] = _collections(evaluation, comparison.measures)
     if differences:
         content["differences"] = {measure: _difference_content(value) for measure, value in differences.items()}
     if per_query:

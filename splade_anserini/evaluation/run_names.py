@@ -1,5 +1,6 @@
 """Labels of the runs that are evaluated together."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,32 @@ def named_runs(texts: Sequence[str]) -> dict[str, Path]:
     if unprintable := next((label for label in labels if not label.isprintable()), None):
         raise InputError(f"The label {unprintable!r} of a run has unprintable characters.", do="Choose another label.")
     return {label: path for label, (_, path) in zip(labels, pairs, strict=True)}
+
+
+def runs_of_collections(directory: Path, collections: Iterable[str]) -> dict[str, Path]:
+    """Return the run of each collection: the only file in the directory whose name has the collection's as a word.
+
+    `android.txt`, `run.cqadupstack-android.splade.txt` and `android.trec.gz` are runs of `android`. Raises
+    `InputError` when a collection has no run or several.
+    """
+    if not directory.is_dir():
+        raise InputError(
+            f"The qrels have several collections, but --run {directory} is not a directory.",
+            expected="a directory with a run for each collection, named after it",
+        )
+    files = sorted(path for path in directory.iterdir() if path.is_file() and path.suffix != ".manifest")
+    runs = {}
+    for name in collections:
+        word = re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])")
+        matches = [path for path in files if word.search(path.name)]
+        if len(matches) != 1:
+            found = ", ".join(path.name for path in matches[:3])
+            raise InputError(
+                f"{directory} has {f'several runs of {name}: {found}' if matches else f'no run of {name}'}.",
+                expected=f"one file with {name} in its name, such as {name}.txt",
+            )
+        runs[name] = matches[0]
+    return runs
 
 
 def baseline_label(name: str, runs: Mapping[str, Path]) -> str:

@@ -12,6 +12,21 @@ from splade_anserini.records import StrPath
 SPLIT_SEPARATOR = "@"
 
 
+def collections_in(source: StrPath) -> dict[str, str]:
+    """Return the collections in a directory that has no judgements itself by their names, each as a source of qrels.
+
+    `DIR@SPLIT` names that split of each. The result is empty for any other source.
+    """
+    path = Path(source)
+    directory, separator, splits = (os.fspath(source), "", "")
+    if not path.exists():
+        directory, separator, splits = directory.rpartition(SPLIT_SEPARATOR)
+    if not directory or not Path(directory).is_dir() or BeirDirectory(Path(directory)).available_splits:
+        return {}
+    names = BeirDirectory(Path(directory)).sub_collections
+    return {name: f"{Path(directory) / name}{separator}{splits}" for name in names}
+
+
 @dataclass(frozen=True, slots=True)
 class BeirDirectory:
     """A directory and the splits named with it: `DIR`, `DIR@SPLIT` or `DIR@SPLIT+SPLIT`."""
@@ -61,6 +76,11 @@ class BeirDirectory:
         """
         return self._find(self.splits or (default_split,))
 
+    @property
+    def sub_collections(self) -> list[str]:
+        """The names of the directories in it that have judgements of their own, as those of CQADupStack."""
+        return sorted({path.parent.parent.name for path in self.path.glob("*/qrels/*.tsv*")})
+
     def _find(self, splits: tuple[str, ...]) -> list[Path]:
         available = self.available_splits
         for split in splits:
@@ -73,6 +93,12 @@ class BeirDirectory:
 
     def _unknown_split(self, split: str, available: list[str]) -> InputError:
         problem = f"The directory {self.path} has no split {split!r}: there is no qrels/{split}.tsv."
+        if not available and self.sub_collections:
+            return InputError(
+                problem,
+                expected=f"one of the collections in it: {', '.join(self.sub_collections)}",
+                do=f"Name one, for example {self.path / self.sub_collections[0]}; `evaluate` takes them all.",
+            )
         if not available:
             return InputError(problem, expected="a BEIR directory with judgements in qrels/SPLIT.tsv")
         similar = get_close_matches(split, available, n=1)
