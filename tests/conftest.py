@@ -1,6 +1,7 @@
 import math
 import os
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,11 @@ LONGEST = ["test_splade_tiny.py", "test_packaging.py", "test_coming_from.py", "t
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Move the files that take longest to the front."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_report_header() -> str:
+    """Say which Pyserini the tests run with: `make test-pyserini VERSION=…` puts another one before the newest."""
+    return f"pyserini {version('pyserini')}"
 
 
 @pytest.fixture(scope="session")
