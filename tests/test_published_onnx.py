@@ -142,6 +142,29 @@ def test_the_card_says_pooling_activation_and_lengths(directory: Path, tmp_path:
     assert (open_encoder(card).max_length, open_query_encoder(card).max_length) == (12, 6)
 
 
+@pytest.mark.parametrize("file", ["model.onnx", "onnx/model.onnx"])
+def test_the_files_of_sentence_transformers_say_pooling_activation_and_length(tmp_path: Path, file: str) -> None:
+    source = write_directory(tmp_path / "model", file=file)
+    types = ["MLMTransformer", "SpladePooling"]
+    modules = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.sparse_encoder.models.{name}"}
+        for index, (path, name) in enumerate(zip(["", "1_SpladePooling"], types, strict=True))
+    ]
+    (source / "1_SpladePooling").mkdir()
+    files = {
+        "modules.json": modules,
+        "sentence_bert_config.json": {"max_seq_length": 40, "do_lower_case": False},
+        "1_SpladePooling/config.json": {"pooling_strategy": "sum", "activation_function": "log1p_relu"},
+    }
+    for name, content in files.items():
+        (source / name).write_text(json.dumps(content))
+    encoder = open_encoder(source)
+    assert (encoder.identity.aggregation, encoder.max_length) == (Aggregation("sum", "log1p_relu"), 40)
+    assert_close(encoder.encode(SENTENCES[:7]), expected_vectors(SENTENCES[:7], Aggregation("sum", "log1p_relu")))
+    with pytest.raises(MismatchError, match="pooling"):
+        open_encoder(source, EncoderOptions(pooling="max"))
+
+
 def test_a_bag_of_tokens_needs_only_the_tokenizer(directory: Path, tmp_path: Path) -> None:
     card = tmp_path / "doc.toml"
     card.write_text(
