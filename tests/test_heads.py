@@ -11,7 +11,7 @@ from splade_anserini.encode import encode
 from splade_anserini.encoding import EncoderOptions, open_encoder, open_query_encoder
 from splade_anserini.formats.impacts import impact_files, read_impacts
 from splade_anserini.formats.tokens import is_indexable
-from splade_anserini.records import SparseVector
+from splade_anserini.records import SPLADE_MAX, SparseVector
 from tests.shared_models import SharedModels
 from tests.tiny import SENTENCES
 from tests.tiny_heads import HEADS, head_checkpoint
@@ -127,7 +127,7 @@ def test_a_training_step_lowers_the_loss(stages: Stages) -> None:
     checkpoint = load_checkpoint(stages.checkpoint)
     inputs = checkpoint.tokenizer(list(SENTENCES[:4]), padding=True, return_tensors="pt")
     group = Group(torch.arange(4), inputs["input_ids"], inputs["attention_mask"])
-    model = TrainableSplade(checkpoint, "max")
+    model = TrainableSplade(checkpoint, SPLADE_MAX)
     optimizer = torch.optim.AdamW(checkpoint.model.parameters(), lr=1e-3)
     losses = []
     for _ in range(2):
