@@ -1,5 +1,7 @@
 """Batches on a CPU are bounded by the memory that is free, and vectors do not depend on that."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,29 @@ def test_a_batch_that_cannot_be_allocated_is_halved_and_that_is_said_once(
     sizes.clear()
     encoder.encode(TEXTS)
     assert max(sizes) <= 200
+
+
+def test_a_text_that_fits_only_while_no_other_is_computed_waits_for_that(int8_vectors: list[SparseVector]) -> None:
+    encoder: Any = open_encoder("splade-mini", EncoderOptions(threads=4))
+    compute, lock, at_once, failures = encoder._computed, threading.Lock(), [], []
+
+    def failing_beside_others(batch: TokenBatch) -> object:
+        with lock:
+            at_once.append(batch)
+            crowded = len(at_once) > 1
+        try:
+            time.sleep(0.01)
+            if crowded:
+                failures.append(batch)
+                raise MemoryError
+            return compute(batch)
+        finally:
+            with lock:
+                at_once.pop()
+
+    encoder._computed = failing_beside_others
+    assert encoder.encode(TEXTS) == int8_vectors
+    assert failures
 
 
 def test_a_text_that_does_not_fit_alone_is_an_error_with_a_remedy(shared_models: SharedModels) -> None:

@@ -1,10 +1,12 @@
 """Exported encoders, run by onnxruntime without torch and transformers."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
+from threading import Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,7 @@ class OnnxEncoder(TokenizedEncoder):
         max_length = min(options.max_length or DEFAULT_MAX_LENGTH, model.max_length)
         bound = self._bound(BatchBound(MAX_TOKENS, self._parallel_batches), max_length)
         self._parallel_batches = bound.parallel
+        self._slots, self._alone_lock = Semaphore(bound.parallel), Lock()
         self.batch_limit = BatchLimit("this machine", "Use a smaller --max-length, or a machine with more memory.")
         """The size of batches that fit into memory."""
         changes = {
@@ -116,7 +119,27 @@ class OnnxEncoder(TokenizedEncoder):
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
             return [NO_ENTRIES for _ in batch.positions]
-        return list(chain.from_iterable(self.batch_limit.run(batch, self._computed, _nothing)))
+        if self._parallel_batches == 1:
+            return self._halved(batch, self._computed)
+        try:
+            return self._halved(batch, self._in_parallel)
+        except InputError:  # a text that does not fit beside those of other threads
+            return self._halved(batch, self._alone)
+
+    def _halved(self, batch: TokenBatch, run: Callable[[TokenBatch], list[Entries]]) -> list[Entries]:
+        return list(chain.from_iterable(self.batch_limit.run(batch, run, _nothing)))
+
+    def _in_parallel(self, batch: TokenBatch) -> list[Entries]:
+        with self._slots:
+            return self._computed(batch)
+
+    def _alone(self, batch: TokenBatch) -> list[Entries]:
+        """Compute a batch while no other is."""
+        with ExitStack() as stack:
+            stack.enter_context(self._alone_lock)
+            for _ in range(self._parallel_batches):
+                stack.enter_context(self._slots)
+            return self._computed(batch)
 
     def _computed(self, batch: TokenBatch) -> list[Entries]:
         (output,) = self._session.run([self._output.name], feed(self._input_types, batch.ids, batch.mask))
