@@ -245,6 +245,13 @@ class TestRouter:
             "query_0_Transformer",
         )
 
+    def test_queries_limited_to_their_own_tokens(self, tmp_path: Path) -> None:
+        routes = STATIC_ROUTES | {"query": [*STATIC_ROUTES["document"], *STATIC_ROUTES["query"]]}
+        description = described(tmp_path, router_files(routes))
+        assert isinstance(description.queries, SpladeDescription)
+        assert description.queries.token_weights == "query_0_SparseStaticEmbedding/model.safetensors"
+        assert (description.documents.token_weights, description.query_side) == ("", "separate")
+
     @pytest.mark.parametrize(
         ("mappings", "document", "query"),
         [
@@ -304,10 +311,10 @@ class TestRouter:
             (
                 {
                     "router_config.json": router(
-                        STATIC_ROUTES | {"query": [*STATIC_ROUTES["document"], *STATIC_ROUTES["query"]]}
+                        STATIC_ROUTES | {"query": [*STATIC_ROUTES["query"], *STATIC_ROUTES["document"]]}
                     )
                 },
-                "encodes a query with the modules Transformer, SpladePooling, SparseStaticEmbedding",
+                "encodes a query with the modules SparseStaticEmbedding, Transformer, SpladePooling",
             ),
         ],
     )

@@ -99,6 +99,7 @@ def routed(
         routes: dict[str, list[Any]] = {
             "random": [static(model.tokenizer)],
             "ones": [static(model.tokenizer, "ones")],
+            "own tokens": [model, SpladePooling(pooling, activation), static(model.tokenizer)],
             "two models": [transformer(tiny_checkpoint(checkpoint.parent / "other", seed=1)), SpladePooling("max")],
             "other pooling": [model, SpladePooling("sum" if pooling == "max" else "max")],
         }
@@ -142,6 +143,7 @@ LAYOUTS: dict[str, Make] = {
     "static queries, few active entries": routed(queries="random", max_active_dims=3),
     "short static queries": routed(queries="random", settings={"processor_kwargs": {"model_max_length": 6}}),
     "static queries of weight 1": routed(queries="ones"),
+    "queries of their own tokens": routed(queries="own tokens", prompts={"query": "search "}),
     "two models": routed(queries="two models", pooling="sum", activation="log1p_relu"),
     "one model, two poolings": routed(queries="other pooling", pooling="sum"),
     "route mappings": mapped,
@@ -208,6 +210,10 @@ def test_vectors_are_those_of_sentence_transformers_in_torch_and_exported(
     bound = 1e-4 if "sum" in name or name in {"two models", "route mappings", "one model, two poolings"} else 1e-5
     assert_equal(ours(open_encoder(directory)), expected["documents"], bound)
     assert_equal(ours(open_query_encoder(directory)), expected["queries"], bound)
+    if name == "queries of their own tokens":
+        with pytest.raises(InputError, match="limits vectors to the tokens of the text"):
+            export(load_document_checkpoint(directory), tmp_path / "onnx", ExportOptions(), SENTENCES)
+        return
     shared_models.reuse_traces(monkeypatch)
     export(load_document_checkpoint(directory), tmp_path / "onnx", ExportOptions(), SENTENCES)
     assert_equal(ours(open_encoder(tmp_path / "onnx")), expected["documents"], 1e-4)

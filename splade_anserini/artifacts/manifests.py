@@ -64,8 +64,12 @@ class EncoderIdentity(GrowingModel):
     """Text that is put before every text."""
     max_active_dims: int | None = None
     """Entries that a vector may have; the greatest weights stay. None: all."""
+    token_weights: str | None = None
+    """SHA-256 of the factors of a text's own tokens, to which its entries are limited. None: they are not."""
 
-    later_fields = frozenset({"activation", "unindexable_entries", "remote_code", "prompt", "max_active_dims"})
+    later_fields = frozenset(
+        {"activation", "unindexable_entries", "remote_code", "prompt", "max_active_dims", "token_weights"}
+    )
 
     @property
     def aggregation(self) -> Aggregation:

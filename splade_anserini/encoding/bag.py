@@ -91,7 +91,7 @@ def _open_static(source: EncoderSource, options: EncoderOptions, usage: Usage, s
     from splade_anserini.modeling.published import load_static_weights, static_length
 
     tokenizer = load_tokenizer(source.location, static.subfolder, trust_remote_code=options.trust_remote_code)
-    weights = load_static_weights(source.location, static, tokenizer)
+    weights = load_static_weights(source.location, static.weights, tokenizer)
     model = usage.documents.description
     identity, plain, tokens = _of_checkpoint(source, options, tokenizer, model.subfolder if model else "")
     path = ModelFiles(source.location).path(static.weights)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.manifests import QUERY_MODEL, EncoderIdentity
 from splade_anserini.cards.finding import EncoderSource, find_encoder
@@ -11,6 +12,10 @@ from splade_anserini.encoding.usage import ModelUsage, Usage, scale_of, usage_of
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.published import require_described
 from splade_anserini.records import Aggregation, Side, StrPath
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding.tokenized import TokenFactors
+    from splade_anserini.modeling.checkpoint import Checkpoint
 
 
 def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
@@ -122,9 +127,10 @@ def _open(source: EncoderSource, options: EncoderOptions | None, usage: ModelUsa
 def _open_onnx(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> Encoder:
     from splade_anserini.encoding.onnx_encoder import OnnxEncoder
 
-    if usage.description and (usage.description.subfolder or usage.description.lower_case):
+    model = usage.description
+    if model and (model.subfolder or model.lower_case or model.token_weights):
         raise InputError(
-            f"{source.name} is an ONNX graph, and modules.json names a subfolder of it or asks for lower case.",
+            f"{source.name} is an ONNX graph, and modules.json asks for a subfolder, lower case or token weights.",
             expected="a graph in the main directory, of a model whose tokenizer does everything",
             do="Download the weights for torch too.",
         )
@@ -157,10 +163,22 @@ def _open_torch(source: EncoderSource, options: EncoderOptions, usage: ModelUsag
 
     if options.threads:
         torch.set_num_threads(options.threads)
+    checkpoint = load_published(source.location, usage.description, trust_remote_code=options.trust_remote_code)
     return TorchEncoder(
-        load_published(source.location, usage.description, trust_remote_code=options.trust_remote_code),
+        checkpoint,
         options,
         name=source.name,
         prompt=usage.prompt,
         max_active_dims=usage.max_active_dims,
+        token_factors=_token_factors(source, usage, checkpoint),
     )
+
+
+def _token_factors(source: EncoderSource, usage: ModelUsage, checkpoint: "Checkpoint") -> "TokenFactors | None":
+    """Return the factors of a text's own tokens, if sentence-transformers limits its entries to them."""
+    from splade_anserini.encoding.tokenized import TokenFactors
+    from splade_anserini.modeling.published import load_token_weights
+
+    if usage.description is None or not usage.description.token_weights:
+        return None
+    return TokenFactors(*load_token_weights(source.location, usage.description.token_weights, checkpoint))

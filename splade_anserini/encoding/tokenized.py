@@ -1,7 +1,8 @@
 """The base of encoders that have a tokenizer and a vocabulary: truncation, batches by length, names of entries."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,28 @@ def _greatest(entries: Entries, count: int) -> Entries:
     return Entries(entries.ids[kept], entries.weights[kept])
 
 
+class TokenFactors(NamedTuple):
+    """Factors of a text's own tokens, to which its entries are limited."""
+
+    fingerprint: str
+    weights: npt.NDArray[np.float32]
+    """[vocabulary]"""
+
+
+def _of_own_tokens(entries: Entries, token_ids: npt.NDArray[np.int64], factors: npt.NDArray[np.float32]) -> Entries:
+    """Return the entries that are tokens of the text, multiplied by the factors [vocabulary]."""
+    ids = entries.ids[np.isin(entries.ids, token_ids)]
+    weights = entries.weights[np.isin(entries.ids, token_ids)] * factors[ids]
+    return Entries(ids[weights > 0], weights[weights > 0])
+
+
+def _noted(batches: Iterable[TokenBatch], started: deque[TokenBatch]) -> Iterator[TokenBatch]:
+    """Yield the batches, and append each to `started`."""
+    for batch in batches:
+        started.append(batch)
+        yield batch
+
+
 class TokenizedEncoder:
     """An `Encoder` whose subclasses turn batches of token ids into active entries.
 
@@ -48,6 +71,7 @@ class TokenizedEncoder:
     With `enough_tokens`, a batch that has so many ends where texts become much shorter. `window` is the number of texts
     that should be prepared together.
     The prompt of the identity is put before every text; of each vector, its `max_active_dims` greatest weights stay.
+    With `token_factors`, a vector has entries for the text's own tokens only.
     """
 
     def __init__(
@@ -61,6 +85,7 @@ class TokenizedEncoder:
         max_tokens: int | None = None,
         enough_tokens: int | None = None,
         window: int = WINDOW,
+        token_factors: TokenFactors | None = None,
     ) -> None:
         self._identity = identity
         self._max_length = max_length
@@ -68,6 +93,7 @@ class TokenizedEncoder:
         self._max_tokens = max_tokens
         self._enough_tokens = enough_tokens
         self._window = window
+        self._token_factors = token_factors
         # Set once: a call fails when another thread changes the tokenizer's settings in the meantime.
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)
@@ -129,13 +155,16 @@ class TokenizedEncoder:
         ]
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[list[Entries]]:
-        """Yield the entries of each batch's texts, in order; of each text at most `max_active_dims`."""
-        count = self._identity.max_active_dims
-        if count is None:
+        """Yield the entries of each batch's texts, in order: those of own tokens, at most `max_active_dims`."""
+        count, factors = self._identity.max_active_dims, self._token_factors
+        if count is None and factors is None:
             yield from self._run(batches)
             return
-        for rows in self._run(batches):
-            yield [_greatest(entries, count) for entries in rows]
+        started: deque[TokenBatch] = deque()
+        for rows in self._run(_noted(batches, started)):
+            pairs = zip(rows, started.popleft().ids, strict=True)
+            kept = rows if factors is None else [_of_own_tokens(row, ids, factors.weights) for row, ids in pairs]
+            yield kept if count is None else [_greatest(entries, count) for entries in kept]
 
     def _is_empty(self, encoding: Encoding) -> bool:
         """Return whether a text has only special tokens and those of the prompt; a model expands even these."""

@@ -22,7 +22,7 @@ from splade_anserini.encoding.options import (
     unknown_device,
 )
 from splade_anserini.encoding.protocol import Entries
-from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenizedEncoder, split_by_text
+from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenFactors, TokenizedEncoder, split_by_text
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.fused import fast_forward
@@ -64,6 +64,7 @@ class TorchEncoder(TokenizedEncoder):
         asynchronous: bool | None = None,
         prompt: str = "",
         max_active_dims: int | None = None,
+        token_factors: TokenFactors | None = None,
     ) -> None:
         options = options or EncoderOptions()
         precision = "fp32" if options.precision == "auto" else options.precision
@@ -74,7 +75,12 @@ class TorchEncoder(TokenizedEncoder):
         _log_advice(options.precision, self._device)
         # Before the weights are copied: computing fingerprints takes memory for a moment.
         encoder_identity = identity(checkpoint, options.aggregation, precision).model_copy(
-            update={"name": name or checkpoint.name, "prompt": prompt, "max_active_dims": max_active_dims}
+            update={
+                "name": name or checkpoint.name,
+                "prompt": prompt,
+                "max_active_dims": max_active_dims,
+                "token_weights": token_factors and token_factors.fingerprint,
+            }
         )
         self._forward = fast_forward(
             checkpoint, options.aggregation, DTYPES[precision], self._device, asynchronous=asynchronous
@@ -93,6 +99,7 @@ class TorchEncoder(TokenizedEncoder):
             max_tokens=GPU_MAX_TOKENS if asynchronous else _cpu_tokens(checkpoint, max_length) if on_cpu else None,
             enough_tokens=GPU_ENOUGH_TOKENS if asynchronous else None,
             window=GPU_WINDOW if asynchronous else WINDOW,
+            token_factors=token_factors,
         )
 
     @property

@@ -82,6 +82,12 @@ def with_options(defaults: ExportDefaults, options: ExportOptions) -> ExportDefa
 
 
 def _described(checkpoint: Checkpoint, description: SparseEncoderDescription) -> ExportDefaults:
+    if any(isinstance(side, SpladeDescription) and side.token_weights for side in description.sides):
+        raise InputError(
+            f"{checkpoint.name} limits vectors to the tokens of the text (SparseStaticEmbedding after SpladePooling), "
+            "which an exported encoder cannot do.",
+            do="Use the checkpoint itself.",
+        )
     queries = description.queries
     if isinstance(queries, StaticDescription):
         query_max_length = static_length(queries, checkpoint.tokenizer)

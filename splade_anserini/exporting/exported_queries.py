@@ -29,7 +29,7 @@ def export_query_weights(checkpoint: Checkpoint, queries: QueryDescription, dire
                 expected="one tokenizer for queries and documents, to export both into one directory",
                 do="Use the checkpoint itself, without exporting it.",
             )
-        write_query_weights(directory, load_static_weights(checkpoint.name, queries, tokenizer))
+        write_query_weights(directory, load_static_weights(checkpoint.name, queries.weights, tokenizer))
         return fingerprint_of_file(directory / QUERY_WEIGHTS)
     source = Path(checkpoint.name)
     read_query_weights(source, checkpoint.tokenizer.get_vocab())

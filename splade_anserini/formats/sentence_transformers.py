@@ -6,7 +6,7 @@ package cannot compute as they do is refused by name.
 
 import ast
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from posixpath import join
 from typing import Any, Literal
 
@@ -66,6 +66,8 @@ class SpladeDescription:
     """Tokens that are read, special tokens included."""
     lower_case: bool = False
     """Whether texts are lower-cased before the tokenizer's own normalization."""
+    token_weights: str = ""
+    """The file with the factors of a text's own tokens; other entries are 0. "": all entries stay as they are."""
 
     @property
     def aggregation(self) -> Aggregation:
@@ -97,16 +99,17 @@ class SparseEncoderDescription:
     """Entries that a vector may have; the greatest weights stay."""
 
     @property
+    def sides(self) -> tuple[SpladeDescription | StaticDescription, ...]:
+        """What encodes documents, and what encodes queries."""
+        return self.documents, self.queries
+
+    @property
     def query_side(self) -> QuerySide:
         """What encodes queries, in the words of this package."""
         if isinstance(self.queries, StaticDescription):
             return "idf"
-        one_model = (self.queries.subfolder, self.queries.aggregation, self.queries.lower_case) == (
-            self.documents.subfolder,
-            self.documents.aggregation,
-            self.documents.lower_case,
-        )
-        return "splade" if one_model else "separate"
+        same = replace(self.queries, max_length=self.documents.max_length, pooling_file=self.documents.pooling_file)
+        return "splade" if same == self.documents else "separate"
 
 
 def read_description(name: StrPath) -> SparseEncoderDescription | None:
@@ -257,6 +260,9 @@ class _Reader:
         match [module.name for module in route]:
             case ["Transformer", "SpladePooling"]:
                 return self._splade(route[0], route[1], task)
+            case ["Transformer", "SpladePooling", "SparseStaticEmbedding"]:
+                weights = self._static(route[2].path).weights
+                return replace(self._splade(route[0], route[1], task), token_weights=weights)
             case ["SparseStaticEmbedding"]:
                 return self._static(route[0].path)
             case names:
@@ -266,7 +272,7 @@ class _Reader:
                 problem = f"the module {unknown}" if unknown else f"the modules {', '.join(names) or '(none)'}"
                 raise self._refusal(
                     f"encodes a {task} with {problem}, which is not supported",
-                    expected="Transformer and SpladePooling, or SparseStaticEmbedding for queries",
+                    expected="Transformer and SpladePooling, SparseStaticEmbedding for queries, or all three",
                     do=reason or "",
                 )
 

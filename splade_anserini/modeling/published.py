@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from splade_anserini.artifacts.fingerprints import fingerprint_of_file
 from splade_anserini.artifacts.manifests import MANIFEST, CheckpointManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError, counted
 from splade_anserini.formats.model_files import ModelFiles
@@ -108,14 +110,20 @@ def static_length(static: StaticDescription, tokenizer: Any) -> int:
     return static.max_length + plain_tokenizer(tokenizer).num_special_tokens_to_add(is_pair=False)
 
 
-def load_static_weights(name: StrPath, static: StaticDescription, tokenizer: Any) -> dict[str, float]:
+def load_token_weights(name: StrPath, file: str, checkpoint: Checkpoint) -> tuple[str, npt.NDArray[np.float32]]:
+    """Return the SHA-256 of a file of static weights, and the weights [vocabulary]; see `load_static_weights`."""
+    weights = load_static_weights(name, file, checkpoint.tokenizer)
+    tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
+    values = np.array([weights.get(token, 0.0) for token in tokens], dtype=np.float32)
+    return fingerprint_of_file(_file(name, file)), values
+
+
+def load_static_weights(name: StrPath, file: str, tokenizer: Any) -> dict[str, float]:
     """Return the weights above 0 of a static encoder, token → weight, without the entries that are always masked.
 
     Raises `InputError` when the file cannot be read, or a weight is below 0 or not a finite number.
     """
-    path = ModelFiles(name).path(static.weights)
-    if path is None:
-        raise InputError(f"{name} has no file {static.weights}.", do="Download or save the model again.")
+    path = _file(name, file)
     try:
         tokens, weights = _read_weights(path, tokenizer)
     except Exception as error:  # json, numpy, safetensors and torch share no base
@@ -133,6 +141,13 @@ def load_static_weights(name: StrPath, static: StaticDescription, tokenizer: Any
             expected="weights from 0, since an index counts occurrences of a token",
         )
     return {token: weight for token, weight in kept.items() if weight > 0}
+
+
+def _file(name: StrPath, file: str) -> Path:
+    path = ModelFiles(name).path(file)
+    if path is None:
+        raise InputError(f"{name} has no file {file}.", do="Download or save the model again.")
+    return path
 
 
 def _read_weights(path: Path, tokenizer: Any) -> tuple[list[str], list[float]]:

@@ -9,7 +9,7 @@ from splade_anserini.errors import DependencyError, InputError
 from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.sentence_transformers import MODULES
 from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
-from splade_anserini.modeling.vocabulary import vocabulary
+from splade_anserini.modeling.vocabulary import masked_entries, vocabulary
 from splade_anserini.records import Side, SparseVector
 
 
@@ -53,6 +53,8 @@ class SentenceTransformersEncoder:
                 reason = str(error).strip().split("\n", maxsplit=1)[0]
                 raise InputError(f"sentence-transformers cannot open {location}: {reason}") from error
         self._model: Any = model.float().eval()
+        # Masked entries take places among the greatest there, and none here: they are left out before.
+        self._limit, model.max_active_dims = model.max_active_dims, None
         self.name = f"sentence-transformers {version('sentence-transformers')}"
         for side, length in (lengths or {}).items():
             self._input(side).max_seq_length = length
@@ -62,10 +64,15 @@ class SentenceTransformersEncoder:
         encode = self._model.encode_query if side == "query" else self._model.encode_document
         with quiet_transformers():
             rows = encode(list(texts), batch_size=8, show_progress_bar=False, convert_to_sparse_tensor=False)
-        names = vocabulary(self._input(side).tokenizer, rows.shape[1])
+        tokenizer = self._input(side).tokenizer
+        names = vocabulary(tokenizer, rows.shape[1])
+        if self._limit:
+            rows[:, masked_entries(tokenizer, rows.shape[1])] = 0
         vectors: list[SparseVector] = []
         for row in rows.float():
             ids = row.nonzero().flatten()
+            if self._limit:
+                ids = ids[row[ids].argsort(descending=True, stable=True)[: self._limit]]
             vectors.append(dict(zip((names[token_id] for token_id in ids.tolist()), row[ids].tolist(), strict=True)))
         return vectors
 
@@ -77,4 +84,9 @@ class SentenceTransformersEncoder:
     def _input(self, side: Side) -> Any:
         """Return the module that tokenizes the texts of a side: the first of its route."""
         first = self._model[0]
-        return first.sub_modules[side][0] if hasattr(first, "sub_modules") else first
+        if not hasattr(first, "sub_modules"):
+            return first
+        mappings = getattr(first, "route_mappings", None) or {}
+        keys = ((side, "text"), (side, None), (None, "text"), (None, None))
+        route = next((mappings[key] for key in keys if key in mappings), side)
+        return first.sub_modules[route][0]
