@@ -73,7 +73,8 @@ def _sentence_transformers_report(
     from splade_anserini.verification.references import vectors_of_reference
     from splade_anserini.verification.verification import compare_vectors
 
-    if not theirs.has_sentence_transformers_layout(checkpoint) or not theirs.has_sentence_transformers():
+    described = theirs.has_sentence_transformers_layout(checkpoint) and manifest.identity.pooling != "norm"
+    if not described or not theirs.has_sentence_transformers():
         return None
     length = options.max_length
     lengths: dict[Side, int] = {"document": length, "query": length} if length else {}
