@@ -71,8 +71,10 @@ class TokenizedEncoder:
     With `enough_tokens`, a batch that has so many ends where texts become much shorter. `window` is the number of texts
     that should be prepared together.
     The prompt of the identity is put before every text; of each vector, its `max_active_dims` greatest weights stay.
-    With `token_factors`, a vector has entries for the text's own tokens only.
     """
+
+    _token_factors: TokenFactors | None = None
+    """If a subclass sets them, a vector has entries for the text's own tokens only."""
 
     def __init__(
         self,
@@ -85,7 +87,6 @@ class TokenizedEncoder:
         max_tokens: int | None = None,
         enough_tokens: int | None = None,
         window: int = WINDOW,
-        token_factors: TokenFactors | None = None,
     ) -> None:
         self._identity = identity
         self._max_length = max_length
@@ -93,7 +94,6 @@ class TokenizedEncoder:
         self._max_tokens = max_tokens
         self._enough_tokens = enough_tokens
         self._window = window
-        self._token_factors = token_factors
         # Set once: a call fails when another thread changes the tokenizer's settings in the meantime.
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length)

@@ -99,8 +99,8 @@ class TorchEncoder(TokenizedEncoder):
             max_tokens=GPU_MAX_TOKENS if asynchronous else _cpu_tokens(checkpoint, max_length) if on_cpu else None,
             enough_tokens=GPU_ENOUGH_TOKENS if asynchronous else None,
             window=GPU_WINDOW if asynchronous else WINDOW,
-            token_factors=token_factors,
         )
+        self._token_factors = token_factors
 
     @property
     def batching(self) -> Batching | None:
