@@ -77,6 +77,7 @@ def test_the_model_for_inference_is_on_the_gpu_as_a_whole(
 
 
 @pytest.mark.usefixtures("fake")
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_model_for_training_is_on_the_gpu_as_a_whole(

@@ -162,7 +162,7 @@ def _fetched(gpu: GpuBatches, parts: list[LaunchedBatch]) -> list[Entries]:
 
 def _log_advice(precision: str, device: torch.device) -> None:
     if device.type == "cuda" and precision == "auto":
-        _log.info("--precision fp16 is several times as fast on a GPU as fp32, and changes impacts slightly.")
+        _log.info("--precision fp16 is faster on a GPU than fp32, and changes impacts slightly.")
     if device.type != "cpu":
         return
     if precision == "bf16" and not has_native_bf16():
