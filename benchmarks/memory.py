@@ -1,6 +1,6 @@
 """Peak memory of `encode` with a bert-base on NFCorpus, defaults only, under real limits of memory.
 
-    python benchmarks/memory.py --data DIR --limits 8 4 --documents 128
+    python benchmarks/memory.py --data DIR --limits 8 4 --documents 256
 
 The checkpoint has random weights and as many active entries as trained models; its exports in fp32 and int8 are
 measured too. The longest documents come first in a window of 256, so that a hundred or two give the peak. A limit is
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="Directory with nfcorpus/.")
     parser.add_argument("--limits", type=float, nargs="*", default=[0, 8, 4], help="Limits in GiB; 0: none.")
-    parser.add_argument("--documents", type=int, default=128)
+    parser.add_argument("--documents", type=int, default=256)
     parser.add_argument("--work", type=Path, default=Path("build/bench"))
     parser.add_argument("--only", nargs="*", choices=ENCODERS, default=ENCODERS)
     parser.add_argument("--json", type=Path, help="Where to write the measurements.")
