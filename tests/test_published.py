@@ -24,6 +24,7 @@ from splade_anserini.modeling.published import load_document_checkpoint
 from splade_anserini.records import Document, SparseVector
 from splade_anserini.training.student import build_student, load_initial_checkpoint, require_stated
 from splade_anserini.training.teachers.opening import SpladeTeacher, open_teacher
+from tests.cli_runner import run_stage
 from tests.shared_models import SharedModels
 from tests.tiny import SENTENCES, tiny_checkpoint, tiny_tokenizer, tiny_vocabulary
 
@@ -317,3 +318,23 @@ def test_a_sparse_encoder_is_a_teacher_as_it_is_described(tmp_path: Path) -> Non
     (query,), (document,) = open_query_encoder(model).encode(pair[:1]), open_encoder(model).encode(pair[1:])
     expected = sum(weight * document.get(token, 0.0) for token, weight in query.items())
     assert teacher.score([pair]) == [pytest.approx(expected, rel=1e-5)]
+
+
+@pytest.mark.slow
+def test_an_inference_free_model_as_on_the_hub_is_encoded_indexed_and_searched(tmp_path: Path) -> None:
+    model = routed(tmp_path / "model", prompts={"query": "the "})
+    (tmp_path / "corpus.tsv").write_text("d1\tthe cause of a headache\nd2\tthe flow over a wing\n", encoding="utf-8")
+    (tmp_path / "queries.tsv").write_text("q1\theadache cause\n", encoding="utf-8")
+    commands: list[list[Any]] = [
+        ["encode", "--corpus", tmp_path / "corpus.tsv", "--encoder", model, "--output", tmp_path / "impacts"],
+        ["index", "--input", tmp_path / "impacts", "--index", tmp_path / "index"],
+        [
+            *("search", "--index", tmp_path / "index", "--topics", tmp_path / "queries.tsv"),
+            *("--output", tmp_path / "run.txt"),
+        ],
+    ]
+    for command in commands:
+        done = run_stage(*command)
+        assert done.code == 0, done.err
+    assert (tmp_path / "run.txt").read_text().split()[2] == "d1"
+    assert set(open_query_encoder(model).encode(["headache cause"])[0]) == {"the", "headache", "cause"}
