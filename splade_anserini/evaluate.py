@@ -12,7 +12,7 @@ from splade_anserini.cli.console import main_of
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import MEASURES, Preset, chosen_measures
-from splade_anserini.evaluation.options import Format, RandomizationOptions
+from splade_anserini.evaluation.options import BootstrapOptions, Format, RandomizationOptions
 from splade_anserini.options import changed_options, option, options
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def command(
     qrels: cli.Qrels,
     options: EvaluateOptions,
     randomization: RandomizationOptions,
+    bootstrap: BootstrapOptions,
     output: EvaluateOutput,
 ) -> None:
     """Evaluate runs against relevance judgements, and test whether they differ from a baseline.
@@ -73,6 +74,8 @@ def command(
       splade-anserini evaluate --run runs/mine.txt --qrels qrels/test.tsv --measures "nDCG@10 RR@10"
       splade-anserini evaluate --run bm25=runs/bm25.txt --run runs/mine.txt --baseline bm25 \\
         --qrels qrels/test.tsv --preset beir --plot differences.png
+      splade-anserini evaluate --run bm25=runs/bm25.txt --run runs/mine.txt --baseline bm25 \\
+        --qrels qrels/test.tsv --preset beir --confidence 0.95 --format latex
     """
     from splade_anserini.evaluation.comparison import compare
     from splade_anserini.evaluation.measures import recall_at_depths
@@ -80,14 +83,24 @@ def command(
 
     runs = named_runs(run)
     baseline = None if options.baseline is None else baseline_label(options.baseline, runs)
-    if baseline is None and (changed := changed_options(randomization)):
-        raise InputError(f"{changed[0]} needs --baseline.", do=f"Add --baseline, or leave {changed[0]} out.")
+    _check_unused(baseline, randomization, bootstrap)
+    if options.per_query and output.format in {Format.LATEX, Format.MARKDOWN}:
+        raise InputError(f"--per-query has no effect with --format {output.format}.", do="Use table, json or csv.")
     measures = chosen_measures(options.preset, options.measures)
     _check_output(output, [*runs.values(), qrels])
     recall = recall_at_depths(measures) if output.plot is not None else []
     evaluations = _evaluate(runs, qrels, [*measures, *recall])
-    comparison = compare(evaluations, [str(measure) for measure in measures], baseline, randomization)
+    comparison = compare(evaluations, [str(measure) for measure in measures], baseline, randomization, bootstrap)
     _write(comparison, recall, output, per_query=options.per_query)
+
+
+def _check_unused(baseline: str | None, randomization: RandomizationOptions, bootstrap: BootstrapOptions) -> None:
+    """Raise `InputError` for an option of tests without a baseline, or of intervals without a confidence."""
+    changed = [name for name in changed_options(randomization) if name != "--seed" or bootstrap.confidence is None]
+    if baseline is None and changed:
+        raise InputError(f"{changed[0]} needs --baseline.", do=f"Add --baseline, or leave {changed[0]} out.")
+    if bootstrap.confidence is None and (changed := changed_options(bootstrap)):
+        raise InputError(f"{changed[0]} needs --confidence.", do=f"Add --confidence, or leave {changed[0]} out.")
 
 
 def _check_output(output: EvaluateOutput, inputs: Sequence[Path | str]) -> None:

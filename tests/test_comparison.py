@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +17,10 @@ from ir_measures import R
 
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.comparison import Comparison, compare
+from splade_anserini.evaluation.confidence import bootstrap_interval, effect_size
 from splade_anserini.evaluation.evaluation import Evaluation
 from splade_anserini.evaluation.measures import DEPTHS
-from splade_anserini.evaluation.options import RandomizationOptions
+from splade_anserini.evaluation.options import BootstrapOptions, RandomizationOptions
 from splade_anserini.evaluation.plots import figure_of
 from splade_anserini.evaluation.run_names import baseline_label, named_runs
 from tests.cli_runner import Outcome, run_stage
@@ -175,16 +178,17 @@ def test_the_table_shows_differences_and_p_values_and_explains_them(collection: 
         "good   1.0000  +0.6667*  1.0000  +1.0000*\n"
         "again  0.3333  +0.0000   0.0000  +0.0000\n"
         "\n"
-        "run    measure        Δ  wins  ties  losses  p, t-test  p, randomization\n"
-        "good     RR@10  +0.6667    20     0       0    <0.0001            0.0020\n"
-        "good       R@2  +1.0000    20     0       0    <0.0001            0.0020\n"
-        "again    RR@10  +0.0000     0    20       0     1.0000            1.0000\n"
-        "again      R@2  +0.0000     0    20       0     1.0000            1.0000\n"
+        "run    measure        Δ      d  wins  ties  losses  p, t-test  p, randomization\n"
+        "good     RR@10  +0.6667           20     0       0    <0.0001            0.0020\n"
+        "good       R@2  +1.0000           20     0       0    <0.0001            0.0020\n"
+        "again    RR@10  +0.0000  +0.00     0    20       0     1.0000            1.0000\n"
+        "again      R@2  +0.0000  +0.00     0    20       0     1.0000            1.0000\n"
         "Δ is the difference from poor over 20 judged queries.\n"
         "* marks a difference with p < 0.05 in both tests, which are paired, two-sided,\n"
         "and Holm-corrected for 2 runs compared in each measure.\n"
         "The randomization test tries all signs if at most 16 queries differ,\n"
         "else 999 permutations with seed 3.\n"
+        "d is the mean difference divided by the standard deviation of the differences.\n"
     )
 
 
@@ -215,6 +219,7 @@ def test_json_has_all_values(collection: Path) -> None:
         "wins": 20,
         "ties": 0,
         "losses": 0,
+        "effect_size": None,
         "t_test": {"p": 0, "p_holm": 0},
         "randomization_test": {"p": 0.001, "p_holm": 0.002},
     }
@@ -225,9 +230,9 @@ def test_csv_has_all_values_in_rows(collection: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert len(rows) == 3 * 2 * 21
     (row,) = [row for row in rows if (row["run"], row["query"], row["measure"]) == ("good", "all", "R@2")]
-    assert [*row.values()][3:] == ["1.0", "1.0", "20", "0", "0", "0.0", "0.0", "0.001", "0.002"]
+    assert [*row.values()][3:] == ["1.0", "1.0", "20", "0", "0", "0.0", "0.0", "0.001", "0.002", ""]
     (row,) = [row for row in rows if (row["run"], row["query"], row["measure"]) == ("good", "q03", "R@2")]
-    assert [*row.values()][3:] == ["1.0", "1.0", *[""] * 7]
+    assert [*row.values()][3:] == ["1.0", "1.0", *[""] * 8]
     plain = evaluate(*RUNS, "--format", "csv").out
     assert [plain.splitlines()[line] for line in (0, 2)] == ["run,query,measure,value", "poor,all,R@2,0.0"]
 
@@ -248,6 +253,10 @@ def test_all_runs_have_the_same_queries_and_warnings_begin_with_the_label(
         (["--run", "good", "--baseline", "good"], "--baseline needs at least two runs, got 1."),
         ([*RUNS, "--baseline", "best"], "Expected one of: poor, good, again"),
         ([*RUNS, "--seed", 1], "--seed needs --baseline."),
+        ([*RUNS, "--bootstraps", 9], "--bootstraps needs --confidence."),
+        ([*RUNS, "--confidence", 1], "--confidence must be between 0 and 1, got 1."),
+        ([*RUNS, "--confidence", 0.9, "--permutations", 9], "--permutations needs --baseline."),
+        ([*RUNS, "--format", "latex", "--per-query"], "--per-query has no effect with --format latex."),
         ([*RUNS, "--permutations", 1], "--permutations needs --baseline."),
         ([*RUNS, "--baseline", "poor", "--permutations", 0], "--permutations must be at least 1, got 0."),
         ([*RUNS, "--baseline", "poor", "--seed", -1], "--seed must be at least 0, got -1."),
@@ -270,6 +279,135 @@ def test_invalid_options_are_errors_and_nothing_is_written(
     done = evaluate(*options)
     assert (done.code, message in done.err) == (2, True), done.err
     assert sorted(path.name for path in collection.iterdir()) == before
+
+
+# Confidence.
+
+
+@pytest.fixture
+def mixed(collection: Path) -> Path:
+    """`mixed` is as good as `good` for 15 of 20 queries, else as `poor`."""
+    good, poor = (Path(name).read_text().splitlines(keepends=True) for name in ("good", "poor"))
+    Path("mixed_50%").write_text("".join(good[:45] + poor[45:]))
+    return collection
+
+
+def test_the_table_of_one_run_has_bounds_on_request(mixed: Path) -> None:
+    lines = evaluate("--run", "mixed_50%", "--confidence", 0.9, "--seed", 1).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["query", "all", "90", "90"]
+    value, low, high = (float(line.split()[-1]) for line in lines[1:])
+    assert 0.5 <= low < value == 0.75 < high <= 0.95
+
+
+def test_intervals_and_effect_sizes_are_in_the_table(mixed: Path) -> None:
+    options = ("--run", "poor", "--run", "mixed_50%", "--baseline", "poor", "--confidence", 0.95)
+    out = evaluate(*options).out
+    assert "run        measure   value  95 % low    high\n" in out
+    assert "run        measure        Δ  95 % low     high      d  wins" in out
+    (row,) = [line.split() for line in out.splitlines() if line.split()[:3] == ["mixed_50%", "R@2", "+0.7500"]]
+    assert 0.5 <= float(row[3]) < 0.75 < float(row[4]) <= 0.95
+    # 15 ones and 5 zeros: 0.75 / sqrt(15 / 4 / 19)
+    assert row[5] == "+1.69"
+    assert out.endswith("Intervals are of 10,000 bootstrap samples of the queries.\n")
+
+
+def test_intervals_and_effect_sizes_are_in_json_and_csv(mixed: Path) -> None:
+    options = ("--run", "poor", "--run", "mixed_50%", "--baseline", "poor", "--confidence", 0.95, "--bootstraps", 500)
+    run = json.loads(evaluate(*options, "--format", "json").out)["runs"]["mixed_50%"]
+    difference = run["differences"]["R@2"]
+    assert run["confidence"] == 0.95
+    assert run["intervals"]["R@2"] == {"low": difference["low"], "high": difference["high"]}
+    assert difference["effect_size"] == pytest.approx(0.75 / (15 / 4 / 19) ** 0.5)
+    rows = list(csv.DictReader(io.StringIO(evaluate(*options, "--format", "csv").out)))
+    (row,) = [row for row in rows if (row["run"], row["measure"]) == ("mixed_50%", "R@2")]
+    assert float(row["value_low"]) == float(row["difference_low"]) == difference["low"]
+    assert float(row["effect_size"]) == difference["effect_size"]
+    single = json.loads(evaluate("--run", "mixed_50%", "--confidence", 0.95, "--format", "json").out)
+    assert single["intervals"]["R@2"]["low"] < single["measures"]["R@2"] < single["intervals"]["R@2"]["high"]
+
+
+def test_measures_that_count_have_no_interval(mixed: Path) -> None:
+    done = run_stage("evaluate", "--qrels", "qrels", "--measures", "NumRet R@2", "--run", "good", "--confidence", 0.9)
+    assert [line.split() for line in done.out.splitlines()[1:]] == [
+        ["all", "60.0000", "1.0000"], ["90", "%", "low", "1.0000"], ["90", "%", "high", "1.0000"]
+    ]  # fmt: skip
+
+
+def test_an_interval_agrees_with_scipy() -> None:
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(1).random(60)
+    ours = bootstrap_interval([[*values]], BootstrapOptions(confidence=0.95, bootstraps=20_000), 3)
+    theirs = bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=4).confidence_interval
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.003)
+
+
+def test_queries_of_several_collections_are_drawn_apart() -> None:
+    options = BootstrapOptions(confidence=0.95, bootstraps=500)
+    assert bootstrap_interval([[0.0] * 9, [1.0] * 2], options, 1) == (0.5, 0.5)
+    low, high = bootstrap_interval([[0.0] * 9 + [1.0] * 2], options, 1) or (0, 0)
+    assert low < 2 / 11 < high
+
+
+def test_the_confidence_holds_over_many_samples() -> None:
+    random = np.random.default_rng(5)
+    options = BootstrapOptions(confidence=0.9, bootstraps=300)
+    intervals = [bootstrap_interval([random.exponential(size=50).tolist()], options, n) for n in range(300)]
+    covered = sum(interval is not None and interval.low <= 1 <= interval.high for interval in intervals)
+    assert 0.8 < covered / 300 < 0.96
+
+
+@pytest.mark.parametrize(
+    ("differences", "effect"),
+    [([0.0, 0.0], 0.0), ([1.0, 1.0], None), ([1.0], None), ([0.1, 0.3], 2**0.5), ([-0.1, -0.3], -(2**0.5))],
+)
+def test_the_effect_size_is_the_mean_in_standard_deviations(differences: list[float], effect: float | None) -> None:
+    assert effect_size(differences) == (effect if effect is None else pytest.approx(effect))
+
+
+# The table of a paper.
+
+
+def test_a_latex_table_marks_the_best_and_the_significant(mixed: Path) -> None:
+    options = ("--run", "poor", "--run", "mixed_50%", "--run", "good", "--baseline", "poor", "--format", "latex")
+    assert evaluate(*options).out.splitlines() == [
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"run & RR@10 & R@2 \\",
+        r"\midrule",
+        r"poor & 0.3333 & 0.0000 \\",
+        r"mixed\_50\% & 0.8333$^{*}$ & 0.7500$^{*}$ \\",
+        r"good & \textbf{1.0000}$^{*}$ & \textbf{1.0000}$^{*}$ \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        (
+            r"% * marks a difference from poor with p < 0.05 in both the paired t-test and the paired randomization "
+            r"test, two-sided, Holm-corrected for 2 runs; 20 queries."
+        ),
+    ]
+    bounds = evaluate(*options, "--confidence", 0.95).out
+    assert r"good & \textbf{1.0000}$^{*}$ {\scriptsize [1.0000, 1.0000]}" in bounds
+    assert r"% Brackets: 95 \% percentile intervals of 10,000 bootstrap samples of the queries." in bounds
+
+
+def test_a_markdown_table_marks_the_best_and_the_significant(mixed: Path) -> None:
+    options = ("--run", "a|b=poor", "--run", "mixed_50%", "--format", "markdown")
+    assert evaluate(*options, "--baseline", "a|b").out.splitlines() == [
+        "| run | RR@10 | R@2 |",
+        "|---|---:|---:|",
+        r"| a\|b | 0.3333 | 0.0000 |",
+        r"| mixed\_50% | **0.8333**\* | **0.7500**\* |",
+        "",
+        (
+            r"\* marks a difference from a\|b with p \< 0.05 in both the paired t-test and the paired randomization "
+            r"test, two-sided, Holm-corrected for 1 run; 20 queries."
+        ),
+    ]
+    assert evaluate("--run", "good", "--format", "markdown").out.splitlines()[2:] == ["| good | 1.0000 | 1.0000 |"]
+
+
+def test_the_formats_are_in_the_help() -> None:
+    assert "table|json|csv|latex|markdown" in re.sub(r"[\s│]", "", run_stage("evaluate", "--help").out)
 
 
 # The figure.

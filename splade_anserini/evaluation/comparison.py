@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from splade_anserini.evaluation.confidence import Interval, bootstrap_interval, effect_size
 from splade_anserini.evaluation.evaluation import Evaluation
-from splade_anserini.evaluation.options import RandomizationOptions
+from splade_anserini.evaluation.options import BootstrapOptions, RandomizationOptions
 from splade_anserini.evaluation.significance import holm, randomization_test, t_test
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -31,6 +32,10 @@ class Difference:
     per_query: Mapping[str, float]
     t_test: PValue
     randomization: PValue
+    effect_size: float | None = None
+    """The mean difference in units of the standard deviation of differences; see `confidence.effect_size`."""
+    interval: Interval | None = None
+    """The bootstrap interval of `aggregate`."""
 
     @property
     def wins(self) -> int:
@@ -65,6 +70,9 @@ class Comparison:
     randomization: RandomizationOptions
     differences: Mapping[str, Mapping[str, Difference]]
     """Label → measure → difference, for all runs but the baseline; empty without a baseline."""
+    bootstrap: BootstrapOptions = field(default_factory=BootstrapOptions)
+    intervals: Mapping[str, Mapping[str, Interval | None]] = field(default_factory=dict)
+    """Label → measure → bootstrap interval of the aggregate; None for measures that count. Empty without confidence."""
 
     @property
     def queries(self) -> list[str]:
@@ -77,20 +85,36 @@ def compare(
     measures: Sequence[str],
     baseline: str | None = None,
     randomization: RandomizationOptions | None = None,
+    bootstrap: BootstrapOptions | None = None,
 ) -> Comparison:
-    """Compare every run with the baseline, if there is one; all evaluations must have the same queries and measures."""
-    randomization = randomization or RandomizationOptions()
+    """Compare every run with the baseline, if there is one; all evaluations must have the same queries and measures.
+
+    With a confidence in `bootstrap`, aggregates and differences have intervals.
+    """
+    randomization, bootstrap = randomization or RandomizationOptions(), bootstrap or BootstrapOptions()
     differences: dict[str, dict[str, Difference]] = {}
     if baseline is not None:
         differences = {label: {} for label in evaluations if label != baseline}
         for measure in measures:
-            for label, difference in _differences(evaluations, measure, baseline, randomization).items():
+            for label, difference in _differences(evaluations, measure, baseline, randomization, bootstrap).items():
                 differences[label][measure] = difference
-    return Comparison(measures, evaluations, baseline, randomization, differences)
+    intervals = {
+        label: {
+            measure: _interval(evaluation, measure, evaluation.aggregate[measure], bootstrap, randomization.seed)
+            for measure in measures
+        }
+        for label, evaluation in evaluations.items()
+        if bootstrap.confidence is not None
+    }
+    return Comparison(measures, evaluations, baseline, randomization, differences, bootstrap, intervals)
 
 
 def _differences(
-    evaluations: Mapping[str, Evaluation], measure: str, baseline: str, options: RandomizationOptions
+    evaluations: Mapping[str, Evaluation],
+    measure: str,
+    baseline: str,
+    options: RandomizationOptions,
+    bootstrap: BootstrapOptions,
 ) -> dict[str, Difference]:
     """Return the difference of each run from the baseline in one measure, with p-values corrected for all runs."""
     others = [label for label in evaluations if label != baseline]
@@ -104,12 +128,38 @@ def _differences(
     }
     t_tests = _corrected([t_test([*by_query[label].values()]) for label in others])
     randomizations = _corrected([randomization_test([*by_query[label].values()], options) for label in others])
-    return {
-        label: Difference(
-            evaluations[label].aggregate[measure] - base.aggregate[measure], by_query[label], student, randomization
+    differences = {}
+    for label, student, randomization in zip(others, t_tests, randomizations, strict=True):
+        total = evaluations[label].aggregate[measure] - base.aggregate[measure]
+        differences[label] = Difference(
+            total,
+            by_query[label],
+            student,
+            randomization,
+            effect_size([*by_query[label].values()]),
+            _interval_of(by_query[label], base, total, bootstrap, options.seed),
         )
-        for label, student, randomization in zip(others, t_tests, randomizations, strict=True)
-    }
+    return differences
+
+
+def _interval(
+    evaluation: Evaluation, measure: str, total: float, options: BootstrapOptions, seed: int
+) -> Interval | None:
+    values = {query_id: query_values[measure] for query_id, query_values in evaluation.per_query.items()}
+    return _interval_of(values, evaluation, total, options, seed)
+
+
+def _interval_of(
+    values: Mapping[str, float], evaluation: Evaluation, total: float, options: BootstrapOptions, seed: int
+) -> Interval | None:
+    """Return the interval of the mean of these values of queries, or None if `total` is not that mean."""
+    groups: dict[str, list[float]] = {}
+    for query_id, value in values.items():
+        groups.setdefault(query_id.partition("/")[0] if evaluation.collections else "", []).append(value)
+    mean = math.fsum(math.fsum(group) / len(group) for group in groups.values()) / len(groups)
+    if not math.isclose(mean, total, rel_tol=1e-9, abs_tol=1e-9):
+        return None
+    return bootstrap_interval([*groups.values()], options, seed)
 
 
 def _difference(value: float, other: float) -> float:

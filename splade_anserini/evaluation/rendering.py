@@ -1,4 +1,4 @@
-"""Evaluations and comparisons as a text table, JSON or CSV."""
+"""Evaluations and comparisons as a text table, JSON, CSV, LaTeX or Markdown."""
 
 import csv
 import io
@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from splade_anserini.errors import counted
 from splade_anserini.evaluation.comparison import SIGNIFICANCE_LEVEL, Comparison, Difference, PValue
+from splade_anserini.evaluation.confidence import Interval
 from splade_anserini.evaluation.evaluation import Evaluation
 from splade_anserini.evaluation.options import Format
+from splade_anserini.evaluation.paper_tables import paper_table
 from splade_anserini.evaluation.significance import EXACT
 from splade_anserini.formats.text_table import text_table
 
@@ -18,27 +20,37 @@ def render(comparison: Comparison, format: Format, *, per_query: bool) -> str:  
 
     One run is a table with a column for each measure; of several runs, each has a row.
     """
+    if format in {Format.LATEX, Format.MARKDOWN}:
+        return paper_table(comparison, format)
     match [*comparison.evaluations.values()]:
-        case [evaluation]:
-            return _render_run(evaluation, comparison.measures, format, per_query=per_query)
+        case [_]:
+            return _render_run(comparison, format, per_query=per_query)
         case _:
             return _render_runs(comparison, format, per_query=per_query)
 
 
-def _render_run(evaluation: Evaluation, measures: Sequence[str], format: Format, *, per_query: bool) -> str:  # noqa: A002
+def _render_run(comparison: Comparison, format: Format, *, per_query: bool) -> str:  # noqa: A002
+    ((label, evaluation),) = comparison.evaluations.items()
+    measures, intervals = comparison.measures, comparison.intervals.get(label, {})
     aggregate = _select(evaluation.aggregate, measures)
     rows = {query_id: _select(values, measures) for query_id, values in evaluation.per_query.items()}
     if format == Format.JSON:
         summary = {"queries": len(rows), "missing": len(evaluation.missing), "measures": aggregate}
+        if intervals:
+            summary |= _intervals_content(comparison, intervals)
         if evaluation.collections:
             summary["collections"] = _collections(evaluation, measures)
         return as_json(summary | ({"per_query": rows} if per_query else {}))
     collections = _collections(evaluation, measures)
-    lines = [*(rows.items() if per_query else ()), *collections.items(), ("mean" if collections else "all", aggregate)]
+    lines: list[tuple[str, Mapping[str, float | None]]] = [*(rows.items() if per_query else ()), *collections.items()]
+    lines.append(("mean" if collections else "all", aggregate))
+    if intervals:
+        for bound, index in (("low", 0), ("high", 1)):
+            lines.append((f"{_percent(comparison)} {bound}", {m: _bound(intervals[m], index) for m in measures}))
     header = ["collection" if collections and not per_query else "query", *measures]
     if format == Format.CSV:
         return as_csv([header, *([query_id, *values.values()] for query_id, values in lines)])
-    return text_table([header, *([query_id, *map("{:.4f}".format, values.values())] for query_id, values in lines)])
+    return text_table([header, *([query_id, *map(_number, values.values())] for query_id, values in lines)])
 
 
 def _render_runs(comparison: Comparison, format: Format, *, per_query: bool) -> str:  # noqa: A002
@@ -50,9 +62,26 @@ def _render_runs(comparison: Comparison, format: Format, *, per_query: bool) -> 
     if any(evaluation.collections for evaluation in comparison.evaluations.values()):
         tables.append(text_table([*_collection_rows(comparison)]))
     tables.append(text_table([*_rows(comparison)]))
+    if comparison.intervals:
+        tables.append(text_table([*_interval_rows(comparison)]))
     if comparison.baseline is not None:
-        tables.append(text_table([*_test_rows(comparison)]) + "".join(f"{line}\n" for line in legend(comparison)))
+        lines = [*legend(comparison), "d is the mean difference divided by the standard deviation of the differences."]
+        tables.append(text_table([*_test_rows(comparison)]) + "".join(f"{line}\n" for line in lines))
+    if comparison.intervals:
+        tables[-1] += f"Intervals are of {comparison.bootstrap.bootstraps:,} bootstrap samples of the queries.\n"
     return "\n".join(tables)
+
+
+def _percent(comparison: Comparison) -> str:
+    return f"{100 * (comparison.bootstrap.confidence or 0):g} %"
+
+
+def _bound(interval: Interval | None, index: int) -> float | None:
+    return None if interval is None else interval[index]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _collections(evaluation: Evaluation, measures: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -103,12 +132,25 @@ def _collection_rows(comparison: Comparison) -> Iterator[list[str]]:
 
 
 def _test_rows(comparison: Comparison) -> Iterator[list[str]]:
-    yield ["run", "measure", "Δ", "wins", "ties", "losses", "p, t-test", "p, randomization"]
+    bounds = [f"{_percent(comparison)} low", "high"] if comparison.intervals else []
+    yield ["run", "measure", "Δ", *bounds, "d", "wins", "ties", "losses", "p, t-test", "p, randomization"]
     for label, differences in comparison.differences.items():
         for measure, difference in differences.items():
             counts = map(str, (difference.wins, difference.ties, difference.losses))
             p_values = map(p_cell, (difference.t_test.holm, difference.randomization.holm))
-            yield [label, measure, f"{difference.aggregate:+.4f}", *counts, *p_values]
+            cells = [f"{difference.aggregate:+.4f}"]
+            if comparison.intervals:
+                cells += [f"{bound:+.4f}" for bound in difference.interval] if difference.interval else ["", ""]
+            effect = "" if difference.effect_size is None else f"{difference.effect_size:+.2f}"
+            yield [label, measure, *cells, effect, *counts, *p_values]
+
+
+def _interval_rows(comparison: Comparison) -> Iterator[list[str]]:
+    yield ["run", "measure", "value", f"{_percent(comparison)} low", "high"]
+    for label, intervals in comparison.intervals.items():
+        for measure, interval in intervals.items():
+            value = comparison.evaluations[label].aggregate[measure]
+            yield [label, measure, f"{value:.4f}", *map(_number, interval or (None, None))]
 
 
 def p_cell(value: float) -> str:
@@ -149,26 +191,41 @@ def _csv_rows(comparison: Comparison, *, per_query: bool) -> Iterator[list[objec
     tested = comparison.baseline is not None
     counts = ["difference", "wins", "ties", "losses"]
     p_values = ["t_test_p", "t_test_p_holm", "randomization_p", "randomization_p_holm"]
-    yield ["run", "query", "measure", "value", *((*counts, *p_values) if tested else ())]
+    tests = [
+        *counts,
+        *p_values,
+        "effect_size",
+        *(["difference_low", "difference_high"] if comparison.intervals else ()),
+    ]
+    bounds = ["value_low", "value_high"] if comparison.intervals else []
+    yield ["run", "query", "measure", "value", *bounds, *(tests if tested else ())]
+    no_bounds = [""] * len(bounds)
     for label, evaluation in comparison.evaluations.items():
         for measure in comparison.measures:
             difference = comparison.differences.get(label, {}).get(measure)
             for query_id, values in evaluation.per_query.items() if per_query else ():
                 change = difference.per_query[query_id] if difference else ""
-                yield [label, query_id, measure, values[measure], *([change, *[""] * 7] if tested else [])]
+                cells = [change, *[""] * (len(tests) - 1)]
+                yield [label, query_id, measure, values[measure], *no_bounds, *(cells if tested else [])]
             for name, values in evaluation.collections.items():
-                yield [label, f"{name}/all", measure, values[measure], *([""] * 8 if tested else [])]
-            cells = _difference_cells(difference) if difference else [""] * 8
-            yield [label, "all", measure, evaluation.aggregate[measure], *(cells if tested else [])]
+                cells = [""] * len(tests)
+                yield [label, f"{name}/all", measure, values[measure], *no_bounds, *(cells if tested else [])]
+            cells = _difference_cells(difference, len(tests)) if difference else [""] * len(tests)
+            interval = comparison.intervals[label][measure] or ("", "") if comparison.intervals else ()
+            yield [label, "all", measure, evaluation.aggregate[measure], *interval, *(cells if tested else [])]
 
 
-def _difference_cells(difference: Difference) -> list[object]:
-    return [
+def _difference_cells(difference: Difference, count: int) -> list[object]:
+    """Return the cells of a difference; with `count` of 11, they include its interval."""
+    cells = [
         difference.aggregate,
         *(difference.wins, difference.ties, difference.losses),
         *(difference.t_test.raw, difference.t_test.holm),
         *(difference.randomization.raw, difference.randomization.holm),
+        "" if difference.effect_size is None else difference.effect_size,
+        *(difference.interval or ("", "")),
     ]
+    return cells[:count]
 
 
 # JSON.
@@ -194,6 +251,8 @@ def _run_content(comparison: Comparison, label: str, *, per_query: bool) -> dict
         "missing": len(evaluation.missing),
         "measures": _select(evaluation.aggregate, comparison.measures),
     }
+    if comparison.intervals:
+        content |= _intervals_content(comparison, comparison.intervals[label])
     if evaluation.collections:
         content["collections"] = _collections(evaluation, comparison.measures)
     if differences:
@@ -210,12 +269,19 @@ def _run_content(comparison: Comparison, label: str, *, per_query: bool) -> dict
     return content
 
 
+def _intervals_content(comparison: Comparison, intervals: Mapping[str, Interval | None]) -> dict[str, object]:
+    bounds = {measure: interval._asdict() for measure, interval in intervals.items() if interval}
+    return {"confidence": comparison.bootstrap.confidence, "intervals": bounds}
+
+
 def _difference_content(difference: Difference) -> dict[str, object]:
     return {
         "difference": difference.aggregate,
         "wins": difference.wins,
         "ties": difference.ties,
         "losses": difference.losses,
+        "effect_size": difference.effect_size,
+        **({"low": difference.interval.low, "high": difference.interval.high} if difference.interval else {}),
         "t_test": _p_content(difference.t_test),
         "randomization_test": _p_content(difference.randomization),
     }
