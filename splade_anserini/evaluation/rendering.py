@@ -199,20 +199,19 @@ def _csv_rows(comparison: Comparison, *, per_query: bool) -> Iterator[list[objec
     ]
     bounds = ["value_low", "value_high"] if comparison.intervals else []
     yield ["run", "query", "measure", "value", *bounds, *(tests if tested else ())]
-    no_bounds = [""] * len(bounds)
+    no_bounds, no_tests = [""] * len(bounds), [""] * (len(tests) if tested else 0)
     for label, evaluation in comparison.evaluations.items():
         for measure in comparison.measures:
             difference = comparison.differences.get(label, {}).get(measure)
             for query_id, values in evaluation.per_query.items() if per_query else ():
                 change = difference.per_query[query_id] if difference else ""
-                cells = [change, *[""] * (len(tests) - 1)]
-                yield [label, query_id, measure, values[measure], *no_bounds, *(cells if tested else [])]
+                cells = [change, *no_tests[1:]] if tested else []
+                yield [label, query_id, measure, values[measure], *no_bounds, *cells]
             for name, values in evaluation.collections.items():
-                cells = [""] * len(tests)
-                yield [label, f"{name}/all", measure, values[measure], *no_bounds, *(cells if tested else [])]
-            cells = _difference_cells(difference, len(tests)) if difference else [""] * len(tests)
+                yield [label, f"{name}/all", measure, values[measure], *no_bounds, *no_tests]
+            tested_cells = _difference_cells(difference, len(tests)) if difference else no_tests
             interval = comparison.intervals[label][measure] or ("", "") if comparison.intervals else ()
-            yield [label, "all", measure, evaluation.aggregate[measure], *interval, *(cells if tested else [])]
+            yield [label, "all", measure, evaluation.aggregate[measure], *interval, *tested_cells]
 
 
 def _difference_cells(difference: Difference, count: int) -> list[object]:
