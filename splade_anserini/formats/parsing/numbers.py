@@ -3,30 +3,36 @@
 Python's `int` and `float` also take `1_0`, `١٢`, ` 12 ` and `nan`.
 """
 
-import re
-
 BEYOND_FLOAT32 = (2 - 2**-24) * 2.0**127
 """Numbers from here on are infinite as 32-bit floats, as which trec_eval reads scores."""
 
-_INTEGER, _NUMBER = r"[+-]?[0-9]{1,15}", r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_IS_INTEGER, _IS_NUMBER = re.compile(_INTEGER).fullmatch, re.compile(_NUMBER).fullmatch
-_IS_INTEGER_IN_BYTES, _IS_NUMBER_IN_BYTES = (
-    re.compile(_INTEGER.encode()).fullmatch,
-    re.compile(_NUMBER.encode()).fullmatch,
-)
+_INTEGER, _NUMBER = "0123456789+-", "0123456789+-.eE"
+"""The characters of numbers; of texts of these, `int` and `float` take decimal numbers only."""
+_INTEGER_BYTES, _NUMBER_BYTES = _INTEGER.encode(), _NUMBER.encode()
+_MOST_DIGITS = 15
+"""Integers of up to 15 digits are exact in float64."""
 
 
 def parse_integer(text: str | bytes) -> int | None:
-    """Return an integer of at most 15 digits, which is exact as a float; None for any other text."""
-    is_integer = _IS_INTEGER(text) if isinstance(text, str) else _IS_INTEGER_IN_BYTES(text)
-    return int(text) if is_integer else None
+    """Return an integer of at most 15 digits, perhaps with a sign; None for any other text."""
+    others = text.strip(_INTEGER) if isinstance(text, str) else text.strip(_INTEGER_BYTES)
+    if others or len(text) > _MOST_DIGITS + 1:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 def parse_number(text: str | bytes) -> float | None:
     """Return a decimal number, with an exponent or without, that is finite as a 32-bit float; None for other texts."""
-    if not (_IS_NUMBER(text) if isinstance(text, str) else _IS_NUMBER_IN_BYTES(text)):
+    # strip removes all characters of a number, and runs have millions of them.
+    if text.strip(_NUMBER) if isinstance(text, str) else text.strip(_NUMBER_BYTES):
         return None
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        return None
     return number if -BEYOND_FLOAT32 < number < BEYOND_FLOAT32 else None
 
 
