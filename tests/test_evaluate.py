@@ -171,6 +171,7 @@ def test_an_unknown_measure_is_an_error_that_suggests_similar_ones(name: str, su
         ("P(5)", "'P(5)' is not a valid measure."),
         ("1+1", "'1+1' is not a valid measure."),
         ("10", "'10' is not a valid measure."),
+        ("nDCG@٢٢", "'nDCG@٢٢' is not a valid measure."),
         ("nDCG(cat=3)@10", "The measure nDCG(cat=3)@10 has no parameter 'cat'."),
         ("recall", "The measure recall needs a cutoff.\nExpected for example R@10."),
         ("nDCG@0.5", "The cutoff of nDCG@0.5 is not valid: 0.5.\nExpected a value of the type int."),

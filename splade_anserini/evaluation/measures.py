@@ -54,7 +54,9 @@ def parse_measures(names: Iterable[str]) -> list["Measure"]:
     return list(dict.fromkeys(_parse_measure(name) for name in separate))
 
 
-_SPELLING = re.compile(r"(?P<name>[^\W\d]\w*?)(?P<parameters>\(.*\))?(?:(?:@|_at_|_cut[_.]|[._])(?P<cutoff>\d[\d.]*))?")
+_SPELLING = re.compile(
+    r"(?P<name>[^\W\d]\w*?)(?P<parameters>\(.*\))?(?:(?:@|_at_|_cut[_.]|[._])(?P<cutoff>[0-9][0-9.]*))?"
+)
 """A measure with its cutoff as in nDCG@10, P(rel=2)@5, ndcg_cut_10, ndcg_cut.10, P_10 or recall_at_100."""
 
 _ALIASES = {
