@@ -37,7 +37,7 @@ def train(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> list[dict[str, float]]:
-    """Train the card's recipe; write the checkpoint, its log and a plot of the log into `output`; return the log.
+    """Train the card's recipe; write checkpoint, model card, log and a plot of the log into `output`; return the log.
 
     Checkpoints are written to the directory `<output>.training`, from which an interrupted run resumes with the same
     result; with `overwrite`, output and checkpoints are removed and the run starts over. Raises `InputError` when the

@@ -196,6 +196,20 @@ def test_the_description_says_what_the_manifest_says(
         assert encoder.identity.aggregation == expected.identity.aggregation
 
 
+@pytest.mark.parametrize("query_side", ["doc", "idf", "separate"])
+def test_a_router_that_sentence_transformers_saved_over_a_checkpoint_is_not_mistaken_for_it(
+    trained: Trained, tmp_path: Path, query_side: str
+) -> None:
+    copy = shutil.copytree(trained(query_side), tmp_path / "copy")
+    opened(copy).save_pretrained(str(copy))
+    for opened_as in (open_encoder, open_query_encoder):
+        with pytest.raises(MismatchError, match=r"has the directory of the model ''(.|\n)*remove splade\.manifest"):
+            opened_as(copy)
+    (copy / "splade.manifest").unlink()
+    assert open_encoder(copy).encode(TEXTS) == open_encoder(trained(query_side)).encode(TEXTS)
+    assert open_query_encoder(copy).encode(TEXTS) == open_query_encoder(trained(query_side)).encode(TEXTS)
+
+
 @pytest.mark.parametrize(
     ("query_side", "file", "before", "now"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_file
-from splade_anserini.artifacts.manifests import MANIFEST, CheckpointManifest, read_manifest
+from splade_anserini.artifacts.manifests import MANIFEST, QUERY_MODEL, CheckpointManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError, counted
 from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.sentence_transformers import (
@@ -46,11 +46,16 @@ def _require_agreement(name: StrPath, trained: CheckpointManifest, description: 
     """Compare what the model was trained with; lengths are defaults, and may differ."""
     # Weights of 1 are written like all other weights.
     side = "idf" if trained.query_side == "doc" else trained.query_side
-    documents = description.documents
+    documents, queries = description.documents, description.queries
+    directory = QUERY_MODEL if side == "separate" else ""
+    query_directory = queries.subfolder if isinstance(queries, SpladeDescription) else directory
     for what, manifest, described in [
         ("pooling", trained.pooling, documents.pooling),
         ("activation", trained.activation, documents.activation),
         ("query side", side, description.query_side),
+        # sentence-transformers saves the models of a Router elsewhere, and leaves those that were there.
+        ("directory of the model", "", documents.subfolder),
+        ("directory of the query model", directory, query_directory),
         ("prompt of documents", trained.prompt, description.prompt),
         ("prompt of queries", trained.query_prompt, description.query_prompt),
     ]:
@@ -59,6 +64,7 @@ def _require_agreement(name: StrPath, trained: CheckpointManifest, description: 
                 f"{name} has the {what} {manifest!r} in {MANIFEST}, and {described!r} in the files of "
                 f"sentence-transformers, such as {documents.pooling_file}.",
                 expected=f"the {what} that the model was trained with, in both",
+                do=f"If the files of sentence-transformers were saved later, remove {MANIFEST}.",
             )
 
 
