@@ -65,7 +65,7 @@ def _sentence_transformers_report(
     Documents and queries are encoded as the export is used by default. Raises `IntegrityError` when they differ by more
     than the bound.
     """
-    from splade_anserini.artifacts.manifests import ParityReport
+    from splade_anserini.artifacts.manifests import CheckpointManifest, ParityReport, read_manifest
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.encoding.options import EncoderOptions
     from splade_anserini.exporting.options import BOUNDS
@@ -76,6 +76,9 @@ def _sentence_transformers_report(
     described = theirs.has_sentence_transformers_layout(checkpoint) and manifest.identity.pooling != "norm"
     if not described or not theirs.has_sentence_transformers():
         return None
+    trained = read_manifest(Path(checkpoint), CheckpointManifest)
+    if trained and trained.aggregation != manifest.identity.aggregation:
+        return None  # an option changed it
     length = options.max_length
     lengths: dict[Side, int] = {"document": length, "query": length} if length else {}
     reference = theirs.SentenceTransformersEncoder(checkpoint, lengths, trust_remote_code=options.trust_remote_code)

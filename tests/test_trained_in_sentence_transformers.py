@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from splade_anserini.artifacts.manifests import EncoderManifest, read_manifest
 from splade_anserini.encoding import Encoder, open_encoder, open_query_encoder
 from splade_anserini.errors import MismatchError
+from tests.cli_runner import run_stage
 from tests.tiny import SENTENCES
 from tests.training_fixtures import DOCUMENTS, QUERIES, changes, run_train
 
@@ -168,6 +170,44 @@ def test_of_a_model_with_more_rows_than_tokens_static_queries_are_as_long_as_the
     assert greatest_difference(open_encoder(output), documents.to_dense()) < 1e-5
     with pytest.raises(RuntimeError):
         model.similarity(queries, documents)
+
+
+# Exports, which are compared with sentence-transformers.
+
+
+@pytest.mark.parametrize("query_side", ["splade", "doc", "separate"])
+@pytest.mark.parametrize("options", [[], ["--max-length", "9"]], ids=["default", "shorter"])
+def test_an_export_is_compared_to_the_lengths_it_has(
+    trained: Trained, tmp_path: Path, query_side: str, options: list[str]
+) -> None:
+    done = run_stage("export", "--encoder", trained(query_side), "--output", tmp_path / "onnx", *options)
+    assert done.code == 0, done.err
+    manifest = read_manifest(tmp_path / "onnx", EncoderManifest)
+    assert manifest is not None
+    assert manifest.parity is not None
+    assert "sentence-transformers" in manifest.parity.against
+
+
+@pytest.mark.parametrize("query_side", ["splade", "doc", "separate"])
+@pytest.mark.parametrize("options", [[], ["--max-length", "20", "--query-max-length", "9"]], ids=["default", "shorter"])
+def test_a_checkpoint_is_verified_to_the_lengths_it_has(trained: Trained, query_side: str, options: list[str]) -> None:
+    done = run_stage("verify", trained(query_side), "--against", "sentence-transformers", *options)
+    assert done.code == 0, done.err
+    assert "tokens are read here" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("pooling", "options"), [("norm", []), ("max", ["--pooling", "sum"]), ("max", ["--activation", "log1p_relu"])]
+)
+def test_an_export_that_sentence_transformers_cannot_be_compared_with_is_compared_with_torch(
+    trained: Trained, tmp_path: Path, pooling: str, options: list[str]
+) -> None:
+    done = run_stage("export", "--encoder", trained(pooling=pooling), "--output", tmp_path / "onnx", *options)
+    assert done.code == 0, done.err
+    manifest = read_manifest(tmp_path / "onnx", EncoderManifest)
+    assert manifest is not None
+    assert manifest.parity is not None
+    assert "sentence-transformers" not in manifest.parity.against
 
 
 # Without the manifest of this package, as on the Hub.

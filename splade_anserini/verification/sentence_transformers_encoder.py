@@ -3,14 +3,19 @@
 import importlib.util
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
 from splade_anserini.errors import DependencyError, InputError
 from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.sentence_transformers import MODULES
 from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
 from splade_anserini.modeling.vocabulary import masked_entries, vocabulary
 from splade_anserini.records import Side, SparseVector
+
+_LENGTH_OF_SIDE: dict[Side, str] = {"document": "document_length", "query": "query_length"}
+"""Attributes of a transformer, since sentence-transformers 6.0, that override its `max_seq_length`."""
 
 
 def has_sentence_transformers() -> bool:
@@ -21,8 +26,11 @@ def has_sentence_transformers() -> bool:
 def has_sentence_transformers_layout(location: str) -> bool:
     """Say whether a directory or Hugging Face id is in the layout of sentence-transformers: it names its modules.
 
-    Raises `InputError` when the Hub cannot be asked.
+    A checkpoint that was trained here with the pooling `norm` is not, since sentence-transformers refuses it. Raises
+    `InputError` when the Hub cannot be asked.
     """
+    if (trained := read_manifest(Path(location), CheckpointManifest)) and trained.pooling == "norm":
+        return False
     return ModelFiles(location).path(MODULES) is not None
 
 
@@ -57,7 +65,7 @@ class SentenceTransformersEncoder:
         self._limit, model.max_active_dims = model.max_active_dims, None
         self.name = f"sentence-transformers {version('sentence-transformers')}"
         for side, length in (lengths or {}).items():
-            self._input(side).max_seq_length = length
+            self._set_max_length(side, length)
 
     def encode(self, texts: Sequence[str], side: Side) -> list[SparseVector]:
         """Return the vector of each text, as token → weight; the entries of special tokens are among them."""
@@ -77,9 +85,22 @@ class SentenceTransformersEncoder:
         return vectors
 
     def max_length(self, side: Side) -> int:
-        """Return how many tokens of a text are read."""
+        """Return how many tokens of a text are read, special tokens included."""
         module = self._input(side)
-        return int(module.max_seq_length or module.tokenizer.model_max_length)
+        if _is_static(module):
+            return int(module.tokenizer.model_max_length) + _special_tokens(module)
+        length = getattr(module, _LENGTH_OF_SIDE[side], None) or module.max_seq_length
+        return int(length or module.tokenizer.model_max_length)
+
+    def _set_max_length(self, side: Side, length: int) -> None:
+        """Read so many tokens of a text, special tokens included."""
+        module = self._input(side)
+        if hasattr(module, _LENGTH_OF_SIDE[side]):
+            setattr(module, _LENGTH_OF_SIDE[side], length)
+        elif _is_static(module):
+            module.tokenizer.model_max_length = length - _special_tokens(module)
+        else:
+            module.max_seq_length = length
 
     def _input(self, side: Side) -> Any:
         """Return the module that tokenizes the texts of a side: the first of its route."""
@@ -90,3 +111,12 @@ class SentenceTransformersEncoder:
         keys = ((side, "text"), (side, None), (None, "text"), (None, None))
         route = next((mappings[key] for key in keys if key in mappings), side)
         return first.sub_modules[route][0]
+
+
+def _is_static(module: Any) -> bool:
+    """Say whether a module is a table of weights, which tokenizes without special tokens."""
+    return type(module).__name__ == "SparseStaticEmbedding"
+
+
+def _special_tokens(module: Any) -> int:
+    return int(module.tokenizer.num_special_tokens_to_add(pair=False))
