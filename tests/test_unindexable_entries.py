@@ -98,9 +98,10 @@ def test_rows_without_a_token_are_not_counted(tmp_path: Path) -> None:
 
 def test_the_bag_of_a_query_does_not_hold_them(checkpoint: Path) -> None:
     from splade_anserini.encoding.bag import open_bag
+    from splade_anserini.encoding.usage import Usage
 
     source = EncoderSource(name="spaces", location=str(checkpoint))
-    encoder = open_bag(source, EncoderOptions(), weighted=False)
+    encoder = open_bag(source, EncoderOptions(), Usage(query_side="doc"))
     assert encoder.encode(["head  ache"]) == [{"head": 1.0, "ache": 1.0}]
     assert encoder.identity.unindexable_entries == len(RUNS_OF_SPACES)
 
