@@ -150,7 +150,7 @@ def test_a_corpus_is_encoded_indexed_and_searched(stages: Stages, tmp_path: Path
     encode(InMemoryCorpus("texts", documents), encoder, tmp_path / "impacts")
     index(tmp_path / "impacts", tmp_path / "index")
     queries = ImpactQueryEncoder(open_query_encoder(stages.fp32))
-    searcher = FastLuceneImpactSearcher(str(tmp_path / "index"), queries)
+    searcher = FastLuceneImpactSearcher(str(tmp_path / "index"), queries, min_idf=-1)
     encoded = [document for file in impact_files(tmp_path / "impacts") for document in read_impacts(file)]
     vector = queries.encode("heat transfer")
     scores = {
