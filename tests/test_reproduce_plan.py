@@ -152,7 +152,7 @@ def test_a_plan_without_a_data_directory_lists_what_needs_it() -> None:
 
 
 def test_a_plan_of_several_cards_ends_with_the_sum_of_their_disk_space(tmp_path: Path) -> None:
-    outcome = run_stage("reproduce", "beir.scifact.*", "beir.nfcorpus.*", "--plan", "--output", tmp_path)
+    outcome = run_stage("reproduce", "beir.scifact.d*", "beir.nfcorpus.d*", "--plan", "--output", tmp_path)
     assert (outcome.code, outcome.err) == (0, "")
     disk = [float(size) for size in re.findall(r"^total +([\d.]+) MB$", outcome.out, re.MULTILINE)]
     (whole,) = re.findall(r"^2 cards in total: ([\d.]+) MB$", outcome.out, re.MULTILINE)
@@ -162,7 +162,7 @@ def test_a_plan_of_several_cards_ends_with_the_sum_of_their_disk_space(tmp_path:
 
 def test_a_plan_says_when_the_disk_has_too_little_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
-    outcome = run_stage("reproduce", "beir.scifact.*", "beir.fever.*", "--plan", "--output", tmp_path / "new")
+    outcome = run_stage("reproduce", "beir.scifact.d*", "beir.fever.d*", "--plan", "--output", tmp_path / "new")
     free = re.findall(r"^Output: .* \((.*)\)$", outcome.out, re.MULTILINE)
     assert free == ["1.0 GB free", "1.0 GB free, which is too little"]
 
