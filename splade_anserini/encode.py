@@ -1,6 +1,5 @@
 """The command `encode`: documents → impact pseudo-documents."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from splade_anserini.errors import counted
 from splade_anserini.options import option, options
 from splade_anserini.progress import ProgressBars, no_bars
 from splade_anserini.records import StrPath
-from splade_anserini.vectors.scale import parse_scale
+from splade_anserini.vectors.scale import scale_option
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import ImpactManifest
@@ -48,12 +47,7 @@ class EncodeTarget:
 
     output: Path = option(help="Directory for the shards and their manifest.")
     encoder: str = option(default="splade-mini", help="Card name, encoder directory, or Hugging Face id or directory.")
-    scale: float | None = option(
-        default=None,
-        above=0,
-        below=math.inf,
-        parser=parse_scale,
-        metavar="<float>",
+    scale: float | None = scale_option(
         help="impact = round(weight × scale), such as 100 or 256/5.",
         unset="the encoder's, or 100",
     )

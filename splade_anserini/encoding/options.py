@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling
 
@@ -52,11 +53,7 @@ class EncoderOptions:
         recorded=False,
     )
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
-    trust_remote_code: bool = option(
-        default=False,
-        help="Run code that comes with a checkpoint: it can do whatever you can. Read it first.",
-        recorded=False,
-    )
+    trust_remote_code: bool = remote_code_option()
     low_latency: bool = option(
         default=False,
         help="All threads work on one batch, so that a single text is encoded soonest.",

@@ -1,11 +1,11 @@
 """The options of export. Importing this module loads nothing heavy."""
 
-import math
 from typing import Literal
 
+from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
 from splade_anserini.records import Activation, Pooling
-from splade_anserini.vectors.scale import parse_scale
+from splade_anserini.vectors.scale import scale_option
 
 type ExportPrecision = Literal["fp32", "int8"]
 
@@ -35,20 +35,11 @@ class ExportOptions:
     max_length: int | None = option(
         default=None, least=3, help="Longest input, in tokens, special tokens included.", unset="the model's"
     )
-    scale: float | None = option(
-        default=None,
-        above=0,
-        below=math.inf,
-        parser=parse_scale,
-        metavar="<float>",
+    scale: float | None = scale_option(
         help="impact = round(weight × scale), as the encoder is used by default; 256/5 is SPLADE++'s.",
         unset="the checkpoint's, or 100; with --anserini 256/5",
     )
     bound: float | None = option(
         default=None, least=0, help="Greatest difference from torch.", unset="1e-4; with int8 0.25, of the mean"
     )
-    trust_remote_code: bool = option(
-        default=False,
-        help="Run code that comes with a checkpoint: it can do whatever you can. Read it first.",
-        recorded=False,
-    )
+    trust_remote_code: bool = remote_code_option()

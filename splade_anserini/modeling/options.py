@@ -1,10 +1,21 @@
-"""The options of a warm start. Importing this module loads nothing heavy."""
+"""The options of models: of opening one, and of a warm start. Importing this module loads nothing heavy."""
+
+from typing import Any
 
 from splade_anserini.errors import InputError
 from splade_anserini.options import changed_options, option, options
 
 SHIFT = 6.0
 """The bias of the dense layer of a head that adds a constant: GELU(x) = x to 2e-5 for x ≥ 4.5."""
+
+
+def remote_code_option(model: str = "a checkpoint") -> Any:
+    """Declare the option --trust-remote-code of a command that opens `model`."""
+    return option(
+        default=False,
+        help=f"Run code that comes with {model}: it can do whatever you can. Read it first.",
+        recorded=False,
+    )
 
 
 @options

@@ -1,12 +1,12 @@
 """The options of commands that search and write runs. Importing this module loads nothing heavy."""
 
-import math
 from pathlib import Path
 from typing import Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
-from splade_anserini.vectors.scale import parse_scale
+from splade_anserini.vectors.scale import scale_option
 
 type RunFormat = Literal["trec", "msmarco"]
 
@@ -31,12 +31,7 @@ class QueryOptions:
     max_length: int | None = option(
         default=None, least=3, help="Longest query, in tokens.", unset="the encoder's, or 256", recorded=False
     )
-    scale: float | None = option(
-        default=None,
-        above=0,
-        below=math.inf,
-        parser=parse_scale,
-        metavar="<float>",
+    scale: float | None = scale_option(
         help="impact = round(weight × scale).",
         unset="the one that the documents were encoded with, or the encoder's",
         recorded=False,
@@ -44,11 +39,7 @@ class QueryOptions:
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)
     batch_size: int = option(default=32, least=1, help="Texts that are encoded at once.", recorded=False)
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
-    trust_remote_code: bool = option(
-        default=False,
-        help="Run code that comes with a checkpoint: it can do whatever you can. Read it first.",
-        recorded=False,
-    )
+    trust_remote_code: bool = remote_code_option()
     force: bool = option(
         default=False, help="Accept a vocabulary or scale that is not that of the documents.", recorded=False
     )

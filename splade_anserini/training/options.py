@@ -3,6 +3,7 @@
 from typing import Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
 
 
@@ -37,11 +38,7 @@ class TrainingOptions:
         default=500, least=1, help="Steps between checkpoints from which a run resumes.", recorded=False
     )
     log_every: int = option(default=10, least=1, help="Steps whose means are one line of the log.", recorded=False)
-    trust_remote_code: bool = option(
-        default=False,
-        help="Run code that comes with a model: it can do whatever you can. Read it first.",
-        recorded=False,
-    )
+    trust_remote_code: bool = remote_code_option("a model")
 
 
 @options
@@ -82,8 +79,4 @@ class TeacherOptions:
         help="Factor of a sentence encoder's dot products.",
         unset="20 if its embeddings are normalized, else 1",
     )
-    trust_remote_code: bool = option(
-        default=False,
-        help="Run code that comes with a teacher: it can do whatever you can. Read it first.",
-        recorded=False,
-    )
+    trust_remote_code: bool = remote_code_option("a teacher")
