@@ -21,6 +21,11 @@ NOTE = logging.INFO + 5
 """The level of log messages that say how an input was read where its format leaves a choice; commands show them."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message; the name of its type if it has none."""
+    return (str(error).strip() or type(error).__name__).split("\n", maxsplit=1)[0]
+
+
 class SpladeAnseriniError(Exception):
     """Base class of the errors that this package raises on purpose.
 

@@ -68,13 +68,11 @@ def _sentence_transformers_report(
     from splade_anserini.artifacts.manifests import CheckpointManifest, ParityReport, read_manifest
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.encoding.options import EncoderOptions
-    from splade_anserini.exporting.options import BOUNDS
     from splade_anserini.verification import sentence_transformers_encoder as theirs
-    from splade_anserini.verification.references import vectors_of_reference
+    from splade_anserini.verification.references import numbered, vectors_of_reference
     from splade_anserini.verification.verification import compare_vectors
 
-    described = theirs.has_sentence_transformers_layout(checkpoint) and manifest.identity.pooling != "norm"
-    if not described or not theirs.has_sentence_transformers():
+    if not theirs.has_sentence_transformers_layout(checkpoint) or not theirs.has_sentence_transformers():
         return None
     trained = read_manifest(Path(checkpoint), CheckpointManifest)
     if trained and trained.aggregation != manifest.identity.aggregation:
@@ -84,15 +82,13 @@ def _sentence_transformers_report(
     reference = theirs.SentenceTransformersEncoder(checkpoint, lengths, trust_remote_code=options.trust_remote_code)
     _log.info("Comparing with %s", reference.name)
     exported = EncoderPair.open(directory, EncoderOptions(max_length=length, device="cpu"), length)
-    samples = {f"text {number}": text for number, text in enumerate(texts, 1)}
-    comparisons = compare_vectors(vectors_of_reference(reference, samples), exported.verified(), manifest.scale)
-    bound = BOUNDS[options.precision] if options.bound is None else options.bound
+    comparisons = compare_vectors(vectors_of_reference(reference, numbered(texts)), exported.verified(), manifest.scale)
+    bound, measure = options.allowed_difference, options.bounded_measure
     for comparison in comparisons:
-        exact = options.precision == "fp32"
-        if not (comparison.max_difference if exact else comparison.mean_difference) <= bound:
+        if not (comparison.max_difference if measure == "greatest" else comparison.mean_difference) <= bound:
             raise IntegrityError(
                 f"The export differs from {reference.name}: {comparison.greatest}.",
-                expected=f"a {'greatest' if exact else 'mean'} difference of at most {bound:g}",
+                expected=f"a {measure} difference of at most {bound:g}",
                 do=f"Run splade-anserini verify {checkpoint} --against sentence-transformers, which compares the "
                 "checkpoint itself.",
             )

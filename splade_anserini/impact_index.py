@@ -86,11 +86,8 @@ class ImpactIndex:
         from splade_anserini.lucene import IndexOptions
 
         documents = _documents(texts, ids)
-        if isinstance(encoder, str | PathLike):
-            document_encoder, scale = open_encoder(encoder), scale or default_scale(encoder)
-        else:
-            document_encoder, scale = encoder, scale or DEFAULT_SCALE
-        options = EncodeOptions(scale=scale, top_k=top_k, contents=store_text)
+        document_encoder = open_encoder(encoder) if isinstance(encoder, str | PathLike) else encoder
+        options = EncodeOptions(scale=scale or default_scale(encoder), top_k=top_k, contents=store_text)
         home = Path(mkdtemp(prefix="splade-anserini-"))
         try:
             encode(InMemoryCorpus("texts", documents), document_encoder, home / "impacts", options, bars=bars)

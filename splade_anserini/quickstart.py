@@ -12,6 +12,7 @@ import typer
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.records import StrPath
+from splade_anserini.vectors.pruning import by_strength
 
 if TYPE_CHECKING:
     from splade_anserini.encoding.protocol import Encoder
@@ -177,7 +178,7 @@ def report(outcome: Outcome, home: Path) -> str:
         f"{names[name]:<14}" + "".join(f"{values[measure]:10.4f}" for measure in MEASURES)
         for name, values in outcome.scores.items()
     ]
-    strongest = sorted(outcome.expansion.items(), key=lambda entry: (-entry[1], entry[0]))[:15]
+    strongest = by_strength(outcome.expansion.items())[:15]
     expansion = "  ".join(f"{token} {impact}" for token, impact in strongest)
     best = [f"  {score:10.1f}  {id_:>5}  {title}" for id_, score, title in outcome.best]
     return "\n".join(

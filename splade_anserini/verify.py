@@ -88,7 +88,7 @@ def _compare(
     options: VerifyOptions,
     progress: Progress,
 ) -> "Verification":
-    from splade_anserini.encoding.usage import usage_of
+    from splade_anserini.encoding.usage import scale_of
     from splade_anserini.verification.verification import (
         DEFAULT_BOUND,
         REDUCED_BOUND,
@@ -101,7 +101,7 @@ def _compare(
     bound = REDUCED_BOUND if reduced else DEFAULT_BOUND
     if source.card and on_card:
         bound = min(table.tolerance for table in source.card.reference)
-    comparisons = compare_vectors(references, encoders.verified(), usage_of(source).scale, progress)
+    comparisons = compare_vectors(references, encoders.verified(), scale_of(source), progress)
     return Verification(
         encoders.name,
         against if isinstance(against, str) else against.name,
@@ -128,7 +128,7 @@ def _references(
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.verification.card_references import card_references
     from splade_anserini.verification.reference_vectors import read_reference_vectors
-    from splade_anserini.verification.references import builtin_texts, vectors_of_reference
+    from splade_anserini.verification.references import numbered, vectors_of_reference
 
     against = against or _default_reference(source)
     if against == _on_card(source) and source.card:
@@ -152,7 +152,7 @@ def _references(
             trust_remote_code=encoder_options.trust_remote_code,
         )
         reference = EncoderPair.open(against, own, lengths["query"])
-    return reference, vectors_of_reference(reference, builtin_texts() if texts is None else texts)
+    return reference, vectors_of_reference(reference, numbered() if texts is None else texts)
 
 
 def _texts_of_reference(against: StrPath) -> InputError:
@@ -313,7 +313,7 @@ def _write_reference(
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.verification.card_references import write_card_references
     from splade_anserini.verification.reference_vectors import write_reference_vectors
-    from splade_anserini.verification.references import builtin_texts, vectors_of_reference
+    from splade_anserini.verification.references import numbered, vectors_of_reference
     from splade_anserini.verification.texts import SHORT_TEXTS
 
     require_new_file(output, overwrite=overwrite)
@@ -321,7 +321,7 @@ def _write_reference(
     options, encoder_options = groups
     for_card = output.suffix == ".toml"
     if texts is None:
-        texts = {f"text {n}": text for n, text in enumerate(SHORT_TEXTS, 1)} if for_card else builtin_texts()
+        texts = numbered(SHORT_TEXTS) if for_card else numbered()
     source = find_encoder(name)
     if against == SENTENCE_TRANSFORMERS:
         reference = _open_sentence_transformers(source, options, encoder_options)

@@ -22,7 +22,13 @@ from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.query_weights import read_query_weights
 from splade_anserini.formats.sentence_transformers import StaticDescription
 from splade_anserini.modeling.token_batches import TokenBatch
-from splade_anserini.modeling.vocabulary import masked_entries, plain_tokenizer, unindexable_ids, vocabulary
+from splade_anserini.modeling.vocabulary import (
+    masked_entries,
+    plain_tokenizer,
+    token_count,
+    unindexable_ids,
+    vocabulary,
+)
 
 ALL_ONE = fingerprint_of_bytes(b"every token of the query weighs 1")
 """The fingerprint of the weights of a bag in which every token has weight 1."""
@@ -115,14 +121,14 @@ def _of_export(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[
         check_file(directory / QUERY_WEIGHTS, manifest.query_weights)
     tokenizer = exported_tokenizer(directory, manifest.identity.tokenizer)
     # The model may have more entries than the tokenizer has tokens; no query activates those.
-    tokens = vocabulary(tokenizer, max(tokenizer.get_vocab().values()) + 1)
+    tokens = vocabulary(tokenizer, token_count(tokenizer))
     return _identity(source.name, manifest.identity.tokenizer, manifest.identity.vocabulary, tokens), tokenizer, tokens
 
 
 def _of_published(source: EncoderSource) -> tuple[EncoderIdentity, Tokenizer, list[str]]:
     """Read the tokenizer of an ONNX directory that `export` did not write."""
     model = read_published(Path(source.location))
-    tokens = vocabulary(model.tokenizer, model.vocabulary_size or model.tokens)
+    tokens = vocabulary(model.tokenizer, model.vocabulary_size or token_count(model.tokenizer))
     identity = _identity(source.name, model.tokenizer_fingerprint, fingerprint_of_vocabulary(tokens), tokens)
     return identity, model.tokenizer, tokens
 

@@ -1,8 +1,7 @@
 """Exported encoders, run by onnxruntime without torch and transformers."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -20,7 +19,7 @@ from splade_anserini.encoding.memory import BatchLimit
 from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.published_onnx import feed, read_published
-from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenizedEncoder, split_by_text
+from splade_anserini.encoding.tokenized import TokenizedEncoder, launched_ahead, no_entries, split_by_text
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.token_batches import TokenBatch
 from splade_anserini.modeling.vocabulary import masked_entries, unindexable_ids, vocabulary
@@ -105,20 +104,16 @@ class OnnxEncoder(TokenizedEncoder):
             yield from super()._run(batches)
             return
         pool = ThreadPoolExecutor(self._parallel_batches)
-        running: deque[Future[list[Entries]]] = deque()
         try:
-            for batch in batches:
-                running.append(pool.submit(self._entries, batch))
-                if len(running) > 2 * self._parallel_batches:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
+            yield from launched_ahead(
+                lambda batch: pool.submit(self._entries, batch).result, batches, 2 * self._parallel_batches
+            )
         finally:
             pool.shutdown(cancel_futures=True)
 
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
-            return [NO_ENTRIES for _ in batch.positions]
+            return no_entries(batch)
         if self._parallel_batches == 1:
             return self._halved(batch, self._computed)
         try:

@@ -1,6 +1,7 @@
 """Opening an encoder by its name; this module alone chooses between onnxruntime and torch."""
 
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.usage import ModelUsage, Usage, scale_of, usage_of
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.published import require_described
-from splade_anserini.records import Aggregation, Side, StrPath
+from splade_anserini.records import DEFAULT_SCALE, Aggregation, Side, StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.encoding.tokenized import TokenFactors
@@ -91,9 +92,12 @@ def _check_first_use(source: EncoderSource, encoder: Encoder, side: Side, option
     check_first_use(card, side, encoder.encode, (encoder.identity.model_dump_json(),))
 
 
-def default_scale(name: StrPath) -> float:
-    """Return the scale in an encoder's card or manifest, else 100. Raises `InputError` when there is no such one."""
-    return scale_of(find_encoder(name))
+def default_scale(encoder: Encoder | StrPath) -> float:
+    """Return the scale in the card or manifest of an encoder that is given by its name; else, or without one, 100.
+
+    Raises `InputError` when there is no encoder of that name.
+    """
+    return scale_of(find_encoder(encoder)) if isinstance(encoder, str | PathLike) else DEFAULT_SCALE
 
 
 def _completed(options: EncoderOptions | None, usage: ModelUsage) -> EncoderOptions:

@@ -21,7 +21,7 @@ from splade_anserini.cards.finding import find_graph
 from splade_anserini.encoding.logit_pooling import pool_logits
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.modeling.checkpoint import MAX_SPARE_ROWS
-from splade_anserini.modeling.vocabulary import vocabulary
+from splade_anserini.modeling.vocabulary import token_count, vocabulary
 from splade_anserini.records import Aggregation
 
 INPUTS = {
@@ -95,11 +95,6 @@ class PublishedOnnx:
         """The SHA-256 of the tokenizer, as of a checkpoint's."""
         return hashlib.sha256(self.tokenizer.to_str(pretty=False).encode()).hexdigest()
 
-    @property
-    def tokens(self) -> int:
-        """The number of ids that the tokenizer uses."""
-        return max(self.tokenizer.get_vocab().values()) + 1
-
 
 def read_published(directory: Path) -> PublishedOnnx:
     """Read the files of an ONNX directory. Raises `InputError` when graph or tokenizer is missing or invalid."""
@@ -136,7 +131,8 @@ def _find_logits(session: Any, model: PublishedOnnx) -> tuple[str, int]:
             strict=True,
         )
     )
-    fits = range(model.tokens, model.tokens + MAX_SPARE_ROWS + 1)
+    count = token_count(model.tokenizer)
+    fits = range(count, count + MAX_SPARE_ROWS + 1)
     logits = [name for name, array in outputs.items() if array.ndim == 3 and array.shape[2] in fits]
     if logits:
         name = "logits" if "logits" in logits else logits[0]
@@ -150,7 +146,7 @@ def _find_logits(session: Any, model: PublishedOnnx) -> tuple[str, int]:
         )
     raise MismatchError(
         f"The graph {model.path} has no logits: its outputs are {shapes} for {ids.size} tokens.",
-        expected=f"logits [batch, length, vocabulary] of the {model.tokens:,} tokens of its tokenizer",
+        expected=f"logits [batch, length, vocabulary] of the {count:,} tokens of its tokenizer",
         do="Export the model with its masked-language-model head.",
     )
 

@@ -1,7 +1,7 @@
 """The base of encoders that have a tokenizer and a vocabulary: truncation, batches by length, names of entries."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from splade_anserini.artifacts.manifests import Batching, EncoderIdentity
 from splade_anserini.encoding.options import WINDOW
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
-from splade_anserini.modeling.vocabulary import special_token_ids, unindexable_ids
+from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.records import SparseVector
 
 NO_ENTRIES = Entries(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
@@ -52,16 +52,29 @@ class TokenFactors(NamedTuple):
 
 def _of_own_tokens(entries: Entries, token_ids: npt.NDArray[np.int64], factors: npt.NDArray[np.float32]) -> Entries:
     """Return the entries that are tokens of the text, multiplied by the factors [vocabulary]."""
-    ids = entries.ids[np.isin(entries.ids, token_ids)]
-    weights = entries.weights[np.isin(entries.ids, token_ids)] * factors[ids]
-    return Entries(ids[weights > 0], weights[weights > 0])
+    own = np.isin(entries.ids, token_ids)
+    ids = entries.ids[own]
+    weights = entries.weights[own] * factors[ids]
+    active = weights > 0
+    return Entries(ids[active], weights[active])
 
 
-def _noted(batches: Iterable[TokenBatch], started: deque[TokenBatch]) -> Iterator[TokenBatch]:
-    """Yield the batches, and append each to `started`."""
+def launched_ahead[Batch, Result](
+    launch: Callable[[Batch], Callable[[], Result]], batches: Iterable[Batch], ahead: int
+) -> Iterator[Result]:
+    """Launch each batch, and yield the results in order, waiting for one when `ahead` more have been launched."""
+    launched: deque[Callable[[], Result]] = deque()
     for batch in batches:
-        started.append(batch)
-        yield batch
+        launched.append(launch(batch))
+        if len(launched) > ahead:
+            yield launched.popleft()()
+    while launched:
+        yield launched.popleft()()
+
+
+def no_entries(batch: TokenBatch) -> list[Entries]:
+    """Return the entries of a batch of texts without tokens."""
+    return [NO_ENTRIES for _ in batch.positions]
 
 
 class TokenizedEncoder:
@@ -121,8 +134,7 @@ class TokenizedEncoder:
     def masked(self) -> frozenset[str]:
         """Tokens whose weight is 0 by design: special tokens, and those that Lucene cannot hold."""
         names: list[str] = self._tokens.tolist()
-        special = (str(self._tokenizer.id_to_token(token_id)) for token_id in special_token_ids(self._tokenizer))
-        return frozenset([*special, *(names[token_id] for token_id in unindexable_ids(names))])
+        return frozenset(names[token_id] for token_id in masked_entries(self._tokenizer, len(names)))
 
     @property
     def batching(self) -> Batching | None:
@@ -160,9 +172,9 @@ class TokenizedEncoder:
         if count is None and factors is None:
             yield from self._run(batches)
             return
-        started: deque[TokenBatch] = deque()
-        for rows in self._run(_noted(batches, started)):
-            pairs = zip(rows, started.popleft().ids, strict=True)
+        batches = list(batches)
+        for batch, rows in zip(batches, self._run(batches), strict=True):
+            pairs = zip(rows, batch.ids, strict=True)
             kept = rows if factors is None else [_of_own_tokens(row, ids, factors.weights) for row, ids in pairs]
             yield kept if count is None else [_greatest(entries, count) for entries in kept]
 

@@ -1,7 +1,6 @@
 """Checkpoints with a masked-language-model head, run by torch."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -22,7 +21,7 @@ from splade_anserini.encoding.options import (
     unknown_device,
 )
 from splade_anserini.encoding.protocol import Entries
-from splade_anserini.encoding.tokenized import NO_ENTRIES, TokenFactors, TokenizedEncoder, split_by_text
+from splade_anserini.encoding.tokenized import TokenFactors, TokenizedEncoder, launched_ahead, no_entries, split_by_text
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.fused import fast_forward
@@ -112,23 +111,17 @@ class TorchEncoder(TokenizedEncoder):
         if self.gpu_batches is None:
             yield from super()._run(batches)
             return
-        launched: deque[Callable[[], list[Entries]]] = deque()
-        for batch in batches:
-            launched.append(self._launch(self.gpu_batches, batch))
-            if len(launched) > LAUNCHED_AHEAD:
-                yield launched.popleft()()
-        while launched:
-            yield launched.popleft()()
+        yield from launched_ahead(partial(self._launch, self.gpu_batches), batches, LAUNCHED_AHEAD)
 
     def _launch(self, gpu: GpuBatches, batch: TokenBatch) -> Callable[[], list[Entries]]:
         """Launch a batch; return the function that fetches its entries."""
         if not batch.ids.size:
-            return partial(_no_entries, batch)
+            return partial(no_entries, batch)
         return partial(_fetched, gpu, self.batch_limit.run(batch, gpu.launch, self._free))
 
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
-            return _no_entries(batch)
+            return no_entries(batch)
         if self._threads and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # it applies to the calling thread only
         return list(chain.from_iterable(self.batch_limit.run(batch, self._computed, self._free)))
@@ -150,10 +143,6 @@ def _cpu_tokens(checkpoint: Checkpoint, max_length: int) -> int:
     """Return the tokens of a batch on a CPU: `CPU_MAX_TOKENS`, or fewer where little memory is free."""
     token_bytes = bytes_per_token(max_length, checkpoint.vocabulary_size, copies=LOGIT_COPIES)
     return bounded(BatchBound(CPU_MAX_TOKENS), max_length, token_bytes).tokens
-
-
-def _no_entries(batch: TokenBatch) -> list[Entries]:
-    return [NO_ENTRIES for _ in batch.positions]
 
 
 def _fetched(gpu: GpuBatches, parts: list[LaunchedBatch]) -> list[Entries]:

@@ -112,8 +112,8 @@ def _publisher(source: EncoderSource, published: dict[str, Any]) -> str:
 
 
 def _published_values(source: EncoderSource) -> dict[str, Any]:
-    if source.is_onnx and _manifest_values(source):
-        return _manifest_values(source)
+    if source.is_onnx and (values := _manifest_values(source)):
+        return values
     from splade_anserini.modeling.published import published_description
 
     description = published_description(source.location)

@@ -26,7 +26,7 @@ from splade_anserini.exporting.anserini_graph import for_anserini
 from splade_anserini.exporting.defaults import ExportDefaults, defaults_of, trained_defaults, with_options
 from splade_anserini.exporting.exported_queries import export_query_weights, load_query_checkpoint
 from splade_anserini.exporting.onnx_graph import OPSET, require_exporter, save_graph, splade_graph
-from splade_anserini.exporting.options import BOUNDS, ExportOptions
+from splade_anserini.exporting.options import ExportOptions
 from splade_anserini.exporting.parity import (
     BATCH_SIZE,
     TokenizedTexts,
@@ -166,13 +166,12 @@ def _checked_parity(
         exported.append(weights_of_graph(path, texts, BATCH_SIZE))
     if options.anserini:
         exported.append(weights_of_anserini_graph(directory / JAVA_MODEL, texts, expected.shape[1]))
-    bound = BOUNDS[options.precision] if options.bound is None else options.bound
+    bound, measure = options.allowed_difference, options.bounded_measure
     report = compare(
         np.concatenate([expected] * len(exported)), np.concatenate(exported), scale=scale, bound=bound
     ).model_copy(update={"texts": len(expected)})
-    difference = report.max_difference if options.precision == "fp32" else report.mean_difference
+    difference = report.max_difference if measure == "greatest" else report.mean_difference
     if not difference <= bound:
-        measure = "greatest" if options.precision == "fp32" else "mean"
         raise IntegrityError(
             f"The exported graph differs from torch: the {measure} difference between weights is {difference:.3g}.",
             expected=f"at most {bound:g}",

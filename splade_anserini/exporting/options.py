@@ -43,3 +43,13 @@ class ExportOptions:
         default=None, least=0, help="Greatest difference from torch.", unset="1e-4; with int8 0.25, of the mean"
     )
     trust_remote_code: bool = remote_code_option()
+
+    @property
+    def allowed_difference(self) -> float:
+        """The bound of the option, else that of the precision."""
+        return BOUNDS[self.precision] if self.bound is None else self.bound
+
+    @property
+    def bounded_measure(self) -> Literal["greatest", "mean"]:
+        """Which difference is bounded."""
+        return "greatest" if self.precision == "fp32" else "mean"

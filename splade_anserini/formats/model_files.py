@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from splade_anserini.cards.finding import suggest_encoders
-from splade_anserini.errors import InputError
+from splade_anserini.errors import InputError, first_line
 from splade_anserini.records import StrPath
 
 
@@ -83,7 +83,7 @@ def _is_known_to_be_absent(repository: str, file: str) -> bool:
 
 
 def _unreachable(repository: str, file: str, error: Exception) -> InputError:
-    reason = str(error).strip().split("\n", maxsplit=1)[0]
+    reason = first_line(error)
     check = (
         "Check the name and the network; a gated model needs `huggingface-cli login` first. Without a network, name "
         "the directory of a complete download."

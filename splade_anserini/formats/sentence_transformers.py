@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.model_files import ModelFiles
-from splade_anserini.records import Activation, Aggregation, QuerySide, StrPath
+from splade_anserini.records import Activation, Aggregation, QuerySide, Side, StrPath
 
 MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
@@ -48,8 +48,6 @@ _REASONS = {
     "SparseAutoEncoder": "The entries of its vectors are features without names, and an impact index holds tokens.",
     "CSRSparsity": "The entries of its vectors are features without names, and an impact index holds tokens.",
 }
-
-type Task = Literal["document", "query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +189,7 @@ class _Reader:
                 expected='"dot": the score of an impact index is the dot product',
             )
 
-    def _prompts(self, settings: Mapping[str, Any]) -> dict[Task, str]:
+    def _prompts(self, settings: Mapping[str, Any]) -> dict[Side, str]:
         """Return the prompts of documents and queries.
 
         The other names of prompts, and the default prompt, are not used by `encode_document` and `encode_query`.
@@ -215,14 +213,14 @@ class _Reader:
 
     # Which modules encode a text.
 
-    def _route(self, modules: list[_Module], task: Task) -> list[_Module]:
+    def _route(self, modules: list[_Module], task: Side) -> list[_Module]:
         """Return the modules that encode the texts of a task, with routers replaced by the modules of their route."""
         route: list[_Module] = []
         for module in modules:
             route += self._routed(module, task) if module.name == "Router" else [module]
         return route
 
-    def _routed(self, router: _Module, task: Task) -> list[_Module]:
+    def _routed(self, router: _Module, task: Side) -> list[_Module]:
         file = join(router.path, "router_config.json")
         config = self._files.json_object(file)
         if config is None:
@@ -249,7 +247,7 @@ class _Reader:
             )
         return self._route(routes[chosen], task)
 
-    def _side(self, route: list[_Module], task: Task) -> SpladeDescription | StaticDescription:
+    def _side(self, route: list[_Module], task: Side) -> SpladeDescription | StaticDescription:
         """Return what the modules of a task compute."""
         for module in route:
             if not module.type.startswith("sentence_transformers."):
@@ -278,7 +276,7 @@ class _Reader:
 
     # Modules.
 
-    def _splade(self, transformer: _Module, pooling: _Module, task: Task) -> SpladeDescription:
+    def _splade(self, transformer: _Module, pooling: _Module, task: Side) -> SpladeDescription:
         file = join(pooling.path, "config.json")
         config = self._files.json_object(file) or {}
         strategy, activation = config.get("pooling_strategy", "max"), config.get("activation_function", "relu")
@@ -344,7 +342,7 @@ class _Reader:
                 expected=f"at most {', '.join(sorted(known))}",
             )
 
-    def _model_length(self, file: str, settings: Mapping[str, Any], path: str, task: Task) -> int:
+    def _model_length(self, file: str, settings: Mapping[str, Any], path: str, task: Side) -> int:
         arguments = settings.get("processor_kwargs") or settings.get("tokenizer_args") or {}
         tokenizer = self._tokenizer_length(path)
         stated = (

@@ -74,5 +74,4 @@ class BufferedProjection:
             if self._aggregation.pooling == "max":
                 torch.amax(of_texts, dim=1, out=pooled[:, start:stop])
             else:
-                present = hidden.new_ones(batch, length) if mask is None else mask
-                pooled[:, start:stop] = pool(of_texts.float() + self._bias[start:stop], present, self._aggregation)
+                pooled[:, start:stop] = pool(of_texts.float() + self._bias[start:stop], mask, self._aggregation)

@@ -1,15 +1,18 @@
 """Loading masked-language models and their tokenizers from Hugging Face checkpoints."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from splade_anserini.cards.finding import suggest_encoders
-from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.errors import InputError, MismatchError, first_line
 from splade_anserini.modeling.model_types import ACCEPTED, require_masked_lm
 from splade_anserini.modeling.remote_code import is_refusal, refusal
 from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
+from splade_anserini.modeling.vocabulary import token_count
 from splade_anserini.records import StrPath
 
 MAX_SPARE_ROWS = 1024
@@ -75,14 +78,21 @@ def pretrained(
     """
     name, arguments = _part(name, subfolder)
     require_model(name)
-    with quiet_transformers(), no_safetensors_conversion():
-        try:
-            model, report = auto_class.from_pretrained(
-                name, output_loading_info=True, trust_remote_code=trust_remote_code, **arguments
-            )
-        except Exception as error:  # transformers, its hub client and the file formats share no base
-            raise _unreadable(name, "model", error) from error
+    with _loading(name, "model"), no_safetensors_conversion():
+        model, report = auto_class.from_pretrained(
+            name, output_loading_info=True, trust_remote_code=trust_remote_code, **arguments
+        )
     return model, report
+
+
+@contextmanager
+def _loading(name: str, part: str) -> Iterator[None]:
+    """Turn off transformers' messages inside the block, and raise `InputError` for any error of transformers."""
+    with quiet_transformers():
+        try:
+            yield
+        except Exception as error:  # transformers, its hub client and the file formats share no base
+            raise _unreadable(name, part, error) from error
 
 
 def _part(name: str, subfolder: str) -> tuple[str, dict[str, str]]:
@@ -97,11 +107,8 @@ def load_tokenizer(name: str, subfolder: str = "", *, trust_remote_code: bool = 
     from transformers import AutoTokenizer
 
     name, arguments = _part(name, subfolder)
-    with quiet_transformers():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, **arguments)
-        except Exception as error:  # as above
-            raise _unreadable(name, "tokenizer", error) from error
+    with _loading(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, **arguments)
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             f"{name} has only a slow tokenizer, {type(tokenizer).__name__}.",
@@ -123,12 +130,9 @@ def vocabulary_size(name: str, subfolder: str = "", *, trust_remote_code: bool =
 
     name, arguments = _part(name, subfolder)
     require_model(name)
-    with quiet_transformers():
-        try:
-            config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code, **arguments)
-            return int(config.vocab_size)
-        except Exception as error:  # as above
-            raise _unreadable(name, "configuration", error) from error
+    with _loading(name, "configuration"):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code, **arguments)
+        return int(config.vocab_size)
 
 
 def _configuration(name: str, subfolder: str) -> dict[str, Any]:
@@ -137,11 +141,8 @@ def _configuration(name: str, subfolder: str) -> dict[str, Any]:
 
     name, arguments = _part(name, subfolder)
     require_model(name)
-    with quiet_transformers():
-        try:
-            content: dict[str, Any] = PretrainedConfig.get_config_dict(name, **arguments)[0]
-        except Exception as error:  # as above
-            raise _unreadable(name, "model", error) from error
+    with _loading(name, "model"):
+        content: dict[str, Any] = PretrainedConfig.get_config_dict(name, **arguments)[0]
     return content
 
 
@@ -169,7 +170,7 @@ def _require_head(name: str, model: Any, report: dict[str, Any]) -> None:
 
 
 def _require_match(checkpoint: Checkpoint) -> None:
-    rows, tokens = checkpoint.vocabulary_size, max(checkpoint.tokenizer.get_vocab().values()) + 1
+    rows, tokens = checkpoint.vocabulary_size, token_count(checkpoint.tokenizer)
     if tokens <= rows <= tokens + MAX_SPARE_ROWS:
         return
     raise MismatchError(
@@ -183,7 +184,7 @@ def _unreadable(name: str, part: str, error: Exception) -> InputError:
     """Return the error for a model, tokenizer or configuration that could not be loaded."""
     if is_refusal(error):
         return refusal(name)
-    reason = str(error).strip().split("\n", maxsplit=1)[0]
+    reason = first_line(error)
     if Path(name).is_dir():
         return InputError(f"The {part} in {name} cannot be loaded: {reason}", expected=ACCEPTED)
     check = "Check the name and the network; a gated model needs `huggingface-cli login` first."

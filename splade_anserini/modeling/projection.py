@@ -41,20 +41,24 @@ class Projection:
         batch, length, width = hidden.shape
         if self._aggregation.pooling == "max":
             hidden = fill_padding(hidden, mask)
+        # Reading values from a GPU would wait for it.
+        lengths = None if self._aggregation.pooling == "max" or mask.device.type != "cpu" else mask.sum(dim=1).tolist()
         rows = hidden.to(self._dtype).reshape(-1, width)
-        return torch.cat(
-            [self._pooled(product(rows).view(batch, length, -1), bias, mask) for product, bias in self._pieces], dim=1
-        )
+        pieces = [
+            self._pooled(product(rows).view(batch, length, -1), bias, mask, lengths) for product, bias in self._pieces
+        ]
+        return torch.cat(pieces, dim=1)
 
-    def _pooled(self, products: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _pooled(
+        self, products: torch.Tensor, bias: torch.Tensor, mask: torch.Tensor, lengths: list[int] | None
+    ) -> torch.Tensor:
         """Return the weights of a piece from its products, [batch, length, piece], without bias."""
         if self._aggregation.pooling == "max":
             # Adding the bias is monotone, as the activation is: both are applied to the maxima.
             return saturate(products.amax(dim=1).float() + bias, self._aggregation.activation)
-        if products.device.type != "cpu":
+        if lengths is None:
             return pool(products.float() + bias, mask, self._aggregation)
         # One text at a time, without padding: the order of a sum would depend on the padded length.
-        lengths = mask.sum(dim=1).tolist()
         texts = [
             pool(products[text : text + 1, :length].float() + bias, mask[text : text + 1, :length], self._aggregation)
             for text, length in enumerate(lengths)

@@ -20,7 +20,7 @@ from splade_anserini.formats.sentence_transformers import (
     read_description,
 )
 from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
-from splade_anserini.modeling.vocabulary import lower_case, masked_entries, plain_tokenizer, vocabulary
+from splade_anserini.modeling.vocabulary import lower_case, masked_entries, token_count, vocabulary
 from splade_anserini.records import Activation, Pooling, StrPath
 
 
@@ -113,7 +113,7 @@ def load_document_checkpoint(name: StrPath, *, trust_remote_code: bool = False) 
 
 def static_length(static: StaticDescription, tokenizer: Any) -> int:
     """Return the tokens of a text that a static encoder reads, plus the special ones that this package counts too."""
-    return static.max_length + plain_tokenizer(tokenizer).num_special_tokens_to_add(is_pair=False)
+    return static.max_length + int(tokenizer.num_special_tokens_to_add(pair=False))
 
 
 def load_token_weights(name: StrPath, file: str, checkpoint: Checkpoint) -> tuple[str, npt.NDArray[np.float32]]:
@@ -160,7 +160,7 @@ def _read_weights(path: Path, tokenizer: Any) -> tuple[list[str], list[float]]:
     """Return the tokens in the order of their ids, and the weight of each."""
     if path.suffix == ".json":
         saved = json.loads(path.read_bytes())
-        tokens = vocabulary(tokenizer, max(tokenizer.get_vocab().values()) + 1)
+        tokens = vocabulary(tokenizer, token_count(tokenizer))
         # Tokens that the tokenizer lacks would weigh for unknown words, which have no weight here.
         return tokens, np.array([saved.get(token, 0.0) for token in tokens], dtype=np.float32).tolist()
     if path.suffix == ".safetensors":

@@ -65,9 +65,14 @@ def unindexable_ids(tokens: Sequence[str]) -> list[int]:
 
 def masked_entries(tokenizer: Any, size: int) -> list[int]:
     """Return the ids whose weight is always 0: special tokens, tokens Lucene cannot hold, and rows without a token."""
-    token_ids = set(tokenizer.get_vocab().values())
-    rows_without_token = (row for row in range(size) if row not in token_ids)
-    return sorted({*special_ids(tokenizer), *unindexable_ids(vocabulary(tokenizer, size)), *rows_without_token})
+    # Rows without a token have names with a space, which Lucene cannot hold either.
+    unindexable = (token_id for token_id, token in enumerate(vocabulary(tokenizer, size)) if not is_indexable(token))
+    return sorted({*special_ids(tokenizer), *unindexable})
+
+
+def token_count(tokenizer: Any) -> int:
+    """Return how many ids the tokens of a tokenizer of transformers or a plain one take up."""
+    return int(max(tokenizer.get_vocab().values())) + 1
 
 
 def unused_ids(tokens: Sequence[str]) -> list[int]:

@@ -14,7 +14,7 @@ from splade_anserini.encoding import (
     open_query_encoder,
 )
 from splade_anserini.pyterrier.frames import QUERY_TOKS, TOKS, Described, texts
-from splade_anserini.records import DEFAULT_SCALE, Document, Query, StrPath
+from splade_anserini.records import Document, Query, StrPath
 from splade_anserini.retrieval.query_vectors import encode_queries, prune_queries
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class DocumentEncoder(Described, pt.Transformer):
         top_k: int | None = None,
     ) -> None:
         self.encoder, self.fields, self.scale, self.top_k = encoder, tuple(fields), scale, top_k
-        self._encoder = SpladeDocumentEncoder(encoder, scale=scale or scale_of(encoder), top_k=top_k, contents=False)
+        self._encoder = SpladeDocumentEncoder(
+            encoder, scale=scale or default_scale(encoder), top_k=top_k, contents=False
+        )
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Return the frame with the column `toks`."""
@@ -68,7 +70,7 @@ class QueryEncoder(Described, pt.Transformer):
     ) -> None:
         self.encoder, self.scale, self.top_k = encoder, scale, top_k
         opened = encoder if isinstance(encoder, Encoder) else open_query_encoder(encoder)
-        self._encoder = ImpactQueryEncoder(opened, scale=scale or scale_of(encoder))
+        self._encoder = ImpactQueryEncoder(opened, scale=scale or default_scale(encoder))
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Return the frame with the column `query_toks`."""
@@ -87,8 +89,3 @@ def query_vectors(
     distinct = [Query(query, query) for query in dict.fromkeys(queries)]
     vectors = prune_queries(encode_queries(distinct, encoder), top_k)
     return [dict(vectors[query]) for query in queries]
-
-
-def scale_of(encoder: Encoder | StrPath) -> float:
-    """Return the scale of an encoder that is given by its name, else 100."""
-    return DEFAULT_SCALE if isinstance(encoder, Encoder) else default_scale(encoder)

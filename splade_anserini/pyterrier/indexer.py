@@ -10,14 +10,14 @@ import orjson
 import pyterrier as pt
 
 from splade_anserini.encode import encode
-from splade_anserini.encoding import EncodeOptions, Encoder, open_encoder
+from splade_anserini.encoding import EncodeOptions, Encoder, default_scale, open_encoder
 from splade_anserini.errors import InputError
 from splade_anserini.formats.corpora import InMemoryCorpus
 from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.impact_index import ImpactIndex
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions
-from splade_anserini.pyterrier.encoders import DEFAULT_ENCODER, scale_of
+from splade_anserini.pyterrier.encoders import DEFAULT_ENCODER
 from splade_anserini.pyterrier.frames import TOKS, Described, impact_vector, joined
 from splade_anserini.records import Document, ImpactDocument, StrPath
 
@@ -76,7 +76,7 @@ class ImpactIndexer(Described, pt.Indexer):
         with corpus.open("wb") as file:
             file.writelines(self._records(documents))
         encoder = self.encoder if isinstance(self.encoder, Encoder) else open_encoder(self.encoder)
-        options = EncodeOptions(scale=self.scale or scale_of(self.encoder), contents=self.store_text)
+        options = EncodeOptions(scale=self.scale or default_scale(self.encoder), contents=self.store_text)
         encode(InMemoryCorpus("documents", _Spool(corpus)), encoder, impacts, options)
 
     def _records(self, documents: Iterable[tuple[int, Mapping[str, Any]]]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from splade_anserini.lucene.searcher import float32
 from splade_anserini.pyterrier.encoders import DEFAULT_ENCODER, DocumentEncoder, QueryEncoder
 from splade_anserini.pyterrier.frames import QUERY_TOKS, TOKS, Described, reranked, texts, vectors
 from splade_anserini.records import ImpactVector, StrPath
+from splade_anserini.vectors.dot_product import dot_product
 
 
 class ImpactScorer(Described, pt.Transformer):
@@ -38,7 +39,7 @@ class ImpactScorer(Described, pt.Transformer):
                 for document in ([TOKS], list(self.fields)):
                     validation.result_frame([query, *document], mode=query)
         scores = [
-            float32(sum(impact * document.get(token, 0) for token, impact in query.items()))
+            float32(dot_product(query, document))
             for query, document in zip(self._query_vectors(inp), self._document_vectors(inp), strict=True)
         ]
         return reranked(inp, scores)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from splade_anserini.errors import InputError
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import Document, ImpactDocument, ImpactVector
+from splade_anserini.vectors.dot_product import dot_product
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import SpladeDocumentEncoder
@@ -41,17 +42,13 @@ class TextScorer:
         """Return the dot product of the impacts of the query and of each document, in float32."""
         from splade_anserini.lucene.searcher import float32
 
-        return [float32(_product(query, self._vector(id_))) for id_ in ids]
+        return [float32(dot_product(query, self._vector(id_))) for id_ in ids]
 
     def _vector(self, id_: str) -> ImpactVector:
         import orjson
 
         vector: dict[str, int] = orjson.loads(self._vectors[id_])
         return vector
-
-
-def _product(query: ImpactVector, document: ImpactVector) -> int:
-    return sum(impact * document.get(token, 0) for token, impact in query.items())
 
 
 def _with_progress(documents: Iterable[ImpactDocument], progress: Progress) -> Iterable[ImpactDocument]:

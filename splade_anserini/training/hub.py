@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.outputs import IN_DIRECTORY
-from splade_anserini.errors import InputError, OutputError
+from splade_anserini.errors import InputError, OutputError, first_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -26,7 +26,7 @@ def require_hub(repository: str) -> None:
         validate_repo_id(repository)
     except HFValidationError as error:
         raise InputError(
-            f"{_OPTION} {repository!r} is not a valid repository id: {_first_line(error)}",
+            f"{_OPTION} {repository!r} is not a valid repository id: {first_line(error)}",
             expected="NAME or USER/NAME, such as my-name/my-splade",
         ) from error
     if get_token() is None:
@@ -68,16 +68,12 @@ def _refusal(error: Exception, api: "HfApi", what: str) -> InputError | OutputEr
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in {401, 403}:
         return InputError(
-            f"{what}: {api.endpoint} refuses the token ({status}): {_first_line(error)}",
+            f"{what}: {api.endpoint} refuses the token ({status}): {first_line(error)}",
             expected="a token that may write to the repository",
             do="Run hf auth login, or set HF_TOKEN.",
         )
     return OutputError(
-        f"{what}: {api.endpoint} cannot be used: {_first_line(error)}",
+        f"{what}: {api.endpoint} cannot be used: {first_line(error)}",
         expected="a network connection to the Hugging Face Hub",
         do=f"Train without {_OPTION}; the same command with it then pushes the checkpoint that is there.",
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n", maxsplit=1)[0]

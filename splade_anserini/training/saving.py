@@ -23,9 +23,10 @@ def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, st
     _save_checkpoint(student.documents, directory)
     if student.queries is not None:
         _save_checkpoint(student.queries, directory / QUERY_MODEL)
+    weights = learned_query_weights(student) if recipe.query_side in {"doc", "idf"} else {}
     if recipe.query_side == "idf":
-        write_query_weights(directory, learned_query_weights(student))
-    _describe_for_sentence_transformers(student, card, recipe, directory)
+        write_query_weights(directory, weights)
+    _describe_for_sentence_transformers(student, card, recipe, weights, directory)
     manifest = CheckpointManifest(
         pooling=card.pooling,
         activation=card.activation,
@@ -58,12 +59,11 @@ def _save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
 
 
 def _describe_for_sentence_transformers(
-    student: Student, card: EncoderCard, recipe: TrainingRecipe, directory: Path
+    student: Student, card: EncoderCard, recipe: TrainingRecipe, weights: dict[str, float], directory: Path
 ) -> None:
     if student.queries is not None:
         write_two_models(directory, student.documents, student.queries, card)
     elif recipe.query_side == "splade":
         write_one_model(directory, student.documents, card)
     else:
-        weights, learned = learned_query_weights(student), recipe.query_side == "idf"
-        write_static_queries(directory, student.documents, card, weights, learned=learned)
+        write_static_queries(directory, student.documents, card, weights, learned=recipe.query_side == "idf")

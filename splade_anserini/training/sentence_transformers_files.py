@@ -14,9 +14,10 @@ import numpy as np
 
 from splade_anserini.artifacts.manifests import QUERY_MODEL
 from splade_anserini.cards.encoder_card import EncoderCard
+from splade_anserini.formats.sentence_transformers import MODULES, SETTINGS
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.transformers_logging import quiet_transformers
-from splade_anserini.modeling.vocabulary import plain_tokenizer, vocabulary
+from splade_anserini.modeling.vocabulary import vocabulary
 
 _ROUTER = "sentence_transformers.models.Router"
 _MODULES = "sentence_transformers.sparse_encoder.models"
@@ -72,7 +73,7 @@ def _write_settings(directory: Path, card: EncoderCard) -> None:
     settings: dict[str, Any] = {"model_type": "SparseEncoder", "similarity_fn_name": "dot"}
     if card.prompt or card.query_prompt:
         settings["prompts"] = {"query": card.query_prompt, "document": card.prompt}
-    _write_json(directory / "config_sentence_transformers.json", settings)
+    _write_json(directory / SETTINGS, settings)
 
 
 def _write_transformer(directory: Path, max_length: int, **settings: int) -> None:
@@ -96,7 +97,7 @@ def _write_modules(directory: Path, types: Mapping[str, str]) -> None:
         {"idx": index, "name": str(index), "path": path, "type": type_}
         for index, (path, type_) in enumerate(types.items())
     ]
-    _write_json(directory / "modules.json", modules)
+    _write_json(directory / MODULES, modules)
 
 
 def _write_router(directory: Path, queries: Mapping[str, str], documents: Mapping[str, str]) -> None:
@@ -112,7 +113,7 @@ def _write_router(directory: Path, queries: Mapping[str, str], documents: Mappin
 
 def _write_static_tokenizer(directory: Path, documents: Checkpoint, query_max_length: int) -> None:
     # sentence-transformers tokenizes these queries without special tokens, which this package counts.
-    special = plain_tokenizer(documents.tokenizer).num_special_tokens_to_add(is_pair=False)
+    special = documents.tokenizer.num_special_tokens_to_add(pair=False)
     tokenizer = copy.deepcopy(documents.tokenizer)
     tokenizer.model_max_length = query_max_length - special
     with quiet_transformers():

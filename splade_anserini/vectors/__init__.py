@@ -1,1 +1,1 @@
-"""Operations on sparse vectors: quantization and pruning."""
+"""Operations on sparse vectors: quantization, pruning, dot products."""

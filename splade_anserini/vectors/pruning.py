@@ -19,7 +19,7 @@ def prune_top_k[Weight: float](vector: Mapping[str, Weight], top_k: int | None) 
         return vector
     if top_k < 1:
         raise InputError(f"top_k must be at least 1, got {top_k}.")
-    return vector if len(vector) <= top_k else dict(_by_strength(vector.items())[:top_k])
+    return vector if len(vector) <= top_k else dict(by_strength(vector.items())[:top_k])
 
 
 def prune_below(vector: ImpactVector, min_impact: int) -> ImpactVector:
@@ -37,7 +37,7 @@ def prune_to_mass(vector: ImpactVector, share: float) -> ImpactVector:
         raise InputError(f"The share of impacts to keep must be above 0 and at most 1, got {share:g}.")
     total, mass = sum(vector.values()), 0
     kept: dict[str, int] = {}
-    for token, impact in _by_strength(vector.items()):
+    for token, impact in by_strength(vector.items()):
         kept[token] = impact
         mass += impact
         # The quotient is rounded once, to the same number as a decimal share: 7 of 100 is 0.07.
@@ -84,5 +84,6 @@ def requantize(vector: ImpactVector, bits: int, greatest: int) -> ImpactVector:
     return {token: impact for token, impact in requantized.items() if impact}
 
 
-def _by_strength[Weight: float](entries: Iterable[tuple[str, Weight]]) -> list[tuple[str, Weight]]:
+def by_strength[Weight: float](entries: Iterable[tuple[str, Weight]]) -> list[tuple[str, Weight]]:
+    """Return entries by descending weight, equal ones by token."""
     return sorted(entries, key=lambda entry: (-entry[1], entry[0]))

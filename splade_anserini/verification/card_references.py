@@ -10,6 +10,7 @@ from splade_anserini.artifacts.files import whole_file
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.errors import IntegrityError
 from splade_anserini.records import Side, StrPath
+from splade_anserini.vectors.pruning import by_strength
 from splade_anserini.verification.comparison import Comparison
 from splade_anserini.verification.reference_vectors import ReferenceVector
 from splade_anserini.verification.verification import Encode
@@ -41,7 +42,7 @@ def write_card_references(path: StrPath, references: Iterable[ReferenceVector]) 
     count = 0
     with whole_file(Path(path)) as file:
         for reference in filter(attrgetter("vector"), references):
-            strongest = sorted(reference.vector.items(), key=lambda entry: (-entry[1], entry[0]))[:ENTRIES]
+            strongest = by_strength(reference.vector.items())[:ENTRIES]
             entries = ", ".join(f"{_toml(token)} = {weight:.5g}" for token, weight in strongest)
             table = f"[[reference]]\ntext = {_toml(reference.text)}\nside = {_toml(reference.side)}\n"
             file.write(f"{table}entries = {{ {entries} }}\n\n".encode())

@@ -12,6 +12,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.json_records import Record, json_records, json_type
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.records import Side, SparseVector, StrPath
+from splade_anserini.vectors.pruning import by_strength
 
 SIDES: tuple[Side, ...] = ("document", "query")
 
@@ -49,7 +50,7 @@ def write_reference_vectors(path: StrPath, references: Iterable[ReferenceVector]
     count = 0
     with whole_file(Path(path)) as file:
         for reference in references:
-            vector = dict(sorted(reference.vector.items(), key=lambda entry: (-entry[1], entry[0])))
+            vector = dict(by_strength(reference.vector.items()))
             record = {"id": reference.id, "text": reference.text, "side": reference.side, "vector": vector}
             file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
             count += 1

@@ -1,6 +1,6 @@
 """What an encoder is compared with, and the texts that are encoded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import Protocol
 
@@ -24,9 +24,9 @@ class Reference(Protocol):
         ...
 
 
-def builtin_texts() -> dict[str, str]:
-    """Return the texts that an encoder is verified with unless others are given, by id."""
-    return {f"text {number}": text for number, text in enumerate(TEXTS, 1)}
+def numbered(texts: Iterable[str] = TEXTS) -> dict[str, str]:
+    """Return texts by id, "text 1" and so on; by default those that an encoder is verified with."""
+    return {f"text {number}": text for number, text in enumerate(texts, 1)}
 
 
 def vectors_of_reference(reference: Reference, texts: Mapping[str, str]) -> Iterator[ReferenceVector]:

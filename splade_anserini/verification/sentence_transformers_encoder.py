@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
-from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.errors import DependencyError, InputError, first_line
 from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.sentence_transformers import MODULES
 from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
@@ -20,7 +20,9 @@ _LENGTH_OF_SIDE: dict[Side, str] = {"document": "document_length", "query": "que
 
 def has_sentence_transformers() -> bool:
     """Say whether a version of sentence-transformers is installed that has sparse encoders."""
-    return importlib.util.find_spec("sentence_transformers") is not None and _version() >= (5,)
+    if importlib.util.find_spec("sentence_transformers") is None:
+        return False
+    return int(version("sentence-transformers").partition(".")[0]) >= 5
 
 
 def has_sentence_transformers_layout(location: str) -> bool:
@@ -32,10 +34,6 @@ def has_sentence_transformers_layout(location: str) -> bool:
     if (trained := read_manifest(Path(location), CheckpointManifest)) and trained.pooling == "norm":
         return False
     return ModelFiles(location).path(MODULES) is not None
-
-
-def _version() -> tuple[int, ...]:
-    return tuple(int(part) for part in version("sentence-transformers").split(".")[:1])
 
 
 class SentenceTransformersEncoder:
@@ -58,7 +56,7 @@ class SentenceTransformersEncoder:
             try:
                 model = SparseEncoder(location, device="cpu", trust_remote_code=trust_remote_code)
             except Exception as error:  # sentence-transformers, transformers and the hub client share no base
-                reason = str(error).strip().split("\n", maxsplit=1)[0]
+                reason = first_line(error)
                 raise InputError(f"sentence-transformers cannot open {location}: {reason}") from error
         self._model: Any = model.float().eval()
         # Masked entries take places among the greatest there, and none here: they are left out before.

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.sentence_transformers import MODULES
 from splade_anserini.modeling.backbone import PACKAGE
 from splade_anserini.modeling.checkpoint import require_model
 from splade_anserini.records import SparseVector
 from splade_anserini.training.options import TeacherOptions
 from splade_anserini.training.teachers.dense import DenseTeacher, Teacher
 from splade_anserini.training.teachers.inputs import Pair
-from splade_anserini.training.teachers.sentence_pooling import read_json
+from splade_anserini.training.teachers.sentence_pooling import module_names, read_json
+from splade_anserini.vectors.dot_product import dot_product
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder
@@ -50,7 +52,7 @@ class SpladeTeacher:
         """Return the score of each pair; a text that occurs in several pairs is encoded once."""
         queries = _encode_distinct(self._queries, (query for query, _ in pairs))
         documents = _encode_distinct(self._documents, (document for _, document in pairs))
-        return [_dot_product(queries[query], documents[document]) for query, document in pairs]
+        return [dot_product(queries[query], documents[document]) for query, document in pairs]
 
 
 def _encode_distinct(encoder: "Encoder", texts: Iterable[str]) -> dict[str, SparseVector]:
@@ -58,16 +60,11 @@ def _encode_distinct(encoder: "Encoder", texts: Iterable[str]) -> dict[str, Spar
     return dict(zip(distinct, encoder.encode(distinct), strict=True))
 
 
-def _dot_product(query: SparseVector, document: SparseVector) -> float:
-    return sum(weight * document.get(token, 0.0) for token, weight in query.items())
-
-
 def _is_sparse_encoder(name: str) -> bool:
     """Return whether the files of sentence-transformers name a module of sparse encoders."""
-    if not (Path(name) / "modules.json").is_file():
+    if not (Path(name) / MODULES).is_file():
         require_model(name)
-    types = [str(module.get("type")).rpartition(".")[2] for module in read_json(name, "modules.json") or []]
-    return bool({"SpladePooling", "Router", "Asym"} & set(types))
+    return not {"SpladePooling", "Router", "Asym"}.isdisjoint(module_names(name))
 
 
 def _is_sentence_encoder(name: str) -> bool:
@@ -77,7 +74,7 @@ def _is_sentence_encoder(name: str) -> bool:
     architecture = str(architectures[0])
     if architecture.endswith("ForSequenceClassification"):
         return False
-    if architecture.endswith("Model") or read_json(name, "modules.json") is not None:
+    if architecture.endswith("Model") or read_json(name, MODULES) is not None:
         return True
     raise InputError(
         f"Cannot tell which kind of teacher {name} is: "

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.sentence_transformers import MODULES, SETTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,25 @@ def read_pooling(model: str) -> SentencePooling:
 
     Raises `InputError` for a pooling, or a module after it, that is not supported.
     """
-    modules = [str(module["type"]).rpartition(".")[2] for module in read_json(model, "modules.json") or []]
+    modules = module_names(model)
     if unsupported := [name for name in modules if name not in {"Transformer", "Pooling", "Normalize"}]:
         raise InputError(
             f"The sentence encoder {model} has the module {unsupported[0]}, which is not supported.",
             expected="the modules Transformer and Pooling, and optionally Normalize",
             do="Choose another teacher.",
         )
-    prompts = (read_json(model, "config_sentence_transformers.json") or {}).get("prompts") or {}
+    prompts = (read_json(model, SETTINGS) or {}).get("prompts") or {}
     return SentencePooling(
         _pooling_mode(model),
         "Normalize" in modules if modules else True,
         prompts.get("query", ""),
         prompts.get("document", prompts.get("passage", "")),
     )
+
+
+def module_names(model: str) -> list[str]:
+    """Return the classes of a model's modules in sentence-transformers, without their packages."""
+    return [str(module.get("type")).rpartition(".")[2] for module in read_json(model, MODULES) or []]
 
 
 def _pooling_mode(model: str) -> Literal["mean", "cls"]:
