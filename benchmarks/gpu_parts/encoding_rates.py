@@ -14,7 +14,6 @@ from gpu_parts.peers import attention_kernels, sparse_encoder
 from gpu_parts.profiling import profile
 from gpu_parts.workload import checkpoint, documents, encoder, lengths_of, saved_checkpoint
 
-TITLE = "Encoding"
 DOCUMENTS, TOKENS, SHARE = "documents/s", "tokens/s", "share of the matmul rate"
 OURS, TEXTS_ONLY, FILES, THEIRS = "from texts to impacts", "from tokens alone", "from texts to files", "SparseEncoder"
 PRECISIONS = ("fp16", "bf16")
@@ -111,12 +110,11 @@ def _rate_of_batches(context: Context, text_encoder: Any, texts: Sequence[str]) 
             for start in range(0, len(texts), text_encoder.window)
         )
     )
-    per_batch = len(texts) / len(batches)
     work = partial(run_alone, context, text_encoder)
     # All batches, the long and the short ones, in each round.
     work(batches[:2])
     seconds = min(timed(lambda: work(batches), context.device) for _ in range(sizes.rounds))
-    return per_batch * len(batches) / seconds
+    return len(texts) / seconds
 
 
 def theirs(context: Context, size: str, length: int, precision: str) -> dict[str, Any]:

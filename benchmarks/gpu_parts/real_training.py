@@ -12,7 +12,6 @@ from gpu_parts.context import Context, Measurement
 from gpu_parts.validation import CranfieldValidation
 from gpu_parts.weights import write_pieces
 
-TITLE = "A real training"
 TRIAL_STEPS, WARM_UP_STEPS = 12, 4
 SHARE_OF_TIME = 0.6
 """Of the time that is left, for the steps; before them texts are embedded and clustered, after them is validation."""

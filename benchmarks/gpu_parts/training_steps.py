@@ -10,7 +10,6 @@ from gpu_parts.context import Context, Measurement
 from gpu_parts.devices import peak_megabytes, reset_peak, timed
 from gpu_parts.workload import saved_checkpoint
 
-TITLE = "Training steps"
 TOKENS, MEMORY, PAIRS = "tokens/s", "peak memory, MB", "pairs"
 OURS, THEIRS = "splade-anserini", "SpladeLoss"
 

@@ -32,6 +32,7 @@ class CranfieldValidation:
 
     def __call__(self, student: Any) -> dict[str, float]:
         """Return the measures of a student by name; the first decides."""
+        from splade_anserini.ordering import best
         from splade_anserini.training.validation import student_encoders
         from splade_anserini.vectors.quantization import quantize
 
@@ -50,8 +51,8 @@ class CranfieldValidation:
             for token, weight in quantize(vector, self._card.scale).items():
                 for number, impact in postings.get(token, ()):
                     scores[number] += weight * impact
-            ranking = sorted(scores, key=lambda number: (-scores[number], ids[number]))
-            run[topic.id] = [ids[number] for number in ranking[:RECALL_CUT_OFF]]
+            hits = best(((ids[number], score) for number, score in scores.items()), RECALL_CUT_OFF)
+            run[topic.id] = [id_ for id_, _ in hits]
         return means(run, self._judgements)
 
 

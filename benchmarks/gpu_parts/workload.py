@@ -29,11 +29,11 @@ def documents(context: Context, length: int) -> list[str]:
     return context.cached(f"documents {length}", make)
 
 
-def checkpoint(context: Context, size: str, *, length: int | None = None) -> Any:
+def checkpoint(context: Context, size: str) -> Any:
     """Return a `Checkpoint` with random weights on the CPU, biased so that texts have about 170 active entries."""
 
     def make() -> Any:
-        return random_checkpoint(size, documents(context, length or context.sizes.lengths[0])[:16], context.device)
+        return random_checkpoint(size, documents(context, context.sizes.lengths[0])[:16], context.device)
 
     return context.cached(f"checkpoint {size}", make)
 
@@ -73,15 +73,6 @@ def lengths_of(text_encoder: Any, texts: Sequence[str]) -> tuple[list[int], floa
     batches = text_encoder.prepare(texts)
     lengths = [int(count) for batch in batches for count in batch.mask.sum(axis=1)]
     return lengths, 1 - sum(lengths) / max(1, sum(batch.ids.size for batch in batches))
-
-
-def without_dropout(module: Any) -> None:
-    """Set the dropout of all layers to 0."""
-    import torch
-
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
 
 
 def _words() -> list[str]:
