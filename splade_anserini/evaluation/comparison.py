@@ -99,10 +99,7 @@ def compare(
             for label, difference in _differences(evaluations, measure, baseline, randomization, bootstrap).items():
                 differences[label][measure] = difference
     intervals = {
-        label: {
-            measure: _interval(evaluation, measure, evaluation.aggregate[measure], bootstrap, randomization.seed)
-            for measure in measures
-        }
+        label: {measure: _interval(evaluation, measure, bootstrap, randomization.seed) for measure in measures}
         for label, evaluation in evaluations.items()
         if bootstrap.confidence is not None
     }
@@ -142,11 +139,9 @@ def _differences(
     return differences
 
 
-def _interval(
-    evaluation: Evaluation, measure: str, total: float, options: BootstrapOptions, seed: int
-) -> Interval | None:
+def _interval(evaluation: Evaluation, measure: str, options: BootstrapOptions, seed: int) -> Interval | None:
     values = {query_id: query_values[measure] for query_id, query_values in evaluation.per_query.items()}
-    return _interval_of(values, evaluation, total, options, seed)
+    return _interval_of(values, evaluation, evaluation.aggregate[measure], options, seed)
 
 
 def _interval_of(

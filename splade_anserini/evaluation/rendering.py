@@ -209,22 +209,22 @@ def _csv_rows(comparison: Comparison, *, per_query: bool) -> Iterator[list[objec
                 yield [label, query_id, measure, values[measure], *no_bounds, *cells]
             for name, values in evaluation.collections.items():
                 yield [label, f"{name}/all", measure, values[measure], *no_bounds, *no_tests]
-            tested_cells = _difference_cells(difference, len(tests)) if difference else no_tests
+            tested_cells = (
+                _difference_cells(difference, intervals=bool(comparison.intervals)) if difference else no_tests
+            )
             interval = comparison.intervals[label][measure] or ("", "") if comparison.intervals else ()
             yield [label, "all", measure, evaluation.aggregate[measure], *interval, *tested_cells]
 
 
-def _difference_cells(difference: Difference, count: int) -> list[object]:
-    """Return the cells of a difference; with `count` of 11, they include its interval."""
-    cells = [
+def _difference_cells(difference: Difference, *, intervals: bool) -> list[object]:
+    return [
         difference.aggregate,
         *(difference.wins, difference.ties, difference.losses),
         *(difference.t_test.raw, difference.t_test.holm),
         *(difference.randomization.raw, difference.randomization.holm),
         "" if difference.effect_size is None else difference.effect_size,
-        *(difference.interval or ("", "")),
+        *((difference.interval or ("", "")) if intervals else ()),
     ]
-    return cells[:count]
 
 
 # JSON.

@@ -17,14 +17,24 @@ def collections_in(source: StrPath) -> dict[str, str]:
 
     `DIR@SPLIT` names that split of each. The result is empty for any other source.
     """
-    path = Path(source)
-    directory, separator, splits = (os.fspath(source), "", "")
-    if not path.exists():
-        directory, separator, splits = directory.rpartition(SPLIT_SEPARATOR)
-    if not directory or not Path(directory).is_dir() or BeirDirectory(Path(directory)).available_splits:
+    path, suffix = _directory_and_suffix(source)
+    if path is None or (directory := BeirDirectory(path)).available_splits:
         return {}
-    names = BeirDirectory(Path(directory)).sub_collections
-    return {name: f"{Path(directory) / name}{separator}{splits}" for name in names}
+    return {name: f"{path / name}{suffix}" for name in directory.sub_collections}
+
+
+def _directory_and_suffix(source: StrPath) -> tuple[Path | None, str]:
+    """Return the directory that `source` names, or None, and what stands behind it: "" or "@SPLIT+SPLIT".
+
+    A path that exists is taken as it is, even if its name contains "@".
+    """
+    path, suffix = Path(source), ""
+    if not path.exists():
+        name, separator, splits = os.fspath(source).rpartition(SPLIT_SEPARATOR)
+        if not name:
+            return None, ""
+        path, suffix = Path(name), separator + splits
+    return (path, suffix) if path.is_dir() else (None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +48,13 @@ class BeirDirectory:
     def parse(cls, source: StrPath) -> Self | None:
         """Return the directory and splits that `source` names, or None when it does not name a directory.
 
-        A path that exists is taken as it is, even if its name contains "@". Raises `InputError` for a split that the
-        directory does not have.
+        Raises `InputError` for a split that the directory does not have.
         """
-        path = Path(source)
-        if path.exists():
-            return cls(path) if path.is_dir() else None
-        directory, separator, splits = os.fspath(source).rpartition(SPLIT_SEPARATOR)
-        if not separator or not directory or not Path(directory).is_dir():
+        path, suffix = _directory_and_suffix(source)
+        if path is None:
             return None
-        return cls(Path(directory), tuple(dict.fromkeys(splits.split("+"))))
+        splits = suffix.removeprefix(SPLIT_SEPARATOR).split("+") if suffix else ()
+        return cls(path, tuple(dict.fromkeys(splits)))
 
     def __post_init__(self) -> None:
         self._find(self.splits)

@@ -181,11 +181,13 @@ def _scores(record: Record, location: Location, count: int) -> tuple[float, ...]
         return None
     if len(values) != count:
         raise location.error(counted(len(values), "score"), expected=f"{count}: of the positive, then of each negative")
-    scores = [number_of(value) for value in values]
-    for value, score in zip(values, scores, strict=True):
+    scores = []
+    for value in values:
+        score = number_of(value)
         if score is None:
             raise location.error(f"a score is {json_type(value)}", expected="a number in the range of 32-bit floats")
-    return tuple(score for score in scores if score is not None)
+        scores.append(score)
+    return tuple(scores)
 
 
 def _margin_lines(record: ExampleRecord, example_number: int) -> Iterator[bytes]:

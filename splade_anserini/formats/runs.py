@@ -193,8 +193,9 @@ def _read_lines(path: Path) -> Iterator[RunLine]:
 
 def contradicts(ranks: Sequence[int], scores: Sequence[float]) -> bool:
     """Return whether a document has a better rank than another with a greater score, as float32."""
-    order = np.argsort(np.asarray(ranks, np.int64), kind="stable")
-    values, places = np.asarray(scores, np.float32)[order], np.asarray(ranks, np.int64)[order]
+    places = np.asarray(ranks, np.int64)
+    order = np.argsort(places, kind="stable")
+    values, places = np.asarray(scores, np.float32)[order], places[order]
     # The least score of all better ranks; documents with the same rank are not compared.
     starts = np.searchsorted(places, places, side="left")
     least = np.minimum.accumulate(np.concatenate([np.array([np.inf], np.float32), values]))

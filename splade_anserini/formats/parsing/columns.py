@@ -36,9 +36,11 @@ def rows(path: Path) -> Iterator[Row]:
 
 def header(columns: list[bytes]) -> dict[str, int] | None:
     """Return the index of each column that a header names, or None if these columns are not a header."""
-    names = named({column.decode("utf-8", "replace"): index for index, column in enumerate(columns)})
-    is_header = all(column_key(column.decode("utf-8", "replace")) in _COLUMN_OF for column in columns)
-    return names if is_header and {QUERY, DOCUMENT} <= names.keys() else None
+    texts = [column.decode("utf-8", "replace") for column in columns]
+    if not all(column_key(text) in _COLUMN_OF for text in texts):
+        return None
+    names = named({text: index for index, text in enumerate(texts)})
+    return names if {QUERY, DOCUMENT} <= names.keys() else None
 
 
 def named[T](values: Mapping[str, T]) -> dict[str, T]:
@@ -68,19 +70,23 @@ def _splitter(line: bytes) -> Callable[[bytes, Location], list[bytes]]:
 
 
 def _split_tabs(line: bytes, location: Location) -> list[bytes]:
-    _split_white_space(line, location)
-    return line.split(b"\t")
+    _check_numbers(line, location)
+    return split_columns(line, location, b"\t")
 
 
 def _split_white_space(line: bytes, location: Location) -> list[bytes]:
-    """Return the columns. Raises `RecordError` for a number in a tab-separated line that has spaces around it."""
+    _check_numbers(line, location)
+    return split_columns(line, location)
+
+
+def _check_numbers(line: bytes, location: Location) -> None:
+    """Raise `RecordError` for a number in a tab-separated line that has spaces around it."""
     if b"\t" in line and b" " in line:
         for column in line.split(b"\t"):
             if column != column.strip(b" ") and parse_number(column.strip(b" ")) is not None:
                 raise location.error(
                     f"the number {column.decode()!r} has spaces around it", expected="a number and nothing else"
                 )
-    return split_columns(line, location)
 
 
 def _split_csv(line: bytes, location: Location, delimiter: str) -> list[bytes]:

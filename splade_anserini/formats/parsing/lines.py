@@ -49,14 +49,14 @@ def text_lines(path: Path) -> Iterator[tuple[Location, str]]:
         yield location, decode_utf8(line, location)
 
 
-def split_columns(line: bytes, location: Location) -> list[bytes]:
-    """Return the columns that white space separates.
+def split_columns(line: bytes, location: Location, separator: bytes | None = None) -> list[bytes]:
+    """Return the columns between separators, by default runs of white space.
 
     Raises `RecordError` for a line with a NUL character, where trec_eval would cut an id.
     """
     if b"\0" in line:
         raise location.error("a NUL character", expected="text", do="Remove it, or convert the file.")
-    return line.split()
+    return line.split(separator)
 
 
 def decode_utf8(line: bytes, location: Location) -> str:
