@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.field_search import FieldExecutor
-from splade_anserini.lucene.index_reader import open_reader
+from splade_anserini.lucene.index_reader import allow_long_queries, open_reader
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
 from splade_anserini.lucene.query_executor import QueryExecutor
@@ -70,7 +70,7 @@ class ImpactSearcher(Closeable):
         if not query:
             return _EMPTY
         with self._locked():
-            executor = FieldExecutor(self._reader, self._searcher, fields)
+            executor = FieldExecutor(self._reader, self._searcher, query, fields)
             executor.search_task(query, hits_to_fetch(hits, self.documents)).call()
             return rank(executor, query, hits, self._ids)
 
@@ -192,9 +192,8 @@ def _scored(executor: QueryExecutor, query: ImpactVector, ranking: Ranking) -> R
 def _index_searcher(reader: Any) -> Any:
     from jnius import autoclass
 
+    allow_long_queries()
     index_searcher = autoclass("org.apache.lucene.search.IndexSearcher")
-    # By default, Lucene rejects queries of more than 1,024 terms.
-    index_searcher.setMaxClauseCount(2**31 - 1)
     searcher = index_searcher(reader, signature="(Lorg/apache/lucene/index/IndexReader;)V")
     searcher.setSimilarity(autoclass("io.anserini.search.similarity.ImpactSimilarity")())
     return searcher

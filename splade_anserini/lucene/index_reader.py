@@ -26,6 +26,13 @@ _SAMPLE = 1000
 """Documents of each index that `share_ids` looks up in the other, evenly spaced."""
 
 
+def allow_long_queries() -> None:
+    """Lift Lucene's limit of 1,024 terms for a query."""
+    from jnius import autoclass
+
+    autoclass("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(2**31 - 1)
+
+
 def count_index(index: StrPath) -> Counts:
     """Count documents, postings and the sum of impacts of an index.
 

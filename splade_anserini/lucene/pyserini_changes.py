@@ -12,26 +12,22 @@ from splade_anserini.lucene.query_encoders import open_own_query_encoder
 
 def change_impact_searcher(module: ModuleType) -> None:
     """Change LuceneImpactSearcher: for threads, wrong paths, names of encoders, and queries of over 1,024 tokens."""
-    from jnius import autoclass
+    from splade_anserini.lucene.index_reader import allow_long_queries
 
     class_ = module.LuceneImpactSearcher
-    # By default, Lucene rejects queries of more than 1,024 terms.
-    autoclass("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(2**31 - 1)
-    class_.__init__ = _with_checked_index(class_.__init__)
+    allow_long_queries()
     class_._init_query_encoder_from_str = staticmethod(_with_named_encoders(class_._init_query_encoder_from_str))  # noqa: SLF001
-    take_turns(class_)
+    _check_paths_and_take_turns(class_)
 
 
 def change_searcher(module: ModuleType) -> None:
     """Change LuceneSearcher: for threads, and wrong paths."""
-    module.LuceneSearcher.__init__ = _with_checked_index(module.LuceneSearcher.__init__)
-    take_turns(module.LuceneSearcher)
+    _check_paths_and_take_turns(module.LuceneSearcher)
 
 
 def change_index_reader(module: ModuleType) -> None:
     """Change LuceneIndexReader and Document: for threads, and wrong paths."""
-    module.LuceneIndexReader.__init__ = _with_checked_index(module.LuceneIndexReader.__init__)
-    take_turns(module.LuceneIndexReader)
+    _check_paths_and_take_turns(module.LuceneIndexReader)
     take_turns(module.Document)
 
 
@@ -47,6 +43,11 @@ def change_mcp_server(module: ModuleType) -> None:
         return get_backend(config_path, no_prebuilt_indexes=no_prebuilt_indexes or bool(config_path))
 
     setattr(module, get_backend.__name__, configured)
+
+
+def _check_paths_and_take_turns(class_: Any) -> None:
+    class_.__init__ = _with_checked_index(class_.__init__)
+    take_turns(class_)
 
 
 def take_turns(class_: Any) -> None:

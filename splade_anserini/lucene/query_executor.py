@@ -143,7 +143,7 @@ class QueryExecutor:
         # Map<String, Float> weights = floatMapReader.readValue(request.toByteArray());
         # return generator.buildQuery("contents", weights);
         build = virtual_method(_GENERATOR, "buildQuery", _QUERY, STRING, MAP)
-        return chain(self._request.parse_map("java.lang.Float"), bind(build, self._generator, _java_string(CONTENTS)))
+        return chain(self._request.parse_map("java.lang.Float"), bind_string(bind(build, self._generator), 0, CONTENTS))
 
     def _compose_write(self) -> Any:
         """Compose the writing of hits to the reply, (TopDocs) → void."""
@@ -186,7 +186,7 @@ class QueryExecutor:
             add_to_list(self._strings, STRING),
         )
         loop = while_has_next(sequence(advance, drop_argument(read, 1, ITERATOR)), with_argument=_DOC_VALUES)
-        return self._compose_lookup(fold_first(bind(values, self._reader, _java_string(ID)), loop))
+        return self._compose_lookup(fold_first(bind_string(bind(values, self._reader), 0, ID), loop))
 
     def _compose_record_lookup(self) -> Any:
         # List<Integer> docs = integerListReader.readValue(request.toByteArray());
@@ -209,9 +209,3 @@ class QueryExecutor:
             chain(self._request.parse_list(INTEGER), virtual_method(LIST, "iterator", ITERATOR), collect),
             bind(write, self._request.mapper, self._reply, self._strings),
         )
-
-
-def _java_string(text: str) -> Any:
-    from jnius import autoclass
-
-    return autoclass(STRING)(text)

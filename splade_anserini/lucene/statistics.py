@@ -19,6 +19,7 @@ from splade_anserini.lucene.java.method_handles import (
     as_type,
     bind,
     bind_int,
+    bind_string,
     chain,
     duplicate_argument,
     filter_argument,
@@ -90,7 +91,6 @@ class _PostingsCounter:
 
     def _compose(self) -> Any:
         """Compose the loop over the terms."""
-        from jnius import autoclass
 
         # TermsEnum terms = MultiTerms.getTerms(reader, "contents").iterator();
         # while (Objects.nonNull(terms.next())) {
@@ -100,7 +100,7 @@ class _PostingsCounter:
         not_null = as_type(static_method("java.util.Objects", "nonNull", "boolean", OBJECT), "boolean", _BYTES_REF)
         has_term = as_type(chain(virtual_method(_ITERATOR, "next", _BYTES_REF), not_null), "boolean", _TERMS_ENUM)
         return chain(
-            bind(get_terms, self._reader, autoclass(STRING)(CONTENTS)),
+            bind_string(bind(get_terms, self._reader), 0, CONTENTS),
             virtual_method(_TERMS, "iterator", _TERMS_ENUM),
             while_true(has_term, self._count_term()),
         )

@@ -8,7 +8,7 @@ import torch
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.errors import InputError, MismatchError
-from splade_anserini.formats.sentence_transformers import SparseEncoderDescription, SpladeDescription, StaticDescription
+from splade_anserini.formats.sentence_transformers import SparseEncoderDescription, SpladeDescription
 from splade_anserini.modeling.backbone import PACKAGE, load_backbone
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.precision import DTYPES
@@ -49,7 +49,12 @@ def build_student(
     if recipe.query_side == "splade":
         return Student(Pair(module), documents, None)
     if recipe.query_side == "separate":
-        queries = _load_query_checkpoint(recipe, trust_remote_code=trust_remote_code)
+        queries = load_initial_checkpoint(
+            recipe,
+            recipe.query_backbone or recipe.backbone,
+            queries=recipe.query_backbone is None,
+            trust_remote_code=trust_remote_code,
+        )
         return Student(Pair(module, TrainableSplade(queries, aggregation, dtype)), documents, queries)
     size = documents.vocabulary_size
     learned = recipe.query_side == "idf"
@@ -99,30 +104,19 @@ def _description(backbone: str) -> SparseEncoderDescription | None:
         return None
 
 
-def _load_query_checkpoint(recipe: TrainingRecipe, *, trust_remote_code: bool) -> Checkpoint:
-    """Load the query model of the query side `separate`: the query backbone's, else the one of the backbone."""
-    name = recipe.query_backbone or recipe.backbone
-    description = None if recipe.query_backbone else _description(name)
-    side = description.queries if description else None
-    return load_initial_checkpoint(recipe, name, side, trust_remote_code=trust_remote_code)
-
-
 def load_initial_checkpoint(
-    recipe: TrainingRecipe,
-    name: str,
-    side: SpladeDescription | StaticDescription | None = None,
-    *,
-    trust_remote_code: bool = False,
+    recipe: TrainingRecipe, name: str, *, queries: bool = False, trust_remote_code: bool = False
 ) -> Checkpoint:
     """Load a backbone with the recipe's dropout, and with the recipe's head if there is one.
 
-    `side` is the description of a model in it, by default of the one for documents. Raises `InputError` when it cannot
+    With `queries` it is the backbone's own model for queries, where it has one. Raises `InputError` when it cannot
     be loaded, or when the recipe's lengths exceed those of the model.
     """
     if recipe.head is None:
-        if not isinstance(side, SpladeDescription):
-            description = _description(name)
-            side = description.documents if description else None
+        description = _description(name)
+        side = description.documents if description else None
+        if queries and description and isinstance(description.queries, SpladeDescription):
+            side = description.queries
         checkpoint = load_published(name, side, trust_remote_code=trust_remote_code)
     else:
         backbone = load_backbone(name, trust_remote_code=trust_remote_code)

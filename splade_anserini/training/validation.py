@@ -1,6 +1,5 @@
 """Validate a student by encoding, searching and evaluating a collection."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,11 +10,10 @@ from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import InputError
-from splade_anserini.evaluation.providers import aggregate, measure_queries, strict_ranking
+from splade_anserini.evaluation.providers import aggregate, measure_queries
 from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
-from splade_anserini.formats.runs import without_ties
 from splade_anserini.formats.topics import topics_file
 from splade_anserini.lucene.searcher import BruteForceSearcher
 from splade_anserini.modeling.query_sides import BagOfTokens
@@ -63,10 +61,11 @@ class Validation:
         searcher = BruteForceSearcher(ImpactDocument(id_, vector) for id_, vector in zip(ids, vectors, strict=True))
         query_vectors = self._encode(query_encoder, [topic.text for topic in self._topics])
         queries = {topic.id: vector for topic, vector in zip(self._topics, query_vectors, strict=True)}
-        rankings: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        for doc in without_ties(searcher.search(queries, HITS)):
-            rankings[doc.query_id][doc.doc_id] = doc.score
-        strict = {query_id: strict_ranking(query_id, scores)[0] for query_id, scores in rankings.items()}
+        strict = {
+            query_id: {doc.doc_id: float(len(ranking) - place) for place, doc in enumerate(ranking)}
+            for query_id, ranking in searcher.search(queries, HITS)
+            if ranking
+        }
         return aggregate(measure_queries(strict, self._qrels, self._measures), self._measures)
 
     def _encode(self, encoder: Encoder, texts: Sequence[str]) -> list[ImpactVector]:

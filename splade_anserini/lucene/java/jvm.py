@@ -33,6 +33,8 @@ _FIRST = (
     "with PyTerrier, import splade_anserini.pyterrier before it starts Java"
 )
 
+_VECTORS = f"--add-modules={VECTOR_MODULE}"
+
 _logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 
@@ -82,7 +84,7 @@ def _start(environment: Mapping[str, str]) -> None:
     jnius_config.set_options(*options)
     jnius_config.add_classpath(str(classpath))
     # pyjnius finds libjvm by these variables; Java takes the encoding of file names from the locale.
-    variables = {"JAVA_HOME": str(runtime.home), "JVM_PATH": None}
+    variables = java_variables(runtime)
     if locale.getencoding().lower() != "utf-8" and sys.platform == "linux":
         variables["LC_ALL"] = "C.UTF-8"
     with changed_environment(variables), _native_errors_to_log():
@@ -117,17 +119,25 @@ def anserini_jar(environment: Mapping[str, str]) -> Path:
 
 def _options(runtime: JavaRuntime, environment: Mapping[str, str], configured: list[str]) -> list[str]:
     """Return our options after those that are configured already; of conflicting options, Java takes the last."""
-    vector = f"--add-modules={VECTOR_MODULE}"
-    ours = [
-        f"-Xmx{heap_size(environment) // 1024}k",
-        "--enable-native-access=ALL-UNNAMED",
-        "-Dslf4j.internal.verbosity=WARN",
-        # Ctrl-C is handled by Python.
-        "-Xrs",
-    ]
-    if runtime.vector_module:
-        ours.append(vector)
-    return [option for option in configured if option not in {vector, *ours}] + ours
+    # Ctrl-C is handled by Python.
+    ours = [heap_option(environment), *anserini_options(runtime), "-Xrs"]
+    return [option for option in configured if option not in {_VECTORS, *ours}] + ours
+
+
+def anserini_options(runtime: JavaRuntime) -> list[str]:
+    """Return the options for Lucene's vector instructions, where the runtime has them, and against warnings."""
+    vectors = [_VECTORS] if runtime.vector_module else []
+    return ["--enable-native-access=ALL-UNNAMED", "-Dslf4j.internal.verbosity=WARN", *vectors]
+
+
+def heap_option(environment: Mapping[str, str]) -> str:
+    """Return the option for the size of the heap."""
+    return f"-Xmx{heap_size(environment) // 1024}k"
+
+
+def java_variables(runtime: JavaRuntime) -> dict[str, str | None]:
+    """Return the variables by which pyjnius finds a runtime."""
+    return {"JAVA_HOME": str(runtime.home), "JVM_PATH": None}
 
 
 def _try_options(runtime: JavaRuntime, options: list[str]) -> None:

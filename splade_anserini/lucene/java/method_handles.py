@@ -71,6 +71,11 @@ def bind_string(handle: Any, position: int, text: str) -> Any:
     return _handles().insertArguments(handle, position, _autoclass(STRING)(text))
 
 
+def constant(kind: str, value: Any) -> Any:
+    """Return a handle without arguments whose result, of the class `kind`, is always `value`."""
+    return _handles().constant(java_class(kind), value)
+
+
 def chain(first: Any, *others: Any) -> Any:
     """Return a handle that passes the result of each handle to the next: others(first(…))."""
     for handle in others:

@@ -14,9 +14,15 @@ from typing import Any
 from pyterrier.java import JavaInitializer, configure
 
 from splade_anserini.lucene.java.class_path import append_to_class_path
-from splade_anserini.lucene.java.heap import heap_size
-from splade_anserini.lucene.java.jvm import anserini_jar, changed_environment, silence_lucene
-from splade_anserini.lucene.java.runtime import VECTOR_MODULE, find_java
+from splade_anserini.lucene.java.jvm import (
+    anserini_jar,
+    anserini_options,
+    changed_environment,
+    heap_option,
+    java_variables,
+    silence_lucene,
+)
+from splade_anserini.lucene.java.runtime import find_java
 
 _logger = logging.getLogger(__name__)
 
@@ -67,12 +73,10 @@ class JavaStart(JavaInitializer):
     def _prepare_start(self, jnius_config: Any) -> None:
         self._at_end.callback(silence_lucene)
         runtime = find_java(os.environ)
-        self._at_end.enter_context(changed_environment({"JAVA_HOME": str(runtime.home), "JVM_PATH": None}))
-        if runtime.vector_module:
-            jnius_config.add_options(f"--add-modules={VECTOR_MODULE}")
+        self._at_end.enter_context(changed_environment(java_variables(runtime)))
         if configure["mem"] is None:
-            jnius_config.add_options(f"-Xmx{heap_size(os.environ) // 1024}k")
-        jnius_config.add_options("--enable-native-access=ALL-UNNAMED", "-Dslf4j.internal.verbosity=WARN")
+            jnius_config.add_options(heap_option(os.environ))
+        jnius_config.add_options(*anserini_options(runtime))
         if not any(Path(jar).match("anserini-*-fatjar.jar") for jar in configure["jars"]):
             jnius_config.add_classpath(str(anserini_jar(os.environ)))
 
