@@ -10,9 +10,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_file, fingerprint_of_vocabulary
 from splade_anserini.artifacts.manifests import EncoderIdentity, EncoderManifest, write_manifest
+from splade_anserini.encoding import DictionaryEncoder
 from splade_anserini.records import SparseVector
 
 OPSET = 18
+
+EXPANSIONS = {
+    "cats": {"cat": 2.0, "pet": 0.5},
+    "dogs": {"dog": 2.0, "pet": 0.75},
+    "sleep": {"sleep": 1.5},
+    "bark": {"dog": 1.0, "noise": 1.25},
+}
+ENCODER = DictionaryEncoder(EXPANSIONS)
 
 
 def write_dictionary_encoder(directory: Path, expansions: Mapping[str, SparseVector], *, scale: float = 100) -> str:

@@ -1,7 +1,7 @@
 """Batches that do not fit into memory, on a GPU or a CPU: they are halved, and the vectors are the same."""
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,22 +9,9 @@ import torch
 from splade_anserini.encoding.memory import BatchLimit, halves, is_out_of_memory
 from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.errors import InputError
-from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.token_batches import TokenBatch, padded
 from splade_anserini.records import SparseVector
-from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer
-
-TEXTS = [*SENTENCES, "", "cat", "dog bird", " "]
-
-
-def checkpoint() -> Checkpoint:
-    return Checkpoint(tiny_bert(), tiny_tokenizer(), "tiny")
-
-
-def assert_close(vectors: Sequence[SparseVector], expected: Sequence[SparseVector]) -> None:
-    assert len(vectors) == len(expected)
-    for vector, reference in zip(vectors, expected, strict=True):
-        assert vector == pytest.approx(reference, abs=1e-5)
+from tests.gpu_fixtures import TEXTS, assert_close, checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from splade_anserini.encoding.torch_encoder import TorchEncoder
 from splade_anserini.modeling import attention_mask, sparse_projection
 from splade_anserini.modeling.attention_mask import attention_mask_for
 from splade_anserini.modeling.buffered_projection import BufferedProjection
-from splade_anserini.modeling.checkpoint import Checkpoint, load_checkpoint
+from splade_anserini.modeling.checkpoint import load_checkpoint
 from splade_anserini.modeling.fused import fast_forward
 from splade_anserini.modeling.headless import cut_output_layer, shared_copy
 from splade_anserini.modeling.pooling import pool
@@ -28,25 +28,15 @@ from splade_anserini.modeling.token_batches import TokenBatch, padded, positions
 from splade_anserini.records import SPLADE_MAX, Aggregation, SparseVector
 from splade_anserini.vectors.quantization import quantize
 from tests.aggregations import AGGREGATIONS
-from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert, tiny_tokenizer
+from tests.gpu_fixtures import TEXTS, assert_close, checkpoint
+from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert
 from tests.tiny_heads import HEADS, head_checkpoint
 
 CPU = torch.device("cpu")
-TEXTS = [*SENTENCES, "", "cat", "dog bird", " "]
-
-
-def checkpoint(model: Any = None, *, token_types: bool = True) -> Checkpoint:
-    return Checkpoint(model or tiny_bert(), tiny_tokenizer(token_types=token_types), "tiny")
 
 
 def encoder(**options: Any) -> TorchEncoder:
     return TorchEncoder(checkpoint(), EncoderOptions(**options), asynchronous=True)
-
-
-def assert_close(vectors: Sequence[SparseVector], expected: Sequence[SparseVector]) -> None:
-    assert len(vectors) == len(expected)
-    for vector, reference in zip(vectors, expected, strict=True):
-        assert vector == pytest.approx(reference, abs=1e-5)
 
 
 @pytest.fixture(scope="module")

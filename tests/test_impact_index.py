@@ -21,16 +21,9 @@ from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError, OutputError
 from splade_anserini.impact_index import Hit
 from tests.cli_runner import run_stage
-from tests.encoder_fixtures import write_dictionary_encoder
+from tests.encoder_fixtures import ENCODER, EXPANSIONS, write_dictionary_encoder
 from tests.impact_fixtures import write_encoded
 
-EXPANSIONS = {
-    "cats": {"cat": 2.0, "pet": 0.5},
-    "dogs": {"dog": 2.0, "pet": 0.75},
-    "sleep": {"sleep": 1.5},
-    "bark": {"dog": 1.0, "noise": 1.25},
-}
-ENCODER = DictionaryEncoder(EXPANSIONS)
 TEXTS = ["cats sleep", "dogs bark", "dogs sleep", "nothing known"]
 
 

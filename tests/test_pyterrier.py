@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from splade_anserini import DictionaryEncoder, ImpactIndex
+from splade_anserini import ImpactIndex
 from splade_anserini.errors import DependencyError, InputError, OutputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import parse_measures
@@ -17,6 +17,7 @@ from splade_anserini.lucene import count_index
 from splade_anserini.lucene.searcher import float32
 from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.search import search
+from tests.encoder_fixtures import ENCODER
 
 pt: Any = pytest.importorskip("pyterrier", reason="needs the extra `pyterrier`")
 
@@ -31,13 +32,6 @@ from splade_anserini.pyterrier import (  # noqa: E402
     QueryEncoder,
 )
 
-EXPANSIONS = {
-    "cats": {"cat": 2.0, "pet": 0.5},
-    "dogs": {"dog": 2.0, "pet": 0.75},
-    "sleep": {"sleep": 1.5},
-    "bark": {"dog": 1.0, "noise": 1.25},
-}
-ENCODER = DictionaryEncoder(EXPANSIONS)
 DOCUMENTS = [
     {"docno": "d1", "title": "cats", "text": "sleep"},
     {"docno": "d2", "title": "dogs", "text": "bark"},
