@@ -1,5 +1,6 @@
 """Manifests: the JSON file in an output directory that says how its content was made."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -172,6 +173,36 @@ class IndexManifest(Model):
     counts: Counts
 
 
+class TextCounts(Model):
+    """Numbers of documents and words in a text index."""
+
+    documents: int = 0
+    """Documents that are indexed: those whose text is not blank."""
+    blank: int = 0
+    """Documents without text, which are left out, as Anserini leaves them out."""
+    postings: int = 0
+    words: int = 0
+    """The sum of all term frequencies: words after analysis, without stop words."""
+
+
+class TextIndexManifest(Model):
+    """The manifest of a text index, for BM25: of which documents it was made, and how they were analyzed."""
+
+    kind: Literal["text-index"] = "text-index"
+    version: str = __version__
+    language: str = "en"
+    analyzer: str
+    """The Java class that turns text into words; queries need the same."""
+    corpus: str
+    """The name of the corpus. `digest` identifies its content."""
+    digest: str
+    """SHA-256 of the documents, see `formats.corpora.CorpusDigest`."""
+    writer: str
+    """The program that wrote the index, with its version."""
+    options: dict[str, str | int | bool | None] = {}
+    counts: TextCounts
+
+
 class OutputManifest(Model):
     """The manifest of an output file, such as a run."""
 
@@ -257,6 +288,17 @@ class EncoderManifest(GrowingModel):
     later_fields = frozenset({"query_prompt"})
 
 
+_KINDS = {
+    "impacts": "a directory of impact pseudo-documents",
+    "index": "an impact index",
+    "text-index": "a text index (BM25)",
+    "output": "an output",
+    "checkpoint": "a trained checkpoint",
+    "encoder": "an exported encoder",
+}
+"""Kind of manifest → what it describes, as messages call it."""
+
+
 def changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Return the differences as a phrase, such as "hits was 10, is 100; scale was 100, is 51.2"."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
@@ -280,6 +322,20 @@ def read_manifest[M: Model](directory: StrPath, kind: type[M]) -> M | None:
     return parse_manifest(Path(directory) / MANIFEST, kind)
 
 
+def kind_of_manifest(directory: StrPath) -> str | None:
+    """Return the kind of the manifest of a directory, such as "index"; None without a manifest.
+
+    A manifest that cannot be read has the kind "": who reads all of it says why.
+    """
+    try:
+        record = json.loads((Path(directory) / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        return ""
+    return str(record.get("kind", "")) if isinstance(record, dict) else ""
+
+
 def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
     """Return the manifest at a path, or None if there is none. Raises `InputError` if it is not a valid `kind`."""
     try:
@@ -290,6 +346,11 @@ def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
         return kind.model_validate_json(text)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
+        if (actual := _KINDS.get(str(first["input"]))) and first["loc"] == ("kind",):
+            expected = _KINDS[kind.model_fields["kind"].default]
+            raise InputError(
+                f"{path} is the manifest of {actual}.", expected=f"that of {expected}", do="Pass another path."
+            ) from error
         field = ".".join(str(part) for part in first["loc"]) or "the whole file"
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
         raise InputError(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from splade_anserini.artifacts.manifests import Counts
+from splade_anserini.artifacts.manifests import Counts, kind_of_manifest
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.java.java_errors import java_error, java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
@@ -26,6 +26,17 @@ _SAMPLE = 1000
 """Documents of each index that `share_ids` looks up in the other, evenly spaced."""
 
 
+type IndexKind = Literal["impact", "text"]
+"""Whether the term frequencies of an index are impacts, or count words of texts."""
+
+_HIGH_MEAN_FREQUENCY = 8
+"""Words of a text are repeated less often than this on average; impacts are usually above it."""
+
+_PREFIXES = [first + second for first in "abcdefghijklmnopqrstuvwxyz" for second in "aeilmoru"]
+_TERMS_FOR_EACH_PREFIX = 8
+_FEWEST_TERMS, _STEMMED_SHARE = 100, 0.85
+
+
 def allow_long_queries() -> None:
     """Lift Lucene's limit of 1,024 terms for a query."""
     from jnius import autoclass
@@ -44,6 +55,21 @@ def count_index(index: StrPath) -> Counts:
             postings=max(0, reader.getSumDocFreq(CONTENTS)),
             impacts=max(0, reader.getSumTotalTermFreq(CONTENTS)),
         )
+
+
+def kind_of_index(index: StrPath) -> IndexKind | None:
+    """Say whether an index holds impacts or texts: by its manifest, without one by its terms. None: unclear.
+
+    Raises `InputError` when `index` is not a valid Lucene index.
+    """
+    check_index_directory(index)
+    match kind_of_manifest(index):
+        case "index":
+            return "impact"
+        case "text-index":
+            return "text"
+    with opened_index(index) as reader, java_errors(f"reading {index}"):
+        return _kind_by_terms(reader)
 
 
 @contextmanager
@@ -117,3 +143,44 @@ def _has_id_of(reader: Any, other: Any) -> bool:
         if id_ is not None and other.docFreq(term(ID, id_)) > 0:
             return True
     return False
+
+
+def _kind_by_terms(reader: Any) -> IndexKind | None:
+    """Judge the terms of the largest segment: word pieces and high frequencies are impacts, stemmed words are text."""
+    from jnius import autoclass
+
+    segments = [leaf.reader() for leaf in reader.leaves().toArray()]
+    terms = max(segments, key=lambda segment: segment.maxDoc()).terms(CONTENTS) if segments else None
+    if terms is None:
+        return None
+    if terms.hasPositions():
+        return "text"
+    mean_frequency = reader.getSumTotalTermFreq(CONTENTS) / max(1, reader.getSumDocFreq(CONTENTS))
+    if mean_frequency >= _HIGH_MEAN_FREQUENCY or any(_terms_from(terms, "##", 1)):
+        return "impact"
+    words = {word for prefix in _PREFIXES for word in _terms_from(terms, prefix, _TERMS_FOR_EACH_PREFIX)}
+    words = {word for word in words if len(word) > 3 and word.isascii() and word.isalpha()}
+    if len(words) < _FEWEST_TERMS:
+        return None
+    # The analyzer of English text leaves most of its own words as they are. It shortens many words of a vocabulary.
+    analyzer = autoclass("io.anserini.analysis.DefaultEnglishAnalyzer").newDefaultInstance()
+    analyzed = autoclass("io.anserini.analysis.AnalyzerUtils").analyze(analyzer, " ".join(sorted(words)))
+    unchanged = words & set(analyzed.toArray())
+    return "text" if len(unchanged) >= _STEMMED_SHARE * len(words) else None
+
+
+def _terms_from(terms: Any, prefix: str, limit: int) -> Iterator[str]:
+    """Yield the first `limit` terms that begin with `prefix`."""
+    from jnius import autoclass
+
+    iterator = terms.iterator()
+    start = autoclass("org.apache.lucene.util.BytesRef")(prefix, signature="(Ljava/lang/CharSequence;)V")
+    if iterator.seekCeil(start).toString() == "END":
+        return
+    for _ in range(limit):
+        term = iterator.term().utf8ToString()
+        if not term.startswith(prefix):
+            return
+        yield term
+        if iterator.next() is None:
+            return

@@ -7,8 +7,8 @@ two threads there is only one segment and nothing to merge.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -20,11 +20,11 @@ from splade_anserini.formats.impacts import impact_files
 from splade_anserini.lucene.anserini_writer import anserini_version, write_with_anserini
 from splade_anserini.lucene.document_adder import DocumentAdder
 from splade_anserini.lucene.frequency_text import SEPARATOR, entries
-from splade_anserini.lucene.index_options import IndexOptions, default_buffer_size
+from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
-from splade_anserini.lucene.java.method_handles import as_callable, bind, bind_int, virtual_method
-from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
+from splade_anserini.lucene.java.threads import JAVA_LOCK
+from splade_anserini.lucene.lucene_writer import Batch, add_in_parallel, open_writer
 from splade_anserini.lucene.sources import ImpactSource
 from splade_anserini.parallel import prefetch
 from splade_anserini.progress import Progress, silent
@@ -39,10 +39,7 @@ _BATCHES_AHEAD = 4
 _LONGEST_WITH_FREQUENCY = "1024"
 """Maximum length of a token with its frequency, in UTF-16 units; valid tokens alone are within Lucene's limit, 255."""
 
-_WRITER = "org.apache.lucene.index.IndexWriter"
-
-type Batch = tuple[int, bytes]
-"""The number of documents, and a JSON array of their fields."""
+_SIMILARITY = "io.anserini.search.similarity.ImpactSimilarity"
 
 
 def write_impact_index(
@@ -84,7 +81,11 @@ def write_with_lucene(
     """
     start_jvm()
     readers = options.workers // 2
-    with JAVA_LOCK, java_errors(f"indexing {documents}"), _open_writer(index, options) as writer:
+    with (
+        JAVA_LOCK,
+        java_errors(f"indexing {documents}"),
+        open_writer(index, options, _analyzer(), _SIMILARITY) as writer,
+    ):
         files: SimpleQueue[Path] = SimpleQueue()
         for path in impact_files(documents):
             files.put(path)
@@ -95,29 +96,10 @@ def write_with_lucene(
                 adders[0].load(fields).call()
                 progress(count)
         elif readers == 1:
-            _add_in_parallel(sources[0], adders, progress)
+            add_in_parallel(sources[0], adders, progress)
         else:
             with closing(_round_robin([prefetch(source, _BATCHES_AHEAD) for source in sources])) as batches:
-                _add_in_parallel(batches, adders, progress)
-
-
-def _add_in_parallel(batches: Iterable[Batch], idle: list[DocumentAdder], progress: Progress) -> None:
-    """Index batches, each adder on a thread of Java, while this thread continues to read."""
-    with JavaThreads(len(idle)) as pool:
-        running: deque[tuple[DocumentAdder, int, Any]] = deque()
-        for count, fields in batches:
-            adder = idle.pop() if idle else _wait_for_oldest(running, progress)
-            running.append((adder, count, pool.start(adder.load(fields))))
-        while running:
-            _wait_for_oldest(running, progress)
-
-
-def _wait_for_oldest(running: "deque[tuple[DocumentAdder, int, Any]]", progress: Progress) -> DocumentAdder:
-    """Wait for the batch that was started first; return its adder, which is now free."""
-    adder, count, future = running.popleft()
-    future.get()
-    progress(count)
-    return adder
+                add_in_parallel(batches, adders, progress)
 
 
 def _round_robin(sources: Sequence[Generator[Batch]]) -> Generator[Batch]:
@@ -158,38 +140,6 @@ def _read_batches(files: "SimpleQueue[Path]", options: IndexOptions, *, trusted:
 
 def _json_array(fields: list[bytes]) -> bytes:
     return b"".join((b"[", *fields[:-1], b"]"))
-
-
-@contextmanager
-def _open_writer(index: Path, options: IndexOptions) -> Iterator[Any]:
-    """Yield a Lucene IndexWriter; at the end its documents are merged and committed, after an error dropped."""
-    from jnius import autoclass
-
-    lucene = "org.apache.lucene"
-    config = autoclass(f"{lucene}.index.IndexWriterConfig")(_analyzer())
-    config.setSimilarity(autoclass("io.anserini.search.similarity.ImpactSimilarity")())
-    config.setOpenMode(autoclass(f"{lucene}.index.IndexWriterConfig$OpenMode").CREATE)
-    config.setRAMBufferSizeMB(float(options.memory or default_buffer_size()))
-    config.setUseCompoundFile(False)
-    path = autoclass("java.nio.file.Paths").get(str(index.absolute()))
-    writer = autoclass(_WRITER)(autoclass(f"{lucene}.store.FSDirectory").open(path), config)
-    try:
-        yield writer
-        _merge_and_close(writer, options)
-    except BaseException:
-        writer.rollback()
-        raise
-
-
-def _merge_and_close(writer: Any, options: IndexOptions) -> None:
-    """Merge into one segment if `options` say so, and commit."""
-    with JavaThreads(1) as pool:
-        if options.optimize:
-            # writer.forceMerge(1);
-            merge = bind(virtual_method(_WRITER, "forceMerge", "void", "int"), writer)
-            pool.call(as_callable(bind_int(merge, 0, 1)))
-        # writer.close();
-        pool.call(as_callable(bind(virtual_method(_WRITER, "close", "void"), writer)))
 
 
 def _analyzer() -> Any:
