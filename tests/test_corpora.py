@@ -116,12 +116,6 @@ def test_a_truncated_gzip_file_is_an_error_and_no_shorter_corpus(tmp_path: Path,
         list(open_corpus(str(tmp_path / name)))
 
 
-def test_a_file_that_is_not_gzip_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "c.tsv.gz").write_text("d0\tx")
-    with pytest.raises(RecordError, match=r"line 1: .*truncated or damaged"):
-        list(open_corpus(str(tmp_path / "c.tsv.gz")))
-
-
 def test_a_duplicate_id_is_named_with_both_locations(tmp_path: Path) -> None:
     write(tmp_path / "a.tsv", "d0\tx\nd1\ty")
     write(tmp_path / "b.jsonl", '\n{"id": "d1", "text": "z"}')

@@ -1,10 +1,7 @@
 """Runs in the forms that people have: read and said how, or refused with what they are."""
 
-import bz2
-import gzip
 import json
 import logging
-import lzma
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ from splade_anserini.evaluate import evaluate
 from splade_anserini.evaluation.measures import parse_measures
 from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import contradicts, read_rankings, read_run
+from tests.compressed import COMPRESSIONS
 from tests.shared_data import CASES, needs_cases
 
 type Scores = dict[str, dict[str, float]]
@@ -90,21 +88,14 @@ def test_a_run_is_read_and_a_line_says_how_where_there_is_a_choice(
     assert [record.levelno >= logging.WARNING for record in caplog.records] == [ascending] * len(caplog.records)
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
 def test_a_compressed_run_is_read_whatever_its_name(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
     data = compress(b"q Q0 a 1 2.5 x\nq Q0 b 2 1 x\nr Q0 a 1 7 x\n")
     (tmp_path / "run.txt").write_bytes(data)
     assert scores_of(tmp_path / "run.txt") == SCORES
     (tmp_path / "cut.txt").write_bytes(data[:-12])
-    with pytest.raises(RecordError, match="truncated or damaged"):
+    with pytest.raises(InputError, match=r"truncated(,| or) damaged"):
         scores_of(tmp_path / "cut.txt")
-
-
-@pytest.mark.parametrize(("magic", "name"), [(b"\x28\xb5\x2f\xfd", "Zstandard"), (b"PK\x03\x04", "zip")])
-def test_another_compression_is_named(tmp_path: Path, magic: bytes, name: str) -> None:
-    (tmp_path / "run").write_bytes(magic + b"more")
-    with pytest.raises(InputError, match=f"is compressed as {name}.*\nExpected .*\nDecompress it first"):
-        scores_of(tmp_path / "run")
 
 
 def test_a_run_is_read_from_a_pipe(tmp_path: Path) -> None:

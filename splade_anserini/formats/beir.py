@@ -1,4 +1,7 @@
-"""BEIR directories: corpus.jsonl, queries.jsonl, and the judgements of each split in qrels/SPLIT.tsv."""
+"""BEIR directories: corpus.jsonl, queries.jsonl, and the judgements of each split in qrels/SPLIT.tsv.
+
+The files may be compressed, and the directory may be in a zip archive, as BEIR's downloads are.
+"""
 
 import os
 from dataclasses import dataclass
@@ -7,6 +10,8 @@ from pathlib import Path
 from typing import Self
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.parsing.archives import as_directory, glob_files
+from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.records import StrPath
 
 SPLIT_SEPARATOR = "@"
@@ -24,17 +29,18 @@ def collections_in(source: StrPath) -> dict[str, str]:
 
 
 def _directory_and_suffix(source: StrPath) -> tuple[Path | None, str]:
-    """Return the directory that `source` names, or None, and what stands behind it: "" or "@SPLIT+SPLIT".
+    """Return the directory that `source` names, or None, and what follows it: "" or "@SPLIT+SPLIT".
 
     A path that exists is taken as it is, even if its name contains "@".
     """
     path, suffix = Path(source), ""
-    if not path.exists():
+    if not path.exists() and as_directory(path) is None:
         name, separator, splits = os.fspath(source).rpartition(SPLIT_SEPARATOR)
         if not name:
             return None, ""
         path, suffix = Path(name), separator + splits
-    return (path, suffix) if path.is_dir() else (None, "")
+    directory = as_directory(path)
+    return (directory, suffix) if directory else (None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +68,20 @@ class BeirDirectory:
     @property
     def corpus_file(self) -> Path | None:
         """The file of documents, if there is one."""
-        return self._first_file("corpus.jsonl", "corpus.jsonl.gz")
+        return self._first_file("corpus.jsonl")
 
     @property
     def queries_file(self) -> Path | None:
         """The file of queries of all splits, if there is one."""
-        return self._first_file("queries.jsonl", "queries.jsonl.gz")
+        return self._first_file("queries.jsonl")
 
     @property
     def available_splits(self) -> dict[str, Path]:
         """The files of judgements by the names of their splits, in alphabetical order."""
-        files = [*self.path.glob("qrels/*.tsv.gz"), *self.path.glob("qrels/*.tsv")]
-        splits = {path.name.removesuffix(".gz").removesuffix(".tsv"): path for path in files if path.is_file()}
+        names = {
+            path: without_compression_suffix(path.name) for path in reversed(glob_files(self.path, "qrels/*.tsv*"))
+        }
+        splits = {name.removesuffix(".tsv"): path for path, name in names.items() if name.endswith(".tsv")}
         return dict(sorted(splits.items()))
 
     def qrels_files(self, default_split: str) -> list[Path]:
@@ -86,7 +94,7 @@ class BeirDirectory:
     @property
     def sub_collections(self) -> list[str]:
         """The names of the directories in it that have judgements of their own, as those of CQADupStack."""
-        return sorted({path.parent.parent.name for path in self.path.glob("*/qrels/*.tsv*")})
+        return sorted({path.parent.parent.name for path in glob_files(self.path, "*/qrels/*.tsv*")})
 
     def _find(self, splits: tuple[str, ...]) -> list[Path]:
         available = self.available_splits
@@ -95,8 +103,10 @@ class BeirDirectory:
                 raise self._unknown_split(split, list(available))
         return [available[split] for split in splits]
 
-    def _first_file(self, *names: str) -> Path | None:
-        return next((path for name in names if (path := self.path / name).is_file()), None)
+    def _first_file(self, name: str) -> Path | None:
+        """Return the file of this name, perhaps with a suffix of compressed files; first the one without."""
+        files = glob_files(self.path, f"{name}*")
+        return next((path for path in files if without_compression_suffix(path.name) == name), None)
 
     def _unknown_split(self, split: str, available: list[str]) -> InputError:
         problem = f"The directory {self.path} has no split {split!r}: there is no qrels/{split}.tsv."

@@ -12,6 +12,8 @@ from typing import Protocol
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.irds import irds_document, irds_items, is_irds, require_irds
+from splade_anserini.formats.parsing.archives import as_directory, glob_files, is_file
+from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id, record_text
 from splade_anserini.formats.parsing.json_records import json_records
@@ -72,7 +74,7 @@ class FileCorpus:
     def with_locations(self) -> Iterator[tuple[Location, Document]]:
         """Yield each document with its location. Raises `RecordError` for a malformed record."""
         for path in self.files:
-            yield from _read_tsv(path) if path.name.removesuffix(".gz").endswith(".tsv") else _read_json(path)
+            yield from _read_tsv(path) if without_compression_suffix(path.name).endswith(".tsv") else _read_json(path)
 
 
 def open_corpus(source: StrPath) -> Corpus:
@@ -82,9 +84,9 @@ def open_corpus(source: StrPath) -> Corpus:
         require_irds(name, "docs")
         return IrdsCorpus(name)
     path = Path(source)
-    if path.is_dir():
-        return FileCorpus(name, _corpus_files(path))
-    if not path.exists():
+    if directory := as_directory(path):
+        return FileCorpus(name, _corpus_files(directory))
+    if not path.exists() and not is_file(path):
         raise InputError(f"The corpus {name} does not exist.", expected=_EXPECTED, do="Check the spelling.")
     if not _is_corpus_file(path):
         raise InputError(f"The corpus {name} has an unknown format.", expected=_EXPECTED, do="Rename or convert it.")
@@ -151,7 +153,7 @@ def _corpus_files(directory: Path) -> tuple[Path, ...]:
     """Return the corpus.jsonl of a BEIR directory, or all files of a known format, sorted by name."""
     if path := BeirDirectory(directory).corpus_file:
         return (path,)
-    files = sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = glob_files(directory, "[!.]*")
     corpus_files = tuple(path for path in files if _is_corpus_file(path))
     if not corpus_files:
         raise InputError(f"The directory {directory} contains no corpus.", expected=_EXPECTED)
@@ -161,7 +163,7 @@ def _corpus_files(directory: Path) -> tuple[Path, ...]:
 
 
 def _is_corpus_file(path: Path) -> bool:
-    return not path.name.startswith(".") and path.name.removesuffix(".gz").endswith(_SUFFIXES)
+    return not path.name.startswith(".") and without_compression_suffix(path.name).endswith(_SUFFIXES)
 
 
 def _read_json(path: Path) -> Iterator[tuple[Location, Document]]:

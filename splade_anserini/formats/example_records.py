@@ -8,8 +8,8 @@ from typing import Any, Literal
 import orjson
 
 from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.parsing.compression import open_output
 from splade_anserini.formats.parsing.fields import checked_id, finite_score
-from splade_anserini.formats.parsing.gzip_files import open_output
 from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
 from splade_anserini.formats.parsing.lines import Location, decode_utf8
 from splade_anserini.formats.parsing.numbers import number_of

@@ -13,6 +13,8 @@ from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.corpora import Corpus, open_corpus
 from splade_anserini.formats.example_records import ExampleRecord, Passage, parse_columns, parse_json
 from splade_anserini.formats.irds import irds_has, irds_items, is_irds
+from splade_anserini.formats.parsing.archives import is_file
+from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.formats.parsing.duplicates import digest_of
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.parsing.random_lines import IndexedLines
@@ -117,9 +119,9 @@ def _open(source: str, texts: Texts | None) -> LineExamples:
 
 
 def _open_file(path: Path, texts: Texts | None) -> LineExamples:
-    if not path.exists():
+    if not path.exists() and not is_file(path):
         raise InputError(f"The examples {path} do not exist.", expected=_EXPECTED, do="Check the spelling.")
-    suffix = path.name.removesuffix(".gz")
+    suffix = without_compression_suffix(path.name)
     if not suffix.endswith(_FILE_SUFFIXES):
         raise InputError(f"The examples {path} have an unknown format.", expected=_EXPECTED, do="Rename or convert it.")
     parse: Parser = parse_json if suffix.endswith(".jsonl") else _parse_texts if texts is None else _parse_ids

@@ -15,9 +15,9 @@ import orjson
 
 from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError
+from splade_anserini.formats.parsing.compression import COMPRESSION_LEVEL, open_output
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id
-from splade_anserini.formats.parsing.gzip_files import COMPRESSION_LEVEL, open_output
 from splade_anserini.formats.parsing.json_records import Record, json_record, json_records
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck, strongest_first

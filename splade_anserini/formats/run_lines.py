@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from splade_anserini.errors import NOTE
+from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, Row, header, rows
 from splade_anserini.formats.parsing.fields import checked_id, finite_score
 from splade_anserini.formats.parsing.json_records import json_type
@@ -62,7 +63,7 @@ def run_lines(path: Path) -> Iterator[RunLine]:
         yield from _json_lines(path)
         return
     # A pipe cannot be read twice.
-    lines: Callable[[], Iterator[Row]] = partial(rows, path) if path.is_file() else list(rows(path)).__iter__
+    lines: Callable[[], Iterator[Row]] = partial(rows, path) if is_file(path) else list(rows(path)).__iter__
     first = next(lines(), None)
     if first is None:
         return

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.parsing.compression import open_output
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.gzip_files import open_output
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.run_lines import RunLine, run_lines
 from splade_anserini.records import StrPath

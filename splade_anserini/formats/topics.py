@@ -13,9 +13,10 @@ from pathlib import Path
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.beir import SPLIT_SEPARATOR, BeirDirectory
 from splade_anserini.formats.irds import irds_items, is_irds
+from splade_anserini.formats.parsing.archives import is_file
+from splade_anserini.formats.parsing.compression import open_output, without_compression_suffix
 from splade_anserini.formats.parsing.duplicates import duplicate_error
 from splade_anserini.formats.parsing.fields import checked_id, record_id, record_text
-from splade_anserini.formats.parsing.gzip_files import open_output
 from splade_anserini.formats.parsing.json_records import json_records
 from splade_anserini.formats.parsing.lines import Location, text_lines
 from splade_anserini.formats.qrels import read_qrels
@@ -141,7 +142,7 @@ def topics_file(source: StrPath) -> Path | None:
     directory = BeirDirectory.parse(source)
     if directory is None:
         path = Path(source)
-        return path if path.exists() else None
+        return path if path.exists() or is_file(path) else None
     if directory.queries_file is None:
         raise InputError(
             f"The directory {directory.path} has no queries.jsonl.", expected="a BEIR directory, or a file of topics"
@@ -174,7 +175,7 @@ def _open(source: str, resolver: TopicResolver) -> Iterable[tuple[Location, Quer
         return _read_irds(source)
     if path := topics_file(source):
         return _read_json(path) if _is_json(path) else _read_tsv(path)
-    looks_like_path = source.removesuffix(".gz").endswith((*_JSON_SUFFIXES, ".tsv", ".txt"))
+    looks_like_path = without_compression_suffix(source).endswith((*_JSON_SUFFIXES, ".tsv", ".txt"))
     if looks_like_path or os.sep in source or SPLIT_SEPARATOR in source:
         raise InputError(f"The topics {source} do not exist.", do="Check the spelling of the path.")
     return resolver(source)
@@ -227,7 +228,7 @@ def _require_tokens(id_: str, vector: ImpactVector, location: Location) -> Impac
 
 
 def _is_json(path: Path) -> bool:
-    return path.name.removesuffix(".gz").endswith(_JSON_SUFFIXES)
+    return without_compression_suffix(path.name).endswith(_JSON_SUFFIXES)
 
 
 def _no_topics(source: str) -> InputError:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.formats.parsing.json_stream import json_values
 from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8
 
@@ -18,7 +19,7 @@ def json_records(path: Path) -> Iterator[tuple[Location, Record]]:
     A `.json` file may also hold one array of objects, or objects that extend over several lines; the location is
     then the line where the object begins.
     """
-    lines = json_values(path) if path.name.endswith((".json", ".json.gz")) else byte_lines(path)
+    lines = json_values(path) if without_compression_suffix(path.name).endswith(".json") else byte_lines(path)
     for location, line in lines:
         yield location, json_record(line, location)
 

@@ -5,8 +5,8 @@ from codecs import BOM_UTF8, getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 
-from splade_anserini.formats.parsing.gzip_files import DAMAGED_GZIP, open_input
-from splade_anserini.formats.parsing.lines import Location, damaged_gzip_error
+from splade_anserini.formats.parsing.compression import DAMAGED_DATA, open_input
+from splade_anserini.formats.parsing.lines import Location, damaged_data_error
 
 CHUNK = 1 << 16
 LARGEST_RECORD = 1 << 26
@@ -108,7 +108,7 @@ class _Window:
         except UnicodeDecodeError as error:
             line = self._line + sum(part.count("\n") for part in parts)
             raise Location(self._path, line).error("invalid UTF-8 near here", expected="text in UTF-8") from error
-        except DAMAGED_GZIP as error:
-            raise damaged_gzip_error(self.location(), error) from error
+        except DAMAGED_DATA as error:
+            raise damaged_data_error(self.location(), error) from error
         self._text = "".join(parts)
         return bytes_read > 0

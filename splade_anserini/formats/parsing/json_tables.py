@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Never
 
+from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, named
+from splade_anserini.formats.parsing.compression import DAMAGED_DATA, beginning, open_input
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.gzip_files import DAMAGED_GZIP, open_input
 from splade_anserini.formats.parsing.json_records import json_type
-from splade_anserini.formats.parsing.lines import Location, damaged_gzip_error
+from splade_anserini.formats.parsing.lines import Location, damaged_data_error
 
 _NOT_SPACE = re.compile(r"[^ \t\r\n]")
 _EXPECTED = (
@@ -31,13 +32,9 @@ class Cell(NamedTuple):
 
 def is_json(path: Path) -> bool:
     """Return whether the first character of a file opens an object or an array; of a pipe, that is not known."""
-    if not path.is_file():
+    if not is_file(path):
         return False
-    try:
-        with open_input(path) as file:
-            return file.read(1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
-    except DAMAGED_GZIP:
-        return False
+    return beginning(path, 1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
 def json_cells(path: Path) -> Iterator[Cell]:
@@ -98,8 +95,8 @@ def _values(path: Path) -> Iterator[tuple[Location, Any]]:
             text = file.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise Location(path, 1).error("not valid UTF-8", expected="text in UTF-8") from error
-        except DAMAGED_GZIP as error:
-            raise damaged_gzip_error(Location(path, 1), error) from error
+        except DAMAGED_DATA as error:
+            raise damaged_data_error(Location(path, 1), error) from error
     position, line = 0, 1
     while True:
         start, position = position, _end_of_spaces(text, position)

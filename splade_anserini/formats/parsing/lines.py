@@ -1,4 +1,4 @@
-"""Lines of plain or gzipped files, read one at a time, each with its location."""
+"""Lines of plain or compressed files, read one at a time, each with its location."""
 
 from codecs import BOM_UTF8
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from splade_anserini.errors import RecordError
-from splade_anserini.formats.parsing.gzip_files import DAMAGED_GZIP, open_input
+from splade_anserini.formats.parsing.compression import DAMAGED_DATA, open_input
 
 
 class Location(NamedTuple):
@@ -39,8 +39,8 @@ def byte_lines(path: Path) -> Iterator[tuple[Location, bytes]]:
                     content = content.removeprefix(BOM_UTF8)
                 if content.strip(b" "):
                     yield Location(path, line_number), content
-        except DAMAGED_GZIP as error:
-            raise damaged_gzip_error(Location(path, line_number + 1), error) from error
+        except DAMAGED_DATA as error:
+            raise damaged_data_error(Location(path, line_number + 1), error) from error
 
 
 def text_lines(path: Path) -> Iterator[tuple[Location, str]]:
@@ -69,10 +69,10 @@ def decode_utf8(line: bytes, location: Location) -> str:
         ) from error
 
 
-def damaged_gzip_error(location: Location, error: Exception) -> RecordError:
+def damaged_data_error(location: Location, error: Exception) -> RecordError:
     """Return the error for compressed data that ends too early or cannot be decompressed."""
     return location.error(
         f"the compressed data is truncated or damaged ({error})",
-        expected="a complete gzip file",
+        expected="a complete file",
         do="Download or create the file again.",
     )

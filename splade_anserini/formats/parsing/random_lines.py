@@ -13,8 +13,8 @@ from typing import IO, Self, cast
 import numpy as np
 
 from splade_anserini.artifacts.files import output_errors
-from splade_anserini.formats.parsing.gzip_files import DAMAGED_GZIP, is_plain, open_input
-from splade_anserini.formats.parsing.lines import Location, damaged_gzip_error
+from splade_anserini.formats.parsing.compression import DAMAGED_DATA, is_plain, open_input
+from splade_anserini.formats.parsing.lines import Location, damaged_data_error
 
 CHUNK = 1 << 20
 
@@ -96,7 +96,7 @@ def _uncompressed(path: Path) -> Iterator[IO[bytes]]:
                 while chunk := file.read(CHUNK):
                     lines += chunk.count(b"\n")
                     copy.write(chunk)
-            except DAMAGED_GZIP as error:
-                raise damaged_gzip_error(Location(path, lines + 1), error) from error
+            except DAMAGED_DATA as error:
+                raise damaged_data_error(Location(path, lines + 1), error) from error
             copy.seek(0)
             yield copy
