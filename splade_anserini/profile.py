@@ -138,7 +138,7 @@ def _open_queries(
             encoders[threads] = open_query_encoder_for(manifest, f"Index {index}", options, low_latency=True)
         return encoders[max(encoders)]
 
-    queries = load_queries(topics, open_encoders, pre_encoded=query.pre_encoded, encoder_name=query.encoder)
+    queries = load_queries(topics, open_encoders, query, encoder_name=query.encoder)
     return queries, {threads: encoder.encode for threads, encoder in encoders.items()}
 
 

@@ -155,7 +155,7 @@ def _queries(topics: str, index: Path | None, documents: DocumentOptions, query:
         return load_queries_for(topics, read_manifest(index, IndexManifest), f"Index {index}", query)
     # --encoder is the documents' encoder, so encoded topics may go with it.
     source = f"Corpus {documents.corpus}"
-    return load_queries(topics, lambda: open_query_encoder_for(None, source, query), pre_encoded=query.pre_encoded)
+    return load_queries(topics, lambda: open_query_encoder_for(None, source, query), query)
 
 
 def _inputs(index: Path | None, documents: DocumentOptions, candidates: CandidateOptions) -> dict[str, str]:

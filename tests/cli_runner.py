@@ -16,6 +16,11 @@ class Outcome:
     out: str
     err: str
 
+    @property
+    def complaints(self) -> str:
+        """What it printed to standard error, without the lines that say how inputs were read."""
+        return "".join(line for line in self.err.splitlines(keepends=True) if not line.startswith("NOTE: "))
+
 
 def run_stage(name: str, *arguments: object) -> Outcome:
     """Run `splade-anserini NAME ARGUMENTS…` without a new process; return its exit code and what it printed."""

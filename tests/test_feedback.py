@@ -379,7 +379,7 @@ def test_the_command_searches_with_feedback(
     queries: dict[str, ImpactVector],
 ) -> None:
     outcome, run = run_search(indexes / "ours", topics, "--feedback", *arguments)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     expected = run.with_name("expected.txt")
     write_run(expected, search(indexes / "ours", feedback, hits, queries=queries).items())
     assert run.read_text() == expected.read_text()
@@ -395,7 +395,7 @@ def test_bm25_is_fused_with_the_ranking_of_feedback(indexes: Path, topics: Path,
     runs = []
     for arguments in ((), feedback, (*feedback, "--hybrid", f"bm25:{tmp_path / 'bm25'}")):
         outcome, run = run_search(indexes / "ours", topics, *arguments, "--overwrite")
-        assert (outcome.code, outcome.err) == (0, "")
+        assert (outcome.code, outcome.complaints) == (0, "")
         runs.append({query_id: [hit.doc_id for hit in ranking] for query_id, ranking in read_rankings(run)})
     assert runs[0] != runs[1] != runs[2]
     assert set(runs[1]["c"]) <= set(runs[2]["c"])

@@ -44,7 +44,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 @pytest.fixture(scope="module")
 def nfcorpus(reproduced: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert (reproduced.code, reproduced.err) == (0, "")
+    assert (reproduced.code, reproduced.complaints) == (0, "")
     return tmp_path_factory.getbasetemp() / "nfcorpus"
 
 
@@ -53,7 +53,7 @@ def run(nfcorpus: Path) -> list[ScoredDoc]:
     outcome = run_stage(
         "search", "--index", nfcorpus / CARD, "--topics", TOPICS, "--pre-encoded", "--output", nfcorpus / "run.txt"
     )
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     return list(read_run(nfcorpus / "run.txt"))
 
 
@@ -66,7 +66,7 @@ def by_query(run: Iterable[ScoredDoc]) -> dict[str, dict[str, float]]:
 
 
 def test_the_score_is_the_expected_one(reproduced: Outcome) -> None:
-    assert (reproduced.code, reproduced.err) == (0, "")
+    assert (reproduced.code, reproduced.complaints) == (0, "")
     assert re.search(r"nDCG@10 +0.3632 +0.3632 .* pass", reproduced.out)
 
 
@@ -115,7 +115,7 @@ def test_anserinis_writer_and_pyserinis_searcher_give_the_same_file(nfcorpus: Pa
     )
     arguments = ["--index", nfcorpus / "anserinis", "--topics", TOPICS, "--output", nfcorpus / "theirs.txt"]
     outcome = run_stage("search", *arguments, "--pre-encoded", "--searcher", "pyserini")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     assert (nfcorpus / "theirs.txt").read_bytes() == (nfcorpus / "run.txt").read_bytes()
 
 

@@ -97,7 +97,7 @@ def test_a_profile_is_printed_and_written(animals: Path, tmp_path: Path) -> None
     path = topics(tmp_path, "q1\tcat cat cat cat dog dog dog dog", "q2\tbird bird bird bird whale whale whale whale")
     output, plot = tmp_path / "profile", tmp_path / "profile.png"
     outcome = run_stage("profile", "--index", animals, "--topics", path, "--output", output, "--plot", plot, *QUICK)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     assert outcome.out == (output / "profile.txt").read_text(encoding="utf-8")
     assert plot.read_bytes().startswith(b"\x89PNG")
     result = json.loads((output / "profile.json").read_bytes())
@@ -126,7 +126,7 @@ def test_json_is_printed_and_texts_are_encoded_one_at_a_time(animals: Path, tmp_
         "profile", "--index", animals, "--topics", path, "--encoder", words, "--scale", "100", "--format", "json",
         "--no-cold", *QUICK,
     )  # fmt: skip
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     result = json.loads(outcome.out)
     assert [row["threads"] for row in result["encoding"]] == [1, 2]
     assert len(result["encoding"][0]["nanoseconds"]) == 10

@@ -291,7 +291,7 @@ def test_encode_records_how_logits_were_pooled(directory: Path, tmp_path: Path) 
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"id": "d0", "text": "headache"}))
     arguments = ["--corpus", tmp_path / "corpus.jsonl", "--encoder", directory, "--output", tmp_path / "out"]
     done = run_stage("encode", *arguments, "--pooling", "sum", "--activation", "log1p_relu")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.complaints) == (0, "")
     manifest = read_manifest(tmp_path / "out", ImpactManifest)
     assert manifest is not None
     assert manifest.settings.encoder.aggregation == Aggregation("sum", "log1p_relu")

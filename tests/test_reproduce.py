@@ -398,7 +398,7 @@ def test_a_card_of_ms_marco_has_three_evaluations_of_one_index(tmp_path: Path) -
     (tmp_path / shipped.name).write_text(re.sub(r"= 0\.\d+", "= 1.0", card))
     assert "irds:" not in (tmp_path / shipped.name).read_text()
     outcome = run_stage("reproduce", tmp_path / shipped.name)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     assert re.search(r"dev +RR@10 +1.0000 +1.0000 .* pass", outcome.out)
     assert re.search(r"dl19 +nDCG@10 +1.0000 +1.0000 .* pass", outcome.out)
     assert re.search(r"dl20 +R\(rel=2\)@1000 +1.0000 +1.0000 .* pass", outcome.out)
@@ -406,4 +406,4 @@ def test_a_card_of_ms_marco_has_three_evaluations_of_one_index(tmp_path: Path) -
     search = run_stage(
         "search", "--index", tmp_path / shipped.name, "--topics", tmp_path / "0.tsv", "--output", tmp_path / "run"
     )
-    assert (search.code, search.err) == (0, "")
+    assert (search.code, search.complaints) == (0, "")

@@ -117,7 +117,7 @@ def test_topics_and_judgements_may_be_those_of_a_split(tmp_path: Path) -> None:
 
 def test_a_plan_reads_counts_from_the_registry_of_ir_datasets_and_downloads_nothing(tmp_path: Path) -> None:
     outcome = run_stage("reproduce", "msmarco-v1-passage.splade-v3", "--plan", "--output", tmp_path)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     for line in [
         r"encode +8,841,823 documents +10\.6 GB",
         r"index +8,841,823 documents +4\.4 GB",
@@ -138,7 +138,7 @@ def test_a_plan_lists_missing_inputs_and_where_to_get_them(tmp_path: Path) -> No
     (tmp_path / "nfcorpus" / "qrels").mkdir(parents=True)
     (tmp_path / "nfcorpus" / "qrels" / "test.tsv").touch()
     outcome = run_stage("reproduce", "nfcorpus.splade-v3", "--plan", "--data", tmp_path)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     assert f"  missing            {tmp_path}/splade-v3.nfcorpus/docs.jsonl.gz\n" in outcome.out
     assert f"  found              {tmp_path}/nfcorpus/qrels/test.tsv\n" in outcome.out
     assert "Where to get missing inputs: splade-v3.nfcorpus: the vectors that SPLADE-v3" in outcome.out
@@ -147,13 +147,13 @@ def test_a_plan_lists_missing_inputs_and_where_to_get_them(tmp_path: Path) -> No
 
 def test_a_plan_without_a_data_directory_lists_what_needs_it() -> None:
     outcome = run_stage("reproduce", "nfcorpus.splade-v3", "--plan")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     assert "  missing            {data}/splade-v3.nfcorpus/docs.jsonl.gz\n" in outcome.out
 
 
 def test_a_plan_of_several_cards_ends_with_the_sum_of_their_disk_space(tmp_path: Path) -> None:
     outcome = run_stage("reproduce", "beir.scifact.d*", "beir.nfcorpus.d*", "--plan", "--output", tmp_path)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     disk = [float(size) for size in re.findall(r"^total +([\d.]+) MB$", outcome.out, re.MULTILINE)]
     (whole,) = re.findall(r"^2 cards in total: ([\d.]+) MB$", outcome.out, re.MULTILINE)
     assert len(disk) == 2

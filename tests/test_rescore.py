@@ -186,7 +186,7 @@ def test_from_texts_come_the_scores_that_come_from_the_index(
     expected: list[ScoredDoc],
 ) -> None:
     outcome, run = run_rescore(*source, *candidates)
-    assert (outcome.code, outcome.err, run) == (0, "", expected)
+    assert (outcome.code, outcome.complaints, run) == (0, "", expected)
 
 
 def test_texts_without_an_entry_score_nothing(collection: Path) -> None:

@@ -7,7 +7,7 @@ from ir_measures import ScoredDoc
 
 from splade_anserini.artifacts.manifests import Counts, EncoderIdentity, IndexManifest
 from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder, open_encoder
-from splade_anserini.errors import MismatchError
+from splade_anserini.errors import NOTE, MismatchError
 from splade_anserini.formats.runs import read_run
 from splade_anserini.index import index
 from splade_anserini.lucene import BruteForceSearcher
@@ -120,7 +120,7 @@ def test_other_weights_with_the_same_vocabulary_are_only_mentioned(caplog: pytes
 @pytest.mark.slow
 def test_the_index_names_encoder_and_scale(animals: Path, topics: Path) -> None:
     outcome, run = run_search(animals, topics)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
     assert "2 queries" in outcome.out
     assert ids(run) == {"q1": ["d2", "d1", "d3"], "q2": ["d1", "d3"]}
     assert run[-2:] == [ScoredDoc("q2", "d1", 6.0), ScoredDoc("q2", "d3", 2.0)]
@@ -185,10 +185,11 @@ def test_a_mismatch_is_forced(animals: Path, topics: Path, words: str) -> None:
 
 
 @pytest.mark.slow
-def test_topics_may_be_vectors_already(animals: Path, tmp_path: Path) -> None:
+def test_topics_may_be_vectors_already(animals: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     topics = lines(tmp_path / "topics.tsv", "q1\tcat cat dog", "frage-日本\tbird", "q3\twhale")
     outcome, run = run_search(animals, topics, "--pre-encoded")
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.complaints) == (0, "")
+    assert caplog.messages == [f"Topics {topics}: 3 queries, given as impact vectors."]
     assert ids(run) == {"q1": ["d1", "d2", "d3"], "frage-日本": ["d3"]}
 
 
@@ -197,11 +198,45 @@ def test_an_index_without_a_manifest_needs_an_encoder(tmp_path: Path, topics: Pa
     write_documents(tmp_path / "impacts" / "a.jsonl", documents(ANIMALS))
     index(tmp_path / "impacts", tmp_path / "index")
     outcome, _ = run_search(tmp_path / "index", topics)
-    assert (outcome.code, "--encoder" in outcome.err) == (2, True)
+    assert (outcome.code, "Add --encoder, or --pre-encoded if" in outcome.err) == (2, True)
     outcome, run = run_search(tmp_path / "index", topics, "--encoder", others)
     assert (outcome.code, run) == (0, [])
     outcome, run = run_search(tmp_path / "index", topics, "--encoder", words)
     assert (outcome.code, len(run)) == (0, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "options", "note", "warning", "expected"),
+    [
+        ("q1\tdog\nq2\t\nq3\tcat", (), "3 queries, taken for texts to encode; add --pre-encoded", "q2", ["q1", "q3"]),
+        ("q1\tdog", ("--not-pre-encoded",), "1 query, given as texts to encode.", "", ["q1"]),
+        (
+            '{"id": "q1", "vector": {"cat": 5}}\n{"id": "q2", "vector": {}}',
+            (),
+            "2 queries, taken for impact vectors, as they have vectors; add --not-pre-encoded",
+            "q2",
+            ["q1"],
+        ),
+        ("q1\tcat:0.5", ("--scale", "100"), "as each token has a weight", "", ["q1"]),
+    ],
+)
+def test_what_topics_are_taken_for_is_said_and_empty_ones_find_nothing(
+    animals: Path,
+    tmp_path: Path,
+    content: str,
+    options: tuple[str, ...],
+    note: str,
+    warning: str,
+    expected: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outcome, run = run_search(animals, lines(tmp_path / "topics", content), *options)
+    assert (outcome.code, list(ids(run))) == (0, expected)
+    (said,) = [record.message for record in caplog.records if record.levelno == NOTE]
+    assert note in said
+    warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert [warning in message for message in warnings] == [True] * bool(warning)
 
 
 def test_topics_are_not_overwritten(animals: Path, topics: Path) -> None:
@@ -218,7 +253,8 @@ def bad_inputs(animals: Path, topics: Path, tmp_path: Path) -> Path:
     (tmp_path / "impacts").symlink_to(animals.with_name("impacts"))
     (tmp_path / "empty").mkdir()
     lines(tmp_path / "twice.tsv", "q\tcat", "q\tdog")
-    lines(tmp_path / "empty.tsv", "q\t")
+    lines(tmp_path / "empty.tsv")
+    lines(tmp_path / "pieces.tsv", "q\tWhat is a ##cat?")
     return tmp_path
 
 
@@ -231,7 +267,10 @@ def bad_inputs(animals: Path, topics: Path, tmp_path: Path) -> Path:
         ("index", "nowhere.tsv", (), "nowhere.tsv"),
         ("index", "twice.tsv", (), "twice.tsv, line 2"),
         ("index", "twice.tsv", ("--pre-encoded",), "twice.tsv, line 2"),
-        ("index", "empty.tsv", (), "empty.tsv, line 1"),
+        ("index", "empty.tsv", (), "empty.tsv are empty"),
+        ("index", "pieces.tsv", (), "--not-pre-encoded"),
+        ("index", "topics.tsv", ("--topics-field", "narrative"), "topic q1 has no narrative, only text"),
+        ("index", "topics.tsv", ("--topics-field", "+"), "--topics-field must name fields"),
         ("index", "topics.tsv", ("--pre-encoded", "--encoder", "words"), "--encoder words is given"),
         (
             "index",

@@ -152,7 +152,7 @@ class TestCommand:
         run = topics.with_name("run.txt")
         source = ("--index", index_path, "--topics", topics, "--pre-encoded", "--hits", 20)
         outcome = run_stage("search", *source, "--output", run, *arguments)
-        assert (outcome.code, outcome.err) == (0, "")
+        assert (outcome.code, outcome.complaints) == (0, "")
         return outcome.out, list(read_run(run))
 
     def test_it_writes_the_hits_and_reports_how_many_exact_hits_are_found(

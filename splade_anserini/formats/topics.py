@@ -1,121 +1,214 @@
 """Topics, which are queries with ids, from files and ir_datasets: as texts, or as impact vectors.
 
-A file of topics holds `qid<TAB>text` or JSON records. Encoded topics are `qid<TAB>token token …`, with each token
-repeated as often as its impact says, or JSON records with a `vector`.
+Encoded topics are texts that repeat each token as often as its impact says, texts of tokens with weights, or records
+with a `vector`. `topic_files` reads the files.
 """
 
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby, islice
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
-from splade_anserini.errors import InputError, counted
+from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.formats.beir import SPLIT_SEPARATOR, BeirDirectory
 from splade_anserini.formats.irds import irds_items, is_irds
 from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.compression import open_output, without_compression_suffix
 from splade_anserini.formats.parsing.duplicates import duplicate_error
-from splade_anserini.formats.parsing.fields import checked_id, record_id, record_text
-from splade_anserini.formats.parsing.json_records import json_records
-from splade_anserini.formats.parsing.lines import Location, text_lines
+from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.qrels import read_qrels
-from splade_anserini.formats.tokens import VectorCheck, count_tokens, repeat_tokens
+from splade_anserini.formats.tokens import VectorCheck, repeat_tokens
+from splade_anserini.formats.topic_encoding import SAMPLE_SIZE, Kind, Reading, reading_of
+from splade_anserini.formats.topic_fields import (
+    DEFAULT_FIELD,
+    TopicRecord,
+    by_key,
+    check_field,
+    field_names,
+    query_names,
+    topic_text,
+)
+from splade_anserini.formats.topic_files import file_topics
+from splade_anserini.formats.topic_weights import WeightReader
 from splade_anserini.records import ImpactVector, Query, StrPath
 
-_TEXT_KEYS = ("text", "contents", "query", "title")
-_JSON_SUFFIXES = (".jsonl", ".json")
 _DEFAULT_SPLIT = "test"
-_SAMPLE_SIZE = 100
-_REPETITIONS_OF_TEXT = 3
-"""Texts of people repeat each token fewer times in a row than this, on average over the sample."""
+_SUFFIXES = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".trec", ".xml", ".topics", ".sgml", ".parquet")
+_EXPECTED = (
+    "a file of topics (TSV, CSV, JSON, TREC, XML; also compressed), a BEIR directory (DIR or DIR@SPLIT), or irds:<name>"
+)
 
 _logger = logging.getLogger(__name__)
 
-type TopicResolver = Callable[[str], Iterable[tuple[Location, Query]]]
+type TopicResolver = Callable[[str], Iterable[TopicRecord]]
 """Returns the topics of a name that is neither a path nor `irds:<name>`, or raises `InputError`."""
 
 
-def no_resolver(name: str) -> Iterable[tuple[Location, Query]]:
+def no_resolver(name: str) -> Iterable[TopicRecord]:
     """Raise `InputError`: the name is neither a path nor `irds:<name>`."""
-    raise InputError(
-        f"The topics {name} do not exist.",
-        expected="a .tsv or .jsonl file (or .gz), a BEIR directory (DIR or DIR@SPLIT), or irds:<name>",
-        do="Check the spelling of the path.",
-    )
+    raise InputError(f"The topics {name} do not exist.", expected=_EXPECTED, do="Check the spelling of the path.")
 
 
-def read_topics(source: StrPath, resolver: TopicResolver = no_resolver) -> list[Query]:
-    """Return the topics of a file, of a BEIR directory, of `irds:<name>`, or of a name that `resolver` knows.
+class Topics:
+    """The topics of a file, of a BEIR directory, of `irds:<name>`, or of a name that `resolver` knows.
 
     `DIR@dev` and `DIR@dev+test` mean the queries that are judged in these splits, and `DIR` alone those of its test
-    split, or all queries if it has no such split. Raises `RecordError` for a malformed, empty or duplicate topic,
-    `InputError` when there are no topics.
+    split, or all queries if it has no such split. `field` is the field that is the query's text: `title`, which is
+    also called query, text and so on, `description`, `narrative`, another name, or several that are joined by `+`.
     """
-    source = os.fspath(source)
-    topics = {}
-    for location, query in topics_with_locations(source, resolver):
-        if not query.text.strip():
-            raise location.error(
-                f"the query {query.id!r} is empty", expected="at least one word", do="Remove it, or add a text."
+
+    def __init__(self, source: StrPath, resolver: TopicResolver = no_resolver, field: str = DEFAULT_FIELD) -> None:
+        self.source = os.fspath(source)
+        check_field(field)
+        self._field = field
+        self._resolver = resolver
+        self._notes: set[str] = set()
+        self._records: list[TopicRecord] | None = None
+        """Topics that cannot be read twice."""
+
+    @cached_property
+    def reading(self) -> Reading:
+        """Whether the topics look like texts or like impact vectors, and why."""
+        return reading_of(list(islice(self._with_locations(), SAMPLE_SIZE)), self.source, self._field)
+
+    def are_encoded(self) -> bool:
+        """Return whether the topics are impact vectors. Raises `InputError` when they may be either."""
+        kind, reason = self.reading.kind, self.reading.reason
+        if kind is Kind.AMBIGUOUS:
+            raise InputError(
+                f"The topics {self.source} may be texts or impact vectors: {reason}.",
+                expected="texts, or tokens that are repeated as often as their impacts say",
+                do="Add --pre-encoded if they are impact vectors, or --not-pre-encoded if they are texts.",
             )
-        topics[query.id] = query
-    return list(_select_judged(source, topics).values())
+        return kind is Kind.VECTORS
+
+    def texts(self) -> list[Query]:
+        """Return the queries; a warning gives the number of blank ones, which find nothing.
+
+        Raises `RecordError` for a malformed or duplicate topic, `InputError` when there are no topics.
+        """
+        topics = _select_judged(self.source, {query.id: query for _, query in self.texts_with_locations()})
+        self._warn_of_empty([id_ for id_, query in topics.items() if not query.text.strip()], "are blank")
+        return list(topics.values())
+
+    def texts_with_locations(self) -> Iterator[tuple[Location, Query]]:
+        """Yield the queries with their locations, of a BEIR directory all; texts may be blank."""
+        fields: set[str] = set()
+        for topic in self._with_locations():
+            if topic.vector is not None and not topic.has_text and self._field == DEFAULT_FIELD:
+                raise topic.location.error(
+                    "an encoded query without a text", expected="a text", do="Pass the file as encoded topics."
+                )
+            text = topic_text(topic, self._field)
+            if self._field == DEFAULT_FIELD and (fields or len(topic.fields) > 1):
+                fields.update(field_names(topic))
+            yield topic.location, Query(topic.id, text)
+        self._note_fields(fields)
+
+    def vectors(self, scale: float | None = None) -> dict[str, ImpactVector]:
+        """Return impact vectors by query id; a warning gives the number of empty ones, which find nothing.
+
+        With `scale`, impact = round(weight × scale). Raises `RecordError` for a malformed or duplicate query, or a
+        weight that is not an integer without `scale`, `InputError` when there are no topics.
+        """
+        _, _, vector_of, with_vectors = self.reading
+        if scale is not None and not self.reading.has_weights:
+            self._note("--scale is for weights, and tokens are repeated here as their impacts say")
+        weights = WeightReader(scale if self.reading.has_weights else None)
+        vectors: dict[str, ImpactVector] = {}
+        for topic in self._with_locations():
+            if with_vectors and topic.vector is None:
+                raise topic.location.error(
+                    "no vector", expected='an encoded query {"id": …, "vector": {"token": impact, …}}'
+                )
+            vector = topic.vector if with_vectors else vector_of(topic_text(topic, self._field), topic.location)
+            vectors[topic.id] = weights(vector, topic.location)
+        weights.warn()
+        selected = _select_judged(self.source, vectors)
+        self._warn_of_empty([id_ for id_, vector in selected.items() if not vector], "have an empty vector")
+        return selected
+
+    def _with_locations(self) -> Iterator[TopicRecord]:
+        """Yield all topics. Raises `RecordError` for a duplicate id, `InputError` when there are no topics."""
+        first: dict[str, Location] = {}
+        for topic in self._open():
+            checked_id(topic.id, topic.location)
+            if topic.id in first:
+                raise duplicate_error(topic.location, topic.id, first[topic.id], "query id")
+            first[topic.id] = topic.location
+            yield topic
+        if not first:
+            raise _no_topics(self.source)
+
+    def _open(self) -> Iterable[TopicRecord]:
+        if self._records is not None:
+            return self._records
+        if is_irds(self.source):
+            return _read_irds(self.source)
+        path = topics_file(self.source)
+        if path is None:
+            name = without_compression_suffix(self.source)
+            if name != self.source or name.endswith(_SUFFIXES) or os.sep in name or SPLIT_SEPARATOR in name:
+                raise InputError(f"The topics {self.source} do not exist.", do="Check the spelling of the path.")
+            self._records = list(self._resolver(self.source))
+        elif is_file(path):
+            return file_topics(path, self._note)
+        else:
+            self._records = list(file_topics(path, self._note))
+        return self._records
+
+    def _note(self, message: str) -> None:
+        if message not in self._notes:
+            self._notes.add(message)
+            _logger.log(NOTE, "%s: %s.", self.source, message)
+
+    def _note_fields(self, fields: set[str]) -> None:
+        """Say which field is the query where a topic has several that could be."""
+        names = query_names(fields)
+        if len(names) > 1:
+            self._note(f"the queries are the field {names[0]}; --topics-field may name {', '.join(names[1:])}")
+
+    def _warn_of_empty(self, ids: list[str], what: str) -> None:
+        if ids:
+            verb, object_ = what.split(" ", maxsplit=1)
+            verb = {"are": "is", "have": "has"}[verb] if len(ids) == 1 else verb
+            _logger.warning(
+                "%s: %s %s %s and %s nothing: %s",
+                self.source,
+                counted(len(ids), "query", "queries"),
+                verb,
+                object_,
+                "finds" if len(ids) == 1 else "find",
+                ", ".join(ids[:5]) + (", …" if len(ids) > 5 else ""),
+            )
+
+
+def read_topics(source: StrPath, resolver: TopicResolver = no_resolver, field: str = DEFAULT_FIELD) -> list[Query]:
+    """Return the topics that `Topics` describes, as texts. Raises what `Topics.texts` raises."""
+    return Topics(source, resolver, field).texts()
 
 
 def topics_with_locations(source: StrPath, resolver: TopicResolver = no_resolver) -> Iterator[tuple[Location, Query]]:
-    """Yield the topics that `source` names with their locations, of a BEIR directory all; texts may be empty.
+    """Yield the topics that `source` names with their locations, of a BEIR directory all; texts may be blank.
 
     Raises `RecordError` for an invalid or duplicate id, `InputError` when there are no topics.
     """
-    source = os.fspath(source)
-    first: dict[str, Location] = {}
-    for location, query in _open(source, resolver):
-        checked_id(query.id, location)
-        if query.id in first:
-            raise duplicate_error(location, query.id, first[query.id], "query id")
-        first[query.id] = location
-        yield location, query
-    if not first:
-        raise _no_topics(source)
+    return Topics(source, resolver).texts_with_locations()
 
 
-def read_encoded_topics(source: StrPath, resolver: TopicResolver = no_resolver) -> dict[str, ImpactVector]:
-    """Return impact vectors by query id, from JSON records with a `vector`, or from topics whose texts are tokens.
-
-    `source` is what `read_topics` takes. Raises `RecordError` for a malformed, empty or duplicate query, `InputError`
-    when there are no topics.
-    """
-    source = os.fspath(source)
-    path = topics_file(source)
-    check = VectorCheck()
-    topics: dict[str, ImpactVector] = {}
-    first: dict[str, Location] = {}
-    for location, id_, vector in _json_vectors(path) if path and _is_json(path) else _token_counts(source, resolver):
-        if id_ in first:
-            raise duplicate_error(location, id_, first[id_], "query id")
-        first[id_] = location
-        topics[id_] = _require_tokens(id_, check(vector, location), location)
-    if not topics:
-        raise _no_topics(source)
-    return _select_judged(source, topics)
+def read_encoded_topics(
+    source: StrPath, resolver: TopicResolver = no_resolver, scale: float | None = None
+) -> dict[str, ImpactVector]:
+    """Return impact vectors by query id. Raises what `Topics.vectors` raises."""
+    return Topics(source, resolver).vectors(scale)
 
 
 def are_encoded(source: StrPath, resolver: TopicResolver = no_resolver) -> bool:
-    """Return whether topics look encoded: JSON with `vector`, or texts that repeat tokens many times in a row.
-
-    The impacts of encoded topics, and so their repetitions, are usually in the tens and hundreds.
-    """
-    source = os.fspath(source)
-    path = topics_file(source)
-    if path and _is_json(path):
-        return any("vector" in record and "text" not in record for _, record in islice(json_records(path), 1))
-    tokens = groups = 0
-    for _, query in islice(topics_with_locations(source, resolver), _SAMPLE_SIZE):
-        words = query.text.split()
-        tokens += len(words)
-        groups += sum(1 for _ in groupby(words))
-    return tokens > _REPETITIONS_OF_TEXT * groups
+    """Return whether topics look encoded. Raises `InputError` when they may be either."""
+    return Topics(source, resolver).are_encoded()
 
 
 def write_encoded_topics(path: StrPath, topics: Mapping[str, ImpactVector]) -> None:
@@ -128,8 +221,8 @@ def write_encoded_topics(path: StrPath, topics: Mapping[str, ImpactVector]) -> N
     with open_output(path) as file:
         for line_number, (id_, vector) in enumerate(topics.items(), 1):
             location = Location(path, line_number)
-            checked = _require_tokens(checked_id(id_, location), check(dict(vector), location), location)
-            file.write(f"{id_}\t{repeat_tokens(checked)}\n".encode())
+            checked = check(dict(vector), location)
+            file.write(f"{checked_id(id_, location)}\t{repeat_tokens(checked)}\n".encode())
 
 
 def topics_file(source: StrPath) -> Path | None:
@@ -170,65 +263,12 @@ def _select_judged[Topic](source: str, topics: dict[str, Topic]) -> dict[str, To
     return judged
 
 
-def _open(source: str, resolver: TopicResolver) -> Iterable[tuple[Location, Query]]:
-    if is_irds(source):
-        return _read_irds(source)
-    if path := topics_file(source):
-        return _read_json(path) if _is_json(path) else _read_tsv(path)
-    looks_like_path = without_compression_suffix(source).endswith((*_JSON_SUFFIXES, ".tsv", ".txt"))
-    if looks_like_path or os.sep in source or SPLIT_SEPARATOR in source:
-        raise InputError(f"The topics {source} do not exist.", do="Check the spelling of the path.")
-    return resolver(source)
-
-
-def _read_irds(source: str) -> Iterator[tuple[Location, Query]]:
+def _read_irds(source: str) -> Iterator[TopicRecord]:
     for index, item in enumerate(irds_items(source, "queries"), 1):
         text = item.default_text() if hasattr(item, "default_text") else item.text
-        yield Location(source, index), Query(item.query_id, text)
-
-
-def _read_json(path: Path) -> Iterator[tuple[Location, Query]]:
-    for location, record in json_records(path):
-        if "vector" in record and not any(key in record for key in _TEXT_KEYS):
-            raise location.error(
-                "an encoded query without a text", expected="a text", do="Pass the file as encoded topics."
-            )
-        yield location, Query(record_id(record, location), record_text(record, location, _TEXT_KEYS))
-
-
-def _read_tsv(path: Path) -> Iterator[tuple[Location, Query]]:
-    for location, line in text_lines(path):
-        match line.split("\t"):
-            case [id_, text]:
-                yield location, Query(id_, text)
-            case columns:
-                raise location.error(
-                    counted(len(columns), "column"),
-                    expected="qid<TAB>text",
-                    do="Separate the id from the text by one tab.",
-                )
-
-
-def _json_vectors(path: Path) -> Iterator[tuple[Location, str, object]]:
-    for location, record in json_records(path):
-        if "vector" not in record:
-            raise location.error("no vector", expected='an encoded query {"id": …, "vector": {"token": impact, …}}')
-        yield location, record_id(record, location), record["vector"]
-
-
-def _token_counts(source: str, resolver: TopicResolver) -> Iterator[tuple[Location, str, object]]:
-    for location, query in topics_with_locations(source, resolver):
-        yield location, query.id, count_tokens(query.text)
-
-
-def _require_tokens(id_: str, vector: ImpactVector, location: Location) -> ImpactVector:
-    if not vector:
-        raise location.error(f"the query {id_!r} is empty", expected="at least one token", do="Remove it.")
-    return vector
-
-
-def _is_json(path: Path) -> bool:
-    return without_compression_suffix(path.name).endswith(_JSON_SUFFIXES)
+        fields = dict(zip(getattr(item, "_fields", ()), item, strict=False))
+        others = {name: value for name, value in by_key(fields).items() if value not in (text, item.query_id)}
+        yield TopicRecord(Location(source, index), item.query_id, others | {"text": text})
 
 
 def _no_topics(source: str) -> InputError:

@@ -5,18 +5,15 @@ from typing import Any
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.topic_fields import TopicRecord, by_key
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.threads import JAVA_LOCK
-from splade_anserini.records import Query
 
 
-def pyserini_topics(name: str) -> Iterator[tuple[Location, Query]]:
-    """Yield the titles of the topics; start the Java virtual machine. Raises `InputError` for an unknown name."""
+def pyserini_topics(name: str) -> Iterator[TopicRecord]:
+    """Yield the topics; start the Java virtual machine. Raises `InputError` for an unknown name."""
     for line, (id_, fields) in enumerate(_get_topics(name).items(), 1):
-        place = Location(name, line)
-        if "title" not in fields:
-            raise place.error(f"topic {id_} has no title, only {', '.join(sorted(fields))}", expected="a title")
-        yield place, Query(str(id_), fields["title"])
+        yield TopicRecord(Location(name, line), str(id_), by_key(fields))
 
 
 def _get_topics(name: str) -> dict[int | str, dict[str, Any]]:
@@ -33,7 +30,7 @@ def _get_topics(name: str) -> dict[int | str, dict[str, Any]]:
         raise InputError(
             f"No topics named {name}: there is no such file or directory, "
             f"and Pyserini failed to provide them ({type(error).__name__}: {reason}).",
-            expected="a .tsv or .jsonl file (or .gz), a BEIR directory, irds:<name>, or a name that Pyserini knows",
+            expected="a file of topics, a BEIR directory, irds:<name>, or a name that Pyserini knows",
             do="Check the spelling and the network connection; Pyserini downloads topics when they are first used.",
         ) from error
     return topics

@@ -138,9 +138,11 @@ class StepRunner:
 
     def load_queries(self, evaluation: ResolvedEvaluation) -> "QuerySet":
         """Read the topics of an evaluation, and open the query encoder if they are texts."""
+        from splade_anserini.retrieval.options import QueryOptions
         from splade_anserini.retrieval.query_vectors import load_queries
 
-        return load_queries(evaluation.topics, lambda: self.query_encoder, pre_encoded=evaluation.expectation.encoded)
+        options = QueryOptions(pre_encoded=evaluation.expectation.encoded)
+        return load_queries(evaluation.topics, lambda: self.query_encoder, options)
 
     def search(self, evaluation: ResolvedEvaluation, queries: "QuerySet") -> str:
         """Write the run of an evaluation."""

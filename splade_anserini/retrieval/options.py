@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.topic_fields import DEFAULT_FIELD, check_field
 from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
 from splade_anserini.vectors.scale import scale_option
@@ -24,16 +25,22 @@ class QueryOptions:
     pre_encoded: bool | None = option(
         default=None,
         help="Whether the topics are impact vectors already.",
-        unset="detected: encoded topics repeat each token",
+        unset="detected: encoded topics repeat each token or have weights",
         flags=("--pre-encoded/--not-pre-encoded",),
+        recorded=False,
+    )
+    topics_field: str = option(
+        default=DEFAULT_FIELD,
+        help="Field of the topics that is the query: title (or query, text), description, narrative, another name, "
+        "or several such as title+description.",
         recorded=False,
     )
     max_length: int | None = option(
         default=None, least=3, help="Longest query, in tokens.", unset="the encoder's, or 256", recorded=False
     )
     scale: float | None = scale_option(
-        help="impact = round(weight × scale).",
-        unset="the one that the documents were encoded with, or the encoder's",
+        help="impact = round(weight × scale), for texts and for encoded topics with weights.",
+        unset="for texts the one that the documents were encoded with, or the encoder's",
         recorded=False,
     )
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)
@@ -43,6 +50,9 @@ class QueryOptions:
     force: bool = option(
         default=False, help="Accept a vocabulary or scale that is not that of the documents.", recorded=False
     )
+
+    def __post_init__(self) -> None:
+        check_field(self.topics_field)
 
 
 @options

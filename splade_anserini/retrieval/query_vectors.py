@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import EncoderIdentity, EncodeSettings, IndexManifest
-from splade_anserini.errors import InputError, MismatchError, counted
+from splade_anserini.errors import NOTE, InputError, MismatchError, counted
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
 from splade_anserini.records import Aggregation
 from splade_anserini.retrieval.options import QueryOptions
@@ -61,31 +61,43 @@ class QuerySet:
 def load_queries(
     topics: str,
     open_encoder: "Callable[[], ImpactQueryEncoder]",
+    options: QueryOptions | None = None,
     *,
-    pre_encoded: bool | None = None,
     encoder_name: str | None = None,
 ) -> QuerySet:
-    """Read topics; `open_encoder` is called for texts only.
+    """Read topics; `open_encoder` is called for texts only. A note says what the topics were taken for.
 
-    Whether topics are encoded already is detected unless `pre_encoded` says so. Raises `InputError` when they are and
-    `encoder_name`, the encoder that the user named, is not None; and as `read_topics` does.
+    Whether topics are encoded already is detected unless `options.pre_encoded` says so. Raises `InputError` when they
+    are and `encoder_name`, the encoder that the user named, is not None, and when they may be either; and as `Topics`
+    does.
     """
-    from splade_anserini.retrieval.topics import are_encoded, read_encoded_topics, read_topics
+    from splade_anserini.retrieval.topics import open_topics
 
-    if not (are_encoded(topics) if pre_encoded is None else pre_encoded):
+    options = options or QueryOptions()
+    source = open_topics(topics, options.topics_field)
+    if not (source.are_encoded() if options.pre_encoded is None else options.pre_encoded):
         # The encoder first: a name that leads nowhere is reported before topics are downloaded.
         encoder = open_encoder()
-        queries = QuerySet(topics, read_topics(topics), encoder)
-        _log.info("Topics %s: %s, to encode", topics, counted(len(queries), "query", "queries"))
+        queries = QuerySet(topics, source.texts(), encoder)
+        _note_reading(topics, queries, "texts to encode", options, "--pre-encoded if they are impact vectors")
         return queries
     if encoder_name:
         raise InputError(
             f"Topics {topics} are encoded already, but --encoder {encoder_name} is given.",
             do="Leave --encoder out, or add --not-pre-encoded if they are texts.",
         )
-    queries = QuerySet(topics, vectors=read_encoded_topics(topics))
-    _log.info("Topics %s: %s, encoded already", topics, counted(len(queries), "query", "queries"))
+    queries = QuerySet(topics, vectors=source.vectors(options.scale))
+    reading = "impact vectors"
+    if options.pre_encoded is None:
+        reading += f", as {source.reading.reason}"
+    _note_reading(topics, queries, reading, options, "--not-pre-encoded if they are texts")
     return queries
+
+
+def _note_reading(topics: str, queries: QuerySet, reading: str, options: QueryOptions, otherwise: str) -> None:
+    """Log what topics were taken for, by whose decision, and how to say otherwise."""
+    how = f"taken for {reading}; add {otherwise}" if options.pre_encoded is None else f"given as {reading}"
+    _log.log(NOTE, "Topics %s: %s, %s.", topics, counted(len(queries), "query", "queries"), how)
 
 
 def load_queries_for(
@@ -100,7 +112,7 @@ def load_queries_for(
     return load_queries(
         topics,
         lambda: open_query_encoder_for(documents, source, options),
-        pre_encoded=options.pre_encoded,
+        options,
         encoder_name=options.encoder,
     )
 
@@ -128,7 +140,8 @@ def open_query_encoder_for(
     name = options.encoder or recorded
     if name is None:
         raise InputError(
-            f"{source} does not record which encoder its documents were encoded with.", do="Add --encoder."
+            f"{source} does not record which encoder its documents were encoded with.",
+            do="Add --encoder, or --pre-encoded if the topics are impact vectors.",
         )
     encoder_of_index = documents.encoder if documents and name == recorded else None
     scale = options.scale or (documents and documents.scale)
@@ -197,7 +210,7 @@ def check_match(
 def encode_queries(
     queries: "Sequence[Query]", encoder: "ImpactQueryEncoder", batch_size: int = 32, progress: Progress = silent
 ) -> "dict[str, ImpactVector]":
-    """Return the impact vector of each query by its id, in order; logs how many are empty."""
+    """Return the impact vector of each query by its id, in order; logs how many are empty although texts are not."""
     from splade_anserini.encoding import quantize
 
     vectors: dict[str, ImpactVector] = {}
@@ -206,7 +219,7 @@ def encode_queries(
         for query, vector in zip(batch, encoded, strict=True):
             vectors[query.id] = quantize(vector, encoder.scale)
         progress(len(batch))
-    empty = [query_id for query_id, vector in vectors.items() if not vector]
+    empty = [query.id for query in queries if not vectors[query.id] and query.text.strip()]
     if empty:
         have = "has" if len(empty) == 1 else "have"
         _log.warning(

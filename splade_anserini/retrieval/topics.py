@@ -3,21 +3,22 @@
 Pyserini's names are resolved in Java, which is started only for them.
 """
 
-from splade_anserini.formats import topics as files
+from splade_anserini.formats.topic_fields import DEFAULT_FIELD
+from splade_anserini.formats.topics import Topics
 from splade_anserini.lucene.pyserini_topics import pyserini_topics
 from splade_anserini.records import ImpactVector, Query
 
 
-def read_topics(source: str) -> list[Query]:
-    """Return topics as texts, as `formats.topics.read_topics` does, or those that Pyserini knows by this name."""
-    return files.read_topics(source, pyserini_topics)
+def open_topics(source: str, field: str = DEFAULT_FIELD) -> Topics:
+    """Open topics, as `formats.topics.Topics` describes, or those that Pyserini knows by this name."""
+    return Topics(source, pyserini_topics, field)
 
 
-def read_encoded_topics(source: str) -> dict[str, ImpactVector]:
-    """Return impact vectors by query id, as `formats.topics.read_encoded_topics` does, or those Pyserini knows."""
-    return files.read_encoded_topics(source, pyserini_topics)
+def read_topics(source: str, field: str = DEFAULT_FIELD) -> list[Query]:
+    """Return topics as texts, as `Topics.texts` does. `field` is the query: title, description, title+narrative, …"""
+    return open_topics(source, field).texts()
 
 
-def are_encoded(source: str) -> bool:
-    """Say whether topics look encoded already, as `formats.topics.are_encoded` does."""
-    return files.are_encoded(source, pyserini_topics)
+def read_encoded_topics(source: str, scale: float | None = None) -> dict[str, ImpactVector]:
+    """Return impact vectors by query id, as `Topics.vectors` does."""
+    return open_topics(source).vectors(scale)

@@ -1,0 +1,148 @@
+"""Whether topics are texts or impact vectors, and vectors that are written as texts."""
+
+import re
+from collections.abc import Callable, Sequence
+from enum import Enum
+from itertools import groupby
+from typing import NamedTuple
+
+import orjson
+
+from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.parsing.numbers import parse_number
+from splade_anserini.formats.tokens import count_tokens
+from splade_anserini.formats.topic_fields import TopicRecord, topic_text
+
+SAMPLE_SIZE = 100
+_REPETITIONS_OF_TOKENS = 3
+"""Encoded topics repeat each token more often than this in a row, on average over the sample."""
+_REPETITIONS_OF_TEXT = 1.5
+"""Texts of people repeat each word fewer times than this; what is between the two is ambiguous."""
+_TOO_FEW_WORDS = 10
+"""Of fewer words than this, repetitions say nothing: `cat cat cat` may be a text."""
+
+_WEIGHTED = re.compile(r"(\S+)[:^](\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
+_PIECE = re.compile(r"(?:^|\s)(?:##\w|\u2581)")
+"""Word pieces of BERT, and of SentencePiece."""
+_TOKEN = re.compile(r"(?:##)?\w+|[^\w\s]")
+_EXPORTED_BY_SPLADE = re.compile(r"queries_anserini\.tsv\b")
+"""The name that SPLADE's own repository gives to encoded topics."""
+
+
+class Kind(Enum):
+    """What topics look like."""
+
+    TEXTS = "texts"
+    VECTORS = "impact vectors"
+    AMBIGUOUS = "ambiguous"
+
+
+class Reading(NamedTuple):
+    """What topics look like, why, and how the vector of a query is read from its text if they are encoded."""
+
+    kind: Kind
+    reason: str
+    vector_of: Callable[[str, Location], object]
+    has_vectors: bool = False
+    """Whether the vectors are fields of records."""
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether tokens have weights, instead of being repeated."""
+        return self.has_vectors or self.vector_of is not _tokens
+
+
+def reading_of(topics: Sequence[TopicRecord], source: str, field: str) -> Reading:
+    """Return what a sample of topics looks like."""
+    if any(topic.vector is not None for topic in topics):
+        beside = " beside their texts" if any(topic.has_text for topic in topics) else ""
+        return Reading(Kind.VECTORS, f"they have vectors{beside}", _tokens, has_vectors=True)
+    texts = [text for topic in topics if (text := topic_text(topic, field)).strip()]
+    readings = (reading for read in (_weighted, _repeated, _pieces, _few_repetitions) if (reading := read(texts)))
+    if texts and (reading := next(readings, None)):
+        return reading
+    if texts and _EXPORTED_BY_SPLADE.search(source):
+        return Reading(Kind.AMBIGUOUS, "SPLADE gives this name to encoded topics, but no token is repeated", _tokens)
+    return Reading(Kind.TEXTS, "", _tokens)
+
+
+def _weighted(texts: list[str]) -> Reading | None:
+    if all(_json_vector(text) is not None for text in texts):
+        return Reading(Kind.VECTORS, "their texts are JSON objects of tokens and weights", _from_json)
+    words = [word for text in texts for word in text.split()]
+    # `10:30` alone is a time.
+    if all(_WEIGHTED.fullmatch(word) for word in words) and not all(word[0].isdigit() for word in words):
+        return Reading(Kind.VECTORS, "each token has a weight", _from_weights)
+    return None
+
+
+def _repeated(texts: list[str]) -> Reading | None:
+    words, groups = _words_and_groups(texts)
+    if words > _REPETITIONS_OF_TOKENS * groups:
+        return Reading(Kind.VECTORS, "tokens are repeated as their impacts say", _tokens)
+    return None
+
+
+def _pieces(texts: list[str]) -> Reading | None:
+    if not any(_PIECE.search(text) for text in texts):
+        return None
+    if all(map(_are_single_tokens, texts)):
+        return Reading(Kind.VECTORS, "they are word pieces, each of them once", _tokens)
+    return Reading(Kind.AMBIGUOUS, "some words are word pieces", _tokens)
+
+
+def _few_repetitions(texts: list[str]) -> Reading | None:
+    words, groups = _words_and_groups(texts)
+    if words > _REPETITIONS_OF_TEXT * groups and words >= _TOO_FEW_WORDS:
+        return Reading(Kind.AMBIGUOUS, "words are repeated, but not often", _tokens)
+    return None
+
+
+def _words_and_groups(texts: list[str]) -> tuple[int, int]:
+    """Return the number of words, and of groups of equal words in a row."""
+    words = [text.split() for text in texts]
+    return sum(map(len, words)), sum(1 for text in words for _ in groupby(text))
+
+
+def _are_single_tokens(text: str) -> bool:
+    """Return whether a text is what a BERT tokenizer makes of one, each token once."""
+    words = text.split()
+    return len(set(words)) == len(words) and not words[0].startswith("##") and all(map(_TOKEN.fullmatch, words))
+
+
+def _tokens(text: str, location: Location) -> object:  # noqa: ARG001  # one of several readers
+    return count_tokens(text)
+
+
+def _from_weights(text: str, location: Location) -> object:
+    vector: dict[str, object] = {}
+    for word in text.split():
+        match = _WEIGHTED.fullmatch(word)
+        weight = parse_number(match[2]) if match else None
+        if match is None or weight is None:
+            raise location.error(f"{word!r} has no weight", expected="token:weight, as in the topics before")
+        if match[1] in vector:
+            raise location.error(f"the token {match[1]!r} occurs twice", expected="each token once")
+        vector[match[1]] = int(weight) if weight.is_integer() else weight
+    return vector
+
+
+def _from_json(text: str, location: Location) -> object:
+    if not text.strip():
+        return {}
+    vector = _json_vector(text)
+    if vector is None:
+        raise location.error("the text is not a JSON object of numbers", expected='{"token": weight, …}')
+    return vector
+
+
+def _json_vector(text: str) -> dict[str, object] | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        vector = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(vector, dict) or not all(type(weight) in (int, float) for weight in vector.values()):
+        return None
+    return vector

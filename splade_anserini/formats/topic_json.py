@@ -1,0 +1,158 @@
+"""Topics in JSON: records, dictionaries of texts or vectors by id, tables by column, conversations."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from splade_anserini.formats.parsing.columns import column_key
+from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
+from splade_anserini.formats.parsing.json_stream import json_values
+from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.topic_fields import ID_NAMES, TEXT_NAMES, VECTOR_NAMES, TopicRecord, by_key
+
+_CONTAINERS = ("queries", "topics", "data")
+"""Keys under which an object may have its topics."""
+_TURNS = ("turn", "turns")
+"""Keys under which a conversation has its queries (TREC CAsT and iKAT)."""
+_TURN_IDS = ("number", "turnid", "turnnumber", "id")
+_EXPECTED_VALUE = "a text, a record, or a vector for each query id"
+
+
+def json_topics(path: Path, lines: Callable[[], Iterator[tuple[Location, bytes]]]) -> Iterator[TopicRecord]:
+    """Yield the topics of a JSON file, whose lines are `lines`. Raises `RecordError` for a malformed topic."""
+    _, first = next(lines())
+    for location, source in lines() if _is_object(first) else json_values(path):
+        yield from _topics(_unique_record(source, location), location)
+
+
+def record_topic(record: Mapping[str, object], location: Location, id_: str | None = None) -> TopicRecord:
+    """Return the topic in a record; `id_` is its id where the record has none."""
+    fields = by_key(record)
+    id_name = next((name for name in ID_NAMES if fields.get(name) is not None), None)
+    if id_ is None:
+        if id_name is None:
+            raise location.error(
+                f"no id, only {', '.join(record)}", expected="a string under id, _id, qid, query_id or docid"
+            )
+        id_ = _id(fields.pop(id_name), location)
+    vectors = (_as_vector(fields[name]) for name in VECTOR_NAMES if name in fields)
+    vector = next((vector for vector in vectors if vector is not None), None)
+    topic = TopicRecord(location, id_, fields, vector)
+    if vector is None and isinstance(fields.get("vector"), list | dict) and not topic.has_text:
+        # What is wrong with it is found where vectors are checked.
+        return topic._replace(vector=fields["vector"])
+    return topic
+
+
+def _topics(record: Record, location: Location) -> Iterator[TopicRecord]:
+    fields = by_key(record)
+    turns: Any = next((fields[name] for name in _TURNS if isinstance(fields.get(name), list)), None)
+    if any(isinstance(fields.get(name), str | int) for name in ID_NAMES):
+        if turns is None:
+            yield record_topic(record, location)
+        else:
+            yield from _conversation(fields, turns, location)
+        return
+    if rows := _rows(record):
+        yield from (record_topic(row, location) for row in rows)
+        return
+    contents = next((fields[name] for name in _CONTAINERS if name in fields and len(fields) <= 3), None)
+    if isinstance(contents, list):
+        for item in contents:
+            if not isinstance(item, dict):
+                raise location.error(f"a topic is {json_type(item)}", expected="objects")
+            yield from _topics(item, location)
+    elif isinstance(contents, dict):
+        yield from _topics(contents, location)
+    elif any(isinstance(fields.get(name), str) for name in TEXT_NAMES):
+        yield record_topic(record, location)
+    else:
+        yield from (_entry(checked_id(id_, location), value, location) for id_, value in record.items())
+
+
+def _entry(id_: str, value: object, location: Location) -> TopicRecord:
+    """Return a topic of a dictionary of topics."""
+    if value is None or isinstance(value, str):
+        return TopicRecord(location, id_, {"text": value or ""})
+    if (vector := _as_vector(value)) is not None:
+        return TopicRecord(location, id_, {}, vector)
+    if isinstance(value, dict):
+        return record_topic(value, location, id_)
+    raise location.error(f"the value of {id_!r} is {json_type(value)}", expected=_EXPECTED_VALUE)
+
+
+def _conversation(fields: dict[str, object], turns: list[Any], location: Location) -> Iterator[TopicRecord]:
+    number = next(fields[name] for name in ("number", *ID_NAMES) if fields.get(name) is not None)
+    for turn in turns:
+        turn_fields = by_key(turn) if isinstance(turn, dict) else {}
+        turn_number = next((turn_fields.pop(name) for name in _TURN_IDS if name in turn_fields), None)
+        if turn_number is None:
+            raise location.error(f"a turn of {number} has no number", expected="a number for each turn")
+        yield TopicRecord(location, _id(f"{number}_{turn_number}", location), turn_fields)
+
+
+def _rows(record: Record) -> list[Record]:
+    """Return the rows of a table that is stored by column: `{"query_id": {"0": 7}, "query": {"0": "…"}}`, or lists."""
+    columns = {name: value for name, value in record.items() if isinstance(value, list | dict)}
+    names = {column_key(name) for name in columns}
+    if len(columns) < len(record) or not (names & {*ID_NAMES} and names & {*TEXT_NAMES, *VECTOR_NAMES}):
+        return []
+    cells: list[dict[Any, Any]] = [
+        value if isinstance(value, dict) else dict(enumerate(value)) for value in columns.values()
+    ]
+    if any(column.keys() != cells[0].keys() for column in cells):
+        return []
+    return [{name: column[key] for name, column in zip(columns, cells, strict=True)} for key in cells[0]]
+
+
+def _as_vector(value: object) -> dict[str, object] | None:
+    """Return a sparse vector: an object of numbers, pairs of token and number, or their JSON; None for all else."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+    if isinstance(value, list) and value and all(_is_pair(item) for item in value):
+        vector = dict(value)
+        return vector if len(vector) == len(value) else None
+    if isinstance(value, dict) and all(type(weight) in (int, float) for weight in value.values()):
+        return value
+    return None
+
+
+def _is_pair(item: object) -> bool:
+    return isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and type(item[1]) in (int, float)
+
+
+def _id(value: object, location: Location) -> str:
+    if type(value) is int:
+        return str(value)
+    if not isinstance(value, str):
+        raise location.error(f"the id is {json_type(value)}", expected="a string or an integer")
+    return checked_id(value, location)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _unique_record(source: bytes, location: Location) -> Record:
+    """Return the object in a line. Raises `RecordError` when it is none, or an object in it has a key twice."""
+    record = json_record(source, location)
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            duplicate = next(name for name in names if names.count(name) > 1)
+            raise location.error(f"the key {duplicate!r} occurs twice in an object", expected="each key once")
+
+    # Numbers stay texts: Python refuses integers of more than 4,300 digits.
+    json.loads(source, object_pairs_hook=check, parse_int=str, parse_float=str)
+    return record
