@@ -73,7 +73,7 @@ QA = '{"query_id": {"0": 7, "1": 8}, "query": {"0": "cats", "1": "dogs"}, "answe
 
 
 def write(path: Path, content: str) -> str:
-    path.write_text(content, encoding="utf-8")
+    path.write_text(content, encoding="utf-8", newline="")
     return str(path)
 
 
@@ -101,6 +101,7 @@ def vectors(source: str, scale: float | None = None) -> dict[str, Any]:
         pytest.param(NTCIR, {"0001": "halloween"}, id="ntcir"),
         pytest.param(CLEF, {"10.2452/401-AH": "Inflation"}, id="clef"),
         pytest.param(OLD_CLEF, {"C041": "Pesticides"}, id="old clef"),
+        pytest.param(OLD_CLEF.replace("EN-desc", "DE-desc"), {"C041": "Pesticides"}, id="two languages"),
         pytest.param(TRIALS, {"1": "A 45-year-old man with anaplasia."}, id="clinical trials"),
         pytest.param(TREC_4, {"201": "What is the economic impact?"}, id="only a description"),
         pytest.param("<160>What is PrnP?\n<161>And <i>IDE</i>?\n", {"160": "What is PrnP?", "161": "And <i>IDE</i>?"}),
@@ -109,6 +110,12 @@ def vectors(source: str, scale: float | None = None) -> dict[str, Any]:
 )
 def test_markup_is_read(tmp_path: Path, content: str, expected: dict[str, str]) -> None:
     assert texts(write(tmp_path / "topics.txt", content)) == expected
+
+
+def test_the_encoding_that_markup_declares_is_used(tmp_path: Path) -> None:
+    content = '<?xml version="1.0" encoding="ISO-8859-1"?><topics><topic id="1"><title>café</title></topic></topics>'
+    (tmp_path / "topics.xml").write_text(content, encoding="latin-1")
+    assert texts(str(tmp_path / "topics.xml")) == {"1": "café"}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +132,7 @@ def test_markup_is_read(tmp_path: Path, content: str, expected: dict[str, str]) 
         ('{\n  "1": "cats",\n  "2": "dogs"\n}\n', {"1": "cats", "2": "dogs"}),
         ('{"queries": [{"number": "301", "text": "cats"}]}', {"301": "cats"}),
         ('{"topics": {"1": "cats"}, "version": 3}', {"1": "cats"}),
+        ('{"columns": ["qid", "query"], "index": [0], "data": [["1", "cats"]]}', {"1": "cats"}),
         ('[{"topic_id": 1, "query": "cats"},\n{"topic_id": 2, "query": "dogs"}]', {"1": "cats", "2": "dogs"}),
         (QA, {"7": "cats", "8": "dogs"}),
         ('{"qid": ["7", "8"], "text": ["cats", "dogs"]}', {"7": "cats", "8": "dogs"}),
@@ -203,6 +211,13 @@ def test_a_field_or_several_are_the_query(tmp_path: Path, content: str, field: s
         ('qid,query\n1,"cats\n', "title", "line 2: not valid CSV"),
         ("many cats\nmore dogs\n", "title", "line 1: 1 column"),
         ("1 cats\n1 dogs\n", "title", "line 1: 1 column"),
+        ("1 cats\r2 dogs\r", "title", "line 1: a carriage return inside the line"),
+        ("1\tcats\n2\tdogs\r3", "title", "line 2: a carriage return inside the line"),
+        (
+            "<top><num>1</num><EN-title>a</EN-title><DE-title>b</DE-title></top>",
+            "title",
+            r"(?s)topic 1 has no text, only entitle, detitle.*--topics-field entitle",
+        ),
     ],
 )  # fmt: skip
 def test_what_has_no_reading_is_refused_with_what_is_there(
@@ -256,7 +271,11 @@ def test_texts_are_not_taken_for_vectors(tmp_path: Path, content: str, expected:
     ("name", "content", "reason"),
     [
         ("topics.tsv", "1\tWhat's a ##cat?\n2\tdogs\n", "some words are word pieces"),
-        ("topics.tsv", "1\tcat cat dog dog pet pet ant ant bee bee\n", "words are repeated, but not often"),
+        (
+            "topics.tsv",
+            "1\tcat cat dog dog pet pet ant ant\n2\tbee bee owl owl fox fox elk elk\n3\tcow hen hen yak\n",
+            "words are repeated, but not often",
+        ),
         ("queries_anserini.tsv", "0\tcats sleep\n", "SPLADE gives this name to encoded topics"),
     ],
 )

@@ -7,7 +7,9 @@ import typer
 Index = Annotated[str, typer.Option(help="Directory of a Lucene impact index, or the name of an index card.")]
 Topics = Annotated[
     str,
-    typer.Option(help="TSV or JSONL file (.gz too), BEIR directory (DIR or DIR@SPLIT), irds:<name>, or Pyserini name."),
+    typer.Option(
+        help="File (TSV, CSV, JSON, TREC, XML), BEIR directory (DIR or DIR@SPLIT), irds:<name>, Pyserini name."
+    ),
 ]
 Qrels = Annotated[
     str, typer.Option(help="TREC or BEIR file (.gz too), BEIR directory (DIR or DIR@SPLIT), or irds:<name>.")

@@ -14,8 +14,8 @@ ID_NAMES = (
 )
 """The names of ids as `column_key` returns them; the first that a record has counts."""
 TEXT_NAMES = (
-    *("text", "contents", "content", "query", "querytext", "querystring", "question", "title", "topictitle"),
-    *("rawutterance", "utterance", "topic"),
+    *("text", "contents", "content", "query", "querytext", "querystring", "question", "questiontext"),
+    *("title", "topictitle", "rawutterance", "utterance", "topic"),
 )
 """The names of a query's text; the first that is not blank counts."""
 DESCRIPTION_NAMES = ("description", "desc", "topicdescription", "question")
@@ -97,7 +97,7 @@ def _no_text(topic: TopicRecord, field: str) -> RecordError:
         return topic.location.error(
             f"topic {topic.id} has no {missing}{only}", expected="a field that --topics-field names"
         )
-    names = field_names(topic)
+    names = [name for name in field_names(topic) if name not in (*ID_NAMES, "url")]
     return topic.location.error(
         f"topic {topic.id} has no text{only}",
         expected="a string under text, contents, query, question or title",

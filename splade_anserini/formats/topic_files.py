@@ -1,5 +1,6 @@
 """Files of topics in the forms that people have, told apart by their content: JSON, markup, tables, lines."""
 
+import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,7 @@ _TEXT_COLUMNS = {*TEXT_NAMES, *DESCRIPTION_NAMES, *NARRATIVE_NAMES, *VECTOR_NAME
 _CERTAIN_ID_COLUMNS = {*ID_NAMES} - {"topic", "number", "num"}
 """Names of ids that are no ids themselves: a first line with one of them is a header."""
 
+_DECLARATION = re.compile(rb"<\?xml[^>]*\sencoding=[\"']([\w.-]+)[\"']")
 _COMMA = re.compile(r'([^\s,;:"]+)([,;])')
 _COLON = re.compile(r"([^\s:]*\d[^\s:]*):(?:\d:)?\s*(.*)")
 """`wt09-1:obama family tree`, and with a priority `20001:1:obama family tree` (TREC Million Query)."""
@@ -53,9 +55,35 @@ def file_topics(path: Path, note: Note) -> Iterator[TopicRecord]:
     if column[0][:1] in (b"{", b"[") and (b'"' in column[0] or not column[1]):
         yield from json_topics(path, lines)
     elif column[0][:1] == b"<" and (b">" in column[0] or not column[1]):
-        yield from markup_topics([(at, decode_utf8(line, at)) for at, line in lines()])
+        yield from markup_topics(list(_decoded(lines(), _declared_encoding(first[1]))))
     else:
-        yield from _text_topics(lambda: ((at, decode_utf8(line, at)) for at, line in lines()), note)
+        yield from _text_topics(lambda: map(_without_carriage_return, _decoded(lines())), note)
+
+
+def _declared_encoding(line: bytes) -> str:
+    """Return the encoding that an XML declaration names, or UTF-8."""
+    match = _DECLARATION.match(line)
+    try:
+        return codecs.lookup(match[1].decode()).name if match else "utf-8"
+    except LookupError:
+        return "utf-8"
+
+
+def _decoded(lines: Iterable[tuple[Location, bytes]], encoding: str = "utf-8") -> Iterator[Line]:
+    for location, line in lines:
+        try:
+            yield location, decode_utf8(line, location) if encoding == "utf-8" else line.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise location.error(f"not valid {encoding}", expected="the encoding that the file declares") from error
+
+
+def _without_carriage_return(numbered: Line) -> Line:
+    location, line = numbered
+    if "\r" in line:
+        raise location.error(
+            "a carriage return inside the line", expected="lines that end in LF or CR LF", do="Convert the line ends."
+        )
+    return numbered
 
 
 def _text_topics(lines: Callable[[], Iterator[Line]], note: Note) -> Iterator[TopicRecord]:

@@ -96,7 +96,12 @@ def _conversation(fields: dict[str, object], turns: list[Any], location: Locatio
 
 
 def _rows(record: Record) -> list[Record]:
-    """Return the rows of a table that is stored by column: `{"query_id": {"0": 7}, "query": {"0": "…"}}`, or lists."""
+    """Return the rows of a table that is stored by column: `{"query_id": {"0": 7}, "query": {"0": "…"}}`, or lists.
+
+    Pandas also writes `{"columns": ["query_id", "query"], "index": [0], "data": [[7, "…"]]}`.
+    """
+    if record.keys() == {"columns", "index", "data"}:
+        return [dict(zip(record["columns"], row, strict=True)) for row in record["data"]]
     columns = {name: value for name, value in record.items() if isinstance(value, list | dict)}
     names = {column_key(name) for name in columns}
     if len(columns) < len(record) or not (names & {*ID_NAMES} and names & {*TEXT_NAMES, *VECTOR_NAMES}):

@@ -6,6 +6,7 @@ scanner, which checks that it has found as many topics as there are opening tags
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -24,6 +25,7 @@ _TREC_TAGS = {
     *("querytime", "querytweettime"),
 }
 """Tags that begin a field wherever they are; other tags without an end do at the start of a line only."""
+_FIELDS_WITH_LANGUAGES = ("title", "desc", "narr", "description", "narrative")
 _LABELS = {
     "title": "Topic|Title",
     "desc": "Description",
@@ -94,8 +96,7 @@ def _tags(text: str) -> Iterator[_Tag]:
             column_key(name): html.unescape(double or single or bare)
             for name, double, single, bare in _ATTRIBUTE.findall(match[3])
         }
-        # CLEF has <EN-title>.
-        name = column_key(re.sub(r"^[A-Za-z]{2}-", "", match[2]))
+        name = column_key(match[2])
         yield _Tag(name, match[1] == "/", match.start(), match.end(), attributes)
         if match[3].endswith("/") and not match[1]:
             yield _Tag(name, True, match.end(), match.end(), {})
@@ -133,7 +134,13 @@ def _record(fields: dict[str, str], attributes: dict[str, str], topic_tag: str, 
     if topic_tag == "top":
         texts = {name: _without_label(name, text) for name, text in texts.items()}
     texts = {name: " ".join(text.split()) for name, text in texts.items()}
-    return TopicRecord(location, checked_id(id_, location), texts)
+    return TopicRecord(location, checked_id(id_, location), _without_languages(texts))
+
+
+def _without_languages(texts: dict[str, str]) -> dict[str, str]:
+    """Return the fields, those of CLEF that exist in one language only without it: <EN-title> is <title>."""
+    names = Counter(name[2:] for name in texts if name[2:] in _FIELDS_WITH_LANGUAGES)
+    return {name[2:] if names[name[2:]] == 1 and name[2:] not in texts else name: text for name, text in texts.items()}
 
 
 class _Fields:
