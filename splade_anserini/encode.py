@@ -9,6 +9,7 @@ import typer
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.encoding.options import EncodeOptions, EncoderOptions
 from splade_anserini.errors import counted
+from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.options import option, options
 from splade_anserini.progress import ProgressBars, no_bars
 from splade_anserini.records import StrPath
@@ -57,8 +58,12 @@ class EncodeTarget:
 def command(
     corpus: Annotated[
         str,
-        typer.Option(help="BEIR directory, .jsonl or .tsv file (.gz too), directory of such files, or irds:<name>."),
+        typer.Option(
+            help="BEIR directory or zip, JSON, TSV, CSV, Parquet or Arrow file, directory of such files, irds:<name> "
+            "or hf:<name>."
+        ),
     ],
+    fields: CorpusOptions,
     target: EncodeTarget,
     encoder: EncoderOptions,
     shards: EncodeOptions,
@@ -76,14 +81,15 @@ def command(
     from splade_anserini.formats.corpora import open_corpus
 
     require_disjoint([target.output], [corpus])
-    documents = open_corpus(corpus)
+    documents = open_corpus(corpus, fields)
     opened = open_encoder(target.encoder, encoder)
     scale = target.scale or default_scale(target.encoder)
     options = replace(shards, scale=scale)
     manifest = encode(documents, opened, target.output, options, overwrite=target.overwrite, bars=progress_bar)
     counts = manifest.counts
+    noun = "passage" if shards.passages else "document"
     typer.echo(
-        f"{target.output}: {counted(counts.documents, 'document')} in {counted(len(manifest.shards), 'shard')}, "
+        f"{target.output}: {counted(counts.documents, noun)} in {counted(len(manifest.shards), 'shard')}, "
         f"{counts.postings / max(counts.documents, 1):.1f} entries each; {manifest.empty:,} with an empty vector"
     )
 

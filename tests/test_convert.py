@@ -48,7 +48,7 @@ OUTPUTS = {"impacts": "a"} | FILES
 characters = st.characters(exclude_categories=["Cs"])
 tokens = st.text(characters, min_size=1, max_size=8).filter(JAVA_WHITESPACE.isdisjoint) | st.just("##ing")
 vectors = st.dictionaries(tokens, st.integers(1, 255), max_size=6)
-ids = st.text(characters, min_size=1, max_size=8).filter(lambda id_: id_.split() == [id_])
+ids = st.text(characters, min_size=1, max_size=8).filter(lambda id_: id_.split() == [id_] and "\0" not in id_)
 impact_documents = st.builds(ImpactDocument, ids, vectors, st.text(characters, max_size=20))
 collections = st.lists(impact_documents, min_size=1, max_size=6, unique_by=lambda document: document.id)
 

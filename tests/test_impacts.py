@@ -17,7 +17,7 @@ from tests.shared_data import DATA, needs_data
 characters = st.characters(exclude_categories=["Cs"])
 tokens = st.text(characters, min_size=1, max_size=8).filter(JAVA_WHITESPACE.isdisjoint)
 vectors = st.dictionaries(tokens, st.integers(1, 1_000_000), max_size=6)
-ids = st.text(characters, min_size=1, max_size=8).filter(lambda id_: id_.split() == [id_])
+ids = st.text(characters, min_size=1, max_size=8).filter(lambda id_: id_.split() == [id_] and "\0" not in id_)
 documents = st.builds(ImpactDocument, ids, vectors, st.text(characters, max_size=20))
 
 

@@ -41,7 +41,8 @@ HEAVY = {
     "pyserini": {"lucene"},
     "pyterrier": {"lucene", "pyterrier"},
     "pandas": {"pyterrier"},
-    "pyarrow": {"conversion"},
+    "pyarrow": {"conversion", "formats"},
+    "datasets": {"formats"},
     "matplotlib": {"artifacts", "evaluation", "profiling", "tradeoffs", "training"},
     "scipy": {"evaluation"},
     # Only commands draw progress bars.

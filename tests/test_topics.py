@@ -18,7 +18,9 @@ from tests.shared_data import DATA, needs_data
 
 characters = st.characters(exclude_categories=["Cs"])
 tokens = st.text(characters, min_size=1, max_size=8).filter(JAVA_WHITESPACE.isdisjoint)
-ids = st.text(characters, min_size=1, max_size=8).filter(lambda id_: id_.split() == [id_] and id_[0] != "\ufeff")
+ids = st.text(characters, min_size=1, max_size=8).filter(
+    lambda id_: id_.split() == [id_] and "\0" not in id_ and id_[0] != "\ufeff"
+)
 encoded = st.dictionaries(ids, st.dictionaries(tokens, st.integers(1, 300), max_size=5), min_size=1)
 
 

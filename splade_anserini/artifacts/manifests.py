@@ -103,7 +103,7 @@ class Counts(Model):
         ]
 
 
-class EncodeSettings(Model):
+class EncodeSettings(GrowingModel):
     """The settings that decide the bytes that `encode` writes."""
 
     encoder: EncoderIdentity
@@ -116,6 +116,12 @@ class EncodeSettings(Model):
     docs_per_shard: int
     shard_id: int
     shard_num: int
+    fields: dict[str, str | list[str]] | None = None
+    """The keys or columns of the corpus that were named; None: they were recognized."""
+    passages: str | None = None
+    """`WORDS/STRIDE`: the documents are passages of these, with ids `doc#n`."""
+
+    later_fields = frozenset({"fields", "passages"})
 
 
 class Batching(Model):

@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.passages import Windows
 from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling
@@ -76,6 +77,11 @@ class EncodeOptions:
         default=None, least=1, help="Static pruning: keep the k greatest weights of a document.", unset="all"
     )
     contents: bool = option(default=True, help="Keep the text beside the vector.")
+    passages: str | None = option(
+        default=None,
+        metavar="WORDS/STRIDE",
+        help="Encode passages of so many words, as 150/75, with ids doc#n; search --max-passage '#' finds documents.",
+    )
     docs_per_shard: int = option(default=10_000, least=1, help="Documents in an output file.")
     shard_id: int = option(default=0, least=0, help="Which part of the corpus to encode here, from 0.")
     shard_num: int = option(default=1, least=1, help="In how many parts the corpus is split over machines.")
@@ -83,6 +89,8 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
             raise InputError(f"--scale must be above 0, got {self.scale:g}.")
+        if self.passages is not None:
+            Windows.parse(self.passages)
         if self.shard_id >= self.shard_num:
             raise InputError(f"--shard-id must be less than --shard-num, got {self.shard_id} of {self.shard_num}.")
 

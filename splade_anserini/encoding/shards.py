@@ -22,8 +22,9 @@ from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.errors import InputError, MismatchError, OutputError, counted
-from splade_anserini.formats.corpora import Corpus, CorpusDigest, check_corpus
+from splade_anserini.formats.corpora import Corpus, CorpusDigest, PassageCorpus, check_corpus, corpus_settings
 from splade_anserini.formats.impacts import ImpactWriter, impact_files
+from splade_anserini.formats.passages import Windows
 from splade_anserini.progress import Progress, ProgressBars, no_bars
 from splade_anserini.records import Document, StrPath
 
@@ -50,15 +51,20 @@ def encode_shards(
     files that no manifest lists.
     """
     output, options = Path(output), options or EncodeOptions()
+    fields = corpus_settings(corpus)
+    if options.passages:
+        corpus = PassageCorpus(corpus, Windows.parse(options.passages))
     with bars("Checking", None, "documents") as progress:
         part = _part(options, check_corpus(corpus, progress))
-    _log.info("Encoding %s of %s into %s", counted(len(part), "document"), corpus.name, output)
+    noun = "passage" if options.passages else "document"
+    _log.info("Encoding %s of %s into %s", counted(len(part), noun), corpus.name, output)
     with output_errors(output):
         output.mkdir(parents=True, exist_ok=True)
     with directory_lock(output), bars("Encoding", len(part), "documents") as progress:
         if overwrite:
             _remove_shards(output)
-        return _encode_part(corpus, encoder, output, options, part, progress)
+        settings = _settings(options, encoder, corpus.name, fields)
+        return _encode_part(corpus, encoder, output, options, settings, part, progress)
 
 
 def _encode_part(
@@ -66,11 +72,12 @@ def _encode_part(
     encoder: Encoder,
     output: Path,
     options: EncodeOptions,
+    settings: EncodeSettings,
     part: range,
     progress: Progress,
 ) -> ImpactManifest:
     """Encode the documents at the positions `part`, except those of shards that are complete."""
-    manifest = _resume(output, _settings(options, encoder, corpus.name))
+    manifest = _resume(output, settings)
     document_encoder = SpladeDocumentEncoder(
         encoder, scale=options.scale, top_k=options.top_k, contents=options.contents
     )
@@ -122,7 +129,9 @@ def _file_name(options: EncodeOptions | EncodeSettings, shard_index: int) -> str
     return f"{part}shard-{shard_index:05d}.jsonl.gz"
 
 
-def _settings(options: EncodeOptions, encoder: Encoder, corpus: str) -> EncodeSettings:
+def _settings(
+    options: EncodeOptions, encoder: Encoder, corpus: str, fields: dict[str, str | list[str]] | None
+) -> EncodeSettings:
     """Return everything that decides which bytes are written."""
     return EncodeSettings(
         encoder=encoder.identity,
@@ -134,6 +143,8 @@ def _settings(options: EncodeOptions, encoder: Encoder, corpus: str) -> EncodeSe
         docs_per_shard=options.docs_per_shard,
         shard_id=options.shard_id,
         shard_num=options.shard_num,
+        fields=fields,
+        passages=str(Windows.parse(options.passages)) if options.passages else None,
     )
 
 

@@ -1,29 +1,28 @@
-"""Corpora: documents that are streamed from files, from ir_datasets or from memory."""
+"""Corpora: documents that are streamed from files, from ir_datasets, from Hugging Face or from memory."""
 
 import hashlib
 import logging
 import os
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from splade_anserini.errors import InputError, counted
-from splade_anserini.formats.beir import BeirDirectory
+from splade_anserini.errors import NOTE, InputError, counted
+from splade_anserini.formats.corpus_fields import RECOGNIZED, CorpusOptions, describe, document_of
+from splade_anserini.formats.corpus_files import EXPECTED, directory_files, read_file, reader_of
+from splade_anserini.formats.hf_datasets import hub_rows, is_hub_name
 from splade_anserini.formats.irds import irds_document, irds_items, is_irds, require_irds
-from splade_anserini.formats.parsing.archives import as_directory, glob_files, is_file
-from splade_anserini.formats.parsing.compression import without_compression_suffix
+from splade_anserini.formats.parsing.archives import as_directory, is_file
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
-from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id, record_text
-from splade_anserini.formats.parsing.json_records import json_records
-from splade_anserini.formats.parsing.lines import Location, text_lines
+from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.json_records import Record
+from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.passages import Windows, passages_of
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import Document, StrPath
-
-_SUFFIXES = (".jsonl", ".json", ".tsv")
-_TEXT_KEYS = ("text", "contents")
-_EXPECTED = "a BEIR directory, a .jsonl, .json or .tsv file (each also .gz), a directory of such files, or irds:<name>"
 
 _logger = logging.getLogger(__name__)
 
@@ -61,36 +60,134 @@ class IrdsCorpus:
         return map(irds_document, irds_items(self.name, "docs"))
 
 
+@dataclass
+class _Repairs:
+    """How many records were changed to be valid Unicode."""
+
+    count: int = 0
+    first: Location | None = None
+
+    def add(self, location: Location) -> None:
+        self.count += 1
+        self.first = self.first or location
+
+
 @dataclass(frozen=True)
 class FileCorpus:
     """The documents of one or more files, in their order."""
 
     name: str
     files: tuple[Path, ...]
+    options: CorpusOptions = RECOGNIZED
+    _said: set[str] = field(default_factory=set, compare=False, repr=False)
+    """What was logged: a corpus is read several times."""
 
     def __iter__(self) -> Iterator[Document]:
         return (document for _, document in self.with_locations())
 
     def with_locations(self) -> Iterator[tuple[Location, Document]]:
         """Yield each document with its location. Raises `RecordError` for a malformed record."""
+        repairs = _Repairs()
         for path in self.files:
-            yield from _read_tsv(path) if without_compression_suffix(path.name).endswith(".tsv") else _read_json(path)
+            rows = read_file(path, self.options, repairs.add)
+            for row in islice(rows, 1):
+                self._note(path, row.record)
+                yield row.location, row.document
+            for row in rows:
+                yield row.location, row.document
+        if repairs.count:
+            records = counted(repairs.count, "record")
+            self._say(
+                logging.WARNING,
+                f"{self.name}: {records} with half of a surrogate pair, replaced by U+FFFD, first: {repairs.first}",
+            )
+
+    def _note(self, path: Path, record: Record | None) -> None:
+        """Say once how the records of files are read, where that is not plain."""
+        how = describe(record, self.options) if record else ""
+        if how and how not in self._said:
+            self._said.add(how)
+            self._say(NOTE, f"{path}: {how}")
+
+    def _say(self, level: int, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            _logger.log(level, "%s", message)
 
 
-def open_corpus(source: StrPath) -> Corpus:
-    """Return the corpus that `source` names, without reading documents. Raises `InputError` when there is none."""
+@dataclass(frozen=True)
+class HubCorpus:
+    """The documents of a dataset of Hugging Face, `hf:<name>`."""
+
+    name: str
+    options: CorpusOptions = RECOGNIZED
+
+    def __iter__(self) -> Iterator[Document]:
+        for index, row in enumerate(hub_rows(self.name), 1):
+            record = {name: "" if value is None else value for name, value in row.items()}
+            yield document_of(record, Location(self.name, index, "row"), self.options)
+
+
+@dataclass(frozen=True)
+class PassageCorpus:
+    """The passages of the documents of a corpus."""
+
+    corpus: Corpus
+    windows: Windows
+
+    @property
+    def name(self) -> str:
+        """The name of the corpus."""
+        return self.corpus.name
+
+    def __iter__(self) -> Iterator[Document]:
+        return (passage for _, passage in self.with_locations())
+
+    def with_locations(self) -> Iterator[tuple[Location, Document]]:
+        """Yield each passage with the location of its document."""
+        for location, document in _with_locations(self.corpus):
+            for passage in passages_of(document, self.windows):
+                yield location, passage
+
+
+def open_corpus(source: StrPath, options: CorpusOptions = RECOGNIZED) -> Corpus:
+    """Return the corpus that `source` names, without reading documents. Raises `InputError` when there is none.
+
+    A warning names the files of a directory that are not read.
+    """
     name = os.fspath(source)
     if is_irds(name):
         require_irds(name, "docs")
+        if options.named:
+            raise InputError(f"{name} has fields of its own.", do="Leave --id-field and the like out.")
         return IrdsCorpus(name)
-    path = Path(source)
+    if is_hub_name(name):
+        return HubCorpus(name, options)
+    path, split = Path(source), ""
+    if not is_file(path) and as_directory(path) is None and "@" in name:
+        before, _, split = name.rpartition("@")
+        path = Path(before)
     if directory := as_directory(path):
-        return FileCorpus(name, _corpus_files(directory))
-    if not path.exists() and not is_file(path):
-        raise InputError(f"The corpus {name} does not exist.", expected=_EXPECTED, do="Check the spelling.")
-    if not _is_corpus_file(path):
-        raise InputError(f"The corpus {name} has an unknown format.", expected=_EXPECTED, do="Rename or convert it.")
-    return FileCorpus(name, (path,))
+        return FileCorpus(name, directory_files(directory, split), options)
+    if split or not (path.exists() or is_file(path)):
+        raise InputError(f"The corpus {name} does not exist.", expected=EXPECTED, do=_missing_path(name))
+    reader_of(path)
+    return FileCorpus(name, (path,), options)
+
+
+def corpus_settings(corpus: Corpus) -> dict[str, str | list[str]] | None:
+    """Return the fields that were named to read a corpus, for a manifest; None where none were."""
+    options: object = getattr(corpus, "options", None)
+    return options.settings if isinstance(options, CorpusOptions) else None
+
+
+def _missing_path(name: str) -> str:
+    looks_like_a_dataset = name.count("/") == 1 and not name.startswith((".", "/")) and "." not in name
+    return (
+        f"Check the spelling, or name a dataset of Hugging Face: hf:{name}"
+        if looks_like_a_dataset
+        else ("Check the spelling.")
+    )
 
 
 def check_corpus(corpus: Corpus, progress: Progress = silent) -> int:
@@ -118,8 +215,8 @@ class CorpusDigest:
 
     def update(self, document: Document) -> None:
         """Add a document: each field preceded by its length."""
-        for field in (document.id, document.title, document.text):
-            data = field.encode()
+        for value in (document.id, document.title, document.text):
+            data = value.encode()
             self._digest.update(len(data).to_bytes(8, "little"))
             self._digest.update(data)
 
@@ -144,44 +241,6 @@ def sample_documents(documents: Iterable[Document], size: int, *, seed: int = 0)
 
 
 def _with_locations(corpus: Corpus) -> Iterator[tuple[Location, Document]]:
-    if isinstance(corpus, FileCorpus):
+    if isinstance(corpus, FileCorpus | PassageCorpus):
         return corpus.with_locations()
     return ((Location(corpus.name, index, "document"), document) for index, document in enumerate(corpus, 1))
-
-
-def _corpus_files(directory: Path) -> tuple[Path, ...]:
-    """Return the corpus.jsonl of a BEIR directory, or all files of a known format, sorted by name."""
-    if path := BeirDirectory(directory).corpus_file:
-        return (path,)
-    files = glob_files(directory, "[!.]*")
-    corpus_files = tuple(path for path in files if _is_corpus_file(path))
-    if not corpus_files:
-        raise InputError(f"The directory {directory} contains no corpus.", expected=_EXPECTED)
-    if skipped := [path.name for path in files if path not in corpus_files]:
-        _logger.info("%s: skipped files of unknown formats: %s", directory, ", ".join(skipped))
-    return corpus_files
-
-
-def _is_corpus_file(path: Path) -> bool:
-    return not path.name.startswith(".") and without_compression_suffix(path.name).endswith(_SUFFIXES)
-
-
-def _read_json(path: Path) -> Iterator[tuple[Location, Document]]:
-    for location, record in json_records(path):
-        id_, title = record_id(record, location), optional_text(record, location, "title")
-        yield location, Document(id_, title, record_text(record, location, _TEXT_KEYS))
-
-
-def _read_tsv(path: Path) -> Iterator[tuple[Location, Document]]:
-    for location, line in text_lines(path):
-        match line.split("\t"):
-            case [id_, text]:
-                yield location, Document(checked_id(id_, location), "", text)
-            case [id_, title, text]:
-                yield location, Document(checked_id(id_, location), title, text)
-            case columns:
-                raise location.error(
-                    counted(len(columns), "column"),
-                    expected="id<TAB>text or id<TAB>title<TAB>text",
-                    do="Separate the columns by one tab each, and replace tabs inside the text.",
-                )

@@ -1,8 +1,12 @@
 """The fields of a record: its id, its text, its score."""
 
+import re
+
 from splade_anserini.formats.parsing.json_records import Record, json_type
 from splade_anserini.formats.parsing.lines import Location, decode_utf8
 from splade_anserini.formats.parsing.numbers import parse_number
+
+_WHITE_SPACE = re.compile(r"[ \t\n\r\f\v\0]")
 
 ID_KEYS = ("id", "_id", "docid")
 
@@ -19,10 +23,13 @@ def record_id(record: Record, location: Location, keys: tuple[str, ...] = ID_KEY
 
 
 def checked_id(value: str, location: Location) -> str:
-    """Return the id. Raises `RecordError` when it is empty or holds white space, which a run cannot represent."""
-    if value.split() != [value]:
+    """Return the id. Raises `RecordError` when it is empty or holds white space, which a run cannot represent.
+
+    White space is what trec_eval takes for it, in ASCII; a no-break space is a character like others.
+    """
+    if not value or _WHITE_SPACE.search(value):
         raise location.error(
-            f"the id {value!r} contains white space" if value else "the id is empty",
+            f"the id {value!r} contains {'NUL' if chr(0) in value else 'white space'}" if value else "the id is empty",
             expected="an id without white space, which separates the columns of a run",
             do="Change the id.",
         )

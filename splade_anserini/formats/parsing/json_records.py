@@ -1,11 +1,14 @@
 """Records of JSON files, read one at a time: one object per line in .jsonl, any JSON document in .json."""
 
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from splade_anserini.errors import RecordError
 from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.formats.parsing.json_stream import json_values
 from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8
@@ -24,6 +27,39 @@ def json_records(path: Path) -> Iterator[tuple[Location, Record]]:
         yield location, json_record(line, location)
 
 
+def tolerant_record(line: bytes, location: Location, on_repair: Callable[[Location], None]) -> Record:
+    """Return the JSON object in a line, also one with NaN, Infinity or halves of surrogate pairs in it.
+
+    Such halves become U+FFFD, of which `on_repair` is told. Raises `RecordError` as `json_record` does.
+    """
+    try:
+        return json_record(line, location)
+    except RecordError:
+        try:
+            # orjson accepts what RFC 8259 does; Python writes and reads more.
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise
+    repaired: Record = _without_surrogates(record)
+    # NaN differs from itself.
+    if repr(repaired) != repr(record):
+        on_repair(location)
+    return repaired
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        # Two halves that belong together become one character.
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
+
+
 def json_record(line: bytes, location: Location) -> Record:
     """Return the JSON object in a line. Raises `RecordError` when the line is not a JSON object."""
     try:
@@ -40,6 +76,8 @@ def json_record(line: bytes, location: Location) -> Record:
 
 def json_type(value: object) -> str:
     """Return the JSON type of a value with its article, for messages; numbers, true, false and null as they are."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
     if isinstance(value, bool | int | float | None):
         return orjson.dumps(value).decode()
     names: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}

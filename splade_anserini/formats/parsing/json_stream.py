@@ -37,6 +37,29 @@ def json_values(path: Path) -> Iterator[tuple[Location, bytes]]:
             raise window.location().error("more text after the array", expected="one JSON array of records")
 
 
+def json_entries(path: Path) -> Iterator[tuple[Location, str, bytes]]:
+    """Yield the key and the source text of the value of each entry of a top-level object.
+
+    Raises `RecordError` where the document is not valid JSON, or not a single object.
+    """
+    with open_input(path) as file:
+        window = _Window(path, iter(lambda: file.read(CHUNK), b""))
+        if not window.skip("{"):
+            raise window.location().error("no object", expected="one JSON object")
+        more = not window.skip("}")
+        while more:
+            location, key = window.value()
+            if key[:1] != b'"' or not window.skip(":"):
+                raise location.error("no key", expected='"key": value')
+            _, value = window.value()
+            yield location, str(_DECODER.decode(key.decode(errors="surrogatepass"))), value
+            more = window.skip(",")
+            if not more and not window.skip("}"):
+                raise window.location().error("the object is neither continued nor closed", expected="a comma or }")
+        if window.peek():
+            raise window.location().error("more text after the object", expected="one JSON object of records")
+
+
 class _Window:
     """The part of a text that is read and not yet parsed, with its line number."""
 

@@ -1,0 +1,89 @@
+"""Rows of Parquet and Arrow files, a batch at a time."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.formats.parsing.compression import require_plain
+from splade_anserini.formats.parsing.json_records import Record
+from splade_anserini.formats.parsing.lines import Location
+
+_ROWS = 1000
+_PARQUET, _ARROW_FILE, _FEATHER_1 = b"PAR1", b"ARROW1", b"FEA1"
+
+
+def arrow_rows(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Location, Record]]:
+    """Yield the columns of each row that are `wanted` by their names.
+
+    Parquet, Arrow files and streams (Feather, Hugging Face datasets) are told apart by their content. Raises
+    `InputError` for a file that is damaged or none of these.
+    """
+    pyarrow, parquet = import_pyarrow()
+    require_plain(path)
+    row = 0
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+        if start.startswith(_PARQUET):
+            batches = _parquet_batches(parquet, path, wanted)
+        elif start.startswith(_FEATHER_1):
+            raise InputError(f"{path} is of version 1 of Feather.", do="Save it again: pyarrow.feather.write_feather.")
+        else:
+            batches = _ipc_batches(pyarrow, path, wanted, is_stream=start != _ARROW_FILE)
+        for batch in batches:
+            for record in batch.to_pylist():
+                row += 1
+                yield Location(path, row, "row"), record
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} cannot be read as Parquet or Arrow: {(str(error).splitlines() or [''])[0].removesuffix('.')}.",
+            expected="a complete Parquet or Arrow file, not compressed as a whole",
+            do="Create or download the file again.",
+        ) from error
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet or Arrow file."""
+    names: list[str] = []
+
+    def collect(name: str) -> bool:
+        names.append(name)
+        return True
+
+    next(arrow_rows(path, collect), None)
+    return names
+
+
+def batch_rows(batches: Iterator[Any]) -> Iterator[Record]:
+    """Yield the rows of Arrow tables or batches."""
+    for batch in batches:
+        yield from batch.to_pylist()
+
+
+def _parquet_batches(parquet: Any, path: Path, wanted: Callable[[str], bool]) -> Iterator[Any]:
+    with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        names = [name for name in file.schema_arrow.names if wanted(name)]
+        yield from file.iter_batches(_ROWS, columns=names)
+
+
+def _ipc_batches(pyarrow: Any, path: Path, wanted: Callable[[str], bool], *, is_stream: bool) -> Iterator[Any]:
+    with pyarrow.memory_map(str(path)) as source:
+        reader = pyarrow.ipc.open_stream(source) if is_stream else pyarrow.ipc.open_file(source)
+        names = [name for name in reader.schema.names if wanted(name)]
+        batches = reader if is_stream else map(reader.get_batch, range(reader.num_record_batches))
+        for batch in batches:
+            selected = batch.select(names)
+            for start in range(0, selected.num_rows, _ROWS):
+                yield selected.slice(start, _ROWS)
+
+
+def import_pyarrow() -> tuple[Any, Any]:
+    """Return pyarrow and its module for Parquet. Raises `DependencyError` where it is not installed."""
+    try:
+        import pyarrow as pa
+        import pyarrow.ipc
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DependencyError.missing("pyarrow", "parquet") from error
+    return pa, parquet
