@@ -11,13 +11,18 @@ from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.cli.results import make_once
 from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.options import option, options, recorded_options
-from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
+from splade_anserini.progress import ProgressBars, no_bars
 from splade_anserini.records import DOCS_PER_SHARD, StrPath
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from splade_anserini.artifacts.manifests import EncodeSettings
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.conversion import Converted, Source
+    from splade_anserini.records import ImpactDocument
 
 _log = logging.getLogger(__name__)
 
@@ -58,10 +63,13 @@ def convert(
     output: StrPath,
     options: ConvertOptions | None = None,
     *,
+    reading: ReadingOptions | None = None,
     overwrite: bool = False,
     bars: ProgressBars = no_bars,
 ) -> "Converted":
     """Write the documents of `source` to `output`, in the formats that `options` names or the paths' names imply.
+
+    Vectors of other tools are read as `reading` says.
 
     What was written is read again and counted before it is put in place. What the format cannot hold of a document
     beside its vector is left out, with a warning. Raises `InputError` for what cannot be read or held, `OutputError`
@@ -82,14 +90,17 @@ def convert(
     target = document_format(output, options.target_format, for_output=True)
     if isinstance(target, ImpactDirectory):
         target = ImpactDirectory(options.docs_per_shard, replace=overwrite)
-    with bars("Checking", None, "documents") as progress:
-        documents = open_source(source, options.source_format, progress)
+    documents = open_source(source, options.source_format, reading)
     total, clamped = documents.counts.documents if documents.counts else None, ClampedImpacts()
     if options.max_impact is not None:
         documents = scaled_down(documents, options.max_impact, clamped)
     _log.info("Converting %s to %s", source, output)
     with bars("Converting", total, "documents") as progress:
         converted = write_converted(documents, output, target, progress=progress)
+    if converted.zeros:
+        _log.warning("Entries with an impact of 0, which are left out: %d", converted.zeros)
+    if documents.left_out.tokens_are_numbers:
+        _log.warning("All tokens of %s are numbers; if they are ids of a vocabulary, pass it with --vocabulary", source)
     if clamped.entries:
         _log.warning("Impacts that scaling rounded to 0, and which were set to 1: %d", clamped.entries)
     if converted.contents_left_out:
@@ -101,31 +112,67 @@ def convert(
     return converted
 
 
-def open_source(path: Path, format_name: str | None, progress: Progress = silent) -> "Source":
+def open_source(path: Path, format_name: str | None, reading: ReadingOptions | None = None) -> "Source":
     """Return the documents at `path`, in the format of this name, or else the one that the path's name implies.
 
-    A directory of pseudo-documents is checked as index checks it. Raises `InputError` when it cannot be used.
+    A directory of pseudo-documents with a manifest is checked as index checks it. Raises `InputError` when it cannot
+    be used.
     """
-    from splade_anserini.conversion import ImpactDirectory, Source, document_format
-    from splade_anserini.lucene.sources import open_impacts
+    from splade_anserini.conversion import ImpactDirectory, LeftOut, Source, document_format
+    from splade_anserini.formats.vectors import VectorReader
+    from splade_anserini.lucene.sources import find_impacts
 
     _require_input(path)
-    source = document_format(path, format_name)
+    source, left_out = document_format(path, format_name), LeftOut()
+    options = (reading or ReadingOptions()).vector_options()
+    counts = None
     if isinstance(source, ImpactDirectory):
-        impacts = open_impacts(path, progress)
-        return Source(path, lambda: source.read(path), impacts.settings, impacts.counts)
-    if path.is_dir():
+        impacts = find_impacts(path, options)
+        settings, counts = impacts.settings, impacts.counts
+    elif path.is_dir():
         raise InputError(f"Input {path} is a directory.", expected=f"a file of the format {source.name}")
-    return Source(path, lambda: source.read(path), source.read_settings(path))
+    else:
+        settings = source.read_settings(path)
+    if options.scale is not None:
+        settings = _settings_of_weights(path, settings, options.scale)
+
+    def read() -> "Iterator[ImpactDocument]":
+        reader = VectorReader(options)
+        yield from source.read(path, reader)
+        left_out.zeros, left_out.tokens_are_numbers = reader.zeros, reader.tokens_are_numbers
+
+    return Source(path, read, settings, counts, left_out)
 
 
-def convert_topics(source: str, output: StrPath, options: ConvertOptions | None = None) -> int:
+def _settings_of_weights(path: Path, settings: "EncodeSettings | None", scale: float) -> "EncodeSettings":
+    """Return the settings of vectors that --scale quantizes. Raises `InputError` when they have a scale already."""
+    from splade_anserini.artifacts.manifests import EncodeSettings
+
+    if settings is not None:
+        raise InputError(f"{path} holds impacts, of the scale {settings.scale:g}.", do="Leave --scale out.")
+    return EncodeSettings(
+        encoder=None,
+        corpus=str(path),
+        scale=scale,
+        max_length=None,
+        top_k=None,
+        contents=True,
+        docs_per_shard=DOCS_PER_SHARD,
+        shard_id=0,
+        shard_num=1,
+    )
+
+
+def convert_topics(
+    source: str, output: StrPath, options: ConvertOptions | None = None, reading: ReadingOptions | None = None
+) -> int:
     """Write encoded topics in another format and return how many there are. Formats are chosen as by `convert`."""
     from splade_anserini.conversion import topic_format
 
     options, output = options or ConvertOptions(), Path(output)
     target = topic_format(str(output), options.target_format, for_output=True)
-    topics = topic_format(source, options.source_format).read_topics(source)
+    vectors = (reading or ReadingOptions()).vector_options()
+    topics = topic_format(source, options.source_format).read_topics(source, vectors)
     _log.info("Converting %s of %s to %s", counted(len(topics), "query", "queries"), source, output)
     target.write_topics(output, topics)
     return len(topics)
@@ -137,6 +184,7 @@ def command(
     ],
     output: Annotated[Path, typer.Option(help="Directory of pseudo-documents, or file, to write.")],
     options: ConvertOptions,
+    reading: ReadingOptions,
     format: cli.Format = "table",  # noqa: A002  # the option's name
     overwrite: cli.Overwrite = False,
 ) -> None:
@@ -148,7 +196,7 @@ def command(
     Examples:
       splade-anserini convert --input impacts/mine --output mine.parquet
       splade-anserini convert --input impacts/mine --output mine.bmp.ciff --max-impact 255
-      splade-anserini convert --input mine.ciff --output impacts/theirs
+      splade-anserini convert --input theirs.parquet --output impacts/theirs --scale 100
       splade-anserini convert --input topics.tsv --output topics.jsonl --topics
     """
     from splade_anserini.artifacts.files import require_disjoint
@@ -156,24 +204,27 @@ def command(
     require_disjoint([output], [input], nested=not options.topics)
     result = make_once(
         output,
-        _record(input, output, options),
-        lambda: _convert(input, output, options, overwrite=overwrite),
+        _record(input, output, options, reading),
+        lambda: _convert(input, output, options, reading, overwrite=overwrite),
         overwrite=overwrite,
     )
     typer.echo(result.text(format, _summary))
 
 
-def _convert(input_: str, output: Path, options: ConvertOptions, *, overwrite: bool) -> dict[str, int]:
+def _convert(
+    input_: str, output: Path, options: ConvertOptions, reading: ReadingOptions, *, overwrite: bool
+) -> dict[str, int]:
     """Convert documents or topics and return their counts."""
     if options.topics:
-        return {"queries": convert_topics(input_, output, options)}
-    converted = convert(input_, output, options, overwrite=overwrite, bars=progress_bar)
+        return {"queries": convert_topics(input_, output, options, reading)}
+    converted = convert(input_, output, options, reading=reading, overwrite=overwrite, bars=progress_bar)
     counts = converted.counts
     return {
         "documents": counts.documents,
         "empty": converted.empty,
         "postings": counts.postings,
         "impacts": counts.impacts,
+        **({"zeros": converted.zeros} if converted.zeros else {}),
     }
 
 
@@ -185,9 +236,9 @@ def _summary(counts: Mapping[str, int]) -> str:
     return f"{documents}{empty}, {postings}, {counts['impacts']:,} impacts"
 
 
-def _record(input_: str, output: Path, options: ConvertOptions) -> "OutputRecord":
+def _record(input_: str, output: Path, options: ConvertOptions, reading: ReadingOptions) -> "OutputRecord":
     """Describe the output by all that decides its content. Raises `InputError` for a path without a known format."""
-    from splade_anserini.artifacts.outputs import OutputRecord, fingerprint_of_input
+    from splade_anserini.artifacts.outputs import OutputRecord, fingerprints_of_inputs
     from splade_anserini.conversion import document_format, topic_format
 
     if options.topics:
@@ -197,8 +248,10 @@ def _record(input_: str, output: Path, options: ConvertOptions) -> "OutputRecord
         _require_input(Path(input_))
         source = document_format(Path(input_), options.source_format)
         target = document_format(output, options.target_format, for_output=True)
-    settings = recorded_options(options) | {"source_format": source.name, "target_format": target.name}
-    return OutputRecord("convert", settings, {"input": fingerprint_of_input(input_)})
+    used = {name: value for name, value in recorded_options(reading).items() if value is not None}
+    settings = recorded_options(options) | used | {"source_format": source.name, "target_format": target.name}
+    inputs = {"input": input_} | ({"vocabulary": reading.vocabulary} if reading.vocabulary else {})
+    return OutputRecord("convert", settings, fingerprints_of_inputs(inputs))
 
 
 def _require_input(path: Path) -> None:

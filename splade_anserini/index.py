@@ -1,4 +1,4 @@
-"""The command `index`: impact pseudo-documents → a Lucene impact index."""
+"""The command `index`: vectors of documents → a Lucene impact index."""
 
 import logging
 from dataclasses import asdict
@@ -9,6 +9,7 @@ import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import IntegrityError, OutputError
+from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.options import option, options
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from splade_anserini.artifacts.manifests import Counts, IndexManifest
+    from splade_anserini.lucene.batches import ReadCounts
     from splade_anserini.lucene.sources import ImpactSource
 
 _log = logging.getLogger(__name__)
@@ -31,27 +33,34 @@ def index(
     output: StrPath,
     options: IndexOptions | None = None,
     *,
+    reading: ReadingOptions | None = None,
     overwrite: bool = False,
     bars: ProgressBars = no_bars,
 ) -> "IndexManifest":
-    """Build the Lucene index `output` of the pseudo-documents in and below the directory `impacts`.
+    """Build the Lucene index `output` of the vectors in a file, or in and below a directory.
 
-    The index appears when it is complete and its counts agree with those of the pseudo-documents. If the same call
-    made it before, it is left as it is. Raises `InputError` or `MismatchError` for what cannot be indexed,
-    `OutputError` when another index or directory would be replaced, `IntegrityError` when counts differ.
+    Vectors without a manifest are read as `reading` says, and checked while they are indexed. The index appears when it
+    is complete and its counts agree with those of the vectors. If the same call made it before, it is left as it is.
+    Raises `InputError` or `MismatchError` for what cannot be indexed, `OutputError` when another index or directory
+    would be replaced, `IntegrityError` when counts differ.
     """
-    from splade_anserini.lucene.sources import open_impacts
-
     impacts, output, options = Path(impacts), Path(output), options or IndexOptions()
     check_index_output(output, impacts)
-    with bars("Checking", None, "documents") as progress:
-        source = open_impacts(impacts, progress)
+    source = _open(impacts, reading or ReadingOptions())
     if manifest := up_to_date_index(source, output, options, overwrite=overwrite):
         _log.info("Index %s is up to date", output)
         return manifest
-    _log.info("Indexing %d documents of %s into %s", source.counts.documents, impacts, output)
-    with bars("Indexing", source.counts.documents, "documents") as progress:
+    _log.info("Indexing %s into %s", impacts, output)
+    total = source.counts.documents if source.counts else None
+    with bars("Indexing", total, "documents") as progress:
         return index_source(source, output, options, progress=progress)
+
+
+def _open(path: Path, reading: ReadingOptions) -> "ImpactSource":
+    """Return the files of the input, which may also be one file of a format that `convert` reads."""
+    from splade_anserini.lucene.sources import find_impacts
+
+    return find_impacts(path, reading.vector_options())
 
 
 def index_source(
@@ -62,7 +71,7 @@ def index_source(
     provenance: "Mapping[str, str] | None" = None,
     progress: Progress = silent,
 ) -> "IndexManifest":
-    """Build the index of a directory that has been checked, in place of the one that may be at `output`.
+    """Build the index of files that were found, in place of the one that may be at `output`.
 
     `provenance` is added to the options in the manifest: what else was done to the documents.
     """
@@ -73,21 +82,37 @@ def index_source(
     options = options or IndexOptions()
     settings = source.settings
     with whole_directory(output, replace=True) as partial:
-        write_impact_index(source, partial, options, progress)
+        read = write_impact_index(source, partial, options, progress)
         counts = count_index(partial)
-        _compare(counts, source)
+        expected = read.counts if read else source.counts
+        if expected:
+            _compare(counts, expected, source)
         manifest = IndexManifest(
             encoder=settings.encoder if settings else None,
-            scale=settings.scale if settings else None,
+            scale=source.scale,
             max_length=settings.max_length if settings else None,
             corpus=settings.corpus if settings else "",
             writer=writer_version(options),
-            options={**asdict(options), **(provenance or {})},
+            options={**asdict(options), **source.reading_settings, **(provenance or {})},
             source=source.fingerprint,
             counts=counts,
+            zeros=read.zeros if read else 0,
         )
         write_manifest(partial, manifest)
+    if read:
+        _say_what_was_read(read, source)
     return manifest
+
+
+def _say_what_was_read(read: "ReadCounts", source: "ImpactSource") -> None:
+    if read.zeros:
+        _log.warning("Entries with an impact of 0, which are left out: %d", read.zeros)
+    if read.empty:
+        _log.warning("Documents with an empty vector, which Lucene cannot hold: %d", read.empty)
+    if read.tokens_are_numbers:
+        _log.warning(
+            "All tokens of %s are numbers; if they are ids of a vocabulary, pass it with --vocabulary", source.path
+        )
 
 
 def up_to_date_index(
@@ -105,7 +130,9 @@ def up_to_date_index(
     manifest = read_manifest(output, IndexManifest)
     if manifest is None or manifest.source is None:
         raise already_exists(output)
-    made, now = _compared(manifest.options, manifest.source), _compared(asdict(options), source.fingerprint)
+    fingerprint = manifest.source if source.is_source_of(manifest.source) else source.fingerprint
+    now = _compared({**asdict(options), **source.reading_settings}, fingerprint)
+    made = _compared(manifest.options, manifest.source)
     if made != now:
         raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")
     return manifest
@@ -115,11 +142,11 @@ def _compared(options: "Mapping[str, object]", source: str) -> dict[str, object]
     return {name: value for name, value in options.items() if name not in _NOT_COMPARED} | {"pseudo-documents": source}
 
 
-def _compare(counts: "Counts", source: "ImpactSource") -> None:
-    differences = counts.differences(source.counts)
+def _compare(counts: "Counts", expected: "Counts", source: "ImpactSource") -> None:
+    differences = counts.differences(expected)
     if differences:
         raise IntegrityError(
-            f"The index does not hold what {source.directory} should: {'; '.join(differences)}.",
+            f"The index does not hold what {source.path} should: {'; '.join(differences)}.",
             do="A file was changed after it was written: encode again into an empty directory. No index was written.",
         )
 
@@ -146,21 +173,23 @@ class IndexTarget:
 
 def command(
     input: Annotated[  # noqa: A002  # the host's flag
-        Path, typer.Option("--input", "--corpus", help="Directory of impact pseudo-documents, as encode writes it.")
+        Path, typer.Option("--input", "--corpus", help="Directory or file of vectors, as encode or others write them.")
     ],
     target: IndexTarget,
     options: IndexOptions,
+    reading: ReadingOptions,
 ) -> None:
     """Build a Lucene impact index, as Anserini's, and check that it holds every document.
 
-    The input is what encode wrote (on several machines: the directory that holds their directories), or
-    pseudo-documents that others made.
+    The input is what encode wrote (on several machines: the directory that holds their directories), or vectors that
+    others made: JSON lines or Parquet, with weights (--scale), or ids of a vocabulary instead of tokens.
 
     \b
-    Example:
+    Examples:
       splade-anserini index --input impacts/mine --index indexes/mine --threads 4
+      splade-anserini index --input theirs.jsonl --index indexes/theirs --scale 100
     """
-    counts = index(input, target.index, options, overwrite=target.overwrite, bars=progress_bar).counts
+    counts = index(input, target.index, options, reading=reading, overwrite=target.overwrite, bars=progress_bar).counts
     typer.echo(
         f"{target.index}: {counts.documents:,} documents, {counts.postings:,} postings, {counts.impacts:,} impacts"
     )

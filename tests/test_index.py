@@ -281,7 +281,7 @@ def invalid_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("nowhere", "does not exist"),
         ("empty", "contains no impact pseudo-documents"),
-        ("file", "is a file"),
+        ("file", "is empty"),
         ("interrupted", "Run the same encode command again"),
         ("unlisted", "other.jsonl is not listed in any"),
         ("missing", "shard-00001.jsonl.gz is missing"),
@@ -291,7 +291,7 @@ def invalid_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("no-vector", "a.jsonl, line 1: no vector"),
         ("no-json", "a.jsonl, line 1"),
         ("space", "white space"),
-        ("zero", "the impact of 'a' is 0"),
+        ("zero", "all document vectors are empty"),
     ],
 )
 def test_invalid_input_has_an_error_message_and_exit_code_2(

@@ -106,11 +106,13 @@ class Counts(Model):
 class EncodeSettings(GrowingModel):
     """The settings that decide the bytes that `encode` writes."""
 
-    encoder: EncoderIdentity
+    encoder: EncoderIdentity | None
+    """None when `convert --scale` quantized weights of unknown origin."""
     corpus: str
     """The value of --corpus. The digests of the shards identify the content."""
     scale: float
-    max_length: int
+    max_length: int | None
+    """None when the encoder is not known."""
     top_k: int | None
     contents: bool
     docs_per_shard: int
@@ -161,7 +163,7 @@ class ImpactManifest(Model):
     shards: tuple[Shard, ...] = ()
 
 
-class IndexManifest(Model):
+class IndexManifest(GrowingModel):
     """The manifest of an impact index: how its documents were encoded."""
 
     kind: Literal["index"] = "index"
@@ -173,10 +175,14 @@ class IndexManifest(Model):
     corpus: str = ""
     writer: str
     """The program that wrote the index, with its version."""
-    options: dict[str, str | int | bool | None] = {}
+    options: dict[str, str | int | float | bool | None] = {}
     source: str | None = None
     """Fingerprint of the pseudo-documents; None in indexes of version 0.1.0 and before."""
     counts: Counts
+    zeros: int = 0
+    """Entries of the vectors that are not in the index because their impact is 0; `encode` writes none."""
+
+    later_fields = frozenset({"zeros"})
 
 
 class TextCounts(Model):

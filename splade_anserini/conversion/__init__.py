@@ -3,7 +3,7 @@
 from splade_anserini.conversion.directory import ImpactDirectory
 from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.registry import FORMATS, document_format, topic_format
-from splade_anserini.conversion.source import Source
+from splade_anserini.conversion.source import LeftOut, Source
 from splade_anserini.conversion.transfer import ClampedImpacts, Converted, scaled_down, write_converted
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Converted",
     "Format",
     "ImpactDirectory",
+    "LeftOut",
     "Source",
     "document_format",
     "scaled_down",

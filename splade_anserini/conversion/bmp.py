@@ -12,6 +12,7 @@ from splade_anserini.conversion.ciff import Ciff
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location, text_lines
 from splade_anserini.formats.tokens import VectorCheck, count_tokens, repeat_tokens
+from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.records import ImpactDocument, ImpactVector
 
 GREATEST_IMPACT = 255
@@ -28,14 +29,13 @@ class Bmp(Ciff):
         """Write CIFF. Raises `RecordError` for an impact above 255."""
         super().write(file, _limited(documents), settings)
 
-    def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
+    def topic_rows(self, path: Path, reader: VectorReader) -> Iterator[tuple[Location, str, ImpactVector]]:
         """Yield the position, id and vector of each query."""
-        check = VectorCheck()
         for location, line in text_lines(path):
             query_id, colon, text = line.partition(":")
             if not colon:
                 raise location.error("no colon", expected="id: token token …")
-            yield location, checked_id(query_id, location), check(count_tokens(text), location)
+            yield location, checked_id(query_id, location), reader(count_tokens(text), location)
 
     def write_topic_rows(self, file: IO[bytes], topics: Mapping[str, ImpactVector]) -> None:
         """Write one line per query, with each token repeated as often as its weight says."""

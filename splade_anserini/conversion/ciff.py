@@ -4,8 +4,12 @@ Term frequencies are impacts, and the length of a document is the sum of its imp
 Postings lists are in the order of their tokens' code points. The header's description ends with the encoding settings.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, ClassVar
 
 import numpy as np
@@ -26,13 +30,17 @@ from splade_anserini.conversion.messages import (
 )
 from splade_anserini.conversion.spool import GREATEST_INT32, Spool
 from splade_anserini.errors import InputError
+from splade_anserini.formats.parsing.compression import DAMAGED_DATA, is_plain, open_input
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location
-from splade_anserini.formats.tokens import VectorCheck
+from splade_anserini.formats.vector_files import LocatedDocument
+from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.records import ImpactDocument, StrPath
 
 SMALLEST_POSTING = 6
 """Minimum bytes per posting, so the size of a file limits the number of its postings."""
+
+_LARGEST_HEADER = 1 << 20
 
 _DESCRIPTION = "Impact vectors"
 _DESCRIPTION_WITH_SETTINGS = f"{_DESCRIPTION} of splade-anserini, encoded with: "
@@ -44,24 +52,26 @@ class Ciff(FileFormat):
     name = "ciff"
     suffixes: ClassVar[tuple[str, ...]] = (".ciff",)
 
-    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
-        """Yield the documents. Needs memory for the vocabulary and 200 MB, 12 bytes of disk per posting."""
-        path = Path(path)
-        with _open(path) as file:
-            size = path.stat().st_size
-            try:
-                yield from _documents(path, file, size)
-            except (ValueError, UnicodeDecodeError) as error:
-                raise _damaged(path, error) from error
+    def located(self, path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
+        """Yield the documents. Needs memory for the vocabulary and 200 MB, 12 bytes of disk per posting.
+
+        A compressed file is decompressed to a temporary one first.
+        """
+        try:
+            with _decompressed(path) as (file, size):
+                yield from _documents(path, file, size, reader)
+        except (ValueError, UnicodeDecodeError, *DAMAGED_DATA) as error:
+            raise _damaged(path, error) from error
 
     def read_settings(self, path: StrPath) -> EncodeSettings | None:
         """Return the encoding settings, or None when the description does not contain them."""
         path = Path(path)
-        with _open(path) as file:
-            try:
-                description = header_from(read_message(file, path.stat().st_size)).description
-            except (ValueError, UnicodeDecodeError) as error:
-                raise _damaged(path, error) from error
+        try:
+            with open_input(path) as file:
+                beginning = file.read(_LARGEST_HEADER)
+            description = header_from(read_message(BytesIO(beginning), len(beginning))).description
+        except (ValueError, UnicodeDecodeError, *DAMAGED_DATA) as error:
+            raise _damaged(path, error) from error
         if not description.startswith(_DESCRIPTION_WITH_SETTINGS):
             return None
         return settings_from_json(description.removeprefix(_DESCRIPTION_WITH_SETTINGS))
@@ -100,14 +110,13 @@ def _groups(triples: npt.NDArray[np.int32]) -> Iterator[tuple[int, npt.NDArray[n
             yield int(rows[0, 0]), rows
 
 
-def _documents(path: Path, file: IO[bytes], size: int) -> Iterator[ImpactDocument]:
+def _documents(path: Path, file: IO[bytes], size: int, reader: VectorReader) -> Iterator[LocatedDocument]:
     """Yield the documents of an open file of `size` bytes. Raises `ValueError` when it is damaged."""
     header = header_from(read_message(file, size))
     if header.documents + header.postings_lists > size:
         raise ValueError("the header announces more than the file contains")
     with Buckets(even_bounds(header.documents, size // SMALLEST_POSTING)) as buckets:
         tokens = np.array(_read_postings(file, size, header, buckets), dtype=object)
-        check = VectorCheck()
         for document, rows in _rows(buckets, header.documents):
             record = doc_record_from(read_message(file, size))
             if record.number != document:
@@ -117,7 +126,7 @@ def _documents(path: Path, file: IO[bytes], size: int) -> Iterator[ImpactDocumen
             # Other programs may write lengths as Lucene rounds them.
             if header.description.startswith(_DESCRIPTION) and record.length != sum(vector.values()):
                 raise ValueError(f"the impacts of {record.id!r} do not sum to its length, {record.length:,}")
-            yield ImpactDocument(checked_id(record.id, location), check(vector, location))
+            yield location, ImpactDocument(checked_id(record.id, location), reader(vector, location))
     if file.read(1):
         raise ValueError("there are data after the last document record")
 
@@ -148,10 +157,18 @@ def _rows(buckets: Buckets, documents: int) -> Iterator[tuple[int, npt.NDArray[n
     yield from ((empty, no_rows) for empty in range(next_document, documents))
 
 
-def _open(path: Path) -> IO[bytes]:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
-    return path.open("rb")
+@contextmanager
+def _decompressed(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a file, or a temporary one with its content if it is compressed; yield it with its size."""
+    with open_input(path) as file:
+        if is_plain(file):
+            yield file, path.stat().st_size
+            return
+        with TemporaryFile() as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+            size = copy.tell()
+            copy.seek(0)
+            yield copy, size
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

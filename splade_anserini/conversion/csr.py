@@ -19,7 +19,8 @@ from splade_anserini.conversion.spool import GREATEST_INT32, Spool
 from splade_anserini.errors import counted
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location
-from splade_anserini.formats.tokens import VectorCheck
+from splade_anserini.formats.vector_files import LocatedDocument
+from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.records import ImpactDocument, StrPath
 
 BATCH = 4096
@@ -32,20 +33,20 @@ class Csr(FileFormat):
     name = "csr"
     suffixes = topic_suffixes = (".npz",)
 
-    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
+    def located(self, path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
         """Yield the rows as documents. Needs memory for the vocabulary, and 8 bytes per document."""
-        with ArrayFile(Path(path)) as file:
+        with ArrayFile(path) as file:
             row_starts, tokens = _rows_and_columns(file)
-            check, row = VectorCheck(), 0
+            row = 0
             for names, bounds, columns, impacts in _batches(file, row_starts, len(tokens)):
                 words = tokens[columns].tolist()
                 for name, start, end in zip(names, bounds[:-1], bounds[1:], strict=True):
                     row += 1
-                    location = Location(Path(path), row, "row")
+                    location = Location(path, row, "row")
                     vector = dict(zip(words[start:end], impacts[start:end], strict=True))
                     if len(vector) != end - start:
                         raise location.error("duplicate column", do="Call sum_duplicates() on the matrix and save it.")
-                    yield ImpactDocument(checked_id(name, location), check(vector, location))
+                    yield location, ImpactDocument(checked_id(name, location), reader(vector, location))
 
     def read_settings(self, path: StrPath) -> EncodeSettings | None:
         """Return the encoding settings, or None when the file does not contain them."""

@@ -12,9 +12,11 @@ from pathlib import Path
 from splade_anserini.artifacts.files import whole_directory
 from splade_anserini.artifacts.manifests import Counts, EncodeSettings, ImpactManifest, Shard, write_manifest
 from splade_anserini.conversion.format import Format
-from splade_anserini.conversion.source import DocumentCounter
-from splade_anserini.formats.impacts import ImpactWriter, impact_files, impact_line, read_impacts
+from splade_anserini.errors import InputError
+from splade_anserini.formats.impacts import DocumentCounter, ImpactWriter, impact_line
 from splade_anserini.formats.topics import read_encoded_topics, write_encoded_topics
+from splade_anserini.formats.vector_files import LocatedDocument, find_vector_files, read_vectors
+from splade_anserini.formats.vectors import VectorOptions, VectorReader
 from splade_anserini.records import DOCS_PER_SHARD, ImpactDocument, ImpactVector, StrPath
 
 
@@ -31,9 +33,10 @@ class ImpactDirectory(Format):
     def __init__(self, docs_per_shard: int = DOCS_PER_SHARD, *, replace: bool = False) -> None:
         self.docs_per_shard, self.replace = docs_per_shard, replace
 
-    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
-        """Yield the documents of all files that Anserini would read, in the order of the file names."""
-        return read_directory(Path(path))
+    def located(self, path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
+        """Yield the documents of all files that `index` reads, in the order of the file names."""
+        for file in find_vector_files(path).files:
+            yield from read_vectors(file, reader)
 
     @contextmanager
     def writing(
@@ -44,8 +47,14 @@ class ImpactDirectory(Format):
             write_directory(directory, documents, settings, self.docs_per_shard)
             yield directory
 
-    def read_topics(self, source: str) -> dict[str, ImpactVector]:
+    def read_topics(self, source: str, options: VectorOptions | None = None) -> dict[str, ImpactVector]:
         """Return impact vectors by query id, from a file, a BEIR directory or `irds:<name>`."""
+        if options and not options.are_defaults:
+            raise InputError(
+                f"{source} is read as topics of tokens that are repeated as often as their impacts say.",
+                expected="no --scale, --vocabulary, --id-field or --vector-field",
+                do="Leave them out, or name the format of the vectors with --from.",
+            )
         return read_encoded_topics(source)
 
     def write_topics(self, output: StrPath, topics: Mapping[str, ImpactVector]) -> None:
@@ -54,9 +63,8 @@ class ImpactDirectory(Format):
 
 
 def read_directory(directory: Path) -> Iterator[ImpactDocument]:
-    """Yield the documents of all files that Anserini would read, in the order of the file names."""
-    for path in impact_files(directory):
-        yield from read_impacts(path)
+    """Yield the documents of all files that `index` reads, in the order of the file names."""
+    return ImpactDirectory().read(directory)
 
 
 def write_directory(

@@ -13,6 +13,8 @@ from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.errors import InputError, IntegrityError
 from splade_anserini.formats.parsing.duplicates import duplicate_error
 from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.vector_files import LocatedDocument
+from splade_anserini.formats.vectors import VectorOptions, VectorReader
 from splade_anserini.records import ImpactDocument, ImpactVector, StrPath
 
 
@@ -32,8 +34,15 @@ class Format(ABC):
     """Whether the settings that the documents were encoded with are stored."""
 
     @abstractmethod
-    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
+    def located(self, path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
+        """Yield the documents at `path` in order, with their locations; `reader` reads their vectors.
+
+        Raises `InputError` for damaged data or another format.
+        """
+
+    def read(self, path: StrPath, reader: VectorReader | None = None) -> Iterator[ImpactDocument]:
         """Yield the documents at `path` in order. Raises `InputError` for damaged data or another format."""
+        return (document for _, document in self.located(Path(path), reader or VectorReader()))
 
     def read_settings(self, path: StrPath) -> EncodeSettings | None:  # noqa: ARG002  # for formats that keep settings
         """Return the settings that the documents at `path` were encoded with, or None when they are not stored."""
@@ -49,7 +58,7 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def read_topics(self, source: str) -> dict[str, ImpactVector]:
+    def read_topics(self, source: str, options: VectorOptions | None = None) -> dict[str, ImpactVector]:
         """Return impact vectors by query id. Raises `InputError` for an empty or duplicate query, or no queries."""
 
     @abstractmethod
@@ -74,11 +83,11 @@ class FileFormat(Format):
             file.flush()
             yield Path(file.name)
 
-    def read_topics(self, source: str) -> dict[str, ImpactVector]:
+    def read_topics(self, source: str, options: VectorOptions | None = None) -> dict[str, ImpactVector]:
         """Return impact vectors by query id. Raises `InputError` for an empty or duplicate query, or no queries."""
         topics: dict[str, ImpactVector] = {}
         first_locations: dict[str, Location] = {}
-        for location, query_id, vector in self.topic_rows(Path(source)):
+        for location, query_id, vector in self.topic_rows(Path(source), VectorReader(options)):
             if query_id in topics:
                 raise duplicate_error(location, query_id, first_locations[query_id], "query id")
             if not vector:
@@ -93,14 +102,14 @@ class FileFormat(Format):
         with whole_file(Path(output)) as file:
             self.write_topic_rows(file, topics)
             file.flush()
-            written = {query_id: vector for _, query_id, vector in self.topic_rows(Path(file.name))}
+            written = {query_id: vector for _, query_id, vector in self.topic_rows(Path(file.name), VectorReader())}
             if written != dict(topics):
                 raise IntegrityError(f"{output} does not match what was written to it.")
 
-    def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
+    def topic_rows(self, path: Path, reader: VectorReader) -> Iterator[tuple[Location, str, ImpactVector]]:
         """Yield the position, id and vector of each query."""
-        for row, document in enumerate(self.read(path), 1):
-            yield Location(path, row, "row"), document.id, document.vector
+        for location, document in self.located(path, reader):
+            yield location, document.id, document.vector
 
     def write_topic_rows(self, file: IO[bytes], topics: Mapping[str, ImpactVector]) -> None:
         """Write queries to an open file. Raises `InputError` for one that cannot be stored unchanged."""

@@ -1,5 +1,6 @@
 """The table of formats, and the choice of one by its name or by a file name."""
 
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from splade_anserini.conversion.bmp import Bmp
@@ -10,6 +11,8 @@ from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.parquet import Parquet
 from splade_anserini.conversion.seismic import Seismic
 from splade_anserini.errors import InputError
+from splade_anserini.formats.parsing.compression import beginning, without_compression_suffix
+from splade_anserini.formats.vector_files import is_parquet
 from splade_anserini.records import StrPath
 
 FORMATS: dict[str, Format] = {
@@ -32,12 +35,15 @@ def document_format(path: StrPath, name: str | None = None, *, for_output: bool 
             raise InputError(f"There is no format {name!r}.", expected=f"one of {', '.join(FORMATS)}")
         return FORMATS[name]
     path = Path(path)
-    if path.is_dir() or not path.suffix:
+    if path.is_dir() or (not path.suffix and not path.is_file()):
         return _IMPACTS
     suffixes = {suffix: format_ for format_ in FORMATS.values() for suffix in format_.suffixes}
     if not for_output:
         suffixes |= {suffix: format_ for format_ in FORMATS.values() for suffix in format_.input_suffixes}
-    matching = [suffix for suffix in suffixes if path.name.endswith(suffix)]
+    file_name = path.name if for_output else without_compression_suffix(path.name)
+    matching = [suffix for suffix in suffixes if file_name.endswith(suffix)]
+    if not matching and not for_output and path.is_file() and (format_ := _by_content(path)):
+        return format_
     if not matching:
         preferred = [f"{format_.suffixes[0]} ({format_.name})" for format_ in FORMATS.values() if format_.suffixes]
         raise InputError(
@@ -47,6 +53,14 @@ def document_format(path: StrPath, name: str | None = None, *, for_output: bool 
         )
     # The name of a BMP file, .bmp.ciff, ends in the suffix of CIFF as well.
     return suffixes[max(matching, key=len)]
+
+
+def _by_content(path: Path) -> Format | None:
+    """Return the format that the first bytes of a file tell."""
+    if is_parquet(path):
+        return FORMATS[Parquet.name]
+    start = beginning(path, 1 << 12).removeprefix(BOM_UTF8).lstrip()
+    return FORMATS[Seismic.name] if start[:1] in (b"{", b"[") else None
 
 
 def topic_format(path: StrPath, name: str | None = None, *, for_output: bool = False) -> Format:

@@ -14,11 +14,12 @@ import orjson
 
 from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.conversion.format import FileFormat
-from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id
-from splade_anserini.formats.parsing.json_records import json_records
+from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
-from splade_anserini.records import ImpactDocument, ImpactVector, StrPath
+from splade_anserini.formats.vector_files import LocatedDocument, read_vectors
+from splade_anserini.formats.vectors import VectorReader
+from splade_anserini.records import ImpactDocument
 
 GREATEST_EXACT_IMPACT = 2048
 """Seismic stores impacts as 16-bit floats, which round greater integers."""
@@ -34,14 +35,14 @@ class Seismic(FileFormat):
 
     name = "seismic"
     suffixes = (".jsonl", ".json")
-    input_suffixes = (".jsonl.gz", ".json.gz")
+    input_suffixes = (".ndjson",)
     topic_suffixes = (".jsonl",)
     keeps_contents = True
     keeps_settings = False
 
-    def read(self, path: StrPath) -> Iterator[ImpactDocument]:
+    def located(self, path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
         """Yield the document of each line. Raises `RecordError` for one that Lucene cannot store unchanged."""
-        return (document for _, document in _located_documents(Path(path)))
+        return read_vectors(path, reader)
 
     def write(self, file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:  # noqa: ARG002  # not stored
         """Write one line per document, greatest impacts first; warn of what Seismic rounds or truncates."""
@@ -64,19 +65,3 @@ class Seismic(FileFormat):
                 LONGEST_TOKEN,
                 truncated,
             )
-
-    def topic_rows(self, path: Path) -> Iterator[tuple[Location, str, ImpactVector]]:
-        """Yield the position, id and vector of each query."""
-        for location, query in _located_documents(path):
-            yield location, query.id, query.vector
-
-
-def _located_documents(path: Path) -> Iterator[tuple[Location, ImpactDocument]]:
-    check = VectorCheck()
-    for location, record in json_records(path):
-        if "vector" not in record:
-            raise location.error(
-                "no vector", expected='a record {"id": …, "content": …, "vector": {"token": impact, …}}'
-            )
-        contents = optional_text(record, location, "content") or optional_text(record, location, "contents")
-        yield location, ImpactDocument(record_id(record, location), check(record["vector"], location), contents)

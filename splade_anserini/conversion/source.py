@@ -1,17 +1,28 @@
 """The documents of a conversion, counted and checked while they are read."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from splade_anserini.artifacts.manifests import Counts, EncodeSettings
 from splade_anserini.errors import InputError, IntegrityError
+from splade_anserini.formats.impacts import DocumentCounter
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.progress import Progress
 from splade_anserini.records import ImpactDocument
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """What the last reading of a source left out."""
+
+    zeros: int = 0
+    """Entries with an impact of 0."""
+    tokens_are_numbers: bool = False
+    """Whether all tokens are numbers, which may be the ids of a vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +34,7 @@ class Source:
     settings: EncodeSettings | None = None
     counts: Counts | None = None
     """The counts in the manifest; None when there is no manifest."""
-
-
-class DocumentCounter:
-    """Counts documents, postings and impacts as an index holds them, and documents with an empty vector."""
-
-    def __init__(self) -> None:
-        self._documents = self._postings = self._impacts = self.empty = 0
-
-    def add(self, document: ImpactDocument) -> None:
-        """Count one document."""
-        self._documents += bool(document.vector)
-        self.empty += not document.vector
-        self._postings += len(document.vector)
-        self._impacts += sum(document.vector.values())
-
-    @property
-    def counts(self) -> Counts:
-        """The counts of an index of these documents."""
-        return Counts(documents=self._documents, postings=self._postings, impacts=self._impacts)
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 class CountedSource:

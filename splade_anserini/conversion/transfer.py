@@ -24,6 +24,8 @@ class Converted:
     """Documents whose contents were dropped."""
     settings_left_out: bool = False
     """Whether the settings that the documents were encoded with were dropped."""
+    zeros: int = 0
+    """Entries of the source with an impact of 0, which are not written."""
 
 
 def write_converted(source: Source, output: StrPath, target: Format, *, progress: Progress = silent) -> Converted:
@@ -38,12 +40,14 @@ def write_converted(source: Source, output: StrPath, target: Format, *, progress
         settings = settings.model_copy(update={"contents": False})
     with CountedSource(source, progress) as counted:
         with target.writing(output, counted.documents(), settings) as written:
+            zeros = source.left_out.zeros
             counted.check_written(target.read(written), Path(output))
         return Converted(
             counted.counts,
             counted.empty,
             contents_left_out=0 if target.keeps_contents else counted.with_contents,
             settings_left_out=settings is not None and not target.keeps_settings,
+            zeros=zeros,
         )
 
 

@@ -10,6 +10,7 @@ from splade_anserini.artifacts.files import directory_lock, output_errors
 from splade_anserini.artifacts.manifests import (
     MANIFEST,
     Counts,
+    EncoderIdentity,
     EncodeSettings,
     ImpactManifest,
     Shard,
@@ -168,8 +169,12 @@ def _resume(output: Path, settings: EncodeSettings) -> ImpactManifest:
 
 
 def _flat(settings: EncodeSettings) -> dict[str, object]:
-    encoder = {f"encoder {name}": value for name, value in settings.encoder.model_dump().items()}
+    encoder = {f"encoder {name}": value for name, value in _fields(settings.encoder).items()}
     return encoder | settings.model_dump(exclude={"encoder"})
+
+
+def _fields(encoder: EncoderIdentity | None) -> dict[str, object]:
+    return encoder.model_dump() if encoder else {}
 
 
 def _verify(shard: Shard, documents: Iterator[Document], corpus: str, progress: Progress) -> None:

@@ -17,10 +17,12 @@ from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.compression import COMPRESSION_LEVEL, open_output
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
-from splade_anserini.formats.parsing.fields import checked_id, optional_text, record_id
-from splade_anserini.formats.parsing.json_records import Record, json_record, json_records
+from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.json_records import json_record
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck, strongest_first
+from splade_anserini.formats.vector_files import LocatedDocument, VectorFiles, find_vector_files, read_vectors
+from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactDocument, StrPath
 
@@ -34,35 +36,73 @@ def impact_files(directory: StrPath) -> list[Path]:
 
 
 def read_impacts(path: StrPath) -> Iterator[ImpactDocument]:
-    """Yield each document of a file. Raises `RecordError` for one that Anserini would drop or change."""
-    return (document for _, document in _read_file(Path(path), VectorCheck()))
+    """Yield each document of a file, without impacts of 0.
+
+    Raises `RecordError` for one that Anserini would drop or change.
+    """
+    return (document for _, document in read_vectors(Path(path), VectorReader()))
 
 
-def read_impact(line: bytes, location: Location, check: VectorCheck) -> ImpactDocument:
+def read_impact(line: bytes, location: Location, reader: VectorReader) -> ImpactDocument:
     """Return the document in one line of JSON. Raises `RecordError` when Anserini would drop or change it."""
-    return _document(json_record(line, location), location, check)
+    return reader.document(json_record(line, location), location)
 
 
-def count_impacts(directory: StrPath, progress: Progress = silent) -> tuple[Counts, int]:
-    """Check every record below `directory`; return the counts of its index, and the number of empty vectors.
+class DocumentCounter:
+    """Counts documents, postings and impacts as an index holds them, and documents with an empty vector."""
+
+    def __init__(self) -> None:
+        self._documents = self._postings = self._impacts = self.empty = 0
+
+    def add(self, document: ImpactDocument) -> None:
+        """Count one document."""
+        vector = document.vector
+        if vector:
+            self._documents += 1
+            self._postings += len(vector)
+            self._impacts += sum(vector.values())
+        else:
+            self.empty += 1
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of an index of these documents."""
+        return Counts(documents=self._documents, postings=self._postings, impacts=self._impacts)
+
+
+def count_impacts(path: StrPath, progress: Progress = silent) -> tuple[Counts, int]:
+    """Check every record of a file or below a directory; return the counts of its index, and of empty vectors.
 
     Memory use is constant. Raises `RecordError` for a malformed record or a duplicate id, `InputError` when there are
     no files or no records.
     """
-    files = _require_files(Path(directory))
-    documents = postings = impacts = empty = 0
+    files, counter = find_vector_files(Path(path)), DocumentCounter()
+    require_files(files)
     with DuplicateFinder() as ids:
         for _, document in _read_files(files):
             ids.add(document.id)
-            documents += bool(document.vector)
-            empty += not document.vector
-            postings += len(document.vector)
-            impacts += sum(document.vector.values())
+            counter.add(document)
             progress(1)
-        if not documents + empty:
-            raise InputError(f"The files in {directory} are empty.", expected="at least one record")
+        if not counter.counts.documents + counter.empty:
+            raise no_records(Path(path))
         refuse_duplicates(ids, lambda: ((at, document.id) for at, document in _read_files(files)), "document id")
-    return Counts(documents=documents, postings=postings, impacts=impacts), empty
+    return counter.counts, counter.empty
+
+
+def require_files(files: VectorFiles) -> None:
+    """Raise `InputError` when a directory has no files with vectors."""
+    if not files.files:
+        raise InputError(
+            f"{files.path} contains no impact pseudo-documents.",
+            expected="a directory of .json, .jsonl or .gz files, as encode writes them, or of Parquet files",
+        )
+
+
+def no_records(path: Path) -> InputError:
+    """Return the error for files without records."""
+    return InputError(
+        f"The files in {path} are empty." if path.is_dir() else f"{path} is empty.", expected="at least one record"
+    )
 
 
 def impact_line(document: ImpactDocument) -> bytes:
@@ -102,34 +142,7 @@ class ImpactWriter:
         self._file.write(impact_line(ImpactDocument(checked_id(document.id, location), vector, document.contents)))
 
 
-def _require_files(directory: Path) -> list[Path]:
-    if files := impact_files(directory):
-        return files
-    raise InputError(
-        f"{directory} contains no impact pseudo-documents."
-        if directory.is_dir()
-        else f"The directory {directory} does not exist.",
-        expected="a directory of .json, .jsonl or .gz files, as encode writes them",
-    )
-
-
-def _read_files(files: list[Path]) -> Iterator[tuple[Location, ImpactDocument]]:
-    check = VectorCheck()
-    for path in files:
-        yield from _read_file(path, check)
-
-
-def _read_file(path: Path, check: VectorCheck) -> Iterator[tuple[Location, ImpactDocument]]:
-    for location, record in json_records(path):
-        yield location, _document(record, location, check)
-
-
-def _document(record: Record, location: Location, check: VectorCheck) -> ImpactDocument:
-    id_ = record_id(record, location, ("id",))
-    if "vector" not in record:
-        raise location.error(
-            "no vector",
-            expected='a record {"id": …, "vector": {"token": impact, …}}',
-            do="Encode the texts first: Anserini would skip the rest of the file.",
-        )
-    return ImpactDocument(id_, check(record["vector"], location), optional_text(record, location, "contents"))
+def _read_files(files: VectorFiles) -> Iterator[LocatedDocument]:
+    reader = VectorReader()
+    for path in files.files:
+        yield from read_vectors(path, reader)

@@ -3,8 +3,8 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from operator import itemgetter
-from typing import cast
 
 from splade_anserini.formats.parsing.json_records import json_type
 from splade_anserini.formats.parsing.lines import Location
@@ -44,18 +44,26 @@ class VectorCheck:
             raise location.error(
                 f"the vector is {json_type(vector)}", expected='an object of tokens and impacts, {"token": 12, …}'
             )
-        if not vector.keys() <= self._checked:
-            self._check_tokens(vector.keys(), location)
+        self.check_tokens(vector, location)
         impacts = vector.values()
         if set(map(type, impacts)) <= {int} and (not vector or (min(impacts) >= 1 and max(impacts) <= GREATEST_IMPACT)):
             return vector
         return {token: _checked_impact(token, impact, location) for token, impact in vector.items()}
 
-    def _check_tokens(self, tokens: object, location: Location) -> None:
+    def check_tokens(self, vector: Mapping[str, object], location: Location) -> None:
+        """Raise `RecordError` for a token that Lucene would split or drop."""
+        tokens = vector.keys()
+        if tokens <= self._checked:
+            return
         if len(self._checked) > _LARGEST_CACHE:
             self._checked.clear()
-        for token in cast("set[str]", tokens) - self._checked:
+        for token in tokens - self._checked:
             self._checked.add(_checked_token(token, location))
+
+    @property
+    def only_numbers(self) -> bool:
+        """Whether all tokens that passed are numbers, as the ids of a vocabulary are."""
+        return bool(self._checked) and all(token.isdecimal() for token in self._checked)
 
 
 def _checked_token(token: str, location: Location) -> str:
@@ -86,7 +94,8 @@ def _checked_impact(token: str, impact: object, location: Location) -> int:
         raise location.error(
             problem,
             expected=expected,
-            do=f"Quantize or scale the weights: Anserini would truncate it to {int(impact)}.",
+            do="Quantize or scale the weights, for instance with --scale 100 of index or convert: Anserini would "
+            f"truncate it to {int(impact)}.",
         )
     if impact < 1:
         raise location.error(problem, expected=expected, do="Drop the token, as Anserini would.")

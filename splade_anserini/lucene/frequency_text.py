@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 
 from splade_anserini.errors import InputError
-from splade_anserini.formats.impacts import read_impact, read_impacts
+from splade_anserini.formats.impacts import read_impact
 from splade_anserini.formats.parsing.lines import byte_lines
-from splade_anserini.formats.tokens import VectorCheck
+from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.records import ImpactDocument
 
 SEPARATOR = "\ufffe"
@@ -31,24 +31,24 @@ _SYNTAX_TOKENS = [
 """Tokens that are one character of JSON's own syntax, each with another way to write it in JSON."""
 
 
-def entries(path: Path, *, trusted: bool) -> Iterator[tuple[Entry, bytes]]:
-    """Yield the entry and the record of each document with a vector; `trusted` files were written by `encode`.
+def trusted_entries(path: Path) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the entry and the record of each document with a vector, in a file that `encode` wrote.
 
     Raises `RecordError` or `InputError` for a document that Lucene cannot hold.
     """
-    if not trusted:
-        for document in read_impacts(path):
-            if document.vector:
-                yield entry(document), orjson.dumps(_record(document))
-        return
-    check = VectorCheck()
-    for place, line in byte_lines(path):
+    reader = VectorReader()
+    for location, line in byte_lines(path):
         line_entry = entry_of_line(line)
         if line_entry is None:
-            document = read_impact(line, place, check)
+            document = read_impact(line, location, reader)
             line_entry = entry(document) if document.vector else (b"", b"")
         if line_entry[1]:
             yield line_entry, line
+
+
+def record_of(document: ImpactDocument) -> bytes:
+    """Return the record of a document, as Anserini stores it."""
+    return orjson.dumps({"id": document.id, "contents": document.contents, "vector": document.vector})
 
 
 def entry(document: ImpactDocument) -> Entry:
@@ -88,7 +88,3 @@ def entry_of_line(line: bytes) -> Entry | None:
     ):
         return None
     return id_, vector[1:].replace(b'":', _SEPARATOR).replace(b',"', b" ")
-
-
-def _record(document: ImpactDocument) -> dict[str, object]:
-    return {"id": document.id, "contents": document.contents, "vector": document.vector}

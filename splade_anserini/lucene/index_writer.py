@@ -6,35 +6,27 @@ about the same time. Each of Java's threads starts a segment of its own, and the
 two threads there is only one segment and nothing to merge.
 """
 
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
-
 from splade_anserini._version import __version__
-from splade_anserini.formats.impacts import impact_files
+from splade_anserini.errors import InputError
+from splade_anserini.formats.impacts import SUFFIXES, count_impacts, impact_files
 from splade_anserini.lucene.anserini_writer import anserini_version, write_with_anserini
+from splade_anserini.lucene.batches import BatchReader, ReadCounts
 from splade_anserini.lucene.document_adder import DocumentAdder
-from splade_anserini.lucene.frequency_text import SEPARATOR, entries
+from splade_anserini.lucene.frequency_text import SEPARATOR
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.threads import JAVA_LOCK
-from splade_anserini.lucene.lucene_writer import Batch, add_in_parallel, open_writer
-from splade_anserini.lucene.sources import ImpactSource
-from splade_anserini.parallel import prefetch
+from splade_anserini.lucene.lucene_writer import add_in_parallel, open_writer
+from splade_anserini.lucene.sources import ImpactSource, nothing_to_index
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
-
-_BATCH_SIZE = 256
-"""Documents that are passed to Java at once: less than a megabyte. A call for each would cost as much as indexing."""
-
-_BATCHES_AHEAD = 4
-"""Batches that each reading thread prepares in advance."""
 
 _LONGEST_WITH_FREQUENCY = "1024"
 """Maximum length of a token with its frequency, in UTF-16 units; valid tokens alone are within Lucene's limit, 255."""
@@ -44,16 +36,44 @@ _SIMILARITY = "io.anserini.search.similarity.ImpactSimilarity"
 
 def write_impact_index(
     source: ImpactSource, index: StrPath, options: IndexOptions, progress: Progress = silent
-) -> None:
-    """Index the impact pseudo-documents of `source` with the writer that `options` names.
+) -> ReadCounts | None:
+    """Index the vectors of `source` with the writer that `options` names; return their counts without a manifest.
 
     `progress` is called with the number of documents that were added.
     """
     index = Path(index)
-    if options.writer == "anserini":
-        write_with_anserini(source.directory, index, options, progress)
-    else:
-        write_with_lucene(source.directory, index, options, progress, trusted=source.settings is not None)
+    if options.writer == "lucene":
+        return write_with_lucene(source, index, options, progress)
+    counted = None if source.is_checked else _count_for_anserini(source)
+    with _linked_files(source) as documents:
+        write_with_anserini(documents, index, options, progress)
+    return counted
+
+
+def _count_for_anserini(source: ImpactSource) -> ReadCounts:
+    """Read all records, as Anserini skips what it cannot read. Raises `InputError` for what it does not read at all."""
+    if not source.reading.are_defaults or any(not path.name.endswith(SUFFIXES) for path in source.files.files):
+        raise InputError(
+            f"{source.path} holds what Anserini does not read: other files than .json, .jsonl and .gz, or weights.",
+            expected="impact pseudo-documents for --writer anserini",
+            do="Use --writer lucene, or convert it first with `splade-anserini convert`.",
+        )
+    counts, empty = count_impacts(source.path)
+    if not counts.documents:
+        raise nothing_to_index(source)
+    return ReadCounts(counts, empty)
+
+
+@contextmanager
+def _linked_files(source: ImpactSource) -> Iterator[Path]:
+    """Yield a directory with the files of `source` only: its own one, or one of links to some of its files."""
+    if source.path.is_dir() and set(impact_files(source.path)) == set(source.files.files):
+        yield source.path
+        return
+    with TemporaryDirectory(prefix="splade-anserini-") as name:
+        for number, path in enumerate(source.files.files):
+            (Path(name) / f"{number:05}-{path.name}").symlink_to(path.absolute())
+        yield Path(name)
 
 
 def writer_version(options: IndexOptions) -> str:
@@ -72,74 +92,30 @@ def lucene_version() -> str:
 
 
 def write_with_lucene(
-    documents: Path, index: Path, options: IndexOptions, progress: Progress = silent, *, trusted: bool = False
-) -> None:
-    """Index the impact pseudo-documents in and below the directory `documents`, reporting documents to `progress`.
+    source: ImpactSource, index: Path, options: IndexOptions, progress: Progress = silent
+) -> ReadCounts | None:
+    """Index the vectors of `source`, reporting documents to `progress`; return their counts without a manifest.
 
-    `trusted` files were written by `encode` and are not checked again. Raises `RecordError` or `InputError` for
-    documents that Lucene cannot hold, `JavaError` or `OutputError` when writing fails.
+    Raises `RecordError` or `InputError` for documents that Lucene cannot hold, a duplicate id or no documents,
+    `JavaError` or `OutputError` when writing fails.
     """
     start_jvm()
     readers = options.workers // 2
     with (
         JAVA_LOCK,
-        java_errors(f"indexing {documents}"),
+        java_errors(f"indexing {source.path}"),
+        BatchReader(source, with_records=options.store_text) as reader,
         open_writer(index, options, _analyzer(), _SIMILARITY) as writer,
     ):
-        files: SimpleQueue[Path] = SimpleQueue()
-        for path in impact_files(documents):
-            files.put(path)
-        sources = [_read_batches(files, options, trusted=trusted) for _ in range(max(1, readers))]
         adders = [DocumentAdder(writer, options) for _ in range(options.workers - readers)]
-        if readers == 0:
-            for count, fields in sources[0]:
-                adders[0].load(fields).call()
-                progress(count)
-        elif readers == 1:
-            add_in_parallel(sources[0], adders, progress)
-        else:
-            with closing(_round_robin([prefetch(source, _BATCHES_AHEAD) for source in sources])) as batches:
+        with closing(reader.batches(max(1, readers))) as batches:
+            if readers:
                 add_in_parallel(batches, adders, progress)
-
-
-def _round_robin(sources: Sequence[Generator[Batch]]) -> Generator[Batch]:
-    """Yield one batch from each source in turn until all are exhausted."""
-    with ExitStack() as stack:
-        for source in sources:
-            stack.enter_context(closing(source))
-        remaining = deque(sources)
-        while remaining:
-            source = remaining.popleft()
-            for batch in source:
-                yield batch
-                remaining.append(source)
-                break
-
-
-def _read_batches(files: "SimpleQueue[Path]", options: IndexOptions, *, trusted: bool) -> Iterator[Batch]:
-    """Yield the documents of the files in a queue that several readers share."""
-    fields: list[bytes] = []
-    count = 0
-    while True:
-        try:
-            path = files.get_nowait()
-        except Empty:
-            break
-        for (id_, text), record in entries(path, trusted=trusted):
-            fields += (b'"', id_, b'","', text, b'"')
-            if options.store_text:
-                fields += (b",", orjson.dumps(record.decode()))
-            fields.append(b",")
-            count += 1
-            if count == _BATCH_SIZE:
-                yield count, _json_array(fields)
-                fields, count = [], 0
-    if count:
-        yield count, _json_array(fields)
-
-
-def _json_array(fields: list[bytes]) -> bytes:
-    return b"".join((b"[", *fields[:-1], b"]"))
+            else:
+                for count, fields in batches:
+                    adders[0].load(fields).call()
+                    progress(count)
+        return reader.counts()
 
 
 def _analyzer() -> Any:

@@ -1,60 +1,177 @@
-"""Directories of impact pseudo-documents: their manifests, files and counts are checked before they are indexed."""
+"""Inputs of an index: their manifests and files are checked before they are read."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_directory, fingerprint_of_file
 from splade_anserini.artifacts.manifests import MANIFEST, Counts, EncodeSettings, ImpactManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError
-from splade_anserini.formats.impacts import count_impacts, impact_files
+from splade_anserini.formats.impacts import count_impacts, require_files
+from splade_anserini.formats.vector_files import LocatedDocument, VectorFiles, find_vector_files, read_vectors
+from splade_anserini.formats.vectors import VectorOptions, VectorReader
 from splade_anserini.progress import Progress, silent
-from splade_anserini.records import StrPath
+from splade_anserini.records import ImpactDocument, StrPath
 
 _logger = logging.getLogger(__name__)
+
+type FileReader = Callable[[Path, VectorReader], Iterator[LocatedDocument]]
+"""Yields the documents of a file with their locations."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImpactSource:
-    """A complete directory of impact pseudo-documents."""
+    """Files of vectors to index."""
 
-    directory: Path
-    counts: Counts
+    files: VectorFiles
+    counts: Counts | None = None
+    """The counts of the manifest, or of a first reading; None: they are counted while they are indexed."""
     settings: EncodeSettings | None = None
-    """How it was encoded; None when it has no manifest."""
+    """How they were encoded; None when they have no manifest."""
+    reading: VectorOptions = field(default_factory=VectorOptions)
+    read_file: FileReader = read_vectors
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether `encode` wrote the files, and a manifest says what they hold: they are not checked again."""
+        return self.settings is not None and self.counts is not None
+
+    @property
+    def path(self) -> Path:
+        """The input as it was named."""
+        return self.files.path
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the files."""
+        return self.files.directory
+
+    @property
+    def scale(self) -> float | None:
+        """The scale of the impacts, None if it is not known."""
+        return self.settings.scale if self.settings else self.reading.scale
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of what decides the content: settings and counts, and names and sizes of the files."""
-        files = [f"{path.relative_to(self.directory)} {path.stat().st_size}" for path in impact_files(self.directory)]
+        """The SHA-256 of what decides the content.
+
+        With a manifest these are settings and counts, and names and sizes of the files; without one, the files and
+        how they are read.
+        """
+        if self.is_checked and self.counts is not None:
+            return self._fingerprint_by_counts(self.counts)
+        path = self.path
+        content = fingerprint_of_file(path) if path.is_file() else fingerprint_of_directory(path, self.files.files)
+        return fingerprint_of_bytes(content.encode(), repr(sorted(self.reading_settings.items())).encode())
+
+    @property
+    def reading_settings(self) -> Mapping[str, str | float]:
+        """The options of reading that are set; of the vocabulary, its fingerprint."""
+        reading = self.reading
+        values = {
+            "scale": reading.scale,
+            "vocabulary": fingerprint_of_bytes(*(token.encode() for token in reading.vocabulary))
+            if reading.vocabulary is not None
+            else None,
+            "id_field": reading.id_field,
+            "vector_field": reading.vector_field,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def is_source_of(self, fingerprint: str) -> bool:
+        """Say whether an index with this fingerprint was made from these files; earlier versions used the counts."""
+        if fingerprint == self.fingerprint:
+            return True
+        if self.settings is not None or not self.reading.are_defaults:
+            return False
+        try:
+            counts, _ = count_impacts(self.path)
+        except InputError:
+            return False
+        return fingerprint == self._fingerprint_by_counts(counts)
+
+    def documents(self) -> Iterator[ImpactDocument]:
+        """Yield the documents of all files."""
+        reader = VectorReader(self.reading)
+        for path in self.files.files:
+            for _, document in self.read_file(path, reader):
+                yield document
+
+    def _fingerprint_by_counts(self, counts: Counts) -> str:
+        files = [f"{path.relative_to(self.directory)} {path.stat().st_size}" for path in self.files.files]
         settings = self.settings.model_dump_json() if self.settings else ""
-        parts = [settings, self.counts.model_dump_json(), *files]
-        return fingerprint_of_bytes(*(part.encode() for part in parts))
+        return fingerprint_of_bytes(*(part.encode() for part in (settings, counts.model_dump_json(), *files)))
 
 
-def open_impacts(directory: StrPath, progress: Progress = silent) -> ImpactSource:
-    """Check a directory of impact pseudo-documents by its manifest; without one, read and check all records.
+def open_impacts(path: StrPath, progress: Progress = silent) -> ImpactSource:
+    """Check impact pseudo-documents by their manifests; without one, read and check all records.
 
-    The directory may also hold sub-directories, each with a manifest: the parts of a corpus that several processes
-    encoded. Raises `InputError` when a file is missing or not listed in a manifest, `MismatchError` when the parts do
-    not belong together.
+    Raises as `find_impacts`, and `RecordError` for a record that cannot be indexed.
     """
-    directory = Path(directory)
-    if not directory.is_dir():
-        problem = "is a file" if directory.exists() else "does not exist"
-        raise InputError(f"The input {directory} {problem}.", expected="a directory that encode wrote")
-    manifests = _read_manifests(directory)
-    if manifests:
-        _check_files(directory, manifests)
-        settings = _common_settings(manifests)
-        counts = sum((manifest.counts for manifest in manifests.values()), Counts())
-        source = ImpactSource(directory, counts, settings)
-    else:
-        counts, _ = count_impacts(directory, progress)
-        source = ImpactSource(directory, counts)
-    if not source.counts.documents:
-        raise InputError(f"{directory} has nothing to index: all document vectors are empty.", do="Encode it again.")
+    source = find_impacts(path)
+    if source.counts is None:
+        counts, _ = count_impacts(path, progress)
+        source = replace(source, counts=counts)
+        _require_documents(source)
     return source
+
+
+def find_impacts(path: StrPath, reading: VectorOptions | None = None) -> ImpactSource:
+    """Find the files of vectors in a directory, or take a file, and check them by their manifests.
+
+    A directory may also hold sub-directories, each with a manifest: the parts of a corpus that several processes
+    encoded. Without a manifest, nothing is read yet. Raises `InputError` when a file is missing or not listed in a
+    manifest, or `reading` is given for vectors with a manifest; `MismatchError` when the parts do not belong together.
+    """
+    path, reading = Path(path), reading or VectorOptions()
+    if path.is_file() and reading.are_defaults and (shard := _listed_shard(path)):
+        return shard
+    manifests = _read_manifests(path) if path.is_dir() else {}
+    files = find_vector_files(path, reading)
+    if not manifests:
+        require_files(files)
+        files.warn_of_unread()
+        return ImpactSource(files, reading=reading)
+    if not reading.are_defaults:
+        raise InputError(
+            f"{path} has a {MANIFEST}, which says how its vectors were made.",
+            expected="no option that says how to read them",
+            do="Leave out --scale, --vocabulary, --id-field and --vector-field.",
+        )
+    files = _check_files(files, manifests)
+    files.warn_of_unread()
+    settings = _common_settings(manifests)
+    counts = sum((manifest.counts for manifest in manifests.values()), Counts())
+    source = ImpactSource(files, counts, settings)
+    _require_documents(source)
+    return source
+
+
+def _listed_shard(path: Path) -> ImpactSource | None:
+    """Return a single file with what the manifest beside it says of it, None when no manifest lists it."""
+    try:
+        manifest = read_manifest(path.parent, ImpactManifest)
+    except InputError:
+        return None
+    shards = [shard for shard in manifest.shards if shard.file == path.name] if manifest else []
+    if not manifest or not shards:
+        return None
+    if len(manifest.shards) > 1:
+        _logger.warning("%s is one of %d files; the index contains no other", path, len(manifest.shards))
+    source = ImpactSource(VectorFiles(path, (path,)), shards[0].counts, manifest.settings)
+    _require_documents(source)
+    return source
+
+
+def _require_documents(source: ImpactSource) -> None:
+    if source.counts and not source.counts.documents:
+        raise nothing_to_index(source)
+
+
+def nothing_to_index(source: ImpactSource) -> InputError:
+    """Return the error for vectors that are all empty."""
+    return InputError(f"{source.path} has nothing to index: all document vectors are empty.", do="Encode it again.")
 
 
 def _read_manifests(directory: Path) -> dict[Path, ImpactManifest]:
@@ -69,19 +186,24 @@ def _read_manifests(directory: Path) -> dict[Path, ImpactManifest]:
     return manifests
 
 
-def _check_files(directory: Path, manifests: dict[Path, ImpactManifest]) -> None:
-    """Raise `InputError` unless the manifests list exactly the files that Anserini would read."""
+def _check_files(files: VectorFiles, manifests: dict[Path, ImpactManifest]) -> VectorFiles:
+    """Return the files that the manifests list.
+
+    Raises `InputError` when one is missing, or when there is another that is not obviously something else.
+    """
     listed = {path / shard.file: path for path, manifest in manifests.items() for shard in manifest.shards}
-    present = set(impact_files(directory))
+    present = {*files.files, *files.unread}
     for file, path in listed.items():
         if file not in present:
             raise InputError(
                 f"{file} is missing, but {path / MANIFEST} lists it.", do="Run the same encode command again."
             )
-    for file in sorted(present - set(listed)):
-        raise InputError(
-            f"{file} is not listed in any {MANIFEST}.", do="Move it elsewhere; Anserini would index it as well."
-        )
+    for file in files.files:
+        if file not in listed:
+            raise InputError(
+                f"{file} is not listed in any {MANIFEST}.", do="Move it elsewhere; Anserini would index it as well."
+            )
+    return VectorFiles(files.path, tuple(sorted(listed)), tuple(path for path in files.unread if path not in listed))
 
 
 def _common_settings(manifests: dict[Path, ImpactManifest]) -> EncodeSettings:
@@ -130,7 +252,7 @@ def _check_parts(manifests: dict[Path, ImpactManifest], shard_num: int) -> None:
 
 def _shared_settings(settings: EncodeSettings) -> dict[str, object]:
     """Return the settings that all parts of an index share; names and paths may differ between machines."""
-    encoder = settings.encoder.model_dump(exclude={"name"})
+    encoder = settings.encoder.model_dump(exclude={"name"}) if settings.encoder else {}
     return {
         **{f"encoder ({name})": value for name, value in encoder.items()},
         "scale": settings.scale,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splade_anserini.artifacts.files import PARTIAL, output_errors
-from splade_anserini.conversion.directory import read_directory, write_directory
+from splade_anserini.conversion.directory import write_directory
 from splade_anserini.errors import InputError
 from splade_anserini.index import index_source
 from splade_anserini.lucene import IndexOptions
@@ -34,7 +34,7 @@ class Collection:
 
 def open_collection(source: ImpactSource) -> Collection:
     """Read all documents once to count their impacts."""
-    return Collection(source, count_impacts(document.vector for document in read_directory(source.directory)))
+    return Collection(source, count_impacts(document.vector for document in source.documents()))
 
 
 def count_impacts(vectors: Iterable[ImpactVector]) -> Counter[int]:
@@ -83,7 +83,7 @@ def _temporary_directory(path: Path) -> Iterator[Path]:
 def _pruned_documents(collection: Collection, setting: Setting) -> Iterator[ImpactDocument]:
     """Prune documents, then requantize them, because pruning should see the original impacts."""
     prune = setting.documents.function(collection.impacts) if setting.documents else None
-    for document in read_directory(collection.source.directory):
+    for document in collection.source.documents():
         vector = prune(document.vector) if prune else document.vector
         if setting.bits:
             vector = requantize(vector, setting.bits, collection.greatest_impact)

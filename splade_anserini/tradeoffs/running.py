@@ -12,6 +12,7 @@ import pydantic
 from splade_anserini.artifacts.figures import require_figure_format, save_figure
 from splade_anserini.artifacts.files import directory_lock, output_errors, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
+from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.lucene.sources import ImpactSource
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
@@ -72,11 +73,11 @@ def sweep(
 
 def _inputs(collection: Collection, workload: QueryWorkload) -> dict[str, pydantic.JsonValue]:
     """Return everything that decides the counts and measures of a setting."""
-    counts, settings = collection.source.counts, collection.source.settings
+    counts, settings = collection.source.counts or Counts(), collection.source.settings
     queries = (f"{query_id}\t{sorted(vector.items())}".encode() for query_id, vector in workload.queries.items())
     qrels = sorted(f"{qrel.query_id}\t{qrel.doc_id}\t{qrel.relevance}".encode() for qrel in workload.qrels)
     return {
-        "encoder": settings.encoder.weights if settings else None,
+        "encoder": settings.encoder.weights if settings and settings.encoder else None,
         "scale": settings.scale if settings else None,
         "documents": counts.documents,
         "postings": counts.postings,
@@ -122,7 +123,7 @@ def _measure_index(
         index.parent.mkdir(exist_ok=True)
         build_index(collection, group[0], index, options.threads)
     if remaining:
-        state.add(measure(index, remaining, workload, collection.source.counts.documents))
+        state.add(measure(index, remaining, workload, (collection.source.counts or Counts()).documents))
     if index.is_dir() and not options.keep_indexes:
         shutil.rmtree(index)
         if not any(index.parent.iterdir()):

@@ -1,0 +1,88 @@
+"""Parquet files of vectors: columns by their names, with lists, structs or maps of tokens and weights."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splade_anserini.errors import DependencyError, InputError, counted
+from splade_anserini.formats.parsing.json_records import Record
+from splade_anserini.formats.parsing.lines import Location
+
+if TYPE_CHECKING:
+    from splade_anserini.formats.vectors import VectorReader
+
+BATCH = 1024
+"""Documents read at a time."""
+
+
+def parquet_records(path: Path, reader: "VectorReader | None" = None) -> Iterator[tuple[Location, Record]]:
+    """Yield each row as a record, of the columns that `reader` may need; absent fields of structs are left out.
+
+    Raises `InputError` for a damaged file, or a column that is there twice.
+    """
+    pyarrow, _ = import_pyarrow()
+    with open_parquet(path) as file:
+        row, names = 0, list(file.schema_arrow.names)
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(
+                    f"{path} has {counted(names.count(name), 'column')} {name!r}; its columns are {', '.join(names)}.",
+                    expected="each column once",
+                    do="Rename the columns.",
+                )
+        try:
+            columns = reader.columns(names) if reader else names
+            for batch in file.iter_batches(BATCH, columns=columns):
+                for record in batch.to_pylist():
+                    row += 1
+                    yield Location(path, row, "row"), {name: _present(value) for name, value in record.items()}
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise damaged_parquet(path, error) from error
+        # When the pages of a column are missing, pyarrow reads no rows and raises no error.
+        if row != file.metadata.num_rows:
+            raise damaged_parquet(path, EOFError(f"it has {row:,} of {file.metadata.num_rows:,} rows"))
+
+
+def parquet_names(path: Path) -> list[str]:
+    """Return the names of the columns of a file, none for a damaged one."""
+    with suppress(InputError), open_parquet(path) as file:
+        return list(file.schema_arrow.names)
+    return []
+
+
+def open_parquet(path: Path) -> Any:
+    """Open a file. Raises `InputError` when it is damaged, `DependencyError` without pyarrow."""
+    pyarrow, parquet = import_pyarrow()
+    if not path.is_file():
+        raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
+    try:
+        return parquet.ParquetFile(path, page_checksum_verification=True)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise damaged_parquet(path, error) from error
+
+
+def damaged_parquet(path: Path, error: Exception) -> InputError:
+    """Return the error for a file that cannot be read."""
+    return InputError(
+        f"{path} cannot be read as Parquet: {str(error).splitlines()[0].removesuffix('.')}.",
+        expected="a complete Parquet file",
+        do="Create or download the file again.",
+    )
+
+
+def import_pyarrow() -> tuple[Any, Any]:
+    """Return pyarrow and pyarrow.parquet. Raises `DependencyError` when they are not installed."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DependencyError.missing("pyarrow", "convert") from error
+    return pa, parquet
+
+
+def _present(value: object) -> object:
+    """Return a struct without its empty fields: Arrow gives all rows the fields of all dictionaries."""
+    if isinstance(value, dict):
+        return {name: _present(item) for name, item in value.items() if item is not None}
+    return value

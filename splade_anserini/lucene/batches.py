@@ -1,0 +1,174 @@
+"""Vectors of documents in batches for Java: read by several threads, counted and checked where nobody did so before."""
+
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from splade_anserini.artifacts.manifests import Counts
+from splade_anserini.formats.impacts import DocumentCounter, no_records
+from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.vectors import VectorReader
+from splade_anserini.lucene.frequency_text import Entry, entry, record_of, trusted_entries
+from splade_anserini.lucene.lucene_writer import Batch
+from splade_anserini.lucene.sources import ImpactSource, nothing_to_index
+from splade_anserini.parallel import prefetch
+
+BATCH_SIZE = 256
+"""Documents that are passed to Java at once: less than a megabyte. A call for each would cost as much as indexing."""
+
+_BATCHES_AHEAD = 4
+"""Batches that each reading thread prepares in advance."""
+
+
+type _CheckedBatch = tuple[Batch, list[str]]
+"""A batch, and the ids to check: its own, and those of documents with empty vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCounts:
+    """What was counted while files without a manifest were indexed."""
+
+    counts: Counts
+    empty: int = 0
+    """Documents with an empty vector, which are not indexed."""
+    zeros: int = 0
+    """Entries that were left out because their impact is 0."""
+    tokens_are_numbers: bool = False
+    """Whether all tokens are numbers, which may be the ids of a vocabulary."""
+
+
+class BatchReader:
+    """Reads the documents of a source once; use it as a context manager.
+
+    Files with a manifest were written by `encode` and are not checked again.
+    """
+
+    def __init__(self, source: ImpactSource, *, with_records: bool) -> None:
+        self._source = source
+        self._with_records = with_records
+        self._ids = DuplicateFinder()
+        self._tallies: list[_Tally] = []
+
+    def __enter__(self) -> Self:
+        self._ids.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ids.__exit__(kind, error, trace)
+
+    def batches(self, threads: int) -> Generator[Batch]:
+        """Yield all documents with a vector; with more than one thread, each reads ahead in some of the files."""
+        files: SimpleQueue[Path] = SimpleQueue()
+        for path in self._source.files.files:
+            files.put(path)
+        self._tallies = [_Tally(self._source) for _ in range(threads)]
+        sources = [self._read(files, tally) for tally in self._tallies]
+        if threads > 1:
+            sources = [_round_robin([prefetch(source, _BATCHES_AHEAD) for source in sources])]
+        with closing(sources[0]) as batches:
+            for batch, ids in batches:
+                # In this thread: buckets of ids are not shared between threads.
+                for id_ in ids:
+                    self._ids.add(id_)
+                yield batch
+
+    def counts(self) -> ReadCounts | None:
+        """Return what was read, once all is; None with a manifest.
+
+        Raises `InputError` when there were no documents or only empty vectors, `RecordError` for a duplicate id.
+        """
+        if self._source.is_checked:
+            return None
+        counters = [tally.counter for tally in self._tallies]
+        readers = [tally.reader for tally in self._tallies]
+        counts = sum((counter.counts for counter in counters), Counts())
+        empty = sum(counter.empty for counter in counters)
+        if not counts.documents:
+            raise nothing_to_index(self._source) if empty else no_records(self._source.path)
+        refuse_duplicates(self._ids, self._located_ids, "document id")
+        used = [reader for reader, counter in zip(readers, counters, strict=True) if counter.counts.documents]
+        return ReadCounts(
+            counts,
+            empty,
+            sum(reader.zeros for reader in readers),
+            all(reader.tokens_are_numbers for reader in used),
+        )
+
+    def _located_ids(self) -> Iterator[tuple[Location, str]]:
+        reader = VectorReader(self._source.reading)
+        for path in self._source.files.files:
+            for location, document in self._source.read_file(path, reader):
+                yield location, document.id
+
+    def _read(self, files: "SimpleQueue[Path]", tally: "_Tally") -> Generator[_CheckedBatch]:
+        """Yield the documents of the files in a queue that several readers share."""
+        fields: list[bytes] = []
+        ids: list[str] = []
+        count = 0
+        for path in _taken_from(files):
+            entries = self._entries(path, tally, ids) if not self._source.is_checked else trusted_entries(path)
+            for (id_, text), record in entries:
+                fields += (b'"', id_, b'","', text, b'"')
+                if self._with_records:
+                    fields += (b",", orjson.dumps(record.decode()))
+                fields.append(b",")
+                count += 1
+                if count == BATCH_SIZE:
+                    yield (count, _json_array(fields)), ids.copy()
+                    count = 0
+                    fields.clear()
+                    ids.clear()
+        if count or ids:
+            yield (count, _json_array(fields)), ids
+
+    def _entries(self, path: Path, tally: "_Tally", ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
+        """Yield the entries of a file that has no manifest; count its documents and add their ids to `ids`."""
+        for _, document in self._source.read_file(path, tally.reader):
+            tally.counter.add(document)
+            ids.append(document.id)
+            if document.vector:
+                yield entry(document), record_of(document) if self._with_records else b""
+
+
+class _Tally:
+    """What one thread reads with, and its counts."""
+
+    def __init__(self, source: ImpactSource) -> None:
+        self.reader = VectorReader(source.reading)
+        self.counter = DocumentCounter()
+
+
+def _taken_from(files: "SimpleQueue[Path]") -> Iterator[Path]:
+    while True:
+        try:
+            yield files.get_nowait()
+        except Empty:
+            return
+
+
+def _json_array(fields: list[bytes]) -> bytes:
+    return b"".join((b"[", *fields[:-1], b"]"))
+
+
+def _round_robin(sources: Sequence[Generator[_CheckedBatch]]) -> Generator[_CheckedBatch]:
+    """Yield one batch from each source in turn until all are exhausted."""
+    with ExitStack() as stack:
+        for source in sources:
+            stack.enter_context(closing(source))
+        remaining = deque(sources)
+        while remaining:
+            source = remaining.popleft()
+            for batch in source:
+                yield batch
+                remaining.append(source)
+                break
