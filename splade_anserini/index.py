@@ -58,9 +58,14 @@ def index(
 
 def _open(path: Path, reading: ReadingOptions) -> "ImpactSource":
     """Return the files of the input, which may also be one file of a format that `convert` reads."""
-    from splade_anserini.lucene.sources import find_impacts
+    from splade_anserini.conversion import FORMATS, document_format
+    from splade_anserini.lucene.sources import file_source, find_impacts
 
-    return find_impacts(path, reading.vector_options())
+    options = reading.vector_options()
+    format_ = document_format(path, advice="Convert it to one of these.") if path.is_file() else FORMATS["impacts"]
+    if format_.name in ("impacts", "seismic"):
+        return find_impacts(path, options)
+    return file_source(path, options, format_.read_settings(path), format_.located)
 
 
 def index_source(

@@ -11,6 +11,7 @@ from splade_anserini.conversion.format import Format
 from splade_anserini.conversion.parquet import Parquet
 from splade_anserini.conversion.seismic import Seismic
 from splade_anserini.errors import InputError
+from splade_anserini.formats.parsing.archives import as_directory
 from splade_anserini.formats.parsing.compression import beginning, without_compression_suffix
 from splade_anserini.formats.vector_files import is_parquet
 from splade_anserini.records import StrPath
@@ -24,18 +25,26 @@ _TOPICS = "topics"
 """Another name of `impacts`, for topics."""
 
 
-def document_format(path: StrPath, name: str | None = None, *, for_output: bool = False) -> Format:
+def document_format(
+    path: StrPath,
+    name: str | None = None,
+    *,
+    for_output: bool = False,
+    advice: str = "Rename it, or pass --from or --to.",
+) -> Format:
     """Return the format called `name`, or else the format that the name of `path` implies.
 
-    A directory, or a path without a suffix, is a directory of pseudo-documents. Raises `InputError` for an unknown
-    name or suffix.
+    A directory, or a path without a suffix, is a directory of pseudo-documents. The format of another file is told by
+    its first bytes. Raises `InputError` for an unknown format; `advice` says what to do.
     """
     if name is not None:
         if name not in FORMATS:
             raise InputError(f"There is no format {name!r}.", expected=f"one of {', '.join(FORMATS)}")
         return FORMATS[name]
     path = Path(path)
-    if path.is_dir() or (not path.suffix and not path.is_file()):
+    # A .npz file is a zip archive too.
+    is_archive = path.suffix == ".zip" and as_directory(path)
+    if path.is_dir() or is_archive or (not path.suffix and not path.is_file()):
         return _IMPACTS
     suffixes = {suffix: format_ for format_ in FORMATS.values() for suffix in format_.suffixes}
     if not for_output:
@@ -49,7 +58,7 @@ def document_format(path: StrPath, name: str | None = None, *, for_output: bool 
         raise InputError(
             f"Cannot infer the format of {path}.",
             expected=f"a directory, or a name that ends in {', '.join(preferred)}",
-            do="Rename it, or pass --from or --to.",
+            do=advice,
         )
     # The name of a BMP file, .bmp.ciff, ends in the suffix of CIFF as well.
     return suffixes[max(matching, key=len)]

@@ -46,7 +46,8 @@ class VectorFiles:
     @property
     def directory(self) -> Path:
         """The directory of the files."""
-        return as_directory(self.path) or self.path.parent
+        is_file = self.files == (self.path,)
+        return self.path.parent if is_file else as_directory(self.path) or self.path
 
     def warn_of_unread(self) -> None:
         """Warn of the files that are not read, with their number and names."""

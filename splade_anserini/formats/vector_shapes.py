@@ -28,6 +28,8 @@ class Columns(NamedTuple):
 
     tokens: Sequence[object]
     weights: Sequence[object]
+    names: str = ""
+    """The names of the two lists."""
 
 
 def columns_of(value: object, location: Location) -> Columns | None:
@@ -57,11 +59,15 @@ def parallel_columns(value: Mapping[str, object], location: Location) -> Columns
     if not isinstance(tokens, list) or not isinstance(weights, list) or any(isinstance(item, list) for item in weights):
         return None
     if len(tokens) != len(weights):
+        have = " and ".join(
+            counted(len(items), _singular(key), f"{_singular(key)}s" if key != "indices" else key)
+            for key, items in ((tokens_key, tokens), (weights_key, weights))
+        )
         raise location.error(
-            f"{counted(len(tokens), _singular(tokens_key))} and {counted(len(weights), _singular(weights_key))}",
+            have,
             expected=f"as many {weights_key} as {tokens_key}",
         )
-    return Columns(tokens, weights)
+    return Columns(tokens, weights, f"{tokens_key} and {weights_key}")
 
 
 def _singular(key: str) -> str:

@@ -132,7 +132,7 @@ class VectorReader:
             return _at(record, self._options.vector_field, location), self._options.vector_field
         candidates: dict[str, object] = {}
         if columns := parallel_columns({key: value for key, value in record.items() if key != "id"}, location):
-            candidates["tokens and weights"] = {"tokens": list(columns.tokens), "weights": list(columns.weights)}
+            candidates[columns.names] = {"tokens": list(columns.tokens), "weights": list(columns.weights)}
         for key, value in record.items():
             # The two lists are not vectors themselves.
             is_candidate = column_key(key) in VECTOR_KEYS and not (columns and isinstance(value, list))
@@ -156,7 +156,7 @@ class VectorReader:
 
     def _note(self, id_key: str, vector_key: str, location: Location) -> None:
         names = (id_key, vector_key)
-        if names in {("id", "vector"), *self._notes}:
+        if names in {("id", "vector"), ("id", "tokens and impacts"), *self._notes}:
             return
         self._notes.add(names)
         _log.log(NOTE, "%s: ids are read from %s, vectors from %s", location, *names)

@@ -15,6 +15,7 @@ from typing import Any
 from splade_anserini._version import __version__
 from splade_anserini.errors import InputError
 from splade_anserini.formats.impacts import SUFFIXES, count_impacts, impact_files
+from splade_anserini.formats.vector_files import read_vectors
 from splade_anserini.lucene.anserini_writer import anserini_version, write_with_anserini
 from splade_anserini.lucene.batches import BatchReader, ReadCounts
 from splade_anserini.lucene.document_adder import DocumentAdder
@@ -52,7 +53,8 @@ def write_impact_index(
 
 def _count_for_anserini(source: ImpactSource) -> ReadCounts:
     """Read all records, as Anserini skips what it cannot read. Raises `InputError` for what it does not read at all."""
-    if not source.reading.are_defaults or any(not path.name.endswith(SUFFIXES) for path in source.files.files):
+    is_plain = source.reading.are_defaults and source.read_file is read_vectors
+    if not is_plain or any(not path.name.endswith(SUFFIXES) for path in source.files.files):
         raise InputError(
             f"{source.path} holds what Anserini does not read: other files than .json, .jsonl and .gz, or weights.",
             expected="impact pseudo-documents for --writer anserini",

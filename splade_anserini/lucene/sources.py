@@ -148,6 +148,18 @@ def find_impacts(path: StrPath, reading: VectorOptions | None = None) -> ImpactS
     return source
 
 
+def file_source(
+    path: Path, reading: VectorOptions, settings: EncodeSettings | None, read_file: FileReader
+) -> ImpactSource:
+    """Return a file of another format than pseudo-documents, with the settings that it stores.
+
+    Raises `InputError` when it stores a scale, and `reading` has one too.
+    """
+    if settings is not None and reading.scale is not None:
+        raise InputError(f"{path} holds impacts, of the scale {settings.scale:g}.", do="Leave --scale out.")
+    return ImpactSource(VectorFiles(path, (path,)), None, settings, reading, read_file)
+
+
 def _listed_shard(path: Path) -> ImpactSource | None:
     """Return a single file with what the manifest beside it says of it, None when no manifest lists it."""
     try:
