@@ -12,12 +12,14 @@ from splade_anserini.cli.console import main_of
 from splade_anserini.cli.results import make_once
 from splade_anserini.errors import IntegrityError
 from splade_anserini.exporting.options import ExportOptions
+from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.options import recorded_options
 from splade_anserini.records import Side, StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import EncoderManifest, ParityReport
     from splade_anserini.artifacts.outputs import OutputRecord
+    from splade_anserini.formats.corpora import Corpus
     from splade_anserini.modeling.checkpoint import Checkpoint
 
 DOCUMENTS = 24
@@ -109,6 +111,7 @@ def command(
     ],
     output: Annotated[Path, typer.Option(help="Directory of the new encoder.")],
     options: ExportOptions,
+    fields: CorpusOptions,
     texts: Annotated[
         str | None, typer.Option(help="Corpus to compare the export with torch on. [default: Cranfield]")
     ] = None,
@@ -127,28 +130,29 @@ def command(
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.cards.shipped import cranfield
     from splade_anserini.exporting.onnx_graph import require_exporter
+    from splade_anserini.formats.corpora import open_corpus
 
     corpus = str(cranfield()) if texts is None else texts
     require_disjoint([output], [encoder, corpus])
     require_exporter()
     result = make_once(
         output,
-        _record(encoder, corpus, options),
-        lambda: _export(encoder, corpus, output, options, overwrite=overwrite),
+        _record(encoder, corpus, options, fields),
+        lambda: _export(encoder, open_corpus(corpus, fields), output, options, overwrite=overwrite),
         overwrite=overwrite,
     )
     typer.echo(result.text(format, _summary))
 
 
 def _export(
-    encoder: str, corpus: str, output: Path, options: ExportOptions, *, overwrite: bool
+    encoder: str, corpus: "Corpus", output: Path, options: ExportOptions, *, overwrite: bool
 ) -> dict[str, float | str]:
     """Export and return the report of the comparison with torch."""
-    from splade_anserini.formats.corpora import open_corpus, sample_documents
+    from splade_anserini.formats.corpora import sample_documents
     from splade_anserini.modeling.published import load_document_checkpoint
 
-    _log.info("Reading %s", corpus)
-    documents = sample_documents(open_corpus(corpus), DOCUMENTS)
+    _log.info("Reading %s", corpus.name)
+    documents = sample_documents(corpus, DOCUMENTS)
     texts = [text for document in documents for text in (document.title, document.contents) if text]
     _log.info("Exporting %s to %s", encoder, output)
     checkpoint = load_document_checkpoint(encoder, trust_remote_code=options.trust_remote_code)
@@ -156,11 +160,11 @@ def _export(
     return manifest.parity.model_dump() if manifest.parity else {}
 
 
-def _record(encoder: str, corpus: str, options: ExportOptions) -> "OutputRecord":
+def _record(encoder: str, corpus: str, options: ExportOptions, fields: CorpusOptions) -> "OutputRecord":
     from splade_anserini.artifacts.outputs import OutputRecord, fingerprint_of_input
 
     inputs = {"encoder": fingerprint_of_input(encoder), "texts": fingerprint_of_input(corpus)}
-    return OutputRecord("export", recorded_options(options), inputs)
+    return OutputRecord("export", recorded_options(options, fields), inputs)
 
 
 def _summary(parity: Mapping[str, Any]) -> str:

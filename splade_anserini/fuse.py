@@ -15,7 +15,7 @@ from splade_anserini.formats.parsing.numbers import parse_number
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.retrieval.fusion import FusionOptions
-from splade_anserini.retrieval.options import RunOptions
+from splade_anserini.retrieval.options import RunOptions, check_separator
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
@@ -140,11 +140,7 @@ class FuseOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.max_passage is not None and self.max_passage.split() != [self.max_passage]:
-            raise InputError(
-                f"--max-passage {self.max_passage!r} cannot occur in an id.",
-                expected="characters other than white space",
-            )
+        check_separator(self.max_passage)
 
 
 def command(

@@ -186,14 +186,14 @@ def command(
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.outputs import OutputRecord, fingerprints_of_inputs
 
-    inputs = {"run": run, "qrels": qrels, **vars(lookup), **vars(filtered)}
+    inputs = {"run": run, "qrels": qrels, **lookup.sources, **vars(filtered)}
     require_disjoint([output.output], inputs.values())
     if lookup.corpus is None and (output.texts or filtered.teacher):
         raise InputError(
             f"{'--texts' if output.texts else '--teacher'} needs the texts of documents and queries.",
             do="Add --corpus and --topics.",
         )
-    record = OutputRecord("mine", recorded_options(options, output, teacher), fingerprints_of_inputs(inputs))
+    record = OutputRecord("mine", recorded_options(options, output, teacher, lookup), fingerprints_of_inputs(inputs))
     result = make_once(
         output.output,
         record,
@@ -218,7 +218,7 @@ def _mine(
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_rankings
 
-    texts = open_texts_from_options(lookup.corpus, lookup.topics)
+    texts = open_texts_from_options(lookup)
     _log.info("Reading judgements %s", qrels)
     relevant: dict[str, list[str]] = {}
     for qrel in read_qrels(qrels, "train"):

@@ -35,8 +35,9 @@ class OptionInfo:
     """What None stands for, as help shows it in place of a default."""
     python_only: bool = False
     """Whether commands do not show it; it needs a default then."""
-    recorded: bool = True
-    """Whether it decides the content of an output, so that manifests record it."""
+    recorded: bool | Literal["set"] = True
+    """Whether it decides the content of an output, so that manifests record it; "set": only where it has another value
+    than its default, as options do that earlier versions lack."""
 
 
 def option(*, default: Any = MISSING, help: str, **info: Any) -> Any:  # noqa: A002  # the word of typer and argparse
@@ -121,7 +122,8 @@ def recorded_options(*groups: Any) -> dict[str, Any]:
         field.name: list(value) if isinstance(value := getattr(group, field.name), tuple) else value
         for group in groups
         for field in dataclasses.fields(group)
-        if option_info(field).recorded
+        if (recorded := option_info(field).recorded)
+        and (recorded != "set" or getattr(group, field.name) != field.default)
     }
 
 

@@ -11,6 +11,7 @@ import typer
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError
+from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
 from splade_anserini.records import StrPath
@@ -67,7 +68,7 @@ class CandidateOptions:
 
 
 @options
-class DocumentOptions:
+class DocumentOptions(CorpusOptions):
     """Where the vectors of the documents come from."""
 
     index: str | None = option(
@@ -81,11 +82,14 @@ class DocumentOptions:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.index is None) == (self.corpus is None):
             problem = "Neither --index nor --corpus is" if self.index is None else "Both --index and --corpus are"
             raise InputError(f"{problem} given.", expected="one of them: where the documents are")
         if self.index is not None and self.top_k is not None:
             raise InputError("--top-k needs --corpus: an index is not pruned here.", do="Leave --top-k out.")
+        if self.index is not None and self.named:
+            raise InputError("--id-field, --title-field and --text-fields need --corpus.", do="Leave them out.")
 
 
 def read_candidates(run: StrPath | None, qrels: str | None) -> Iterator[tuple[str, list[str]]]:
@@ -209,7 +213,7 @@ def _encode_candidates(
     ids = list(dict.fromkeys(id_ for _, doc_ids in candidates for id_ in doc_ids))
     _log.info("Encoding %d documents of %s", len(ids), documents.corpus)
     with bars("Encoding", len(ids), "documents") as progress:
-        return TextScorer(ids, open_documents(str(documents.corpus)), encoder, progress)
+        return TextScorer(ids, open_documents(str(documents.corpus), documents), encoder, progress)
 
 
 if __name__ == "__main__":

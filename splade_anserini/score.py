@@ -99,7 +99,7 @@ def _score(
     from splade_anserini.training.teachers.opening import open_teacher
 
     _log.info("Reading examples %s", examples)
-    source = open_examples(examples, open_texts_from_options(lookup.corpus, lookup.topics))
+    source = open_examples(examples, open_texts_from_options(lookup))
     teachers = [open_teacher(name, options) for name in names]
     _log.info("Scoring %s with %s", counted(len(source), "example"), ", ".join(names))
     with progress_bar("Scoring", len(source) * len(teachers), "examples") as progress:
@@ -112,8 +112,8 @@ def _record(
     from splade_anserini.artifacts.outputs import OutputRecord, fingerprints_of_inputs
 
     numbered = {f"teacher {number}": name for number, name in enumerate(teachers, 1)}
-    inputs = fingerprints_of_inputs({"examples": examples, **vars(lookup), **numbered})
-    return OutputRecord("score", recorded_options(output, options), inputs)
+    inputs = fingerprints_of_inputs({"examples": examples, **lookup.sources, **numbered})
+    return OutputRecord("score", recorded_options(output, options, lookup), inputs)
 
 
 if __name__ == "__main__":

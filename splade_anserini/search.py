@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,10 +37,14 @@ def search(
     """Yield each query's id and its best documents: at most `options.hits` scored hits, best first.
 
     Queries are pruned as `options` says. With `options.remove_query` the document whose id is the query's is left out.
+    With `options.max_passage` the index is one of passages, and the hits are documents.
     """
+    from splade_anserini.retrieval.max_passage import BestPassageSearcher
     from splade_anserini.retrieval.query_vectors import prune_queries
 
     options = options or SearchOptions()
+    if options.max_passage is not None:
+        searcher = BestPassageSearcher(searcher, options.max_passage)
     pruned = prune_queries(queries, options.query_top_k, options.query_min_impact)
     for query_id, ranking in searcher.search(pruned, options.hits + options.remove_query):
         hits = [hit for hit in ranking if hit.doc_id != query_id] if options.remove_query else ranking
@@ -113,7 +118,7 @@ def command(
     ):
         rankings = search(vectors, _two_step(searcher, two_step), search_options, progress=progress)
         if two_step.check_exact:
-            exact = SearchOptions(hits=search_options.hits, remove_query=search_options.remove_query)
+            exact = replace(search_options, query_top_k=None, query_min_impact=1)
             rankings = overlap.watch(rankings, search(vectors, searcher, exact))
         if text_index:
             rankings = _with_bm25(rankings, queries, text_index, search_options, query.threads)
@@ -130,6 +135,11 @@ def _check_combination(
     check_candidates(two_step.candidates, search_options.hits)
     if two_step.two_step is not None and engine.searcher == "pyserini":
         raise InputError("--two-step needs --searcher lucene, got pyserini.")
+    if two_step.candidates is not None and search_options.max_passage is not None:
+        raise InputError(
+            "--candidates and --max-passage exclude each other: passages are searched until there are enough.",
+            do="Leave --candidates out.",
+        )
     if feedback.method is None:
         return
     if engine.searcher == "lucene":

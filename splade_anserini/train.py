@@ -171,9 +171,10 @@ def _record(
         "teacher": recipe and recipe.teacher and recipe.teacher.model,
     }
     numbered = {f"data {number}": name for number, name in enumerate(data, 1)}
-    inputs = numbered | vars(lookup) | models | {"validation": validated.validation}
+    inputs = numbered | lookup.sources | models | {"validation": validated.validation}
     settings: dict[str, Any] = {"card": card.model_dump(mode="json"), "devices": int(os.environ.get("WORLD_SIZE", "1"))}
-    return OutputRecord("train", settings | recorded_options(validated, options), fingerprints_of_inputs(inputs))
+    settings |= recorded_options(validated, options, lookup)
+    return OutputRecord("train", settings, fingerprints_of_inputs(inputs))
 
 
 def _train(
@@ -197,7 +198,7 @@ def _train(
 
     validation = open_validation(validated.validation, measures, card) if validated.validation else None
     _log.info("Reading examples %s", ", ".join(data))
-    texts = open_texts_from_options(lookup.corpus, lookup.topics)
+    texts = open_texts_from_options(lookup)
     sources = [open_examples(name, texts) for name in data]
     _log.info("Training %s for %s", card.name, counted(steps, "step"))
     with progress_bar("Training", steps, "steps") as progress:

@@ -11,6 +11,7 @@ from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.options import option, options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import Side, StrPath
@@ -26,7 +27,7 @@ SENTENCE_TRANSFORMERS = "sentence-transformers"
 
 
 @options
-class ReferenceOptions:
+class ReferenceOptions(CorpusOptions):
     """What an encoder is compared with, and on which texts."""
 
     against: str | None = option(
@@ -274,7 +275,7 @@ def command(
     from splade_anserini.verification.artifacts import require_encoder
 
     require_encoder(artifact)
-    samples = None if reference.texts is None else _read_texts(reference.texts)
+    samples = None if reference.texts is None else _read_texts(reference.texts, reference)
     if reference.write_reference is not None:
         _write_reference(
             artifact, reference.against, samples, reference.write_reference, (options, encoder), overwrite=overwrite
@@ -288,10 +289,10 @@ def command(
         raise typer.Exit(1)
 
 
-def _read_texts(corpus: str) -> dict[str, str]:
+def _read_texts(corpus: str, fields: CorpusOptions) -> dict[str, str]:
     from splade_anserini.formats.corpora import open_corpus
 
-    texts = {document.id: document.contents for document in open_corpus(corpus)}
+    texts = {document.id: document.contents for document in open_corpus(corpus, fields)}
     if not texts:
         raise InputError(f"The corpus {corpus} is empty.", expected="at least one document")
     return texts

@@ -11,6 +11,7 @@ from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.cli.results import make_once
 from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.modeling.options import CalibrationOptions, HeadOptions
 from splade_anserini.options import changed_options, option, options, recorded_options
 from splade_anserini.records import StrPath
@@ -44,7 +45,7 @@ def warm_start(backbone: "Backbone", output: StrPath, parameters: "WarmStart", *
 
 
 @options
-class TextOptions:
+class TextOptions(CorpusOptions):
     """The texts that a head is calibrated with."""
 
     texts: tuple[str, ...] = option(
@@ -122,7 +123,7 @@ def _sample(texts: TextOptions) -> list[str]:
     contents = []
     for name in texts.texts:
         _log.info("Reading %s", name)
-        contents += [document.contents for document in sample_documents(open_corpus(name), texts.sample)]
+        contents += [document.contents for document in sample_documents(open_corpus(name, texts), texts.sample)]
     return contents
 
 

@@ -13,6 +13,10 @@ from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.formats.impacts import impact_files, read_impacts
 from splade_anserini.formats.passages import Windows, passages_of
+from splade_anserini.lucene import BruteForceSearcher
+from splade_anserini.records import ImpactDocument
+from splade_anserini.retrieval.options import SearchOptions
+from splade_anserini.search import search
 
 ENCODER = DictionaryEncoder({"cat": {"cat": 2.0}, "dog": {"dog": 1.5}})
 
@@ -80,3 +84,66 @@ def test_a_manifest_without_named_fields_and_passages_has_the_bytes_of_earlier_v
     settings = (tmp_path / "splade.manifest").read_text()
     assert '"fields"' not in settings
     assert '"passages"' not in settings
+
+
+# Search for documents in an index of passages.
+
+CROWDED = [
+    *(ImpactDocument(f"d0#{number}", {"cat": 900 - number}) for number in range(300)),
+    *(ImpactDocument(f"d1#{number}", {"cat": 500 - number}) for number in range(300)),
+    ImpactDocument("d2#0", {"cat": 7, "dog": 1}),
+    ImpactDocument("a#b#0", {"cat": 5}),
+]
+"""Two documents have many passages that are better than those of the others."""
+
+
+class CountingSearcher(BruteForceSearcher):
+    def __init__(self, documents: list[ImpactDocument]) -> None:
+        super().__init__(documents)
+        self.depths: list[int] = []
+
+    def search(self, queries, hits):
+        self.depths.append(hits)
+        return super().search(queries, hits)
+
+
+def found(options: SearchOptions, searcher: BruteForceSearcher) -> dict[str, list[tuple[str, float]]]:
+    queries = {"q0": {"cat": 1}, "q1": {"dog": 2}, "d1": {"cat": 1}, "q2": {"bird": 1}}
+    rankings = search(queries, searcher, options)
+    return {query_id: [(hit.doc_id, hit.score) for hit in ranking] for query_id, ranking in rankings}
+
+
+def test_documents_are_ranked_by_their_best_passages_and_as_many_as_asked_for_are_found() -> None:
+    searcher = CountingSearcher(CROWDED)
+    ranking = [("d0", 900), ("d1", 500), ("d2", 7), ("a#b", 5)]
+    assert found(SearchOptions(hits=4, max_passage="#"), searcher) == {
+        "q0": ranking,
+        "q1": [("d2", 2)],
+        "d1": ranking,
+        "q2": [],
+    }
+    # Only queries with too few documents are searched again, and only until there are enough.
+    assert searcher.depths == [16, 64, 256, 1024, 64, 256, 1024]
+
+
+@pytest.mark.parametrize("hits", [1, 2, 3, 4, 10])
+def test_the_ranking_is_a_prefix_of_that_of_all_documents(hits: int) -> None:
+    options = SearchOptions(hits=hits, max_passage="#")
+    assert found(options, BruteForceSearcher(CROWDED))["q0"] == [("d0", 900), ("d1", 500), ("d2", 7), ("a#b", 5)][:hits]
+
+
+def test_the_document_of_the_query_is_left_out() -> None:
+    options = SearchOptions(hits=2, max_passage="#", remove_query=True)
+    assert found(options, BruteForceSearcher(CROWDED))["d1"] == [("d0", 900), ("d2", 7)]
+
+
+def test_an_id_that_is_not_a_passages_is_refused() -> None:
+    searcher = BruteForceSearcher([ImpactDocument("d0", {"cat": 1})])
+    with pytest.raises(InputError, match="'d0' of query 'q0' is not the id of a passage"):
+        found(SearchOptions(max_passage="#"), searcher)
+
+
+@pytest.mark.parametrize("separator", ["", " ", "a b"])
+def test_a_separator_that_cannot_be_in_an_id_is_refused(separator: str) -> None:
+    with pytest.raises(InputError, match=r"--max-passage .* cannot occur in an id"):
+        SearchOptions(max_passage=separator)

@@ -31,40 +31,47 @@ class CorpusOptions:
     """Which fields of a corpus are read: keys of JSON records, columns of tables."""
 
     id_field: str | None = option(
-        default=None, help="Corpus: key or column of the id.", unset="id, _id, docid, docno, pid …"
+        default=None,
+        help="Corpus: key or column of the id.",
+        unset="id, _id, docid, docno, pid …",
+        recorded="set",
     )
     title_field: str | None = option(
-        default=None, help="Corpus: key or column of the title.", unset="title, unless --text-fields is given"
+        default=None,
+        help="Corpus: key or column of the title.",
+        unset="title, unless --text-fields is given",
+        recorded="set",
     )
     text_fields: tuple[str, ...] = option(
         default=(),
         metavar="NAMES",
         help="Corpus: keys or columns of the text, as title,body. [default: text, contents, body, passage …]",
+        recorded="set",
     )
 
     def __post_init__(self) -> None:
         for name, value in (("--id-field", self.id_field), ("--title-field", self.title_field)):
             if value is not None and not value.strip():
                 raise InputError(f"{name} is empty.", expected="the name of a key or column")
-        if self.text_fields and not all(name.strip() for name in self.texts):
+        if self.text_fields and not all(name.strip() for name in self.text_names):
             raise InputError(
                 f"--text-fields {','.join(self.text_fields)!r} has an empty name.", expected="for example title,body"
             )
 
     @property
-    def texts(self) -> tuple[str, ...]:
+    def text_names(self) -> tuple[str, ...]:
         """The fields of the text, in their order."""
         return tuple(name for part in self.text_fields for name in part.split(","))
 
     @property
     def named(self) -> tuple[str, ...]:
         """All fields that are named."""
-        return tuple(name for name in (self.id_field, self.title_field, *self.texts) if name)
+        return tuple(name for name in (self.id_field, self.title_field, *self.text_names) if name)
 
     @property
     def settings(self) -> dict[str, str | list[str]] | None:
         """What is named, for a manifest; None when nothing is."""
-        values = {"id": self.id_field, "title": self.title_field, "text": list(self.texts)}
+        values = {"id": self.id_field, "title": self.title_field, "text": list(self.text_names)}
         return {name: value for name, value in values.items() if value} or None
 
 
@@ -91,10 +98,10 @@ def choose_fields(names: tuple[str, ...], options: CorpusOptions) -> Fields:
     # `id` comes before `_id`, which has the same key.
     for name in sorted(names, key=lambda name: name.startswith("_")):
         keys.setdefault(column_key(name), name)
-    texts = options.texts or tuple(_first(keys, _TEXTS)[:1])
-    is_passage = not options.texts and bool(texts) and column_key(texts[0]) in _PASSAGES
+    texts = options.text_names or tuple(_first(keys, _TEXTS)[:1])
+    is_passage = not options.text_names and bool(texts) and column_key(texts[0]) in _PASSAGES
     id_ = options.id_field or "".join(_first(keys, _PASSAGE_IDS if is_passage else _IDS)[:1])
-    title = options.title_field or ("" if options.texts else "".join(_first(keys, _TITLES)[:1]))
+    title = options.title_field or ("" if options.text_names else "".join(_first(keys, _TITLES)[:1]))
     return Fields(id_, title, texts)
 
 
@@ -149,8 +156,8 @@ def _document(record: Record, location: Location, options: CorpusOptions) -> Doc
         raise _missing("no id", "a string under id, _id or docid, or a similar name", "--id-field", record, location)
     id_ = _id(id_, location)
     title = _text(record, fields.title, location, "title") if fields.title else ""
-    parts = [_text(record, name, location, "text", is_named=bool(options.texts)) for name in fields.texts]
-    if fields.texts and options.texts:
+    parts = [_text(record, name, location, "text", is_named=bool(options.text_names)) for name in fields.texts]
+    if fields.texts and options.text_names:
         for name in fields.texts:
             if not _has(record, name):
                 raise _missing(f"no {name!r}", "the text under this name", "--text-fields", record, location)

@@ -11,6 +11,7 @@ import orjson
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.corpora import open_corpus
+from splade_anserini.formats.corpus_fields import RECOGNIZED, CorpusOptions
 from splade_anserini.formats.irds import IrdsStore, is_irds
 from splade_anserini.formats.parsing.duplicates import digest_of
 from splade_anserini.formats.parsing.random_lines import IndexedLines
@@ -46,25 +47,30 @@ class Texts:
         return self.queries[id_]
 
 
-def open_texts(corpus: StrPath, topics: StrPath, resolver: TopicResolver = no_resolver) -> Texts:
+def open_texts(
+    corpus: StrPath,
+    topics: StrPath,
+    resolver: TopicResolver = no_resolver,
+    options: CorpusOptions = RECOGNIZED,
+) -> Texts:
     """Open a corpus and topics, as `open_corpus` and `read_topics` take them, to look up their texts.
 
     Of a BEIR directory, the queries of all splits are available. Raises `RecordError` or `InputError` for malformed
     records and duplicate ids.
     """
     queries = ((query.id, query.text) for _, query in topics_with_locations(topics, resolver))
-    return Texts(open_documents(corpus), SpooledTexts("query", os.fspath(topics), queries))
+    return Texts(open_documents(corpus, options), SpooledTexts("query", os.fspath(topics), queries))
 
 
-def open_documents(corpus: StrPath) -> TextLookup:
+def open_documents(corpus: StrPath, options: CorpusOptions = RECOGNIZED) -> TextLookup:
     """Open a corpus to look up title and text of its documents.
 
     `irds:<name>` is read from the store of ir_datasets; other corpora are read once, into a temporary file.
     """
     name = os.fspath(corpus)
-    if is_irds(name):
+    if is_irds(name) and not options.named:
         return StoredTexts(IrdsStore(name))
-    return SpooledTexts("document", name, ((document.id, document.contents) for document in open_corpus(name)))
+    return SpooledTexts("document", name, ((document.id, document.contents) for document in open_corpus(name, options)))
 
 
 class UnavailableTexts:

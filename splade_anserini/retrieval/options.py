@@ -55,6 +55,14 @@ class QueryOptions:
         check_field(self.topics_field)
 
 
+def check_separator(max_passage: str | None) -> None:
+    """Raise `InputError` for a separator that cannot occur in an id."""
+    if max_passage is not None and max_passage.split() != [max_passage]:
+        raise InputError(
+            f"--max-passage {max_passage!r} cannot occur in an id.", expected="characters other than white space"
+        )
+
+
 @options
 class SearchOptions:
     """What a search returns, and which part of a query it uses."""
@@ -65,6 +73,15 @@ class SearchOptions:
     )
     query_min_impact: int = option(default=1, least=1, help="Query pruning: keep tokens with at least this impact.")
     remove_query: bool = option(default=False, help="Leave out the document whose id is the query's.")
+    max_passage: str | None = option(
+        default=None,
+        metavar="SEPARATOR",
+        help="Rank documents by their best passage (MaxP); ids are split here: '#' after encode --passages.",
+        recorded="set",
+    )
+
+    def __post_init__(self) -> None:
+        check_separator(self.max_passage)
 
 
 @options

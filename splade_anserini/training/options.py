@@ -1,14 +1,15 @@
 """The options of training, mining and scoring. Importing this module loads nothing heavy."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
 
 
 @options
-class TextLookupOptions:
+class TextLookupOptions(CorpusOptions):
     """Where the texts of examples that consist of ids are looked up."""
 
     corpus: str | None = option(
@@ -18,7 +19,13 @@ class TextLookupOptions:
         default=None, help="Topics with the ids of queries, as search takes them.", recorded=False
     )
 
+    @property
+    def sources(self) -> dict[str, Any]:
+        """What is given, by the names of the options."""
+        return {"corpus": self.corpus, "topics": self.topics}
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.corpus is None) != (self.topics is None):
             given, missing = ("--topics", "--corpus") if self.corpus is None else ("--corpus", "--topics")
             raise InputError(f"{given} needs {missing}.", do=f"Add {missing}, or leave {given} out.")
