@@ -218,7 +218,7 @@ def _mine(
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_rankings
 
-    texts = open_texts_from_options(lookup)
+    texts = open_texts_from_options(lookup.corpus, lookup.topics, lookup)
     _log.info("Reading judgements %s", qrels)
     relevant: dict[str, list[str]] = {}
     for qrel in read_qrels(qrels, "train"):

@@ -99,7 +99,7 @@ def _score(
     from splade_anserini.training.teachers.opening import open_teacher
 
     _log.info("Reading examples %s", examples)
-    source = open_examples(examples, open_texts_from_options(lookup))
+    source = open_examples(examples, open_texts_from_options(lookup.corpus, lookup.topics, lookup))
     teachers = [open_teacher(name, options) for name in names]
     _log.info("Scoring %s with %s", counted(len(source), "example"), ", ".join(names))
     with progress_bar("Scoring", len(source) * len(teachers), "examples") as progress:

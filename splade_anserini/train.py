@@ -198,7 +198,7 @@ def _train(
 
     validation = open_validation(validated.validation, measures, card) if validated.validation else None
     _log.info("Reading examples %s", ", ".join(data))
-    texts = open_texts_from_options(lookup)
+    texts = open_texts_from_options(lookup.corpus, lookup.topics, lookup)
     sources = [open_examples(name, texts) for name in data]
     _log.info("Training %s for %s", card.name, counted(steps, "step"))
     with progress_bar("Training", steps, "steps") as progress:

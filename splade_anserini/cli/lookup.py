@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from splade_anserini.formats.corpus_fields import CorpusOptions
     from splade_anserini.formats.texts import Texts
-    from splade_anserini.training.options import TextLookupOptions
 
 
-def open_texts_from_options(lookup: "TextLookupOptions") -> "Texts | None":
+def open_texts_from_options(corpus: str | None, topics: str | None, fields: "CorpusOptions") -> "Texts | None":
     """Open --corpus and --topics to look ids up, or return None when they are not given."""
-    if lookup.corpus is None or lookup.topics is None:
+    if corpus is None or topics is None:
         return None
     from splade_anserini.formats.texts import open_texts
     from splade_anserini.lucene.pyserini_topics import pyserini_topics
 
-    return open_texts(lookup.corpus, lookup.topics, pyserini_topics, lookup)
+    return open_texts(corpus, topics, pyserini_topics, fields)
