@@ -1,6 +1,7 @@
 """Topics before it is decided how they are read: the fields of each, under whatever names files give them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from splade_anserini.errors import InputError, RecordError
@@ -21,6 +22,10 @@ TEXT_NAMES = (
 DESCRIPTION_NAMES = ("description", "desc", "topicdescription", "question")
 NARRATIVE_NAMES = ("narrative", "narr", "topicnarrative")
 VECTOR_NAMES = ("vector", "sparsevector", "queryvector", "sparseembedding", "embedding", "weights", "impacts", "tokens")
+
+QUERY_NAMES = tuple(dict.fromkeys((*TEXT_NAMES, *DESCRIPTION_NAMES, *NARRATIVE_NAMES)))
+"""The names of fields that could be the query, the one that counts first."""
+_QUERY_NAMES = frozenset(QUERY_NAMES)
 
 DEFAULT_FIELD = "title"
 _NAMES_OF_FIELD = {DEFAULT_FIELD: TEXT_NAMES, "description": DESCRIPTION_NAMES, "narrative": NARRATIVE_NAMES}
@@ -47,10 +52,17 @@ def topic_text(topic: TopicRecord, field: str = DEFAULT_FIELD) -> str:
 
     Raises `RecordError` when the topic has none of these fields.
     """
-    texts = [text for name in field.split("+") if (text := _text(topic, name)) is not None]
+    texts = [text for names in _names_of(field) if (text := _text(topic, names)) is not None]
     if not texts:
         raise _no_text(topic, field)
     return " ".join(text for text in texts if text.strip()) if len(texts) > 1 else texts[0]
+
+
+@cache
+def _names_of(field: str) -> list[tuple[str, ...]]:
+    """Return the names of each of the fields that are joined by `+`."""
+    keys = map(column_key, field.split("+"))
+    return [_NAMES_OF_FIELD.get(key, (key,)) for key in keys]
 
 
 def check_field(field: str) -> None:
@@ -69,25 +81,36 @@ def field_names(topic: TopicRecord) -> list[str]:
 
 def by_key(record: Mapping[str, object]) -> dict[str, object]:
     """Return the values by `column_key` of their names; of two names with the same key, the one that is its key."""
-    exact = {name: value for name, value in record.items() if column_key(name) == name}
-    return exact | {key: value for name, value in record.items() if (key := column_key(name)) not in exact}
+    keys = [_key(name) for name in record]
+    if len(set(keys)) == len(keys):
+        return dict(zip(keys, record.values(), strict=True))
+    exact = {name: value for name, value in record.items() if _key(name) == name}
+    return exact | {key: value for name, value in record.items() if (key := _key(name)) not in exact}
 
 
-def query_names(fields: Collection[str]) -> list[str]:
-    """Return those of the names under which a query may be, the one that counts first."""
-    known = dict.fromkeys((*TEXT_NAMES, *DESCRIPTION_NAMES, *NARRATIVE_NAMES))
-    return [name for name in known if name in fields]
+@lru_cache(maxsize=1 << 12)
+def _key(name: str) -> str:
+    return column_key(name)
 
 
-def _text(topic: TopicRecord, name: str) -> str | None:
-    names = _NAMES_OF_FIELD.get(column_key(name), (column_key(name),))
-    values = {key: topic.fields[key] for key in names if key in topic.fields}
-    for key, value in values.items():
-        if isinstance(value, str) and value.strip():
-            return value
-        if value is not None and not isinstance(value, str):
-            raise topic.location.error(f"the {key} is {json_type(value)}", expected="a string")
-    return "" if values else None
+def query_names(topic: TopicRecord, known: Set[str]) -> set[str]:
+    """Return the names, beside those that are known, under which the topic has a text that could be the query."""
+    names = (topic.fields.keys() & _QUERY_NAMES) - known
+    return {name for name in names if isinstance(text := topic.fields[name], str) and text.strip()}
+
+
+def _text(topic: TopicRecord, names: tuple[str, ...]) -> str | None:
+    """Return the first text under these names that is not blank, "" for a blank one, None without any."""
+    text = None
+    for name in names:
+        if name in topic.fields:
+            value = topic.fields[name]
+            if isinstance(value, str) and value.strip():
+                return value
+            if value is not None and not isinstance(value, str):
+                raise topic.location.error(f"the {name} is {json_type(value)}", expected="a string")
+            text = ""
+    return text
 
 
 def _no_text(topic: TopicRecord, field: str) -> RecordError:

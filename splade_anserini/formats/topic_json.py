@@ -1,9 +1,11 @@
 """Topics in JSON: records, dictionaries of texts or vectors by id, tables by column, conversations."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,6 +21,8 @@ _CONTAINERS = ("queries", "topics", "data")
 _TURNS = ("turn", "turns")
 """Keys under which a conversation has its queries (TREC CAsT and iKAT)."""
 _TURN_IDS = ("number", "turnid", "turnnumber", "id")
+_SPACE_BEFORE_COLON = re.compile(rb'"\s+:')
+_MOST_KEYS = 100
 _EXPECTED_VALUE = "a text, a record, or a vector for each query id"
 
 
@@ -29,18 +33,45 @@ def json_topics(path: Path, lines: Callable[[], Iterator[tuple[Location, bytes]]
         yield from _topics(_unique_record(source, location), location)
 
 
+class _Keys(NamedTuple):
+    """What the keys of a record may be: in the order in which they count, by `column_key`."""
+
+    ids: tuple[str, ...]
+    vectors: tuple[str, ...]
+    turns: tuple[str, ...]
+    has_text: bool
+
+
+def _keys_of(record: Mapping[str, object]) -> _Keys:
+    # A dictionary of topics has as many keys as topics.
+    names = tuple(record)
+    return _keys(names) if len(names) <= _MOST_KEYS else _keys.__wrapped__(names)
+
+
+@lru_cache(maxsize=1 << 10)
+def _keys(names: tuple[str, ...]) -> _Keys:
+    keys = {*map(column_key, names)}
+    ids, vectors, turns = (tuple(name for name in known if name in keys) for known in (ID_NAMES, VECTOR_NAMES, _TURNS))
+    return _Keys(ids, vectors, turns, not keys.isdisjoint(TEXT_NAMES))
+
+
 def record_topic(record: Mapping[str, object], location: Location, id_: str | None = None) -> TopicRecord:
     """Return the topic in a record; `id_` is its id where the record has none."""
-    fields = by_key(record)
-    id_name = next((name for name in ID_NAMES if fields.get(name) is not None), None)
+    return _topic(by_key(record), _keys_of(record), location, id_)
+
+
+def _topic(fields: dict[str, object], keys: _Keys, location: Location, id_: str | None = None) -> TopicRecord:
     if id_ is None:
+        id_name = next((name for name in keys.ids if fields[name] is not None), None)
         if id_name is None:
             raise location.error(
-                f"no id, only {', '.join(record)}", expected="a string under id, _id, qid, query_id or docid"
+                f"no id, only {', '.join(fields)}", expected="a string under id, _id, qid, query_id or docid"
             )
         id_ = _id(fields.pop(id_name), location)
-    vectors = (_as_vector(fields[name]) for name in VECTOR_NAMES if name in fields)
-    vector = next((vector for vector in vectors if vector is not None), None)
+    vector = None
+    if keys.vectors:
+        vectors = (_as_vector(fields[name]) for name in keys.vectors if name in fields)
+        vector = next((vector for vector in vectors if vector is not None), None)
     topic = TopicRecord(location, id_, fields, vector)
     if vector is None and isinstance(fields.get("vector"), list | dict) and not topic.has_text:
         # What is wrong with it is found where vectors are checked.
@@ -49,13 +80,10 @@ def record_topic(record: Mapping[str, object], location: Location, id_: str | No
 
 
 def _topics(record: Record, location: Location) -> Iterator[TopicRecord]:
-    fields = by_key(record)
-    turns: Any = next((fields[name] for name in _TURNS if isinstance(fields.get(name), list)), None)
-    if any(isinstance(fields.get(name), str | int) for name in ID_NAMES):
-        if turns is None:
-            yield record_topic(record, location)
-        else:
-            yield from _conversation(fields, turns, location)
+    keys, fields = _keys_of(record), by_key(record)
+    if any(isinstance(fields[name], str | int) for name in keys.ids):
+        turns = [fields[name] for name in keys.turns if isinstance(fields[name], list)]
+        yield from _conversation(fields, turns[0], location) if turns else [_topic(fields, keys, location)]
         return
     if rows := _rows(record):
         yield from (record_topic(row, location) for row in rows)
@@ -68,8 +96,8 @@ def _topics(record: Record, location: Location) -> Iterator[TopicRecord]:
             yield from _topics(item, location)
     elif isinstance(contents, dict):
         yield from _topics(contents, location)
-    elif any(isinstance(fields.get(name), str) for name in TEXT_NAMES):
-        yield record_topic(record, location)
+    elif keys.has_text and any(isinstance(fields.get(name), str) for name in TEXT_NAMES):
+        yield _topic(fields, keys, location)
     else:
         yield from (_entry(checked_id(id_, location), value, location) for id_, value in record.items())
 
@@ -85,7 +113,7 @@ def _entry(id_: str, value: object, location: Location) -> TopicRecord:
     raise location.error(f"the value of {id_!r} is {json_type(value)}", expected=_EXPECTED_VALUE)
 
 
-def _conversation(fields: dict[str, object], turns: list[Any], location: Location) -> Iterator[TopicRecord]:
+def _conversation(fields: dict[str, object], turns: Any, location: Location) -> Iterator[TopicRecord]:
     number = next(fields[name] for name in ("number", *ID_NAMES) if fields.get(name) is not None)
     for turn in turns:
         turn_fields = by_key(turn) if isinstance(turn, dict) else {}
@@ -141,6 +169,15 @@ def _id(value: object, location: Location) -> str:
     return checked_id(value, location)
 
 
+def _count_keys(value: dict[str, Any] | list[Any]) -> int:
+    """Return the number of keys of all objects in an object or array."""
+    values, count = (value.values(), len(value)) if isinstance(value, dict) else (value, 0)
+    for item in values:
+        if type(item) is dict or type(item) is list:
+            count += _count_keys(item)
+    return count
+
+
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(orjson.loads(line), dict)
@@ -151,6 +188,9 @@ def _is_object(line: bytes) -> bool:
 def _unique_record(source: bytes, location: Location) -> Record:
     """Return the object in a line. Raises `RecordError` when it is none, or an object in it has a key twice."""
     record = json_record(source, location)
+    # Each key has one `":`, and texts may have more.
+    if source.count(b'":') == _count_keys(record) and not _SPACE_BEFORE_COLON.search(source):
+        return record
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in pairs]

@@ -6,6 +6,7 @@ scanner, which checks that it has found as many topics as there are opening tags
 
 import html
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -76,10 +77,11 @@ class _Markup:
         # Line ends are kept, by which lines are counted.
         text = _IGNORED.sub(lambda match: "\n" * match[0].count("\n"), text)
         self.text = _CDATA.sub(lambda match: html.escape(match[1], quote=False), text)
+        self._line_ends = [match.start() for match in re.finditer("\n", self.text)]
 
     def location(self, position: int) -> Location:
         """Return the location of the line that a position is in."""
-        return self._locations[self.text.count("\n", 0, position)]
+        return self._locations[bisect_left(self._line_ends, position)]
 
 
 class _Tag(NamedTuple):

@@ -24,10 +24,10 @@ from splade_anserini.formats.tokens import VectorCheck, repeat_tokens
 from splade_anserini.formats.topic_encoding import SAMPLE_SIZE, Kind, Reading, reading_of
 from splade_anserini.formats.topic_fields import (
     DEFAULT_FIELD,
+    QUERY_NAMES,
     TopicRecord,
     by_key,
     check_field,
-    field_names,
     query_names,
     topic_text,
 )
@@ -103,10 +103,11 @@ class Topics:
                     "an encoded query without a text", expected="a text", do="Pass the file as encoded topics."
                 )
             text = topic_text(topic, self._field)
-            if self._field == DEFAULT_FIELD and (fields or len(topic.fields) > 1):
-                fields.update(field_names(topic))
+            if len(topic.fields) > 1:
+                fields.update(query_names(topic, fields))
             yield topic.location, Query(topic.id, text)
-        self._note_fields(fields)
+        if self._field == DEFAULT_FIELD:
+            self._note_fields(fields)
 
     def vectors(self, scale: float | None = None) -> dict[str, ImpactVector]:
         """Return impact vectors by query id; a warning gives the number of empty ones, which find nothing.
@@ -167,7 +168,7 @@ class Topics:
 
     def _note_fields(self, fields: set[str]) -> None:
         """Say which field is the query where a topic has several that could be."""
-        names = query_names(fields)
+        names = [name for name in QUERY_NAMES if name in fields]
         if len(names) > 1:
             self._note(f"the queries are the field {names[0]}; --topics-field may name {', '.join(names[1:])}")
 
