@@ -1,4 +1,4 @@
-"""The command `index`: vectors of documents → a Lucene impact index."""
+"""The command `index`: vectors of documents → a Lucene impact index, or a corpus → a text index for BM25."""
 
 import logging
 from dataclasses import asdict
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
-from splade_anserini.errors import IntegrityError, OutputError
+from splade_anserini.errors import InputError, IntegrityError, OutputError, counted
+from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.lucene.index_options import IndexOptions
-from splade_anserini.options import option, options
+from splade_anserini.lucene.text_options import TextIndexOptions
+from splade_anserini.options import changed_options, option, options
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
 from splade_anserini.records import StrPath
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from splade_anserini.artifacts.manifests import Counts, IndexManifest
+    from splade_anserini.formats.corpora import Corpus
     from splade_anserini.lucene.batches import ReadCounts
     from splade_anserini.lucene.sources import ImpactSource
 
@@ -127,11 +130,13 @@ def up_to_date_index(
 
     Raises `OutputError` when another index would be replaced; with `overwrite` None is returned.
     """
-    from splade_anserini.artifacts.manifests import IndexManifest, changes, read_manifest
+    from splade_anserini.artifacts.manifests import IndexManifest, changes, kind_of_manifest, read_manifest
     from splade_anserini.artifacts.outputs import already_exists
 
     if overwrite or not output.exists() or not any(output.iterdir()):
         return None
+    if kind_of_manifest(output) == "text-index":
+        raise already_exists(output, "it is a text index")
     manifest = read_manifest(output, IndexManifest)
     if manifest is None or manifest.source is None:
         raise already_exists(output)
@@ -156,12 +161,15 @@ def _compare(counts: "Counts", expected: "Counts", source: "ImpactSource") -> No
         )
 
 
-def check_index_output(output: Path, impacts: Path) -> None:
-    """Raise `OutputError` unless `output` is missing, an empty directory, or an index, and apart from `impacts`."""
+def check_index_output(output: Path, source: Path, *, nested: bool = True) -> None:
+    """Raise `OutputError` unless `output` is missing, an empty directory, or an index, and apart from `source`.
+
+    With `nested` it may not be inside `source` either.
+    """
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.manifests import MANIFEST
 
-    require_disjoint([output], [impacts], nested=True)
+    require_disjoint([output], [source], nested=nested)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not output.is_dir() or not (any(output.glob("segments_*")) or (output / MANIFEST).is_file()):
@@ -178,26 +186,61 @@ class IndexTarget:
 
 def command(
     input: Annotated[  # noqa: A002  # the host's flag
-        Path, typer.Option("--input", "--corpus", help="Directory or file of vectors, as encode or others write them.")
+        str,
+        typer.Option(
+            "--input",
+            "--corpus",
+            help="Directory or file of vectors, as encode or others write them; with --bm25 a corpus.",
+        ),
     ],
     target: IndexTarget,
+    text: TextIndexOptions,
+    fields: CorpusOptions,
     options: IndexOptions,
     reading: ReadingOptions,
 ) -> None:
     """Build a Lucene impact index, as Anserini's, and check that it holds every document.
 
     The input is what encode wrote (on several machines: the directory that holds their directories), or vectors that
-    others made: JSON lines or Parquet, with weights (--scale), or ids of a vocabulary instead of tokens.
+    others made: JSON lines or Parquet, with weights (--scale), or ids of a vocabulary instead of tokens. With --bm25 it
+    is a corpus, whose texts are indexed as Anserini indexes them.
 
     \b
     Examples:
       splade-anserini index --input impacts/mine --index indexes/mine --threads 4
       splade-anserini index --input theirs.jsonl --index indexes/theirs --scale 100
+      splade-anserini index --bm25 --input corpus.jsonl.gz --index indexes/mine-bm25
     """
+    from splade_anserini.formats.corpora import open_corpus
+
+    if text.bm25:
+        _check_unused(reading, "has no effect with --bm25")
+        _index_texts(open_corpus(input, fields), target, text, options)
+        return
+    _check_unused(fields, "needs --bm25")
     counts = index(input, target.index, options, reading=reading, overwrite=target.overwrite, bars=progress_bar).counts
     typer.echo(
         f"{target.index}: {counts.documents:,} documents, {counts.postings:,} postings, {counts.impacts:,} impacts"
     )
+
+
+def _check_unused(group: "CorpusOptions | ReadingOptions", why: str) -> None:
+    """Raise `InputError` for an option that is given in vain. Both groups have --id-field."""
+    if names := [name for name in changed_options(group) if name != "--id-field"]:
+        raise InputError(f"{names[0]} {why}.", do=f"Leave {names[0]} out.")
+
+
+def _index_texts(corpus: "Corpus", target: IndexTarget, text: TextIndexOptions, options: IndexOptions) -> None:
+    from splade_anserini.formats.corpora import PassageCorpus
+    from splade_anserini.formats.passages import Windows
+    from splade_anserini.text_index import index_texts
+
+    if text.passages:
+        corpus = PassageCorpus(corpus, Windows.parse(text.passages))
+    manifest = index_texts(corpus, target.index, text.language, options, overwrite=target.overwrite, bars=progress_bar)
+    counts = manifest.counts
+    blank = f"; {counted(counts.blank, 'document')} without text left out" if counts.blank else ""
+    typer.echo(f"{target.index}: {counted(counts.documents, 'document')}, {counted(counts.words, 'word')}{blank}")
 
 
 if __name__ == "__main__":

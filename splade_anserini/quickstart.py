@@ -43,7 +43,7 @@ class OutputPaths:
 
     @property
     def bm25(self) -> Path:
-        """Anserini's BM25 index of the same text."""
+        """The BM25 index of the same text."""
         return self.home / "index-bm25"
 
     def run(self, name: str) -> Path:
@@ -96,28 +96,12 @@ def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, paths: OutputPat
 
 def _index(corpus: "Corpus", paths: OutputPaths, *, overwrite: bool) -> None:
     from splade_anserini.index import index
+    from splade_anserini.text_index import index_texts
 
     with _step("build the impact index"):
         index(paths.impacts, paths.index, overwrite=overwrite)
     with _step("build a BM25 index of the same text"):
-        _index_bm25(corpus, paths)
-
-
-def _index_bm25(corpus: "Corpus", paths: OutputPaths) -> None:
-    from tempfile import TemporaryDirectory
-
-    import orjson
-
-    from splade_anserini.artifacts.files import whole_directory
-    from splade_anserini.lucene import build_bm25_index
-
-    with TemporaryDirectory() as name, whole_directory(paths.bm25, replace=True) as partial:
-        records = Path(name) / "cranfield.jsonl"
-        with records.open("wb") as file:
-            file.writelines(
-                orjson.dumps({"id": document.id, "contents": document.contents}) + b"\n" for document in corpus
-            )
-        build_bm25_index(Path(name), partial)
+        index_texts(corpus, paths.bm25, overwrite=overwrite)
 
 
 def _search(

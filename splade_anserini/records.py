@@ -49,6 +49,13 @@ model of their own."""
 type Side = Literal["document", "query"]
 """Which encoder makes a vector: that of documents, or that of queries."""
 
+type Language = Literal[
+    "ar", "bn", "da", "de", "en", "es", "fa", "fi", "fr", "ha", "hi", "hu", "id", "it", "ja", "ko", "nl", "no", "pl",
+    "pt", "ru", "so", "sv", "sw", "te", "th", "tr", "uk", "yo", "zh",
+]  # fmt: skip
+"""The languages for which Anserini has an analyzer, which turns text into words."""
+LANGUAGES: tuple[Language, ...] = get_args(Language.__value__)
+
 DEFAULT_SCALE = 100.0
 """impact = round(weight × scale): the scale of the paper's reference implementation."""
 

@@ -2,17 +2,18 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
-from splade_anserini.errors import InputError, counted
+from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.lucene.feedback import Feedback
-from splade_anserini.options import option, options, recorded_options
+from splade_anserini.lucene.text_options import Bm25Options
+from splade_anserini.options import changed_options, option, options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.retrieval.options import QueryOptions, RunOptions, SearchOptions, TwoStepOptions
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, Searcher
-    from splade_anserini.records import ImpactVector
+    from splade_anserini.records import ImpactVector, Query
     from splade_anserini.retrieval.query_vectors import QuerySet
 
 _log = logging.getLogger(__name__)
@@ -46,16 +47,14 @@ def search(
     if options.max_passage is not None:
         searcher = BestPassageSearcher(searcher, options.max_passage)
     pruned = prune_queries(queries, options.query_top_k, options.query_min_impact)
-    for query_id, ranking in searcher.search(pruned, options.hits + options.remove_query):
-        hits = [hit for hit in ranking if hit.doc_id != query_id] if options.remove_query else ranking
-        progress(1)
-        yield query_id, hits[: options.hits]
+    yield from _shown(searcher.search(pruned, options.hits + options.remove_query), options, progress)
 
 
 @options
-class EngineOptions:
+class EngineOptions(Bm25Options):
     """What searches."""
 
+    bm25: bool = option(default=False, help="Search a text index with BM25, as Anserini; --feedback expands the query.")
     searcher: Literal["lucene", "pyserini"] | None = option(
         default=None,
         help="Lucene's IndexSearcher, or Pyserini's LuceneImpactSearcher: the same run, slower.",
@@ -64,6 +63,11 @@ class EngineOptions:
     hybrid: str | None = option(
         default=None, help="bm25:DIRECTORY, a text index of the same collection: its BM25 ranking is fused in (RRF)."
     )
+
+    @property
+    def bm25_options(self) -> Bm25Options:
+        """How BM25 scores, with --bm25 or --hybrid."""
+        return Bm25Options(k1=self.k1, b=self.b, language=self.language)
 
 
 def command(
@@ -78,25 +82,35 @@ def command(
 ) -> None:
     """Search a Lucene impact index and write a run, ordered as trec_eval will order it.
 
+    With --bm25 it is a text index, and hits and scores are Anserini's.
+
     \b
-    Example:
+    Examples:
       splade-anserini search --index indexes/mine --topics queries.tsv --output run.txt
+      splade-anserini search --bm25 --index indexes/mine-bm25 --topics queries.tsv --output bm25.txt
     """
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.feedback import check_document_vectors
-    from splade_anserini.lucene.index_reader import check_index_directory
+    from splade_anserini.lucene.index_reader import kind_of_index
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
     from splade_anserini.retrieval.overlap import OverlapWithExact
     from splade_anserini.retrieval.query_vectors import load_queries_for
     from splade_anserini.retrieval.recorded_run import RecordedRun
 
-    _check_combination(search_options, two_step, feedback, engine)
     require_disjoint([run.output], [topics])
     directory = resolve_index(index)
-    check_index_directory(directory)
+    if engine.bm25:
+        _check_text_search(query, search_options, two_step, engine)
+        _search_texts(directory, topics, run, query, search_options, feedback, engine)
+        return
+    _check_combination(search_options, two_step, feedback, engine)
+    if kind_of_index(directory) == "text":
+        raise InputError(
+            f"{directory} is a text index.", expected="an impact index", do="Add --bm25, or pass another index."
+        )
     start_jvm()
     if feedback.method:
         check_document_vectors(directory)
@@ -121,7 +135,7 @@ def command(
             exact = replace(search_options, query_top_k=None, query_min_impact=1)
             rankings = overlap.watch(rankings, search(vectors, searcher, exact))
         if text_index:
-            rankings = _with_bm25(rankings, queries, text_index, search_options, query.threads)
+            rankings = _with_bm25(rankings, queries, text_index, search_options, engine, query.threads)
         recorded.write(rankings)
     typer.echo(f"{recorded}{f'; {overlap}' if two_step.check_exact else ''}")
 
@@ -132,6 +146,8 @@ def _check_combination(
     """Raise `InputError` for options that exclude one another."""
     from splade_anserini.lucene.two_step import check_candidates
 
+    if not engine.hybrid and (unused := changed_options(engine.bm25_options)):
+        raise InputError(f"{unused[0]} needs --bm25 or --hybrid.", do=f"Leave {unused[0]} out, or add one of them.")
     check_candidates(two_step.candidates, search_options.hits)
     if two_step.two_step is not None and engine.searcher == "pyserini":
         raise InputError("--two-step needs --searcher lucene, got pyserini.")
@@ -161,7 +177,101 @@ def _record(index: Path, text_index: Path | None, queries: "QuerySet", groups: "
     inputs = {"index": fingerprint_of_index(index)} | query_inputs(queries)
     if text_index:
         inputs["text index"] = fingerprint_of_index(text_index)
-    return OutputRecord("search", recorded_options(*groups), inputs)
+    return OutputRecord("search", _recorded(groups), inputs)
+
+
+def _recorded(groups: "tuple[object, ...]", *, bm25: bool = False) -> "dict[str, Any]":
+    """Return the options that decide a run. Those of BM25, newer than others, are left out where they are defaults."""
+    settings = recorded_options(*groups)
+    for field in fields(EngineOptions):
+        if field.name not in {"searcher", "hybrid"} and settings[field.name] == field.default:
+            del settings[field.name]
+    if settings["words_only"] is None:
+        settings["words_only"] = bm25 and settings["method"] == "rm3"
+    return settings
+
+
+def _check_text_search(
+    query: QueryOptions, search_options: SearchOptions, two_step: TwoStepOptions, engine: EngineOptions
+) -> None:
+    """Raise `InputError` for options that have no effect on texts."""
+    used = {
+        "--threads",
+        "--pre-encoded",
+        "--topics-field",
+        "--hits",
+        "--remove-query",
+        "--bm25",
+        "--k1",
+        "--b",
+        "--language",
+    }
+    for group in (engine, two_step, search_options, query):
+        for name in changed_options(group):
+            if name not in used:
+                raise InputError(f"{name} has no effect with --bm25.", do=f"Leave {name} or --bm25 out.")
+
+
+def _search_texts(
+    index: Path,
+    topics: str,
+    run: RunOptions,
+    query: QueryOptions,
+    options: SearchOptions,
+    feedback: Feedback,
+    engine: EngineOptions,
+) -> None:
+    """Search a text index with BM25 and write the run."""
+    from splade_anserini.artifacts.fingerprints import fingerprint_of_index
+    from splade_anserini.artifacts.outputs import OutputRecord
+    from splade_anserini.lucene import open_bm25_searcher
+    from splade_anserini.parallel import cpu_count
+    from splade_anserini.retrieval.query_vectors import QuerySet
+    from splade_anserini.retrieval.recorded_run import RecordedRun, query_inputs
+
+    queries = _read_texts(topics, query)
+    inputs = {"index": fingerprint_of_index(index)} | query_inputs(QuerySet(topics, queries))
+    settings = _recorded((options, feedback, engine, run), bm25=True)
+    recorded = RecordedRun(run, OutputRecord("search", settings, inputs))
+    with open_bm25_searcher(index, query.threads or cpu_count(), engine.bm25_options, feedback) as searcher:
+        if recorded.is_up_to_date:
+            typer.echo(f"{run.output} is up to date: this command made it before.")
+            return
+        _log.info("Searching %s with BM25 for %s", index, counted(len(queries), "query", "queries"))
+        with progress_bar("Searching", len(queries), "queries") as progress:
+            rankings = searcher.search(queries, options.hits + options.remove_query)
+            recorded.write(_shown(rankings, options, progress))
+    typer.echo(str(recorded))
+
+
+def _read_texts(topics: str, options: QueryOptions) -> "list[Query]":
+    """Read topics as texts. Raises `InputError` for impact vectors without texts."""
+    from splade_anserini.formats.topic_encoding import Kind
+    from splade_anserini.retrieval.hybrid import texts_needed
+    from splade_anserini.retrieval.topics import open_topics
+
+    source = open_topics(topics, options.topics_field)
+    if options.pre_encoded is None:
+        reading = source.reading
+        # Records with vectors may have texts as well.
+        encoded = reading.kind is Kind.VECTORS and not reading.has_vectors
+    else:
+        encoded = options.pre_encoded
+    if encoded:
+        raise texts_needed(topics, "--bm25")
+    queries = source.texts()
+    _log.log(NOTE, "Topics %s: %s, texts for BM25.", topics, counted(len(queries), "query", "queries"))
+    return queries
+
+
+def _shown(
+    rankings: "Iterable[tuple[str, list[ScoredDoc]]]", options: SearchOptions, progress: Progress
+) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+    """Yield the hits of each query that `options` ask for."""
+    for query_id, ranking in rankings:
+        hits = [hit for hit in ranking if hit.doc_id != query_id] if options.remove_query else ranking
+        progress(1)
+        yield query_id, hits[: options.hits]
 
 
 def _open_searcher(
@@ -189,6 +299,7 @@ def _with_bm25(
     queries: "QuerySet",
     text_index: Path,
     options: SearchOptions,
+    engine: EngineOptions,
     threads: int,
 ) -> "Iterator[tuple[str, list[ScoredDoc]]]":
     from splade_anserini.parallel import cpu_count
@@ -201,6 +312,7 @@ def _with_bm25(
         options.hits,
         threads=threads or cpu_count(),
         remove_query=options.remove_query,
+        bm25=engine.bm25_options,
     )
 
 

@@ -22,7 +22,7 @@ TIERS = [
     {"retrieval"},
     {"cli", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "mine", "profile", "rescore", "score", "search"}
-    | {"pyserini", "train", "verify", "warm_start"},
+    | {"pyserini", "text_index", "train", "verify", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
     {"pyterrier", "quickstart", "reproduce", "sweep"},
     {"__init__", "__main__"},

@@ -11,7 +11,7 @@ import pydantic
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.errors import InputError
-from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide, StrPath
+from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Language, Pooling, QuerySide, StrPath
 
 MANIFEST = "splade.manifest"
 """File name of a manifest. Anserini reads all .json, .jsonl and .gz files of a collection, so it has another suffix."""
@@ -202,7 +202,7 @@ class TextIndexManifest(Model):
 
     kind: Literal["text-index"] = "text-index"
     version: str = __version__
-    language: str = "en"
+    language: Language = "en"
     analyzer: str
     """The Java class that turns text into words; queries need the same."""
     corpus: str

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from splade_anserini.lucene.anserini_writer import anserini_version, build_bm25_index
-    from splade_anserini.lucene.bm25 import search_bm25
+    from splade_anserini.lucene.bm25 import Bm25Searcher, open_bm25_searcher, search_bm25
     from splade_anserini.lucene.fast_searcher import FastLuceneImpactSearcher
     from splade_anserini.lucene.feedback import Feedback
     from splade_anserini.lucene.impact_searcher import ImpactSearcher
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from splade_anserini.lucene.java.runtime import JavaRuntime, find_java
     from splade_anserini.lucene.pyserini_searcher import PyseriniImpactSearcher
     from splade_anserini.lucene.searcher import BruteForceSearcher, Scorer, Searcher
+    from splade_anserini.lucene.text_index_writer import write_text_index
+    from splade_anserini.lucene.text_options import Bm25Options, TextIndexOptions
     from splade_anserini.lucene.two_step import TwoStepSearcher
 
 __all__ = [
+    "Bm25Options",
+    "Bm25Searcher",
     "BruteForceSearcher",
     "FastLuceneImpactSearcher",
     "Feedback",
@@ -33,18 +37,23 @@ __all__ = [
     "PyseriniImpactSearcher",
     "Scorer",
     "Searcher",
+    "TextIndexOptions",
     "TwoStepSearcher",
     "anserini_version",
     "build_bm25_index",
     "count_index",
     "find_java",
+    "open_bm25_searcher",
     "search_bm25",
     "start_jvm",
     "write_impact_index",
+    "write_text_index",
     "writer_version",
 ]
 
 _MODULE_OF = {
+    "Bm25Options": "text_options",
+    "Bm25Searcher": "bm25",
     "BruteForceSearcher": "searcher",
     "FastLuceneImpactSearcher": "fast_searcher",
     "Feedback": "feedback",
@@ -54,14 +63,17 @@ _MODULE_OF = {
     "PyseriniImpactSearcher": "pyserini_searcher",
     "Scorer": "searcher",
     "Searcher": "searcher",
+    "TextIndexOptions": "text_options",
     "TwoStepSearcher": "two_step",
     "anserini_version": "anserini_writer",
     "build_bm25_index": "anserini_writer",
     "count_index": "index_reader",
     "find_java": "java.runtime",
+    "open_bm25_searcher": "bm25",
     "search_bm25": "bm25",
     "start_jvm": "java.jvm",
     "write_impact_index": "index_writer",
+    "write_text_index": "text_index_writer",
     "writer_version": "index_writer",
 }
 

@@ -25,7 +25,9 @@ class Feedback:
                    where w is `original_query_weight`
 
     Tokens that more than a tenth of all documents contain, and tokens of 1 or of more than 20 characters, are never
-    used for expansion. Only weights above 0 are kept. The defaults are Pyserini's, except `words_only`.
+    used for expansion. Only weights above 0 are kept. The defaults are Pyserini's, except `words_only` for impacts.
+
+    With BM25, q and d are term frequencies of words, and s(q, d) is the score of BM25.
 
     Rocchio (1971); RM3: Abdul-Jaleel et al. (2004). Raises `InputError` for invalid values, and for options of
     another method. Without a `method` there is no feedback.
@@ -69,10 +71,11 @@ class Feedback:
         greatest=1000,
         help="With --feedback rocchio: weight of the last hits, which are subtracted; Pyserini's is 0.15.",
     )
-    words_only: bool = option(
-        default=False,
-        flags=("--feedback-words-only",),
+    words_only: bool | None = option(
+        default=None,
+        flags=("--feedback-words-only/--no-feedback-words-only",),
         help="With --feedback rm3: only tokens of a–z and 0–9, as in Pyserini; no word pieces such as ##ing.",
+        unset="with --bm25 yes, else no",
     )
 
     def __post_init__(self) -> None:
@@ -105,11 +108,21 @@ class Feedback:
                 fb_terms=self.terms,
                 fb_docs=self.docs,
                 original_query_weight=self.original_query_weight,
-                filter_terms=self.words_only,
+                filter_terms=bool(self.words_only),
             )
 
+    def apply_to_text(self, searcher: Any) -> None:
+        """Turn on this feedback in Anserini's SimpleSearcher."""
+        if self.method == "rocchio":
+            use_negative = self.rocchio_gamma > 0
+            weights = (_ROCCHIO_ALPHA, float(self.rocchio_beta), float(self.rocchio_gamma))
+            searcher.set_rocchio(None, self.terms, self.docs, self.terms, self.docs, *weights, False, use_negative)
+        else:
+            words_only = self.words_only is not False
+            searcher.set_rm3(None, self.terms, self.docs, float(self.original_query_weight), False, words_only)
 
-def check_document_vectors(index: StrPath) -> None:
+
+def check_document_vectors(index: StrPath, *, records_will_do: bool = True) -> None:
     """Raise `InputError` unless an index stores which tokens its documents contain: document vectors or records."""
     from splade_anserini.lucene.index_reader import CONTENTS, RAW, opened_index
     from splade_anserini.lucene.java.java_errors import java_errors
@@ -118,11 +131,11 @@ def check_document_vectors(index: StrPath) -> None:
         if reader.maxDoc() and (
             reader.termVectors().get(0, CONTENTS) is not None
             # Pyserini can read the tokens from stored records, too, but more slowly.
-            or reader.storedFields().document(0).getField(RAW) is not None
+            or (records_will_do and reader.storedFields().document(0).getField(RAW) is not None)
         ):
             return
     raise InputError(
         f"The index {index} has no document vectors, which feedback needs.",
-        expected="an index with document vectors or stored records",
+        expected=f"an index with document vectors{' or stored records' if records_will_do else ''}",
         do="Rebuild it with splade-anserini index --store-docvectors.",
     )

@@ -44,11 +44,14 @@ _READER, _DOC_VALUES, _BYTES_REF = (
     "org.apache.lucene.util.BytesRef",
 )
 _STORED_FIELDS, _DOCUMENT = "org.apache.lucene.index.StoredFields", "org.apache.lucene.document.Document"
-_SEARCHER, _QUERY, _TOP_DOCS, _SCORE_DOC = (
+_SEARCHER, QUERY, _TOP_DOCS, _SCORE_DOC = (
     f"org.apache.lucene.search.{name}" for name in ("IndexSearcher", "Query", "TopDocs", "ScoreDoc")
 )
-_GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
+GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
 _DATA_OUTPUT, _MAPPER = "java.io.DataOutputStream", "com.fasterxml.jackson.databind.ObjectMapper"
+
+type SearchQuery = ImpactVector | str
+"""An impact vector; for BM25 a text."""
 
 
 class Hits(NamedTuple):
@@ -69,7 +72,7 @@ class QueryExecutor:
         self._reader, self._searcher = reader, searcher
         self._request, self._reply = JsonRequest(), autoclass(BYTE_OUTPUT)()
         self._output = autoclass(_DATA_OUTPUT)(self._reply)
-        self._generator = autoclass(_GENERATOR)()
+        self._generator = autoclass(GENERATOR)()
         self._strings: Any = autoclass(ARRAY_LIST)()
         self._id_lookup = as_callable(self._compose_id_lookup())
         self._searches: dict[int, Any] = {}
@@ -77,7 +80,7 @@ class QueryExecutor:
         self._finder: DocFinder | None = None
         self._record_lookup: Any = None
 
-    def search_task(self, query: ImpactVector, hits: int) -> Any:
+    def search_task(self, query: SearchQuery, hits: int) -> Any:
         """Return a `Callable` that searches for the best `hits` documents; then `hits` returns them."""
         search = self._searches.get(hits)
         if search is None:
@@ -135,33 +138,36 @@ class QueryExecutor:
 
     def _compose_search(self, hits: int) -> Any:
         # write(searcher.search(query(), hits));
-        search = bind(virtual_method(_SEARCHER, "search", _TOP_DOCS, _QUERY, "int"), self._searcher)
+        search = bind(virtual_method(_SEARCHER, "search", _TOP_DOCS, QUERY, "int"), self._searcher)
         return chain(self._compose_query(), bind_int(search, 1, hits), self._compose_write())
 
     def _compose_query(self) -> Any:
         """Compose the parsing of a query, which Anserini's generator builds, () → Query."""
         # Map<String, Float> weights = floatMapReader.readValue(request.toByteArray());
         # return generator.buildQuery("contents", weights);
-        build = virtual_method(_GENERATOR, "buildQuery", _QUERY, STRING, MAP)
+        build = virtual_method(GENERATOR, "buildQuery", QUERY, STRING, MAP)
         return chain(self._request.parse_map("java.lang.Float"), bind_string(bind(build, self._generator), 0, CONTENTS))
 
     def _compose_write(self) -> Any:
         """Compose the writing of hits to the reply, (TopDocs) → void."""
-        # for (ScoreDoc hit : Arrays.asList(topDocs.scoreDocs)) {
+        array = field_getter(_TOP_DOCS, "scoreDocs", f"[L{_SCORE_DOC};")
+        return chain(array, self._compose_write_array(_SCORE_DOC, "doc"))
+
+    def _compose_write_array(self, kind: str, doc_field: str) -> Any:
+        """Compose the writing of an array of hits of the class `kind` to the reply, (kind[]) → void."""
+        # for (ScoreDoc hit : Arrays.asList(hits)) {
         #     output.writeInt(hit.doc);
         #     output.writeFloat(hit.score);
         # }
-        array = f"[L{_SCORE_DOC};"
         as_list = static_method("java.util.Arrays", "asList", LIST, "[Ljava.lang.Object;").asFixedArity()
         write_hit = sequence(
-            chain(field_getter(_SCORE_DOC, "doc", "int"), self._write_value("writeInt", "int")),
-            chain(field_getter(_SCORE_DOC, "score", "float"), self._write_value("writeFloat", "float")),
+            chain(field_getter(kind, doc_field, "int"), self._write_value("writeInt", "int")),
+            chain(field_getter(kind, "score", "float"), self._write_value("writeFloat", "float")),
         )
         return chain(
-            field_getter(_TOP_DOCS, "scoreDocs", array),
-            as_type(as_list, LIST, array),
+            as_type(as_list, LIST, f"[L{kind};"),
             virtual_method(LIST, "iterator", ITERATOR),
-            while_has_next(chain(next_element(_SCORE_DOC), write_hit)),
+            while_has_next(chain(next_element(kind), write_hit)),
         )
 
     def _write_value(self, method: str, kind: str) -> Any:

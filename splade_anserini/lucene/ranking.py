@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from splade_anserini.lucene.external_ids import ExternalIds
-from splade_anserini.lucene.query_executor import QueryExecutor
+from splade_anserini.lucene.query_executor import QueryExecutor, SearchQuery
 from splade_anserini.ordering import rank_key
-from splade_anserini.records import ImpactVector
 
 _EXTRA_HITS, _EXTRA_HITS_DIVISOR = 2, 64
 """Lucene is asked for 2 hits more than needed, and for one more for each 64: ties at the end are rarely longer."""
@@ -30,7 +29,7 @@ def hits_to_fetch(hits: int, documents: int) -> int:
     return min(hits + _EXTRA_HITS + hits // _EXTRA_HITS_DIVISOR, documents)
 
 
-def rank(executor: QueryExecutor, query: ImpactVector, hits: int, external_ids: ExternalIds) -> Ranking:
+def rank(executor: QueryExecutor, query: SearchQuery, hits: int, external_ids: ExternalIds) -> Ranking:
     """Rank the hits of a search that `executor` has run: by score, and equal scores by ascending id, as Anserini does.
 
     Lucene breaks ties by its document numbers, so a tie at the end has to be fetched completely before it is cut.

@@ -4,17 +4,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
+    from splade_anserini.lucene import Bm25Options
     from splade_anserini.records import Query
 
 _PREFIX = "bm25:"
-_DO = "Pass an index of the texts of the same collection, built by Anserini or Pyserini."
+_DO = "Pass an index of the texts of the same collection, built by splade-anserini index --bm25, Anserini or Pyserini."
 
 
 def bm25_index(name: str, impacts: StrPath) -> Path:
@@ -23,13 +23,12 @@ def bm25_index(name: str, impacts: StrPath) -> Path:
     Raises `InputError` when there is no such index, `MismatchError` when it has no document of the index `impacts`.
     """
     from splade_anserini.lucene import count_index
-    from splade_anserini.lucene.index_reader import check_index_directory, share_ids
+    from splade_anserini.lucene.index_reader import kind_of_index, share_ids
 
     if not name.startswith(_PREFIX) or name == _PREFIX:
         raise InputError(f"--hybrid {name!r} is not valid.", expected="bm25: followed by the directory of a text index")
     directory = Path(name.removeprefix(_PREFIX))
-    check_index_directory(directory)
-    if read_manifest(directory, IndexManifest):
+    if kind_of_index(directory) == "impact":
         raise InputError(f"{directory} is an impact index; BM25 needs a text index.", do=_DO)
     if not count_index(directory).postings:
         raise InputError(f"{directory} has no text in its field `contents`.", do=_DO)
@@ -42,10 +41,10 @@ def bm25_index(name: str, impacts: StrPath) -> Path:
     return directory
 
 
-def texts_needed(topics: str) -> InputError:
+def texts_needed(topics: str, option: str = "--hybrid") -> InputError:
     """Return the error for topics that are impact vectors, whose texts BM25 needs."""
     return InputError(
-        f"The topics {topics} are impact vectors, but --hybrid needs their texts for BM25.",
+        f"The topics {topics} are impact vectors, but {option} needs their texts for BM25.",
         expected="topics as texts",
         do="Pass the topics that were encoded, or add --not-pre-encoded if these are texts.",
     )
@@ -59,6 +58,7 @@ def with_bm25(
     *,
     threads: int = 1,
     remove_query: bool = False,
+    bm25: "Bm25Options | None" = None,
 ) -> "Iterator[tuple[str, list[ScoredDoc]]]":
     """Fuse each query's ranking with its best `hits` documents of BM25, by reciprocal rank fusion with k = 60.
 
@@ -68,7 +68,7 @@ def with_bm25(
     from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
 
     options = FusionOptions(depth=hits, hits=hits)
-    bm25_rankings = search_bm25(Path(index), queries, hits + remove_query, threads)
+    bm25_rankings = search_bm25(Path(index), queries, hits + remove_query, threads, bm25)
     for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
         others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
         yield query_id, fuse_rankings(query_id, [ranking, others], options)

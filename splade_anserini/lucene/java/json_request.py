@@ -8,6 +8,7 @@ from splade_anserini.lucene.java.method_handles import (
     LIST,
     MAP,
     OBJECT,
+    STRING,
     as_type,
     bind,
     chain,
@@ -40,6 +41,10 @@ class JsonRequest:
     def parse_map(self, kind: str) -> Any:
         """Return a handle that parses the buffer as a map from strings to objects of the class `kind`, () → Map."""
         return self._parse(self.mapper.readerForMapOf(java_class(kind)), MAP)
+
+    def parse_string(self) -> Any:
+        """Return a handle that parses the buffer as a string, () → String."""
+        return self._parse(self.mapper.readerFor(java_class(STRING)), STRING)
 
     def _parse(self, reader: Any, kind: str) -> Any:
         # return (kind) reader.readValue(buffer.toByteArray());

@@ -1,0 +1,151 @@
+"""Searches a Lucene index with Lucene's IndexSearcher; each query takes two calls to Java."""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from splade_anserini.lucene.external_ids import ExternalIds
+from splade_anserini.lucene.index_reader import allow_long_queries, open_reader
+from splade_anserini.lucene.java.java_errors import java_errors
+from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
+from splade_anserini.lucene.query_executor import QueryExecutor, SearchQuery
+from splade_anserini.lucene.ranking import Ranking, hits_to_fetch, rank
+from splade_anserini.lucene.searcher import Closeable
+from splade_anserini.records import StrPath
+
+_QUERIES_AHEAD = 2
+"""Queries for each thread that are submitted to Java before the results of the first are read."""
+
+EMPTY = Ranking([], [], [])
+"""The ranking of an empty query."""
+
+
+class LuceneSearcher[Q: SearchQuery](Closeable):
+    """Searches for queries of the type `Q`. Several Python threads may share it; they take turns.
+
+    Raises `InputError` when `index` is not a Lucene index.
+    """
+
+    def __init__(self, index: StrPath, threads: int = 1) -> None:
+        self._index = index
+        self.threads = threads
+        """Threads of Java that search in parallel."""
+        with JAVA_LOCK:
+            self._reader = open_reader(index)
+            self._searcher = _index_searcher(self._reader, self._similarity())
+            self._ids = ExternalIds(self._reader.maxDoc())
+        self._idle: list[QueryExecutor] = []
+
+    @property
+    def documents(self) -> int:
+        """Number of documents in the index."""
+        return self._ids.documents
+
+    @property
+    def lucene(self) -> Any:
+        """Lucene's IndexSearcher, with the similarity of this searcher."""
+        return self._searcher
+
+    def rankings(self, queries: Iterable[tuple[str, Q]], hits: int, threads: int = 1) -> Iterator[tuple[str, Ranking]]:
+        """Yield each query's id and its best `hits` documents, in the order of `queries`."""
+        if threads == 1:
+            for query_id, vector in queries:
+                with self._locked():
+                    ranking = self._finish(self._start(query_id, vector, hits, None), hits)
+                yield query_id, ranking
+            return
+        with JavaThreads(threads) as pool:
+            searches: deque[_Search[Q]] = deque()
+            for query_id, vector in queries:
+                with self._locked():
+                    searches.append(self._start(query_id, vector, hits, pool))
+                if len(searches) > _QUERIES_AHEAD * threads:
+                    yield self._finish_oldest(searches, hits)
+            while searches:
+                yield self._finish_oldest(searches, hits)
+
+    def records(self, docs: Sequence[int]) -> list[str | None]:
+        """Return the records that the index stores, by Lucene's document numbers; None where it stores none."""
+        if not docs:
+            return []
+        with self._locked(), self._executor() as executor:
+            return executor.records(docs)
+
+    def close(self) -> None:
+        """Close the index."""
+        with JAVA_LOCK:
+            self._reader.close()
+
+    @abstractmethod
+    def _similarity(self) -> Any:
+        """Return Lucene's similarity, which scores documents."""
+
+    @abstractmethod
+    def _new_executor(self) -> QueryExecutor:
+        """Return an executor of queries, for one thread at a time."""
+
+    def _depth(self, hits: int) -> int:
+        """Return how many hits are searched for, so that the best `hits` can be ranked."""
+        return hits_to_fetch(hits, self.documents)
+
+    def _rank(self, executor: QueryExecutor, query: Q, hits: int) -> Ranking:
+        """Return the best `hits` documents of a search that `executor` has run."""
+        return rank(executor, query, hits, self._ids)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with JAVA_LOCK, java_errors(f"searching {self._index}"):
+            yield
+
+    @contextmanager
+    def _executor(self) -> Iterator[QueryExecutor]:
+        """Yield an idle executor; it is reused unless the block fails."""
+        executor = self._take_executor()
+        yield executor
+        self._idle.append(executor)
+
+    def _take_executor(self) -> QueryExecutor:
+        return self._idle.pop() if self._idle else self._new_executor()
+
+    def _start(self, query_id: str, query: Q, hits: int, pool: JavaThreads | None) -> "_Search[Q]":
+        """Search in Java, now or on one of the threads of `pool`; an empty query is not searched for."""
+        if not query:
+            return _Search(query_id, query, None, None)
+        executor = self._take_executor()
+        task = executor.search_task(query, self._depth(hits))
+        return _Search(query_id, query, executor, pool.start(task) if pool else task.call())
+
+    def _finish(self, search: "_Search[Q]", hits: int) -> Ranking:
+        if search.executor is None:
+            return EMPTY
+        if search.future is not None:
+            search.future.get()
+        ranking = self._rank(search.executor, search.query, hits)
+        self._idle.append(search.executor)
+        return ranking
+
+    def _finish_oldest(self, searches: "deque[_Search[Q]]", hits: int) -> tuple[str, Ranking]:
+        search = searches.popleft()
+        with self._locked():
+            return search.query_id, self._finish(search, hits)
+
+
+class _Search[Q](NamedTuple):
+    """A query that was started."""
+
+    query_id: str
+    query: Q
+    executor: QueryExecutor | None
+    future: Any
+
+
+def _index_searcher(reader: Any, similarity: Any) -> Any:
+    from jnius import autoclass
+
+    allow_long_queries()
+    index_searcher = autoclass("org.apache.lucene.search.IndexSearcher")
+    searcher = index_searcher(reader, signature="(Lorg/apache/lucene/index/IndexReader;)V")
+    searcher.setSimilarity(similarity)
+    return searcher
