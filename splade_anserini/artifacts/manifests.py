@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 
@@ -18,6 +18,14 @@ MANIFEST = "splade.manifest"
 
 QUERY_WEIGHTS = "query_weights.json"
 """File next to a model whose query side is `idf`: token → weight."""
+
+type Count = Annotated[int, pydantic.Field(ge=0)]
+type Length = Annotated[int, pydantic.Field(gt=2)]
+"""A length in tokens, special tokens included."""
+
+type Scale = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+type Measured = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+type EncoderPrecision = Literal["fp32", "bf16", "fp16", "int8"]
 
 QUERY_MODEL = "query"
 """Subdirectory of a model whose query side is `separate`, with the query model."""
@@ -56,14 +64,14 @@ class EncoderIdentity(GrowingModel):
     """SHA-256 of the tokens in the order of their ids; it must be the same for queries and documents."""
     pooling: Pooling
     activation: Activation = "relu"
-    precision: str
-    unindexable_entries: int = 0
+    precision: EncoderPrecision
+    unindexable_entries: Count = 0
     """Vocabulary entries that Lucene cannot hold, such as runs of spaces; their weight is always 0."""
     remote_code: str | None = None
     """SHA-256 of the code that came with the model and was run (--trust-remote-code); None when there was none."""
     prompt: str = ""
     """Text that is put before every text."""
-    max_active_dims: int | None = None
+    max_active_dims: Annotated[int, pydantic.Field(gt=0)] | None = None
     """Entries that a vector may have; the greatest weights stay. None: all."""
     token_weights: str | None = None
     """SHA-256 of the factors of a text's own tokens, to which its entries are limited. None: they are not."""
@@ -81,10 +89,10 @@ class EncoderIdentity(GrowingModel):
 class Counts(Model):
     """Numbers of documents, postings and impacts in a shard, a directory or an index."""
 
-    documents: int = 0
+    documents: Count = 0
     """Documents with at least one posting; Lucene cannot index others."""
-    postings: int = 0
-    impacts: int = 0
+    postings: Count = 0
+    impacts: Count = 0
     """The sum of all impacts."""
 
     def __add__(self, other: Self) -> "Counts":
@@ -110,14 +118,14 @@ class EncodeSettings(GrowingModel):
     """None when `convert --scale` quantized weights of unknown origin."""
     corpus: str
     """The value of --corpus. The digests of the shards identify the content."""
-    scale: float
-    max_length: int | None
+    scale: Scale
+    max_length: Length | None
     """None when the encoder is not known."""
-    top_k: int | None
+    top_k: Annotated[int, pydantic.Field(gt=0)] | None
     contents: bool
-    docs_per_shard: int
-    shard_id: int
-    shard_num: int
+    docs_per_shard: Annotated[int, pydantic.Field(gt=0)]
+    shard_id: Count
+    shard_num: Annotated[int, pydantic.Field(gt=0)]
     fields: dict[str, str | list[str]] | None = None
     """The keys or columns of the corpus that were named; None: they were recognized."""
     passages: str | None = None
@@ -129,9 +137,9 @@ class EncodeSettings(GrowingModel):
 class Batching(Model):
     """How large the batches were, on which the last bits of weights depend for some encoders."""
 
-    texts: int
+    texts: Annotated[int, pydantic.Field(gt=0)]
     """Most texts in a batch."""
-    tokens: int | None
+    tokens: Annotated[int, pydantic.Field(gt=0)] | None
     """Most tokens in a batch, padding included; None: without a limit."""
 
 
@@ -158,7 +166,7 @@ class ImpactManifest(Model):
     settings: EncodeSettings
     complete: bool = False
     counts: Counts = Counts()
-    empty: int = 0
+    empty: Count = 0
     """Number of documents with an empty vector; each shard lists their ids."""
     shards: tuple[Shard, ...] = ()
 
@@ -170,8 +178,8 @@ class IndexManifest(GrowingModel):
     version: str = __version__
     encoder: EncoderIdentity | None = None
     """None when the pseudo-documents had no manifest."""
-    scale: float | None = None
-    max_length: int | None = None
+    scale: Scale | None = None
+    max_length: Length | None = None
     corpus: str = ""
     writer: str
     """The program that wrote the index, with its version."""
@@ -235,16 +243,16 @@ class ParityReport(Model):
 
     against: str = "torch"
     """What ran the checkpoint: "torch", which is this package, or sentence-transformers with its version."""
-    texts: int
-    max_difference: float
+    texts: Count
+    max_difference: Measured
     """The greatest difference between two weights, relative to the weight if that is above 1."""
-    mean_difference: float
+    mean_difference: Measured
     """The sum of all differences, relative to the sum of all weights."""
-    bound: float
+    bound: Measured
     """The largest `max_difference` that fp32 may have, or the largest `mean_difference` for int8."""
-    equal_impacts: float
+    equal_impacts: Annotated[float, pydantic.Field(ge=0, le=1)]
     """Share of the entries that are active in either encoder whose impacts at `scale` are equal."""
-    scale: float
+    scale: Scale
 
 
 class CheckpointManifest(GrowingModel):
@@ -255,15 +263,15 @@ class CheckpointManifest(GrowingModel):
     pooling: Pooling
     activation: Activation = "relu"
     query_side: QuerySide
-    max_length: int = pydantic.Field(gt=2)
+    max_length: Length
     """Tokens of a document that were used in training."""
-    query_max_length: int = pydantic.Field(gt=2)
-    scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
+    query_max_length: Length
+    scale: Scale = DEFAULT_SCALE
     prompt: str = ""
     """Text that is put before every document."""
     query_prompt: str = ""
     """Text that is put before every query."""
-    steps: int
+    steps: Count
     recipe: dict[str, pydantic.JsonValue]
     """The table `[training]` of the card, with all overrides."""
 
@@ -283,18 +291,18 @@ class EncoderManifest(GrowingModel):
     identity: EncoderIdentity
     source: str
     """The name or path of the checkpoint that was exported."""
-    max_length: int
+    max_length: Length
     """The longest input the model can read, in tokens."""
-    default_max_length: int | None = None
+    default_max_length: Length | None = None
     """Tokens of a document that are encoded unless an option or a card says otherwise. None: 256."""
-    default_query_max_length: int | None = None
-    scale: float = DEFAULT_SCALE
+    default_query_max_length: Length | None = None
+    scale: Scale = DEFAULT_SCALE
     query_side: QuerySide = "splade"
     query_weights: str | None = None
     """SHA-256 of query_weights.json, for the query side `idf`."""
     query_prompt: str = ""
     """Text that is put before every query; that of documents is in the identity."""
-    opset: int
+    opset: Annotated[int, pydantic.Field(gt=0)]
     parity: ParityReport | None = None
 
     later_fields = frozenset({"query_prompt"})

@@ -18,6 +18,9 @@ from splade_anserini.errors import InputError
 from splade_anserini.records import StrPath
 from splade_anserini.suggestions import did_you_mean, nearest
 
+_DEEPEST = 16
+"""How deeply the values of a card may be nested; cards have three levels."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderSource:
@@ -55,18 +58,18 @@ def read_card[C: Model](path: StrPath, kind: type[C], overrides: Sequence[str] =
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = _parse_toml(path.read_text(encoding="utf-8"))
         for override in overrides:
             _merge(content, _parse_override(override))
         return kind.model_validate(content)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist.", expected=f"an {kind.__name__}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a valid TOML file: {error}.") from error
     except pydantic.ValidationError as error:
         raise InputError(
             f"{path}: {_first_problem(error)}.", expected=f"the fields of an {kind.__name__}; see docs/cards.md"
         ) from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a valid TOML file: {error}.") from error
 
 
 def _first_problem(error: pydantic.ValidationError) -> str:
@@ -79,12 +82,35 @@ def _first_problem(error: pydantic.ValidationError) -> str:
 
 def _parse_override(override: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(override)
-    except tomllib.TOMLDecodeError as error:
+        return _parse_toml(override)
+    except ValueError as error:
         raise InputError(
-            f"{override!r} is not a valid line of TOML: {error}.",
+            f"{override[:200]!r} is not a valid line of TOML: {error}.",
             expected="for example training.seed=1 or 'pooling=\"sum\"'",
         ) from error
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML. Raises `ValueError` for what is not valid, nested too deeply, or an integer of more than 64 bits."""
+    too_deep = ValueError(f"values are nested more than {_DEEPEST} levels deep")
+    too_large = ValueError("an integer has more than 64 bits")
+    try:
+        content = tomllib.loads(text)
+    except RecursionError as error:
+        raise too_deep from error
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python's `int` refuses more than 4,300 digits
+        raise too_large from error
+    values: list[Any] = [content]
+    for _ in range(_DEEPEST + 1):
+        collections = [value for value in values if isinstance(value, dict | list)]
+        values = [item for value in collections for item in (value.values() if isinstance(value, dict) else value)]
+        if any(isinstance(value, int) and value.bit_length() > 63 for value in values):
+            raise too_large
+    if values:
+        raise too_deep
+    return content
 
 
 def _merge(content: dict[str, Any], overrides: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from splade_anserini.artifacts.fingerprints import (
     fingerprint_of_file,
     fingerprint_of_vocabulary,
 )
-from splade_anserini.artifacts.manifests import EncoderIdentity
+from splade_anserini.artifacts.manifests import EncoderIdentity, EncoderPrecision
 from splade_anserini.cards.finding import find_graph
 from splade_anserini.encoding.logit_pooling import pool_logits
 from splade_anserini.errors import InputError, MismatchError
@@ -193,7 +193,7 @@ def _fingerprint_of_graph(path: Path) -> str:
     return fingerprint_of_file(path) if files == [path] else fingerprint_of_directory(path.parent, files)
 
 
-def _precision(path: Path) -> str:
+def _precision(path: Path) -> EncoderPrecision:
     """Return int8 for a dynamically quantized graph, in which the texts of a batch change each other's weights."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return "int8" if content.find(b"DynamicQuantizeLinear") >= 0 else "fp32"

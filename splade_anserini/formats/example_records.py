@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +12,16 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.parsing.compression import open_output
 from splade_anserini.formats.parsing.fields import checked_id, finite_score
 from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
-from splade_anserini.formats.parsing.lines import Location, decode_utf8
+from splade_anserini.formats.parsing.lines import Location, decode_utf8, refuse_carriage_return
 from splade_anserini.formats.parsing.numbers import number_of
 from splade_anserini.formats.texts import TextLookup, Texts
 from splade_anserini.records import Example, StrPath
 
+_KEYS = ("query", "query_id", "positive", "positive_id", "negatives", "negative_ids", "scores")
 _COLUMNS = "2 (query, positive), 3 (and negative) or 5 (score+, score−, query, positive, negative) columns"
+
+_SIMILAR = 0.8
+"""From 0 to 1: how similar an unknown key is to one that is read when it is taken for a misspelling."""
 
 type ExampleFormat = Literal["jsonl", "margin-tsv"]
 
@@ -59,6 +64,12 @@ class ExampleRecord:
         for passage in (self.positive, *self.negatives):
             passage.check(texts.documents, location)
 
+    def repeats_positive(self) -> bool:
+        """Whether the text of a negative is that of the positive."""
+        return self.positive.text is not None and any(
+            negative.text == self.positive.text for negative in self.negatives
+        )
+
     def json_line(self) -> bytes:
         """Return the record as JSON for `parse_json`, without a line end."""
         record: Record = _json_fields("query", self.query) | _json_fields("positive", self.positive)
@@ -74,12 +85,19 @@ class ExampleRecord:
 def parse_json(line: bytes, location: Location) -> ExampleRecord:
     """Parse `{"query" and/or "query_id", "positive"…, "negatives" and/or "negative_ids": […], "scores": […]}`.
 
-    Raises `RecordError` for a malformed record.
+    Raises `RecordError` for a malformed record, or a key that is nearly one of these.
     """
     record = json_record(line, location)
+    _refuse_misspelled_keys(record, location)
     negatives = _negatives(record, location)
     query, positive = _passage(record, location, "query"), _passage(record, location, "positive")
-    return ExampleRecord(query, positive, negatives, _scores(record, location, 1 + len(negatives)))
+    scores = _scores(record, location, 1 + len(negatives))
+    return _example(query, positive, negatives, scores, location)
+
+
+def unread_keys(line: bytes, location: Location) -> set[str]:
+    """Return the keys of a record that `parse_json` does not read."""
+    return json_record(line, location, unique_keys=False).keys() - set(_KEYS)
 
 
 def parse_columns(line: bytes, location: Location, *, ids: bool) -> ExampleRecord:
@@ -88,6 +106,7 @@ def parse_columns(line: bytes, location: Location, *, ids: bool) -> ExampleRecor
     With 5 columns, the scores of positive and negative come first (Hofstätter et al. 2020, margin-MSE). Raises
     `RecordError` for another number of columns, an empty column, or a score that is not a number.
     """
+    refuse_carriage_return(line, location)
     match decode_utf8(line, location).split("\t"):
         case [_, _] | [_, _, _] as columns:
             scores = None
@@ -99,7 +118,7 @@ def parse_columns(line: bytes, location: Location, *, ids: bool) -> ExampleRecor
         Passage(checked_id(column, location)) if ids else Passage(None, _require_words(column, location))
         for column in columns
     )
-    return ExampleRecord(query, positive, tuple(negatives), scores)
+    return _example(query, positive, tuple(negatives), scores, location)
 
 
 def write_examples(
@@ -124,6 +143,35 @@ def write_examples(
     return count
 
 
+def _example(
+    query: Passage,
+    positive: Passage,
+    negatives: tuple[Passage, ...],
+    scores: tuple[float, ...] | None,
+    location: Location,
+) -> ExampleRecord:
+    """Return the example. Raises `RecordError` when a negative has the id of the positive."""
+    if positive.id is not None and any(negative.id == positive.id for negative in negatives):
+        raise location.error(
+            f"the document {positive.id!r} is the positive and a negative",
+            expected="negatives that are not relevant",
+            do="Remove it from the negatives, with its score.",
+        )
+    return ExampleRecord(query, positive, negatives, scores)
+
+
+def _refuse_misspelled_keys(record: Record, location: Location) -> None:
+    """Raise `RecordError` for an unknown key that is spelled nearly as one that the record lacks."""
+    for key in record.keys() - set(_KEYS):
+        similar = get_close_matches(key.casefold(), _KEYS, n=1, cutoff=_SIMILAR)
+        if similar and similar[0] not in record:
+            raise location.error(
+                f"the unknown key {key!r}, which is not read",
+                expected=f"keys among {', '.join(_KEYS)}",
+                do=f"Rename it, perhaps to {similar[0]}.",
+            )
+
+
 def _require_words(text: str, location: Location, name: str = "column") -> str:
     if not text.strip():
         raise location.error(f"an empty {name}", expected="at least one word")
@@ -138,7 +186,8 @@ def _json_fields(name: str, passage: Passage) -> Record:
 def _passage(record: Record, location: Location, name: str) -> Passage:
     id_, text = record.get(f"{name}_id"), record.get(name)
     if id_ is None and text is None:
-        raise location.error(f"no {name}", expected=f"a string under {name} or {name}_id")
+        keys = ", ".join(record) or "none"
+        raise location.error(f"no {name} (keys: {keys})", expected=f"a string under {name} or {name}_id")
     return _checked_passage(id_, text, location, name)
 
 

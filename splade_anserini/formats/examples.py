@@ -1,17 +1,19 @@
 """Training examples with random access: from judgements, triples, the texts of a corpus, or ir_datasets."""
 
+import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from splade_anserini.errors import InputError
+from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.corpora import Corpus, open_corpus
-from splade_anserini.formats.example_records import ExampleRecord, Passage, parse_columns, parse_json
+from splade_anserini.formats.example_records import ExampleRecord, Passage, parse_columns, parse_json, unread_keys
 from splade_anserini.formats.irds import irds_has, irds_items, is_irds
 from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.compression import without_compression_suffix
@@ -32,6 +34,8 @@ _EXPECTED = (
     "titles:CORPUS, sentences:CORPUS, or irds:<name>"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
+_logger = logging.getLogger(__name__)
 
 type Parser = Callable[[bytes, Location], ExampleRecord]
 
@@ -126,18 +130,29 @@ def _open_file(path: Path, texts: Texts | None) -> LineExamples:
         raise InputError(f"The examples {path} have an unknown format.", expected=_EXPECTED, do="Rename or convert it.")
     parse: Parser = parse_json if suffix.endswith(".jsonl") else _parse_texts if texts is None else _parse_ids
     lookup = texts or NO_TEXTS
-    width = 0
+    width = repeated = 0
+    unread: Counter[str] = Counter()
 
     def check(line: bytes, location: Location) -> None:
-        nonlocal width
-        parse(line, location).check(lookup, location)
-        if parse is not parse_json:
+        nonlocal width, repeated
+        record = parse(line, location)
+        record.check(lookup, location)
+        repeated += record.repeats_positive()
+        if parse is parse_json:
+            unread.update(unread_keys(line, location))
+        else:
             columns = line.count(b"\t") + 1
             width = width or columns
             if columns != width:
                 raise location.error(f"{columns} columns after lines of {width}", expected="the same in each line")
 
-    return LineExamples(str(path), IndexedLines.of_file(path, check), parse, lookup)
+    lines = IndexedLines.of_file(path, check)
+    if repeated:
+        _logger.warning("%s: in %s, the positive is also a negative.", path, counted(repeated, "example"))
+    if unread:
+        names = ", ".join(f"{key} (in {counted(count, 'example')})" for key, count in sorted(unread.items()))
+        _logger.warning("%s: these keys are not read: %s.", path, names)
+    return LineExamples(str(path), lines, parse, lookup)
 
 
 def _judged_lines(source: str, texts: Texts) -> Iterator[bytes]:

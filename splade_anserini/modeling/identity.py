@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_arrays, fingerprint_of_vocabulary
-from splade_anserini.artifacts.manifests import EncoderIdentity
+from splade_anserini.artifacts.manifests import EncoderIdentity, EncoderPrecision
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.remote_code import remote_code_fingerprint
 from splade_anserini.modeling.vocabulary import serialized, unindexable_ids, vocabulary
@@ -36,7 +36,7 @@ def vocabulary_fingerprint(checkpoint: Checkpoint) -> str:
     return fingerprint_of_vocabulary(vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size))
 
 
-def identity(checkpoint: Checkpoint, aggregation: Aggregation, precision: str) -> EncoderIdentity:
+def identity(checkpoint: Checkpoint, aggregation: Aggregation, precision: EncoderPrecision) -> EncoderIdentity:
     """Return the identity of a checkpoint as an encoder that torch runs."""
     tokens = vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size)
     return EncoderIdentity(

@@ -46,8 +46,10 @@ def finite_score(column: str | bytes, location: Location) -> float:
 
 
 def record_text(record: Record, location: Location, keys: tuple[str, ...]) -> str:
-    """Return the text under the first of `keys` that is present, perhaps "". Raises `RecordError` for no text."""
-    value = _first_value(record, keys)
+    """Return the first text under `keys` that is not empty, else "". Raises `RecordError` when none is present."""
+    value = next((record[key] for key in keys if record.get(key)), None)
+    if value is None:
+        value = _first_value(record, keys)
     if not isinstance(value, str):
         problem = "no text" if value is None else f"the text is {json_type(value)}"
         raise location.error(problem, expected=f"a string under {_either(keys)}")

@@ -12,19 +12,28 @@ from splade_anserini.errors import RecordError
 from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.formats.parsing.json_stream import json_values
 from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8
+from splade_anserini.formats.parsing.unique_keys import check_unique_keys, check_unique_keys_of
 
 type Record = dict[str, Any]
 
+_BATCH = 1 << 16
+"""Bytes of the lines that are checked for duplicate keys together, about."""
 
-def json_records(path: Path) -> Iterator[tuple[Location, Record]]:
-    """Yield each record with its location. Raises `RecordError` for one that is not a JSON object.
+
+def json_records(path: Path, *, unique_keys: bool = True) -> Iterator[tuple[Location, Record]]:
+    """Yield each record with its location. Raises `RecordError` where `json_record` does.
 
     A `.json` file may also hold one array of objects, or objects that extend over several lines; the location is
     then the line where the object begins.
     """
     lines = json_values(path) if without_compression_suffix(path.name).endswith(".json") else byte_lines(path)
-    for location, line in lines:
-        yield location, json_record(line, location)
+    if not unique_keys:
+        yield from ((location, json_record(line, location, unique_keys=False)) for location, line in lines)
+        return
+    for batch in _batches(lines):
+        records = [json_record(line, location, unique_keys=False) for location, line in batch]
+        check_unique_keys(batch, records)
+        yield from zip((location for location, _ in batch), records, strict=True)
 
 
 def tolerant_record(line: bytes, location: Location, on_repair: Callable[[Location], None]) -> Record:
@@ -33,20 +42,21 @@ def tolerant_record(line: bytes, location: Location, on_repair: Callable[[Locati
     Such halves become U+FFFD, of which `on_repair` is told. Raises `RecordError` as `json_record` does.
     """
     try:
-        return json_record(line, location)
+        record = json_record(line, location, unique_keys=False)
     except RecordError:
         try:
             # orjson accepts what RFC 8259 does; Python writes and reads more.
-            record = json.loads(line)
+            lenient = json.loads(line)
         except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
+            lenient = None
+        if not isinstance(lenient, dict):
             raise
-    repaired: Record = _without_surrogates(record)
-    # NaN differs from itself.
-    if repr(repaired) != repr(record):
-        on_repair(location)
-    return repaired
+        record = _without_surrogates(lenient)
+        # NaN differs from itself.
+        if repr(record) != repr(lenient):
+            on_repair(location)
+    check_unique_keys_of(record, line, location)
+    return record
 
 
 def _without_surrogates(value: Any) -> Any:
@@ -60,8 +70,11 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def json_record(line: bytes, location: Location) -> Record:
-    """Return the JSON object in a line. Raises `RecordError` when the line is not a JSON object."""
+def json_record(line: bytes, location: Location, *, unique_keys: bool = True) -> Record:
+    """Return the JSON object in a line. Raises `RecordError` when the line is not a JSON object.
+
+    With `unique_keys`, also when a key of the object, or of an object that is one of its values, occurs twice.
+    """
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -71,7 +84,22 @@ def json_record(line: bytes, location: Location) -> Record:
         ) from error
     if not isinstance(record, dict):
         raise location.error(f"{json_type(record)}, not an object", expected='one JSON object, {"id": …}')
+    if unique_keys:
+        check_unique_keys_of(record, line, location)
     return record
+
+
+def _batches(lines: Iterator[tuple[Location, bytes]]) -> Iterator[list[tuple[Location, bytes]]]:
+    batch: list[tuple[Location, bytes]] = []
+    size = 0
+    for located in lines:
+        batch.append(located)
+        size += len(located[1])
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def json_type(value: object) -> str:

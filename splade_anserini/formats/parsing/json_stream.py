@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from splade_anserini.formats.parsing.compression import DAMAGED_DATA, open_input
-from splade_anserini.formats.parsing.lines import Location, damaged_data_error
+from splade_anserini.formats.parsing.lines import LARGEST_RECORD, Location, damaged_data_error
 
 CHUNK = 1 << 16
-LARGEST_RECORD = 1 << 26
-"""Characters. Text that is longer and still not a complete value is malformed."""
 
 _WHITESPACE = " \t\r\n"
-_DECODER = json.JSONDecoder()
+# Only the end of a value matters here. Python's `int` refuses more than 4,300 digits.
+_DECODER = json.JSONDecoder(parse_int=len)
 
 
 def json_values(path: Path) -> Iterator[tuple[Location, bytes]]:
@@ -104,7 +103,12 @@ class _Window:
             except json.JSONDecodeError as error:
                 # The value may continue beyond the window: double the window and try again.
                 unparsed = len(self._text) - self._position
-                if unparsed < LARGEST_RECORD and self._read(max(unparsed, CHUNK)):
+                if unparsed >= LARGEST_RECORD:
+                    raise self.location().error(
+                        f"a value of more than {LARGEST_RECORD:,} characters, or one that does not end",
+                        expected=f"records of at most {LARGEST_RECORD:,} characters",
+                    ) from error
+                if self._read(max(unparsed, CHUNK)):
                     continue
                 line = self._line + self._text.count("\n", self._position, error.pos)
                 raise self.location().error(

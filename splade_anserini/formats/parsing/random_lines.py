@@ -4,7 +4,6 @@ import os
 import tempfile
 import weakref
 from array import array
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from splade_anserini.artifacts.files import output_errors
 from splade_anserini.formats.parsing.compression import DAMAGED_DATA, is_plain, open_input
-from splade_anserini.formats.parsing.lines import Location, damaged_data_error
+from splade_anserini.formats.parsing.lines import Location, bounded_lines, damaged_data_error, line_content
 
 CHUNK = 1 << 20
 
@@ -39,12 +38,11 @@ class IndexedLines:
         starts = array("q")
         offset = 0
         with _uncompressed(path) as file:
-            for line_number, line in enumerate(file, 1):
-                skipped = len(BOM_UTF8) if line_number == 1 and line.startswith(BOM_UTF8) else 0
-                content = line[skipped:].rstrip(b"\r\n")
+            for line_number, line in enumerate(bounded_lines(file, path), 1):
+                content = line_content(line)
                 if content.strip(b" "):
                     check(content, Location(path, line_number))
-                    starts.append(offset + skipped)
+                    starts.append(offset + len(line.rstrip(b"\r\n")) - len(content))
                 offset += len(line)
             starts.append(offset)
             return cls(path, file, starts)
