@@ -6,7 +6,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import feather, parquet
 
 from splade_anserini.errors import NOTE, InputError, RecordError
 from splade_anserini.formats.topics import Topics
@@ -166,6 +168,20 @@ def test_tables_and_lines_are_read(tmp_path: Path, content: str, expected: dict[
     assert texts(write(tmp_path / "topics", content)) == expected
 
 
+def test_parquet_and_arrow_are_read(tmp_path: Path) -> None:
+    table = pa.table({"_id": ["1", "2"], "title": ["", ""], "text": ["cats", None]})
+    parquet.write_table(table, tmp_path / "topics.parquet")
+    feather.write_feather(table, tmp_path / "topics.arrow")
+    for name in ("topics.parquet", "topics.arrow"):
+        assert texts(str(tmp_path / name)) == {"1": "cats", "2": ""}
+
+
+def test_vectors_in_parquet_are_recognized(tmp_path: Path) -> None:
+    vectors_of = pa.array([[("cat", 5)], []], pa.map_(pa.string(), pa.int64()))
+    parquet.write_table(pa.table({"qid": [1, 2], "vector": vectors_of}), tmp_path / "topics.parquet")
+    assert vectors(str(tmp_path / "topics.parquet")) == {"1": {"cat": 5}, "2": {}}
+
+
 @pytest.mark.parametrize(
     ("content", "field", "expected"),
     [
@@ -257,6 +273,8 @@ def test_encoded_topics_are_recognized(tmp_path: Path, content: str, expected: d
     ("content", "expected"),
     [
         ('{"id": "1", "text": "cats", "vector": [0.5, 0.25]}', "cats"),
+        ('{"id": "1", "text": "cats", "weights": {"title": 2}}', "cats"),
+        ('{"id": "1", "text": "cats", "vector": []}', "cats"),
         ("1\twhat opens at 10:30\n", "what opens at 10:30"),
         ("1\t10:30\n", "10:30"),
         ("1\t{see} below\n", "{see} below"),

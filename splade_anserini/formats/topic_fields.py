@@ -21,7 +21,9 @@ TEXT_NAMES = (
 """The names of a query's text; the first that is not blank counts."""
 DESCRIPTION_NAMES = ("description", "desc", "topicdescription", "question")
 NARRATIVE_NAMES = ("narrative", "narr", "topicnarrative")
-VECTOR_NAMES = ("vector", "sparsevector", "queryvector", "sparseembedding", "embedding", "weights", "impacts", "tokens")
+CERTAIN_VECTOR_NAMES = ("vector", "sparsevector", "queryvector", "sparseembedding")
+VECTOR_NAMES = (*CERTAIN_VECTOR_NAMES, "embedding", "weights", "impacts", "tokens")
+"""The names of vectors; beside a text only the certain ones count, as `weights` may be those of something else."""
 
 QUERY_NAMES = tuple(dict.fromkeys((*TEXT_NAMES, *DESCRIPTION_NAMES, *NARRATIVE_NAMES)))
 """The names of fields that could be the query, the one that counts first."""

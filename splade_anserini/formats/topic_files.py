@@ -1,4 +1,4 @@
-"""Files of topics in the forms that people have, told apart by their content: JSON, markup, tables, lines."""
+"""Files of topics in the forms that people have, told apart by their content: JSON, markup, Parquet, tables, lines."""
 
 import codecs
 import csv
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from splade_anserini.errors import counted
 from splade_anserini.formats.parsing.archives import is_file
+from splade_anserini.formats.parsing.arrow import arrow_rows
 from splade_anserini.formats.parsing.columns import column_key
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8
@@ -45,6 +46,10 @@ def file_topics(path: Path, note: Note) -> Iterator[TopicRecord]:
 
     Raises `RecordError` for a malformed topic, `InputError` when the file cannot be read.
     """
+    if _is_arrow(path):
+        for location, row in arrow_rows(path, lambda _: True):
+            yield record_topic(row, location)
+        return
     # A pipe cannot be read twice.
     lines = partial(byte_lines, path) if is_file(path) else list(byte_lines(path)).__iter__
     first = next(lines(), None)
@@ -58,6 +63,14 @@ def file_topics(path: Path, note: Note) -> Iterator[TopicRecord]:
         yield from markup_topics(list(_decoded(lines(), _declared_encoding(first[1]))))
     else:
         yield from _text_topics(lambda: map(_without_carriage_return, _decoded(lines())), note)
+
+
+def _is_arrow(path: Path) -> bool:
+    """Return whether a file begins as Parquet and Arrow files do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(6).startswith((b"PAR1", b"ARROW1"))
 
 
 def _declared_encoding(line: bytes) -> str:

@@ -14,7 +14,14 @@ from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
 from splade_anserini.formats.parsing.json_stream import json_values
 from splade_anserini.formats.parsing.lines import Location
-from splade_anserini.formats.topic_fields import ID_NAMES, TEXT_NAMES, VECTOR_NAMES, TopicRecord, by_key
+from splade_anserini.formats.topic_fields import (
+    CERTAIN_VECTOR_NAMES,
+    ID_NAMES,
+    TEXT_NAMES,
+    VECTOR_NAMES,
+    TopicRecord,
+    by_key,
+)
 
 _CONTAINERS = ("queries", "topics", "data")
 """Keys under which an object may have its topics."""
@@ -68,15 +75,15 @@ def _topic(fields: dict[str, object], keys: _Keys, location: Location, id_: str 
                 f"no id, only {', '.join(fields)}", expected="a string under id, _id, qid, query_id or docid"
             )
         id_ = _id(fields.pop(id_name), location)
-    vector = None
-    if keys.vectors:
-        vectors = (_as_vector(fields[name]) for name in keys.vectors if name in fields)
-        vector = next((vector for vector in vectors if vector is not None), None)
-    topic = TopicRecord(location, id_, fields, vector)
-    if vector is None and isinstance(fields.get("vector"), list | dict) and not topic.has_text:
-        # What is wrong with it is found where vectors are checked.
-        return topic._replace(vector=fields["vector"])
-    return topic
+    topic = TopicRecord(location, id_, fields)
+    if not keys.vectors:
+        return topic
+    names = [name for name in keys.vectors if name in CERTAIN_VECTOR_NAMES or not topic.has_text]
+    vectors: list[object] = [vector for name in names if (vector := _as_vector(fields[name])) is not None]
+    if not vectors and isinstance(fields.get("vector"), list | dict) and not topic.has_text:
+        # What is wrong with it is found where vectors are checked; pairs may be none.
+        vectors = [fields["vector"] or {}]
+    return topic._replace(vector=vectors[0]) if vectors else topic
 
 
 def _topics(record: Record, location: Location) -> Iterator[TopicRecord]:
@@ -158,7 +165,9 @@ def _as_vector(value: object) -> dict[str, object] | None:
 
 
 def _is_pair(item: object) -> bool:
-    return isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and type(item[1]) in (int, float)
+    return (
+        isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str) and type(item[1]) in (int, float)
+    )
 
 
 def _id(value: object, location: Location) -> str:
