@@ -6,12 +6,11 @@ from enum import Enum
 from itertools import groupby
 from typing import NamedTuple
 
-import orjson
-
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.parsing.numbers import parse_number
 from splade_anserini.formats.tokens import count_tokens
 from splade_anserini.formats.topic_fields import TopicRecord, topic_text
+from splade_anserini.formats.topic_json import as_vector
 
 SAMPLE_SIZE = 100
 _REPETITIONS_OF_TOKENS = 3
@@ -22,9 +21,10 @@ between the two is ambiguous."""
 _TOO_FEW_WORDS = 20
 """Of fewer words than this, repetitions say nothing: `cat cat cat` may be a text."""
 
-_WEIGHTED = re.compile(r"(\S+)[:^](\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
-_PIECE = re.compile(r"(?:^|\s)(?:##\w|\u2581)")
-"""Word pieces of BERT, and of SentencePiece."""
+_WEIGHTED = re.compile(r"(\S+)[:^|=](\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)")
+_BRACKETED = re.compile(r"\s*(?:\{.*\}|\[[(\[].*\])\s*")
+_PIECE = re.compile(r"(?:^|\s)(?:##\w|\u2581)|\[(?:CLS|SEP)\]|\s\u0120\w+ \u0120")
+"""Word pieces of BERT, of SentencePiece, two of RoBERTa in a row, and special tokens."""
 _TOKEN = re.compile(r"(?:##)?\w+|[^\w\s]")
 _EXPORTED_BY_SPLADE = re.compile(r"queries_anserini\.tsv\b")
 """The name that SPLADE's own repository gives to encoded topics."""
@@ -59,7 +59,9 @@ def reading_of(topics: Sequence[TopicRecord], source: str, field: str) -> Readin
         beside = " beside their texts" if any(topic.has_text for topic in topics) else ""
         return Reading(Kind.VECTORS, f"they have vectors{beside}", _tokens, has_vectors=True)
     texts = [text for topic in topics if (text := topic_text(topic, field)).strip()]
-    readings = (reading for read in (_weighted, _repeated, _pieces, _few_repetitions) if (reading := read(texts)))
+    readings = (
+        reading for read in (_weighted, _repeated, _pieces, _few_repetitions, _numbers) if (reading := read(texts))
+    )
     if texts and (reading := next(readings, None)):
         return reading
     if texts and _EXPORTED_BY_SPLADE.search(source):
@@ -68,12 +70,31 @@ def reading_of(topics: Sequence[TopicRecord], source: str, field: str) -> Readin
 
 
 def _weighted(texts: list[str]) -> Reading | None:
-    if all(_json_vector(text) is not None for text in texts):
-        return Reading(Kind.VECTORS, "their texts are JSON objects of tokens and weights", _from_json)
+    if all(as_vector(text) is not None for text in texts):
+        return Reading(Kind.VECTORS, "their texts are JSON vectors", _from_json)
+    if all(_BRACKETED.fullmatch(text) for text in texts):
+        return Reading(Kind.AMBIGUOUS, "they are in brackets, but not JSON objects of tokens and weights", _tokens)
     words = [word for text in texts for word in text.split()]
+    weighted = [word for word in words if _WEIGHTED.fullmatch(word)]
     # `10:30` alone is a time.
-    if all(_WEIGHTED.fullmatch(word) for word in words) and not all(word[0].isdigit() for word in words):
+    if all(word[0].isdigit() for word in weighted):
+        return None
+    if len(weighted) == len(words):
         return Reading(Kind.VECTORS, "each token has a weight", _from_weights)
+    if 2 * len(weighted) > len(words):
+        return Reading(Kind.AMBIGUOUS, "most words have a weight", _tokens)
+    return None
+
+
+def _numbers(texts: list[str]) -> Reading | None:
+    words = [text.split() for text in texts]
+    if sum(map(len, words)) < _TOO_FEW_WORDS:
+        return None
+    numbers = [[parse_number(word) is not None for word in text] for text in words]
+    if all(map(all, numbers)):
+        return Reading(Kind.AMBIGUOUS, "all words are numbers, as ids of tokens are", _tokens)
+    if all(len(text) % 2 == 0 and all(text[1::2]) and not any(text[::2]) for text in numbers):
+        return Reading(Kind.AMBIGUOUS, "every second word is a number, as weights are", _tokens)
     return None
 
 
@@ -131,19 +152,9 @@ def _from_weights(text: str, location: Location) -> object:
 def _from_json(text: str, location: Location) -> object:
     if not text.strip():
         return {}
-    vector = _json_vector(text)
+    vector = as_vector(text)
     if vector is None:
-        raise location.error("the text is not a JSON object of numbers", expected='{"token": weight, …}')
-    return vector
-
-
-def _json_vector(text: str) -> dict[str, object] | None:
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        vector = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(vector, dict) or not all(type(weight) in (int, float) for weight in vector.values()):
-        return None
+        raise location.error(
+            "the text is not a JSON object of numbers", expected='{"token": weight, …}, each token once'
+        )
     return vector

@@ -79,7 +79,7 @@ def _topic(fields: dict[str, object], keys: _Keys, location: Location, id_: str 
     if not keys.vectors:
         return topic
     names = [name for name in keys.vectors if name in CERTAIN_VECTOR_NAMES or not topic.has_text]
-    vectors: list[object] = [vector for name in names if (vector := _as_vector(fields[name])) is not None]
+    vectors: list[object] = [vector for name in names if (vector := as_vector(fields[name])) is not None]
     if not vectors and isinstance(fields.get("vector"), list | dict) and not topic.has_text:
         # What is wrong with it is found where vectors are checked; pairs may be none.
         vectors = [fields["vector"] or {}]
@@ -113,7 +113,7 @@ def _entry(id_: str, value: object, location: Location) -> TopicRecord:
     """Return a topic of a dictionary of topics."""
     if value is None or isinstance(value, str):
         return TopicRecord(location, id_, {"text": value or ""})
-    if (vector := _as_vector(value)) is not None:
+    if (vector := as_vector(value)) is not None:
         return TopicRecord(location, id_, {}, vector)
     if isinstance(value, dict):
         return record_topic(value, location, id_)
@@ -149,12 +149,15 @@ def _rows(record: Record) -> list[Record]:
     return [{name: column[key] for name, column in zip(columns, cells, strict=True)} for key in cells[0]]
 
 
-def _as_vector(value: object) -> dict[str, object] | None:
+def as_vector(value: object) -> dict[str, object] | None:
     """Return a sparse vector: an object of numbers, pairs of token and number, or their JSON; None for all else."""
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         try:
-            value = orjson.loads(value)
+            text, value = value, orjson.loads(value)
         except orjson.JSONDecodeError:
+            return None
+        # A token that occurs twice.
+        if isinstance(value, dict) and text.count('":') > len(value) and _duplicate_keys(text):
             return None
     if isinstance(value, list) and value and all(_is_pair(item) for item in value):
         vector = dict(value)
@@ -201,12 +204,20 @@ def _unique_record(source: bytes, location: Location) -> Record:
     if source.count(b'":') == _count_keys(record) and not _SPACE_BEFORE_COLON.search(source):
         return record
 
+    if duplicate := _duplicate_keys(source):
+        raise location.error(f"the key {duplicate[0]!r} occurs twice in an object", expected="each key once")
+    return record
+
+
+def _duplicate_keys(source: str | bytes) -> list[str]:
+    """Return the keys in JSON that occur twice in an object."""
+    duplicates: list[str] = []
+
     def check(pairs: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
-            duplicate = next(name for name in names if names.count(name) > 1)
-            raise location.error(f"the key {duplicate!r} occurs twice in an object", expected="each key once")
+            duplicates.extend(name for name in set(names) if names.count(name) > 1)
 
     # Numbers stay texts: Python refuses integers of more than 4,300 digits.
     json.loads(source, object_pairs_hook=check, parse_int=str, parse_float=str)
-    return record
+    return duplicates
