@@ -6,7 +6,6 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -61,15 +60,38 @@ class IrdsCorpus:
 
 
 @dataclass
-class _Repairs:
-    """How many records were changed to be valid Unicode."""
+class _Notes:
+    """What is said of how a corpus is read, once, although it is read several times."""
 
-    count: int = 0
-    first: Location | None = None
+    name: str
+    options: CorpusOptions
+    repairs: int = 0
+    first_repair: Location | None = None
+    said: set[str] = field(default_factory=set)
 
-    def add(self, location: Location) -> None:
-        self.count += 1
-        self.first = self.first or location
+    def on_first(self, location: Location, record: Record) -> None:
+        """Say how records are read, where that is not plain and another file has not had the same."""
+        how = describe(record, self.options)
+        if how and how not in self.said:
+            self.said.add(how)
+            _logger.log(NOTE, "%s: %s", location.path, how)
+
+    def on_repair(self, location: Location) -> None:
+        """Count a record that was changed to be valid Unicode."""
+        self.repairs += 1
+        self.first_repair = self.first_repair or location
+
+    def on_end(self) -> None:
+        """Warn of records that were changed."""
+        if self.repairs and "repairs" not in self.said:
+            self.said.add("repairs")
+            records = counted(self.repairs, "record")
+            _logger.warning(
+                "%s: %s with half of a surrogate pair, replaced by U+FFFD, first: %s",
+                self.name,
+                records,
+                self.first_repair,
+            )
 
 
 @dataclass(frozen=True)
@@ -79,40 +101,20 @@ class FileCorpus:
     name: str
     files: tuple[Path, ...]
     options: CorpusOptions = RECOGNIZED
-    _said: set[str] = field(default_factory=set, compare=False, repr=False)
-    """What was logged: a corpus is read several times."""
+    _notes: _Notes = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # The class is frozen.
+        object.__setattr__(self, "_notes", _Notes(self.name, self.options))
 
     def __iter__(self) -> Iterator[Document]:
         return (document for _, document in self.with_locations())
 
     def with_locations(self) -> Iterator[tuple[Location, Document]]:
         """Yield each document with its location. Raises `RecordError` for a malformed record."""
-        repairs = _Repairs()
         for path in self.files:
-            rows = read_file(path, self.options, repairs.add)
-            for row in islice(rows, 1):
-                self._note(path, row.record)
-                yield row.location, row.document
-            for row in rows:
-                yield row.location, row.document
-        if repairs.count:
-            records = counted(repairs.count, "record")
-            self._say(
-                logging.WARNING,
-                f"{self.name}: {records} with half of a surrogate pair, replaced by U+FFFD, first: {repairs.first}",
-            )
-
-    def _note(self, path: Path, record: Record | None) -> None:
-        """Say once how the records of files are read, where that is not plain."""
-        how = describe(record, self.options) if record else ""
-        if how and how not in self._said:
-            self._said.add(how)
-            self._say(NOTE, f"{path}: {how}")
-
-    def _say(self, level: int, message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            _logger.log(level, "%s", message)
+            yield from read_file(path, self.options, self._notes)
+        self._notes.on_end()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.parsing.columns import column_key
@@ -89,6 +89,18 @@ class Fields(NamedTuple):
     def __str__(self) -> str:
         parts = {"id": self.id, "title": self.title, "text": " and ".join(self.texts)}
         return ", ".join(f"the {role} is {name!r}" for role, name in parts.items() if name)
+
+
+class Observer(Protocol):
+    """What is told how files are read."""
+
+    def on_first(self, location: Location, record: Record) -> None:
+        """Take note of the first record of a file whose fields have names."""
+        ...
+
+    def on_repair(self, location: Location) -> None:
+        """Take note of a record with half of a surrogate pair, which was replaced."""
+        ...
 
 
 @lru_cache(maxsize=256)

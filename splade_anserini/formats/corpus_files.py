@@ -3,28 +3,28 @@
 import logging
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.beir import BeirDirectory
-from splade_anserini.formats.corpus_fields import CorpusOptions, choose_fields, document_of, is_known
+from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, choose_fields, document_of, is_known
 from splade_anserini.formats.corpus_json import read_json
-from splade_anserini.formats.corpus_tables import Row, read_csv, read_tsv
+from splade_anserini.formats.corpus_tables import Located, read_csv, read_tsv
 from splade_anserini.formats.hf_datasets import choose_split, saved_files, split_of
 from splade_anserini.formats.parsing.archives import files_below, is_file
 from splade_anserini.formats.parsing.arrow import arrow_rows, column_names
 from splade_anserini.formats.parsing.compression import beginning, without_compression_suffix
-from splade_anserini.formats.parsing.lines import Location
 
 EXPECTED = (
     "a BEIR directory or its zip archive, a .jsonl, .json, .tsv, .csv, .parquet or .arrow file, a directory of such "
     "files, irds:<name> or hf:<name>"
 )
 
-type Reader = Callable[[Path, CorpusOptions, Callable[[Location], None]], Iterator[Row]]
+type Reader = Callable[[Path, CorpusOptions, Observer], Iterator[Located]]
 
 
-def _read_arrow(path: Path, options: CorpusOptions, _: Callable[[Location], None]) -> Iterator[Row]:
+def _read_arrow(path: Path, options: CorpusOptions, observer: Observer) -> Iterator[Located]:
     roots = {name.partition(".")[0] for name in options.named} | set(options.named)
     names = column_names(path)
     fields = choose_fields(tuple(names), options)
@@ -34,17 +34,11 @@ def _read_arrow(path: Path, options: CorpusOptions, _: Callable[[Location], None
             expected="columns such as id, title and text",
             do="Name columns by --id-field, --title-field and --text-fields.",
         )
+    for location, row in islice(arrow_rows(path, lambda _: True), 1):
+        observer.on_first(location, row)
     for location, row in arrow_rows(path, lambda name: name in roots or is_known(name)):
         record = {name: "" if value is None else value for name, value in row.items()}
-        yield Row(location, document_of(record, location, options), record)
-
-
-def _read_tsv(path: Path, options: CorpusOptions, _: Callable[[Location], None]) -> Iterator[Row]:
-    return read_tsv(path, options)
-
-
-def _read_csv(path: Path, options: CorpusOptions, _: Callable[[Location], None]) -> Iterator[Row]:
-    return read_csv(path, options)
+        yield location, document_of(record, location, options)
 
 
 _READERS: dict[str, Reader] = {
@@ -53,9 +47,9 @@ _READERS: dict[str, Reader] = {
     ".ndjson": read_json,
     ".jsonlines": read_json,
     ".jl": read_json,
-    ".tsv": _read_tsv,
-    ".tab": _read_tsv,
-    ".csv": _read_csv,
+    ".tsv": read_tsv,
+    ".tab": read_tsv,
+    ".csv": read_csv,
     ".parquet": _read_arrow,
     ".pq": _read_arrow,
     ".arrow": _read_arrow,
@@ -69,9 +63,9 @@ _SHOWN = 10
 _log = logging.getLogger(__name__)
 
 
-def read_file(path: Path, options: CorpusOptions, on_repair: Callable[[Location], None]) -> Iterator[Row]:
+def read_file(path: Path, options: CorpusOptions, observer: Observer) -> Iterator[Located]:
     """Yield the documents of a file. Raises `RecordError` for a malformed record."""
-    return reader_of(path)(path, options, on_repair)
+    return reader_of(path)(path, options, observer)
 
 
 def reader_of(path: Path) -> Reader:
@@ -177,4 +171,4 @@ def _sniffed(path: Path) -> Reader | None:
     start = beginning(path, 1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"{", b"[{")):
         return read_json
-    return _read_tsv if b"\t" in start.partition(b"\n")[0] else None
+    return read_tsv if b"\t" in start.partition(b"\n")[0] else None

@@ -3,15 +3,13 @@
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from splade_anserini.errors import counted
-from splade_anserini.formats.corpus_fields import CorpusOptions, document_of, is_header
+from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, document_of, is_header
 from splade_anserini.formats.parsing.compression import DAMAGED_DATA, open_input
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.json_records import Record
 from splade_anserini.formats.parsing.lines import Location, damaged_data_error, decode_utf8, text_lines
 from splade_anserini.records import Document
 
@@ -26,16 +24,10 @@ _WITHOUT_HEADER = {2: ("id", "text"), 3: ("id", "title", "text")}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A document, or the record of a line whose columns have names."""
-
-    location: Location
-    document: Document
-    record: Record | None = None
+type Located = tuple[Location, Document]
 
 
-def read_tsv(path: Path, options: CorpusOptions) -> Iterator[Row]:
+def read_tsv(path: Path, options: CorpusOptions, observer: Observer) -> Iterator[Located]:
     """Yield the documents of tab-separated values.
 
     Without a header, quotation marks have no special meaning. With one, a field in them is read as CSV's, which is how
@@ -48,16 +40,17 @@ def read_tsv(path: Path, options: CorpusOptions) -> Iterator[Row]:
     cells = first[1].split("\t")
     names = _names(cells, options)
     if is_header(cells, options):
-        yield from _named_rows(_quoted_rows(lines, len(names)), names, options)
+        yield from _named_rows(_quoted_rows(lines, len(names)), names, options, observer)
     elif names:
         columns = ((location, line.split("\t")) for location, line in chain([first], lines))
-        yield from _named_rows(columns, names, options)
+        yield from _named_rows(columns, names, options, observer)
     else:
-        for location, line in chain([first], lines):
+        yield _plain(*first)
+        for location, line in lines:
             yield _plain(location, line)
 
 
-def read_csv(path: Path, options: CorpusOptions) -> Iterator[Row]:
+def read_csv(path: Path, options: CorpusOptions, observer: Observer) -> Iterator[Located]:
     """Yield the documents of comma-separated values, also with semicolons, tabs or bars; texts may have lines.
 
     Raises `RecordError` for a malformed record.
@@ -78,8 +71,8 @@ def read_csv(path: Path, options: CorpusOptions) -> Iterator[Row]:
                 expected="a header with id and text, or rows of id,text or id,title,text",
                 do="Name the columns by --id-field and --text-fields.",
             )
-        yield from _named_rows(iter([first]), names, options)
-    yield from _named_rows(rows, names, options)
+        rows = chain([first], rows)
+    yield from _named_rows(rows, names, options, observer)
 
 
 def _names(cells: list[str], options: CorpusOptions) -> tuple[str, ...]:
@@ -94,12 +87,12 @@ def _names(cells: list[str], options: CorpusOptions) -> tuple[str, ...]:
     return ()
 
 
-def _plain(location: Location, line: str) -> Row:
+def _plain(location: Location, line: str) -> Located:
     match line.split("\t"):
         case [id_, text]:
-            return Row(location, Document(checked_id(id_, location), "", text))
+            return location, Document(checked_id(id_, location), "", text)
         case [id_, title, text]:
-            return Row(location, Document(checked_id(id_, location), title, text))
+            return location, Document(checked_id(id_, location), title, text)
         case columns:
             raise location.error(
                 counted(len(columns), "column"),
@@ -175,12 +168,16 @@ def _decoded_lines(path: Path) -> Iterator[str]:
 
 
 def _named_rows(
-    rows: Iterator[tuple[Location, list[str]]], names: tuple[str, ...], options: CorpusOptions
-) -> Iterator[Row]:
+    rows: Iterator[tuple[Location, list[str]]], names: tuple[str, ...], options: CorpusOptions, observer: Observer
+) -> Iterator[Located]:
+    is_first = True
     for location, columns in rows:
         if len(columns) != len(names):
             raise location.error(
                 counted(len(columns), "column"), expected=f"{counted(len(names), 'column')}: {', '.join(names)}"
             )
         record = dict(zip(names, columns, strict=True))
-        yield Row(location, document_of(record, location, options), record)
+        if is_first:
+            observer.on_first(location, record)
+            is_first = False
+        yield location, document_of(record, location, options)
