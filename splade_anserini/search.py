@@ -195,17 +195,8 @@ def _check_text_search(
     query: QueryOptions, search_options: SearchOptions, two_step: TwoStepOptions, engine: EngineOptions
 ) -> None:
     """Raise `InputError` for options that have no effect on texts."""
-    used = {
-        "--threads",
-        "--pre-encoded",
-        "--topics-field",
-        "--hits",
-        "--remove-query",
-        "--bm25",
-        "--k1",
-        "--b",
-        "--language",
-    }
+    used = {"--bm25", "--k1", "--b", "--language", "--hits", "--remove-query", "--max-passage"}
+    used |= {"--threads", "--pre-encoded", "--topics-field"}
     for group in (engine, two_step, search_options, query):
         for name in changed_options(group):
             if name not in used:
@@ -226,6 +217,7 @@ def _search_texts(
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.lucene import open_bm25_searcher
     from splade_anserini.parallel import cpu_count
+    from splade_anserini.retrieval.max_passage import BestPassageSearcher
     from splade_anserini.retrieval.query_vectors import QuerySet
     from splade_anserini.retrieval.recorded_run import RecordedRun, query_inputs
 
@@ -233,13 +225,15 @@ def _search_texts(
     inputs = {"index": fingerprint_of_index(index)} | query_inputs(QuerySet(topics, queries))
     settings = _recorded((options, feedback, engine, run), bm25=True)
     recorded = RecordedRun(run, OutputRecord("search", settings, inputs))
-    with open_bm25_searcher(index, query.threads or cpu_count(), engine.bm25_options, feedback) as searcher:
+    with open_bm25_searcher(index, query.threads or cpu_count(), engine.bm25_options, feedback) as opened:
         if recorded.is_up_to_date:
             typer.echo(f"{run.output} is up to date: this command made it before.")
             return
         _log.info("Searching %s with BM25 for %s", index, counted(len(queries), "query", "queries"))
         with progress_bar("Searching", len(queries), "queries") as progress:
-            rankings = searcher.search(queries, options.hits + options.remove_query)
+            searcher = opened if options.max_passage is None else BestPassageSearcher(opened, options.max_passage)
+            texts = {query.id: query.text for query in queries}
+            rankings = searcher.search(texts, options.hits + options.remove_query)
             recorded.write(_shown(rankings, options, progress))
     typer.echo(str(recorded))
 
@@ -313,6 +307,7 @@ def _with_bm25(
         threads=threads or cpu_count(),
         remove_query=options.remove_query,
         bm25=engine.bm25_options,
+        max_passage=options.max_passage,
     )
 
 

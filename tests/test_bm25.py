@@ -323,6 +323,10 @@ def test_fields_are_named_and_passages_are_cut_as_by_encode(tmp_path: Path) -> N
     assert (made.code, "3 documents" in made.out) == (0, True), made.err
     ((_, ranking),) = search_bm25(tmp_path / "index", [Query("q", "cat")], 10)
     assert {hit.doc_id for hit in ranking} == {"1#0", "1#1"}
+    (tmp_path / "topics.tsv").write_text("q\tcats three dogs\n")
+    search = ("--bm25", "--index", tmp_path / "index", "--topics", tmp_path / "topics.tsv", "--max-passage", "#")
+    assert run_stage("search", *search, "--output", tmp_path / "run.txt").code == 0
+    assert [line.split()[2] for line in (tmp_path / "run.txt").read_text().splitlines()] == ["2", "1"]
 
 
 @pytest.mark.slow

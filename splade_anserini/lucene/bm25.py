@@ -1,6 +1,6 @@
 """Searches a text index with BM25: the hits and scores of Anserini, in Java but without Pyserini."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ def search_bm25(
     Raises what `open_bm25_searcher` raises.
     """
     with open_bm25_searcher(index, threads, options, feedback) as searcher:
-        yield from searcher.search(queries, hits)
+        yield from searcher.search({query.id: query.text for query in queries}, hits)
 
 
 def open_bm25_searcher(
@@ -76,12 +76,11 @@ class Bm25Searcher(LuceneSearcher[str]):
         with JAVA_LOCK:
             self._analyzer = analyzer_of(options.language or language_of_index(index))
 
-    def search(self, queries: Sequence[Query], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
-        """Yield each query's id and its best `hits` documents, in the order of `queries`."""
+    def search(self, queries: Mapping[str, str], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+        """Yield each query's id and the best `hits` documents for its text, in the order of `queries`."""
         from ir_measures import ScoredDoc
 
-        texts = ((query.id, query.text) for query in queries)
-        for query_id, ranking in self.rankings(texts, hits, self.threads):
+        for query_id, ranking in self.rankings(queries.items(), hits, self.threads):
             rows = zip(repeat(query_id), ranking.ids, ranking.scores)
             yield query_id, list(map(tuple.__new__, repeat(ScoredDoc), rows))
 

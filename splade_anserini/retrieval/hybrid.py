@@ -59,16 +59,21 @@ def with_bm25(
     threads: int = 1,
     remove_query: bool = False,
     bm25: "Bm25Options | None" = None,
+    max_passage: str | None = None,
 ) -> "Iterator[tuple[str, list[ScoredDoc]]]":
     """Fuse each query's ranking with its best `hits` documents of BM25, by reciprocal rank fusion with k = 60.
 
-    `rankings` must be in the order of `queries`. With `remove_query` the document with the query's id is left out.
+    `rankings` must be in the order of `queries`. With `remove_query` the document with the query's id is left out. With
+    `max_passage`, a separator in ids, `rankings` are of documents and the text index is of their passages.
     """
-    from splade_anserini.lucene import search_bm25
+    from splade_anserini.lucene import open_bm25_searcher
     from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
+    from splade_anserini.retrieval.max_passage import BestPassageSearcher
 
     options = FusionOptions(depth=hits, hits=hits)
-    bm25_rankings = search_bm25(Path(index), queries, hits + remove_query, threads, bm25)
-    for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
-        others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
-        yield query_id, fuse_rankings(query_id, [ranking, others], options)
+    with open_bm25_searcher(index, threads, bm25) as opened:
+        searcher = opened if max_passage is None else BestPassageSearcher(opened, max_passage)
+        bm25_rankings = searcher.search({query.id: query.text for query in queries}, hits + remove_query)
+        for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
+            others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
+            yield query_id, fuse_rankings(query_id, [ranking, others], options)

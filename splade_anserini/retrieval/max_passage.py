@@ -1,32 +1,42 @@
 """Search of an index of passages for documents: each is ranked by its best passage."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from splade_anserini.records import ImpactVector
 from splade_anserini.retrieval.fusion import rank_by_best_passage
 
 if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
-    from splade_anserini.lucene import Searcher
+
+class SearcherOf[Q](Protocol):
+    """Ranks documents for queries of the type `Q`: a `Searcher` for impact vectors, a `Bm25Searcher` for texts."""
+
+    def search(self, queries: Mapping[str, Q], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+        """Yield each query's id and its best `hits` documents, in the order of `queries`."""
+        ...
+
+    def close(self) -> None:
+        """Release the resources of the searcher."""
+        ...
+
 
 PASSAGES_PER_DOCUMENT = 4
 """Passages that are searched for one document; where they are not enough, four times as many, and so on."""
 
 
-class BestPassageSearcher:
-    """A `Searcher` of documents in an index of their passages (MaxP: Dai & Callan, SIGIR 2019).
+class BestPassageSearcher[Q]:
+    """A searcher of documents in an index of their passages (MaxP: Dai & Callan, SIGIR 2019).
 
     The part of a passage's id before the last `separator` is the id of its document. The rankings are those of all
     passages: a query whose passages belong to too few documents is searched again.
     """
 
-    def __init__(self, searcher: "Searcher", separator: str) -> None:
+    def __init__(self, searcher: SearcherOf[Q], separator: str) -> None:
         self._searcher = searcher
         self._separator = separator
 
-    def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+    def search(self, queries: Mapping[str, Q], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":
         """Yield each query's id and its best documents, at most `hits`, in the order of `queries`.
 
         Raises `InputError` for an id that is not a passage's.
