@@ -30,14 +30,22 @@ def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
-def test_the_commands_lead_from_a_corpus_to_measures(collection: Path) -> None:
-    commands = [shlex.split(line) for line in blocks("sh")[0].splitlines()]
-    assert [command[1] for command in commands] == ["encode", "index", "search", "evaluate"]
+def run_block(number: int) -> list[str]:
+    """Run the commands of a block of shell; return their names."""
+    commands = [shlex.split(line) for line in blocks("sh")[number].splitlines()]
     for command in commands:
         assert command[0] == "splade-anserini"
         done = run_stage(*command[1:])
         assert done.code == 0, done.err
+    return [command[1] for command in commands]
+
+
+@pytest.mark.slow
+def test_the_commands_lead_from_a_corpus_to_measures(collection: Path) -> None:
+    assert run_block(0) == ["encode", "index", "search", "evaluate"]
+    assert run_block(1) == ["index", "search", "search"]
+    assert all(Path(run).is_file() for run in ("bm25.txt", "hybrid.txt"))
+    done = run_stage("evaluate", "--run", "run.txt", "--qrels", "qrels.txt", "--measures", "RR@10")
     assert "RR@10" in done.out
     assert "1.0000" in done.out
 
