@@ -99,18 +99,22 @@ class ImpactIndex:
             raise
 
     @classmethod
-    def open(cls, directory: StrPath, *, query_encoder: "Encoder | StrPath | None" = None) -> Self:
+    def open(cls, directory: StrPath, *, query_encoder: "Encoder | StrPath | None" = None, force: bool = False) -> Self:
         """Open an impact index that `save`, the command `index` or Anserini wrote, or the one that an index card names.
 
         `query_encoder` is what `open_query_encoder` takes or returns, by default the encoder that the index was made
-        with. Raises `InputError` when there is no such index, and `search` when the encoder is unknown or cannot be
-        opened.
+        with. Raises `InputError` when there is no such index or it holds texts, and `search` when the encoder is
+        unknown, cannot be opened, or does not belong to the encoder of the documents (`MismatchError`; with `force`
+        only a warning is logged).
         """
         from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
         from splade_anserini.cards.finding import resolve_index
+        from splade_anserini.lucene.index_reader import require_impact_index
 
         path = resolve_index(directory)
-        return cls(path, _opener(query_encoder, read_manifest(path, IndexManifest), f"Index {path}"))
+        require_impact_index(path, force=force)
+        manifest = read_manifest(path, IndexManifest)
+        return cls(path, _opener(query_encoder, manifest, f"Index {path}", force=force))
 
     @property
     def query_encoder(self) -> "ImpactQueryEncoder":
@@ -238,21 +242,22 @@ def _check_k(k: int) -> None:
 
 
 def _opener(
-    encoder: "Encoder | StrPath | None", manifest: "IndexManifest | None", source: str
+    encoder: "Encoder | StrPath | None", manifest: "IndexManifest | None", source: str, *, force: bool = False
 ) -> "Callable[[], ImpactQueryEncoder]":
     """Return a function that opens the query encoder of an index; it fails when it does not fit the index."""
 
     def open_query_encoder() -> "ImpactQueryEncoder":
         from splade_anserini.encoding import ImpactQueryEncoder
+        from splade_anserini.encoding.matching import check_match
         from splade_anserini.retrieval.options import QueryOptions
-        from splade_anserini.retrieval.query_vectors import check_match, open_query_encoder_for
+        from splade_anserini.retrieval.query_vectors import open_query_encoder_for
 
         if encoder is None or isinstance(encoder, str | PathLike):
-            name = None if encoder is None else str(encoder)
-            return open_query_encoder_for(manifest, source, QueryOptions(encoder=name), low_latency=True)
+            options = QueryOptions(encoder=None if encoder is None else str(encoder), force=force)
+            return open_query_encoder_for(manifest, source, options, low_latency=True)
         scale = manifest.scale if manifest and manifest.scale else DEFAULT_SCALE
         if manifest:
-            check_match(manifest, encoder.identity, scale)
+            check_match(manifest, encoder, scale, force=force)
         return ImpactQueryEncoder(encoder, scale=scale)
 
     return open_query_encoder

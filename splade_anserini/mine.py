@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import batched
 from pathlib import Path
@@ -47,6 +47,9 @@ class MiningCounts:
     """Candidates that were dropped because of their scores."""
     unscored: int = 0
     """Examples without a score for their positive or for one of their negatives."""
+    truncated: int = 0
+    """Texts that were longer than the teacher reads."""
+    tokens_lost: int = 0
 
 
 def mine(
@@ -230,7 +233,12 @@ def _mine(
         mined = mine(read_rankings(run), relevant, options, scores, progress)
         counts = write_mined(mined, output.output, options.negatives, texts if output.texts else None)
     _warn(counts, len(relevant), options.negatives, scored=scores is not None)
-    return counts
+    if filtered.teacher is None:
+        return counts
+    from splade_anserini.training.teachers.scoring import TeacherScores, log_truncated_texts
+
+    teachers = [scores.teacher] if isinstance(scores, TeacherScores) else []
+    return replace(counts, **log_truncated_texts(teachers, teacher.max_length))
 
 
 def _open_scores(filtered: FalseNegativeOptions, options: TeacherOptions, texts: "Texts | None") -> "PairScores | None":

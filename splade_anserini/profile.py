@@ -94,7 +94,17 @@ def profile(
         encoding = encoding_times(encoders or {}, texts, plan, progress)
         searching, cold = search_times(directory, vectors, plan, progress)
     java = {"java": java_version(), "lucene": lucene_version().removeprefix("Lucene ")}
-    return Profile(str(directory), queries.source, counted, encoding, searching, cold, plan, environment() | java)
+    return Profile(
+        index=str(directory),
+        topics=queries.source,
+        costs=counted,
+        encoding=encoding,
+        searching=searching,
+        cold=cold,
+        plan=plan,
+        environment=environment() | java,
+        truncation=queries.truncation,
+    )
 
 
 def command(
@@ -108,12 +118,13 @@ def command(
     """
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
-    from splade_anserini.lucene.index_reader import check_index_directory
+    from splade_anserini.lucene.index_reader import check_index_directory, require_impact_index
 
     directory = resolve_index(index)
     check_index_directory(directory)
     _check_output(output)
     start_jvm()
+    require_impact_index(directory, force=query.force)
     queries, encoders = _open_queries(topics, directory, query)
     result = profile(directory, queries, timing, threads=query.threads, encoders=encoders, bars=progress_bar)
     _write(result, output)

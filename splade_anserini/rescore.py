@@ -145,17 +145,19 @@ def command(
         _open_scorer(index, documents, candidates, query, progress_bar) as scorer,
         progress_bar("Scoring", len(vectors), "queries") as progress,
     ):
-        recorded.write(rescore(read_candidates(candidates.run, candidates.qrels), vectors, scorer, progress))
+        rankings = rescore(read_candidates(candidates.run, candidates.qrels), vectors, scorer, progress)
+        recorded.write(rankings, queries)
     typer.echo(f"{recorded}, rescored")
 
 
 def _queries(topics: str, index: Path | None, documents: DocumentOptions, query: QueryOptions) -> "QuerySet":
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
-    from splade_anserini.lucene.index_reader import check_index_directory
+    from splade_anserini.lucene.index_reader import check_index_directory, require_impact_index
     from splade_anserini.retrieval.query_vectors import load_queries, load_queries_for, open_query_encoder_for
 
     if index is not None:
         check_index_directory(index)
+        require_impact_index(index, force=query.force)
         return load_queries_for(topics, read_manifest(index, IndexManifest), f"Index {index}", query)
     # --encoder is the documents' encoder, so encoded topics may go with it.
     source = f"Corpus {documents.corpus}"
@@ -194,6 +196,7 @@ def _encode_candidates(
         default_scale,
         open_encoder,
     )
+    from splade_anserini.encoding.truncation import log_truncation
     from splade_anserini.formats.texts import open_documents
     from splade_anserini.retrieval.text_scorer import TextScorer
 
@@ -213,7 +216,10 @@ def _encode_candidates(
     ids = list(dict.fromkeys(id_ for _, doc_ids in candidates for id_ in doc_ids))
     _log.info("Encoding %d documents of %s", len(ids), documents.corpus)
     with bars("Encoding", len(ids), "documents") as progress:
-        return TextScorer(ids, open_documents(str(documents.corpus), documents), encoder, progress)
+        scorer = TextScorer(ids, open_documents(str(documents.corpus), documents), encoder, progress)
+    if encoder.truncation:
+        log_truncation(encoder.truncation.record(), encoder.encoder.max_length, "document")
+    return scorer
 
 
 if __name__ == "__main__":

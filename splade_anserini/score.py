@@ -80,7 +80,7 @@ def command(
     require_disjoint([output.output], [examples, lookup.corpus, lookup.topics])
 
     def make() -> dict[str, int]:
-        return {"examples": _score(examples, teacher, output, lookup, options)}
+        return _score(examples, teacher, output, lookup, options)
 
     def summary(counts: Mapping[str, int]) -> str:
         return f"{counted(counts['examples'], 'example')}, scored by {', '.join(teacher)}"
@@ -91,19 +91,21 @@ def command(
 
 def _score(
     examples: str, names: Sequence[str], output: ScoreOutput, lookup: TextLookupOptions, options: TeacherOptions
-) -> int:
-    """Write the scored examples and return their number."""
+) -> dict[str, int]:
+    """Write the scored examples; return their number, and how many texts the teachers have cut."""
     from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.formats.example_records import write_examples
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.training.teachers.opening import open_teacher
+    from splade_anserini.training.teachers.scoring import log_truncated_texts
 
     _log.info("Reading examples %s", examples)
     source = open_examples(examples, open_texts_from_options(lookup.corpus, lookup.topics, lookup))
     teachers = [open_teacher(name, options) for name in names]
     _log.info("Scoring %s with %s", counted(len(source), "example"), ", ".join(names))
     with progress_bar("Scoring", len(source) * len(teachers), "examples") as progress:
-        return write_examples(output.output, score(source, teachers, progress), output.format)
+        written = write_examples(output.output, score(source, teachers, progress), output.format)
+    return {"examples": written} | log_truncated_texts(teachers, options.max_length)
 
 
 def _record(

@@ -94,7 +94,7 @@ def command(
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.feedback import check_document_vectors
-    from splade_anserini.lucene.index_reader import kind_of_index
+    from splade_anserini.lucene.index_reader import require_impact_index
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
     from splade_anserini.retrieval.overlap import OverlapWithExact
     from splade_anserini.retrieval.query_vectors import load_queries_for
@@ -107,10 +107,7 @@ def command(
         _search_texts(directory, topics, run, query, search_options, feedback, engine)
         return
     _check_combination(search_options, two_step, feedback, engine)
-    if kind_of_index(directory) == "text":
-        raise InputError(
-            f"{directory} is a text index.", expected="an impact index", do="Add --bm25, or pass another index."
-        )
+    require_impact_index(directory, force=query.force)
     start_jvm()
     if feedback.method:
         check_document_vectors(directory)
@@ -136,7 +133,7 @@ def command(
             rankings = overlap.watch(rankings, search(vectors, searcher, exact))
         if text_index:
             rankings = _with_bm25(rankings, queries, text_index, search_options, engine, query.threads)
-        recorded.write(rankings)
+        recorded.write(rankings, queries)
     typer.echo(f"{recorded}{f'; {overlap}' if two_step.check_exact else ''}")
 
 

@@ -53,7 +53,7 @@ class VerifyOptions:
         unset="1e-4; in int8, bf16 and fp16 0.25, of the mean; of vectors on a card, its tolerance",
     )
     query_max_length: int | None = option(
-        default=None, least=3, help="As --max-length, for queries.", unset="the encoder's, or 256"
+        default=None, least=3, help="As --max-length, for queries.", unset="the encoder's, or the model's"
     )
 
 

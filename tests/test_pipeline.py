@@ -156,10 +156,10 @@ class FailingEncoder(TorchEncoder):
     stage = ""
     error: BaseException = KeyboardInterrupt()
 
-    def prepare(self, texts: Sequence[str]) -> list[object]:  # type: ignore[override]
+    def prepare(self, texts: Sequence[str], truncation: object = None) -> list[object]:  # type: ignore[override]
         if self.stage == "prepare":
             raise self.error
-        return super().prepare(texts)  # type: ignore[return-value]
+        return super().prepare(texts, truncation)  # type: ignore[return-value, arg-type]
 
     def _entries(self, batch: object) -> list[object]:  # type: ignore[override]
         if self.stage == "run":

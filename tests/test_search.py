@@ -5,15 +5,14 @@ from pathlib import Path
 import pytest
 from ir_measures import ScoredDoc
 
-from splade_anserini.artifacts.manifests import Counts, EncoderIdentity, IndexManifest
 from splade_anserini.encoding import DictionaryEncoder, ImpactQueryEncoder, open_encoder
-from splade_anserini.errors import NOTE, MismatchError
+from splade_anserini.errors import NOTE
 from splade_anserini.formats.runs import read_run
 from splade_anserini.index import index
 from splade_anserini.lucene import BruteForceSearcher
 from splade_anserini.records import Query
 from splade_anserini.retrieval.options import SearchOptions
-from splade_anserini.retrieval.query_vectors import check_match, encode_queries, prune_queries
+from splade_anserini.retrieval.query_vectors import encode_queries, prune_queries
 from splade_anserini.search import search
 from tests.cli_runner import Outcome, run_stage
 from tests.encoder_fixtures import write_dictionary_encoder
@@ -83,38 +82,6 @@ def test_queries_are_encoded_in_batches_and_empty_ones_are_counted(caplog: pytes
     assert vectors == {"a": {"cat": 2}, "b": {}, "c": {"dog": 1, "cat": 1}}
     assert batches == [2, 1]
     assert "1 query has an empty vector and no hits, first: b" in caplog.text
-
-
-def manifest_with(identity: EncoderIdentity) -> IndexManifest:
-    return IndexManifest(encoder=identity, scale=100.0, writer="test", counts=Counts())
-
-
-IDENTITY = DictionaryEncoder(EXPANSIONS).identity
-OTHER_IDENTITY = DictionaryEncoder({"cat": {"feline": 0.02}}).identity
-
-
-@pytest.mark.parametrize(
-    ("identity", "scale", "message"),
-    [
-        (OTHER_IDENTITY, 100.0, "another vocabulary"),
-        (IDENTITY, 51.2, r"scale of the queries is 51\.2, that of the documents 100"),
-    ],
-)
-def test_another_vocabulary_or_scale_is_refused_unless_forced(
-    caplog: pytest.LogCaptureFixture, identity: EncoderIdentity, scale: float, message: str
-) -> None:
-    manifest = manifest_with(IDENTITY)
-    check_match(manifest, IDENTITY, 100.0)
-    with pytest.raises(MismatchError, match=message):
-        check_match(manifest, identity, scale)
-    check_match(manifest, identity, scale, force=True)
-    assert "searching all the same" in caplog.text
-
-
-def test_other_weights_with_the_same_vocabulary_are_only_mentioned(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="splade_anserini"):
-        check_match(manifest_with(IDENTITY), IDENTITY.model_copy(update={"weights": "trained"}), 100.0)
-    assert "other weights" in caplog.text
 
 
 @pytest.mark.slow

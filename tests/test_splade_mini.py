@@ -94,7 +94,8 @@ def test_the_manifest_and_the_card_agree(manifest: EncoderManifest) -> None:
     assert (card["name"], card["source"]) == (manifest.identity.name, HOME.name)
     assert (card["pooling"], card["scale"]) == (manifest.identity.pooling, manifest.scale)
     assert card["recipe"]["precision"] == manifest.identity.precision == "int8"
-    assert card["query_max_length"] <= card["max_length"] <= manifest.max_length
+    assert card["max_length"] == manifest.default_max_length
+    assert card["query_max_length"] == manifest.default_query_max_length == manifest.max_length
 
 
 def test_its_export_was_within_its_bound_of_torch(manifest: EncoderManifest) -> None:

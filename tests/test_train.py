@@ -96,6 +96,8 @@ def test_the_manifest_of_a_checkpoint_records_its_use_and_its_recipe(trained: Tr
     assert manifest is not None
     assert (manifest.pooling, manifest.query_side, manifest.scale, manifest.steps) == ("max", "splade", 50, 6)
     assert (manifest.max_length, manifest.query_max_length) == (24, 12)
+    assert manifest.truncation is not None
+    assert manifest.truncation.documents.texts >= manifest.truncation.queries.texts > 0
     assert manifest.recipe["learning_rate"] == 1e-3
 
 

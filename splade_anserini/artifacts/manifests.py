@@ -57,7 +57,10 @@ class EncoderIdentity(GrowingModel):
 
     name: str
     weights: str
-    """SHA-256 of the weights."""
+    """SHA-256 of the weights: of a checkpoint's, or of the file with the graph."""
+    checkpoint: str | None = None
+    """SHA-256 of the weights of the checkpoint that was exported. None: it was not exported, or by an earlier
+    version."""
     tokenizer: str
     """SHA-256 of the tokenizer."""
     vocabulary: str
@@ -77,7 +80,8 @@ class EncoderIdentity(GrowingModel):
     """SHA-256 of the factors of a text's own tokens, to which its entries are limited. None: they are not."""
 
     later_fields = frozenset(
-        {"activation", "unindexable_entries", "remote_code", "prompt", "max_active_dims", "token_weights"}
+        {"activation", "checkpoint", "unindexable_entries", "remote_code", "prompt", "max_active_dims"}
+        | {"token_weights"}
     )
 
     @property
@@ -109,6 +113,42 @@ class Counts(Model):
             for name in Counts.model_fields
             if getattr(self, name) != getattr(other, name)
         ]
+
+
+class Truncation(Model):
+    """How many texts were longer than the encoder reads, and how many tokens were cut off."""
+
+    texts: int = pydantic.Field(default=0, ge=0)
+    """Texts that were tokenized."""
+    truncated: int = pydantic.Field(default=0, ge=0)
+    """Texts that were cut."""
+    tokens_lost: int = pydantic.Field(default=0, ge=0)
+
+    @property
+    def share(self) -> float:
+        """The share of the texts that were cut."""
+        return self.truncated / max(self.texts, 1)
+
+    def __add__(self, other: Self) -> "Truncation":
+        return self._combined(other, 1)
+
+    def __sub__(self, other: Self) -> "Truncation":
+        return self._combined(other, -1)
+
+    def _combined(self, other: Self, sign: int) -> "Truncation":
+        return Truncation(
+            **{name: getattr(self, name) + sign * getattr(other, name) for name in Truncation.model_fields}
+        )
+
+
+class TextTruncation(Model):
+    """The queries and the documents that were cut while a model was trained, each as often as it was read."""
+
+    queries: Truncation = Truncation()
+    documents: Truncation = Truncation()
+
+    def __add__(self, other: Self) -> "TextTruncation":
+        return TextTruncation(queries=self.queries + other.queries, documents=self.documents + other.documents)
 
 
 class EncodeSettings(GrowingModel):
@@ -154,11 +194,13 @@ class Shard(GrowingModel):
     """SHA-256 of the documents of the shard, by which a resumed `encode` recognizes the same corpus."""
     batching: Batching | None = None
     """None where weights do not depend on it: int8, and most checkpoints in float32 on a CPU."""
+    truncation: Truncation | None = None
+    """Documents that were cut. None: not counted, by earlier versions or an encoder without a tokenizer."""
 
-    later_fields = frozenset({"batching"})
+    later_fields = frozenset({"batching", "truncation"})
 
 
-class ImpactManifest(Model):
+class ImpactManifest(GrowingModel):
     """The manifest of a directory of impact pseudo-documents."""
 
     kind: Literal["impacts"] = "impacts"
@@ -168,7 +210,11 @@ class ImpactManifest(Model):
     counts: Counts = Counts()
     empty: Count = 0
     """Number of documents with an empty vector; each shard lists their ids."""
+    truncation: Truncation | None = None
+    """Documents that were cut at `settings.max_length`; None when they were not counted in every shard."""
     shards: tuple[Shard, ...] = ()
+
+    later_fields = frozenset({"truncation"})
 
 
 class IndexManifest(GrowingModel):
@@ -274,8 +320,10 @@ class CheckpointManifest(GrowingModel):
     steps: Count
     recipe: dict[str, pydantic.JsonValue]
     """The table `[training]` of the card, with all overrides."""
+    truncation: TextTruncation | None = None
+    """Texts that were longer than the recipe reads, on the first device; None where they were not counted."""
 
-    later_fields = frozenset({"activation", "prompt", "query_prompt"})
+    later_fields = frozenset({"activation", "prompt", "query_prompt", "truncation"})
 
     @property
     def aggregation(self) -> Aggregation:
@@ -296,6 +344,7 @@ class EncoderManifest(GrowingModel):
     default_max_length: Length | None = None
     """Tokens of a document that are encoded unless an option or a card says otherwise. None: 256."""
     default_query_max_length: Length | None = None
+    """Tokens of a query. None: all that the model can read."""
     scale: Scale = DEFAULT_SCALE
     query_side: QuerySide = "splade"
     query_weights: str | None = None

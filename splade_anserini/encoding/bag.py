@@ -13,14 +13,14 @@ from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerp
 from splade_anserini.artifacts.manifests import QUERY_WEIGHTS, EncoderIdentity, EncoderManifest, read_manifest
 from splade_anserini.cards.finding import EncoderSource
 from splade_anserini.encoding.exported import check_file, exported_tokenizer
-from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, DEFAULT_MAX_LENGTH, EncoderOptions
+from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, EncoderOptions
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.published_onnx import read_published
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.encoding.usage import Usage
 from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.query_weights import read_query_weights
-from splade_anserini.formats.sentence_transformers import StaticDescription
+from splade_anserini.formats.sentence_transformers import UNLIMITED, StaticDescription
 from splade_anserini.modeling.token_batches import TokenBatch
 from splade_anserini.modeling.vocabulary import (
     masked_entries,
@@ -38,7 +38,7 @@ class BagEncoder(TokenizedEncoder):
     """An inference-free query encoder: the tokens of a query, each once, with weight 1 or a weight of its own.
 
     SPLADE v2, section 3.2, has weight 1. `weights` is token → weight; a token that it lacks has weight 0, as special
-    and unknown tokens always have. No model runs.
+    and unknown tokens always have. No model runs, and queries are read to their end unless `options` say otherwise.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class BagEncoder(TokenizedEncoder):
             identity,
             tokenizer,
             vocabulary,
-            max_length=options.max_length or DEFAULT_MAX_LENGTH,
+            max_length=options.max_length or UNLIMITED,
             batch_size=options.batch_size or DEFAULT_BATCH_SIZE,
         )
         token_weights = [1.0 if weights is None else weights.get(token, 0.0) for token in vocabulary]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from os import PathLike
 from typing import Any, NamedTuple
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 from splade_anserini.encoding.opening import open_encoder
 from splade_anserini.encoding.options import WINDOW, EncodeOptions
 from splade_anserini.encoding.protocol import Encoder, Entries, StagedEncoder
+from splade_anserini.encoding.tokenized import TokenizedEncoder
+from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.parallel import prefetch
 from splade_anserini.records import DEFAULT_SCALE, Document, ImpactDocument, ImpactVector, SparseVector, StrPath
 from splade_anserini.vectors.pruning import prune_top_k
@@ -41,6 +44,8 @@ class SpladeDocumentEncoder:
         self.scale = scale
         self.top_k = top_k
         self.contents = contents
+        self.truncation = TruncationCounts() if isinstance(self.encoder, TokenizedEncoder) else None
+        """The documents so far that were longer than the encoder reads; None for an encoder without a tokenizer."""
 
     def encode(self, documents: Iterable[Document]) -> Generator[ImpactDocument]:
         """Yield one pseudo-document per document, in order; its vector may be empty.
@@ -83,7 +88,10 @@ class SpladeDocumentEncoder:
             # On a GPU, this is what takes longest.
             return dict(zip(tokens[entries.ids[kept]].tolist(), values[kept].tolist(), strict=True))
 
-        return _Stages(encoder.prepare, encoder.run, impacts_of_entries, encoder.window)
+        prepare = encoder.prepare
+        if isinstance(encoder, TokenizedEncoder):
+            prepare = partial(encoder.prepare, truncation=self.truncation)
+        return _Stages(prepare, encoder.run, impacts_of_entries, encoder.window)
 
     def _impacts_of_vector(self, vector: SparseVector) -> ImpactVector:
         return quantize(prune_top_k(vector, self.top_k), self.scale)

@@ -5,8 +5,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.artifacts.manifests import QUERY_MODEL, EncoderIdentity
+from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, EncoderIdentity, read_manifest
 from splade_anserini.cards.finding import EncoderSource, find_encoder
+from splade_anserini.encoding.matching import DocumentEncoder, exported_manifest, origin_of
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.usage import ModelUsage, Usage, scale_of, usage_of
@@ -15,7 +16,7 @@ from splade_anserini.modeling.published import require_described
 from splade_anserini.records import DEFAULT_SCALE, Aggregation, Side, StrPath
 
 if TYPE_CHECKING:
-    from splade_anserini.encoding.tokenized import TokenFactors
+    from splade_anserini.encoding.tokenized import TokenFactors, TokenizedEncoder
     from splade_anserini.modeling.checkpoint import Checkpoint
 
 
@@ -48,23 +49,54 @@ def open_query_encoder(
     where nothing else says them.
     """
     source = find_encoder(name)
-    encoder = _open_query_encoder(source, options, _fallback(documents))
+    usage = usage_of(source, _fallback(documents))
+    encoder = _open_query_encoder(source, options, usage)
+    encoder.document_encoder = _document_encoder(source, options, usage, encoder.identity)
     _check_first_use(source, encoder, "query", options)
     return encoder
 
 
-def document_aggregation(name: StrPath, documents: EncoderIdentity) -> Aggregation:
-    """Return how an encoder pools and activates documents: as in `documents` where nothing else says it."""
-    usage = usage_of(find_encoder(name), _fallback(documents))
-    return Aggregation(usage.pooling, usage.activation)
+def _document_encoder(
+    source: EncoderSource, options: EncoderOptions | None, usage: Usage, queries: EncoderIdentity
+) -> DocumentEncoder:
+    """Return the encoder of documents to which the encoder of queries with the identity `queries` belongs."""
+    exported = exported_manifest(source)
+    same = queries if usage.query_side == "splade" else None
+    known = exported.identity if exported else same
+    trained = None if source.is_onnx else read_manifest(source.location, CheckpointManifest)
+
+    def identity(load: bool) -> EncoderIdentity | None:
+        own = known
+        if own is None and load and not source.is_onnx and Path(source.location).is_dir():
+            own = _identity_of_checkpoint(source, options, usage)
+        settings = {"prompt": usage.documents.prompt, "max_active_dims": usage.documents.max_active_dims}
+        return own and own.model_copy(update=settings)
+
+    return DocumentEncoder(
+        name=source.name,
+        source=origin_of(source, exported),
+        is_described=any((source.card, exported, usage.layout, trained)),
+        is_checkpoint=not source.is_onnx,
+        aggregation=known.aggregation if known else Aggregation(usage.pooling, usage.activation),
+        identity=identity,
+    )
+
+
+def _identity_of_checkpoint(source: EncoderSource, options: EncoderOptions | None, usage: Usage) -> EncoderIdentity:
+    """Load the model that encodes documents, which its queries do not need, and return its identity."""
+    from splade_anserini.modeling.identity import identity
+    from splade_anserini.modeling.published import load_published
+
+    trust_remote_code = options is not None and options.trust_remote_code
+    checkpoint = load_published(source.location, usage.documents.description, trust_remote_code=trust_remote_code)
+    return identity(checkpoint, Aggregation(usage.pooling, usage.activation), "fp32")
 
 
 def _fallback(documents: EncoderIdentity | None) -> Usage | None:
     return Usage(pooling=documents.pooling, activation=documents.activation) if documents else None
 
 
-def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None, fallback: Usage | None) -> Encoder:
-    usage = usage_of(source, fallback)
+def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None, usage: Usage) -> "TokenizedEncoder":
     if usage.query_side in {"doc", "idf"}:
         from splade_anserini.encoding.bag import open_bag
 
@@ -121,14 +153,14 @@ def _query_model(source: EncoderSource) -> EncoderSource:
     return model
 
 
-def _open(source: EncoderSource, options: EncoderOptions | None, usage: ModelUsage) -> Encoder:
+def _open(source: EncoderSource, options: EncoderOptions | None, usage: ModelUsage) -> "TokenizedEncoder":
     completed = _completed(options, usage)
     if usage.description:
         require_described(source.name, usage.description, completed.pooling, completed.activation)
     return _open_onnx(source, completed, usage) if source.is_onnx else _open_torch(source, completed, usage)
 
 
-def _open_onnx(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> Encoder:
+def _open_onnx(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> "TokenizedEncoder":
     from splade_anserini.encoding.onnx_encoder import OnnxEncoder
 
     model = usage.description
@@ -154,7 +186,7 @@ def _open_onnx(source: EncoderSource, options: EncoderOptions, usage: ModelUsage
     return encoder
 
 
-def _open_torch(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> Encoder:
+def _open_torch(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> "TokenizedEncoder":
     if options.precision == "int8":
         raise InputError(
             f"--precision int8 is for exported encoders, and {source.name} is a checkpoint.",

@@ -25,8 +25,8 @@ type Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 class EncoderOptions:
     """How an encoder runs. Raises `InputError` for a value out of range.
 
-    A `max_length`, `pooling` or `activation` of None comes from the encoder's card or manifest, else it is 256 tokens,
-    `max` or `relu`.
+    A `max_length`, `pooling` or `activation` of None comes from the encoder's card or manifest, else it is 256 tokens
+    (for queries all that the model reads), `max` or `relu`.
     """
 
     max_length: int | None = option(

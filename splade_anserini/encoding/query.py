@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from splade_anserini.artifacts.manifests import MANIFEST
+from splade_anserini.artifacts.manifests import MANIFEST, IndexManifest
 from splade_anserini.cards.finding import available_encoders, find_encoder
+from splade_anserini.encoding.matching import check_match
 from splade_anserini.encoding.opening import default_scale, open_query_encoder
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
@@ -21,6 +22,10 @@ class ImpactQueryEncoder:
     def __init__(self, encoder: Encoder, *, scale: float = DEFAULT_SCALE) -> None:
         self.encoder = encoder
         self.scale = scale
+
+    def check_documents(self, documents: IndexManifest, *, force: bool = False) -> None:
+        """Raise `MismatchError` when the queries do not fit the documents of an index, see `check_match`."""
+        check_match(documents, self.encoder, self.scale, force=force)
 
     def encode(self, query: str) -> dict[str, int]:
         """Return token → impact, all at least 1; empty when the query has no active entries."""

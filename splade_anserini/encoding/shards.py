@@ -1,7 +1,7 @@
 """Encoding a corpus: numbered shards of impact pseudo-documents and their manifest, resumable at any time."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from splade_anserini.artifacts.manifests import (
     EncodeSettings,
     ImpactManifest,
     Shard,
+    Truncation,
     changes,
     read_manifest,
     write_manifest,
@@ -22,6 +23,7 @@ from splade_anserini.encoding.document import SpladeDocumentEncoder
 from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.tokenized import TokenizedEncoder
+from splade_anserini.encoding.truncation import log_truncation
 from splade_anserini.errors import InputError, MismatchError, OutputError, counted
 from splade_anserini.formats.corpora import Corpus, CorpusDigest, PassageCorpus, check_corpus, corpus_settings
 from splade_anserini.formats.impacts import ImpactWriter, impact_files
@@ -65,7 +67,10 @@ def encode_shards(
         if overwrite:
             _remove_shards(output)
         settings = _settings(options, encoder, corpus.name, fields)
-        return _encode_part(corpus, encoder, output, options, settings, part, progress)
+        manifest = _encode_part(corpus, encoder, output, options, settings, part, progress)
+    if manifest.truncation:
+        log_truncation(manifest.truncation, encoder.max_length, "document")
+    return manifest
 
 
 def _encode_part(
@@ -205,6 +210,7 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
 
     indexed = postings = impacts = 0
     empty: list[str] = []
+    before = encoder.truncation.record() if encoder.truncation else None
     with ImpactWriter(path) as writer, closing(encoder.encode(digested())) as encoded:
         for document in encoded:
             writer.write(document)
@@ -217,16 +223,25 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
             progress(1)
     counts = Counts(documents=indexed, postings=postings, impacts=impacts)
     batching = encoder.encoder.batching if isinstance(encoder.encoder, TokenizedEncoder) else None
-    return Shard(file=path.name, counts=counts, empty=tuple(empty), digest=digest.hexdigest(), batching=batching)
+    return Shard(
+        file=path.name,
+        counts=counts,
+        empty=tuple(empty),
+        digest=digest.hexdigest(),
+        batching=batching,
+        truncation=encoder.truncation.record() - before if encoder.truncation and before else None,
+    )
 
 
 def _extended(manifest: ImpactManifest, shard: Shard, *, complete: bool) -> ImpactManifest:
     """Return the manifest with `shard` appended."""
+    shards = (*manifest.shards, shard)
     return manifest.model_copy(
         update={
-            "shards": (*manifest.shards, shard),
+            "shards": shards,
             "counts": manifest.counts + shard.counts,
             "empty": manifest.empty + len(shard.empty),
+            "truncation": _truncation(shards),
             "complete": complete,
         }
     )
@@ -240,5 +255,12 @@ def _restored(manifest: ImpactManifest, shard_index: int, shard: Shard) -> Impac
             "shards": shards,
             "counts": sum((each.counts for each in shards), Counts()),
             "empty": sum(len(each.empty) for each in shards),
+            "truncation": _truncation(shards),
         }
     )
+
+
+def _truncation(shards: Sequence[Shard]) -> Truncation | None:
+    """Return the documents of all shards that were cut; None when one shard does not say."""
+    recorded = [shard.truncation for shard in shards if shard.truncation is not None]
+    return sum(recorded, Truncation()) if len(recorded) == len(shards) else None

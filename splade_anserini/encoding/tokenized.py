@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,13 @@ from tokenizers import Encoding, Tokenizer
 from splade_anserini.artifacts.manifests import Batching, EncoderIdentity
 from splade_anserini.encoding.options import WINDOW
 from splade_anserini.encoding.protocol import Entries
+from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
 from splade_anserini.modeling.vocabulary import masked_entries
 from splade_anserini.records import SparseVector
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding.matching import DocumentEncoder
 
 NO_ENTRIES = Entries(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 """The entries of a text without tokens."""
@@ -101,6 +105,8 @@ class TokenizedEncoder:
         enough_tokens: int | None = None,
         window: int = WINDOW,
     ) -> None:
+        self.document_encoder: DocumentEncoder | None = None
+        """For queries: the encoder of the documents to which this one belongs; see `open_query_encoder`."""
         self._identity = identity
         self._max_length = max_length
         self._batch_size = batch_size
@@ -146,20 +152,28 @@ class TokenizedEncoder:
         """Texts that should be prepared together, sorted by length."""
         return self._window
 
-    def encode(self, texts: Sequence[str]) -> list[SparseVector]:
-        """Return one vector per text, in order. A text that has only special tokens has an empty vector."""
+    def encode(self, texts: Sequence[str], truncation: TruncationCounts | None = None) -> list[SparseVector]:
+        """Return one vector per text, in order. A text that has only special tokens has an empty vector.
+
+        Texts that are cut at the maximum length are added to `truncation`.
+        """
         vectors: list[SparseVector] = [{} for _ in texts]
-        batches = self.prepare(texts)
+        batches = self.prepare(texts, truncation)
         for batch, rows in zip(batches, self.run(batches), strict=True):
             for position, entries in zip(batch.positions, rows, strict=True):
                 names, weights = self._tokens[entries.ids].tolist(), entries.weights.tolist()
                 vectors[position] = dict(zip(names, weights, strict=True))
         return vectors
 
-    def prepare(self, texts: Sequence[str]) -> list[TokenBatch]:
-        """Tokenize texts and group them into batches of similar length, the longest first."""
+    def prepare(self, texts: Sequence[str], truncation: TruncationCounts | None = None) -> list[TokenBatch]:
+        """Tokenize texts and group them into batches of similar length, the longest first.
+
+        Texts that are cut at the maximum length are added to `truncation`.
+        """
         prompt = self._identity.prompt
         encodings = self._tokenizer.encode_batch_fast([prompt + text for text in texts] if prompt else list(texts))
+        if truncation is not None:
+            truncation.add(encodings, self._max_length, self._added_tokens)
         lengths = [0 if self._is_empty(encoding) else len(encoding.ids) for encoding in encodings]
         return [
             self._batch(positions, encodings, lengths[positions[0]])

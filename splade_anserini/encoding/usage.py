@@ -13,7 +13,12 @@ from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.finding import EncoderSource
 from splade_anserini.encoding.options import DEFAULT_MAX_LENGTH
 from splade_anserini.errors import MismatchError
-from splade_anserini.formats.sentence_transformers import SETTINGS, SparseEncoderDescription, SpladeDescription
+from splade_anserini.formats.sentence_transformers import (
+    SETTINGS,
+    UNLIMITED,
+    SparseEncoderDescription,
+    SpladeDescription,
+)
 from splade_anserini.records import DEFAULT_SCALE, Activation, Pooling, QuerySide
 
 _TRAINED_WITH = ("pooling", "activation", "query_side", "prompt", "query_prompt")
@@ -28,7 +33,8 @@ class Usage:
     activation: Activation = "relu"
     query_side: QuerySide = "splade"
     max_length: int = DEFAULT_MAX_LENGTH
-    query_max_length: int = DEFAULT_MAX_LENGTH
+    query_max_length: int = UNLIMITED
+    """Queries are short: where nothing else is said, all is read that the model can read."""
     scale: float = DEFAULT_SCALE
     prompt: str = ""
     query_prompt: str = ""

@@ -39,6 +39,7 @@ from splade_anserini.exporting.pool_early import pool_early
 from splade_anserini.exporting.quantize_graph import quantize_graph
 from splade_anserini.formats.sentence_transformers import SpladeDescription
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.identity import weights_fingerprint
 from splade_anserini.modeling.remote_code import remote_code_fingerprint
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.vocabulary import plain_tokenizer, serialized, unindexable_ids, vocabulary
@@ -101,6 +102,7 @@ def _write_model(
     plain = plain_tokenizer(checkpoint.tokenizer)
     if options.anserini:
         require_java_tokenizer(plain)
+    weights = weights_fingerprint(checkpoint.model)
     splade = Splade.of(checkpoint, defaults.aggregation)
     _write_graphs(splade, checkpoint, directory, options)
     (directory / "tokenizer.json").write_bytes(serialized(checkpoint.tokenizer))
@@ -112,6 +114,7 @@ def _write_model(
         identity=EncoderIdentity(
             name=name,
             weights=fingerprint_of_file(directory / "model.onnx"),
+            checkpoint=weights,
             tokenizer=fingerprint_of_file(directory / "tokenizer.json"),
             vocabulary=fingerprint_of_vocabulary(tokens),
             pooling=splade.aggregation.pooling,

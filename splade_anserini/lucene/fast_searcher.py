@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple, Self
 from splade_anserini.errors import InputError, counted
 from splade_anserini.lucene.feedback import check_document_vectors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
-from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW
+from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW, require_impact_index
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.output_capture import captured_output
 from splade_anserini.lucene.java.threads import JAVA_LOCK
-from splade_anserini.lucene.query_encoders import QueryEncoder, resolve_query_encoder
+from splade_anserini.lucene.query_encoders import QueryEncoder, check_query_encoder, resolve_query_encoder
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.searcher import Closeable
 from splade_anserini.records import StrPath
@@ -53,7 +53,7 @@ class FastLuceneImpactSearcher(Closeable):
     token) > `min_idf`. With Pyserini's default, 0, tokens that occur in every document do not count; with -1, all do.
 
     It is also a context manager. Raises `InputError` when `index_dir` is not a Lucene index, or the encoder cannot be
-    opened.
+    opened. A warning is logged for an index of texts, and when the encoder does not belong to that of the documents.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class FastLuceneImpactSearcher(Closeable):
                 expected="with the encoder type onnx, the name of an encoder of Anserini, such as SpladeV3",
                 do="Leave encoder_type out for objects with encode(text), such as OnnxQueryEncoder.",
             )
+        # As Pyserini's, the constructor has no way to force anything: what does not fit is a warning.
+        require_impact_index(index_dir, force=True)
         self.index_dir = index_dir
         self.min_idf = min_idf
         self.encoder_type = encoder_type
@@ -80,6 +82,7 @@ class FastLuceneImpactSearcher(Closeable):
         self.idf = TokenIdf(self._searcher)
         try:
             self.query_encoder: Any = query_encoder if encoder_type == "onnx" else resolve_query_encoder(query_encoder)
+            check_query_encoder(index_dir, self.query_encoder, force=True)
         except BaseException:
             self.close()
             raise

@@ -1,12 +1,13 @@
 """Opens Lucene indexes, counts what they contain, and compares their document ids."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from splade_anserini.artifacts.manifests import Counts, kind_of_manifest
-from splade_anserini.errors import InputError
+from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.lucene.java.java_errors import java_error, java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.records import StrPath
@@ -22,9 +23,13 @@ RAW = "raw"
 
 _DO = "Pass a directory that `splade-anserini index` or Anserini wrote, or rebuild the index."
 
+_OF_TEXTS = "Add --bm25 to `search`, or pass another index."
+
 _SAMPLE = 1000
 """Documents of each index that `share_ids` looks up in the other, evenly spaced."""
 
+
+_log = logging.getLogger(__name__)
 
 type IndexKind = Literal["impact", "text"]
 """Whether the term frequencies of an index are impacts, or count words of texts."""
@@ -70,6 +75,19 @@ def kind_of_index(index: StrPath) -> IndexKind | None:
             return "text"
     with opened_index(index) as reader, java_errors(f"reading {index}"):
         return _kind_by_terms(reader)
+
+
+def require_impact_index(index: StrPath, *, force: bool = False) -> None:
+    """Raise `MismatchError` for an index of texts, in which term frequencies count words; see `kind_of_index`.
+
+    With `force` a warning is logged. An index of which it is not clear passes. Raises `InputError` when `index` is not
+    a valid Lucene index.
+    """
+    if kind_of_index(index) != "text":
+        return
+    if not force:
+        raise MismatchError(f"{index} is a text index.", expected="an impact index", do=_OF_TEXTS)
+    _log.warning("%s is a text index, whose term frequencies count words; searching all the same", index)
 
 
 @contextmanager

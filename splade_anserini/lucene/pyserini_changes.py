@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from splade_anserini.lucene.java.threads import JAVA_LOCK
-from splade_anserini.lucene.query_encoders import open_own_query_encoder
+from splade_anserini.lucene.query_encoders import check_query_encoder, open_own_query_encoder
 
 
 def change_impact_searcher(module: ModuleType) -> None:
@@ -80,6 +80,8 @@ def _with_checked_index(init: Any) -> Any:
 
         check_index_directory(index_dir)
         init(self, index_dir, *args, **kwargs)
+        # Pyserini's constructor has no way to force anything: what does not fit is a warning.
+        check_query_encoder(index_dir, getattr(self, "query_encoder", None), force=True)
 
     return checked
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.errors import InputError
+from splade_anserini.records import StrPath
 
 
 class QueryEncoder(Protocol):
@@ -29,6 +31,17 @@ def open_own_query_encoder(name: str) -> QueryEncoder | None:
     """Open an encoder of this package; return None for a name that is not one, such as that of a Hugging Face model."""
     encoders = (opener(name) for opener in _openers)
     return next((encoder for encoder in encoders if encoder is not None), None)
+
+
+def check_query_encoder(index: StrPath, query_encoder: object, *, force: bool = False) -> None:
+    """Raise `MismatchError` when an encoder of this package does not fit the documents of an index, by its manifest.
+
+    With `force`, or where it is only likely, a warning is logged. Other encoders cannot be compared.
+    """
+    check = getattr(query_encoder, "check_documents", None)
+    manifest = read_manifest(index, IndexManifest) if check else None
+    if check and manifest:
+        check(manifest, force=force)
 
 
 def resolve_query_encoder(query_encoder: QueryEncoder | str | None) -> QueryEncoder:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from splade_anserini.artifacts.manifests import Truncation
 from splade_anserini.formats.text_table import text_table
 from splade_anserini.profiling.costs import Costs
 from splade_anserini.profiling.measurements import ColdCache, Measurement, TimingPlan
@@ -25,6 +26,8 @@ class Profile:
     cold: ColdCache
     plan: TimingPlan
     environment: Mapping[str, str | int]
+    truncation: Truncation | None = None
+    """The queries that were longer than the encoder reads; None where they were not counted."""
 
 
 def milliseconds(measurement: Measurement) -> Distribution:
@@ -44,6 +47,7 @@ def as_json(profile: Profile) -> dict[str, object]:
         "cold": asdict(profile.cold),
         "plan": asdict(profile.plan),
         "environment": dict(profile.environment),
+        "truncation": profile.truncation and profile.truncation.model_dump(),
     }
 
 

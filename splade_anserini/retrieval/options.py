@@ -36,7 +36,7 @@ class QueryOptions:
         recorded=False,
     )
     max_length: int | None = option(
-        default=None, least=3, help="Longest query, in tokens.", unset="the encoder's, or 256", recorded=False
+        default=None, least=3, help="Longest query, in tokens.", unset="the encoder's, or the model's", recorded=False
     )
     scale: float | None = scale_option(
         help="impact = round(weight × scale), for texts and for encoded topics with weights.",
@@ -48,7 +48,7 @@ class QueryOptions:
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
     trust_remote_code: bool = remote_code_option()
     force: bool = option(
-        default=False, help="Accept a vocabulary or scale that is not that of the documents.", recorded=False
+        default=False, help="Accept an encoder or a scale that is not that of the documents.", recorded=False
     )
 
     def __post_init__(self) -> None:

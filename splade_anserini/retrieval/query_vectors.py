@@ -6,14 +6,15 @@ from itertools import batched
 from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
-from splade_anserini.artifacts.manifests import EncoderIdentity, EncodeSettings, IndexManifest
-from splade_anserini.errors import NOTE, InputError, MismatchError, counted
+from splade_anserini.artifacts.manifests import EncodeSettings, IndexManifest, Truncation
+from splade_anserini.encoding.matching import check_match
+from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
-from splade_anserini.records import Aggregation
 from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import ImpactQueryEncoder
+    from splade_anserini.encoding.truncation import TruncationCounts
     from splade_anserini.records import ImpactVector, Query
 
 _log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class QuerySet:
         self.texts = texts
         """None for topics that were encoded before."""
         self.encoder = encoder
+        self.truncation: Truncation | None = None
+        """The queries that were longer than the encoder reads; None before they are encoded, and for vectors."""
         self._vectors = vectors
 
     def __len__(self) -> int:
@@ -44,8 +47,12 @@ class QuerySet:
         if self._vectors is None:
             if self.texts is None or self.encoder is None:
                 raise ValueError("a query set needs vectors, or texts and their encoder")
+            from splade_anserini.encoding.truncation import TruncationCounts
+
+            counts = TruncationCounts()
             with bars("Encoding queries", len(self.texts), "queries") as progress:
-                self._vectors = encode_queries(self.texts, self.encoder, batch_size, progress)
+                self._vectors = encode_queries(self.texts, self.encoder, batch_size, progress, counts)
+            self.truncation = counts.record() if counts.texts == len(self.texts) else None
         return self._vectors
 
     def fingerprint(self) -> str:
@@ -134,7 +141,6 @@ def open_query_encoder_for(
         default_scale,
         open_query_encoder,
     )
-    from splade_anserini.encoding.opening import document_aggregation
 
     recorded = documents.encoder.name if documents and documents.encoder else None
     name = options.encoder or recorded
@@ -158,7 +164,6 @@ def open_query_encoder_for(
             ),
             documents=encoder_of_index,
         )
-        aggregation = document_aggregation(name, encoder_of_index) if encoder_of_index else None
         scale = scale or default_scale(name)
     except InputError as error:
         if options.encoder:
@@ -168,54 +173,32 @@ def open_query_encoder_for(
             do="Name the encoder with --encoder.",
         ) from error
     if documents:
-        check_match(documents, encoder.identity, scale, aggregation=aggregation, force=options.force)
+        check_match(documents, encoder, scale, force=options.force)
     return ImpactQueryEncoder(encoder, scale=scale)
 
 
-def check_match(
-    documents: IndexManifest | EncodeSettings,
-    encoder: EncoderIdentity,
-    scale: float,
-    *,
-    aggregation: Aggregation | None = None,
-    force: bool = False,
-) -> None:
-    """Raise `MismatchError` unless queries encoded so fit the documents; with `force` only log what differs.
-
-    `aggregation` is that of the encoder of the documents, when it is opened today.
-    """
-    problems = []
-    if documents.encoder and documents.encoder.vocabulary != encoder.vocabulary:
-        problems.append(f"Encoder {encoder.name} has another vocabulary than {documents.encoder.name}")
-    if documents.encoder and aggregation and documents.encoder.aggregation != aggregation:
-        before = documents.encoder.aggregation
-        problems.append(
-            f"The documents were encoded with pooling {before.pooling} and activation {before.activation}, and "
-            f"{documents.encoder.name} has pooling {aggregation.pooling} and activation {aggregation.activation}"
-        )
-    if documents.scale is not None and documents.scale != scale:
-        problems.append(f"The scale of the queries is {scale:g}, that of the documents {documents.scale:g}")
-    if problems and not force:
-        raise MismatchError(
-            f"The queries do not fit the documents. {'. '.join(problems)}.",
-            expected="queries that are encoded as the documents were",
-            do="Leave out --encoder and --scale to use the index's own, or add --force to search all the same.",
-        )
-    for problem in problems:
-        _log.warning("%s; searching all the same", problem)
-    if documents.encoder and documents.encoder.weights != encoder.weights:
-        _log.info("the query encoder %s has other weights than the documents' encoder", encoder.name)
-
-
 def encode_queries(
-    queries: "Sequence[Query]", encoder: "ImpactQueryEncoder", batch_size: int = 32, progress: Progress = silent
+    queries: "Sequence[Query]",
+    encoder: "ImpactQueryEncoder",
+    batch_size: int = 32,
+    progress: Progress = silent,
+    truncation: "TruncationCounts | None" = None,
 ) -> "dict[str, ImpactVector]":
-    """Return the impact vector of each query by its id, in order; logs how many are empty although texts are not."""
-    from splade_anserini.encoding import quantize
+    """Return the impact vector of each query by its id, in order; logs how many are empty although texts are not, and
+    how many were cut.
 
+    Queries that are longer than the encoder reads are added to `truncation`.
+    """
+    from splade_anserini.encoding import quantize
+    from splade_anserini.encoding.tokenized import TokenizedEncoder
+    from splade_anserini.encoding.truncation import TruncationCounts, log_truncation
+
+    model, counts = encoder.encoder, truncation or TruncationCounts()
+    before = counts.record()
     vectors: dict[str, ImpactVector] = {}
     for batch in batched(queries, batch_size):
-        encoded = encoder.encoder.encode([query.text for query in batch])
+        texts = [query.text for query in batch]
+        encoded = model.encode(texts, counts) if isinstance(model, TokenizedEncoder) else model.encode(texts)
         for query, vector in zip(batch, encoded, strict=True):
             vectors[query.id] = quantize(vector, encoder.scale)
         progress(len(batch))
@@ -225,6 +208,7 @@ def encode_queries(
         _log.warning(
             "%s %s an empty vector and no hits, first: %s", counted(len(empty), "query", "queries"), have, empty[0]
         )
+    log_truncation(counts.record() - before, model.max_length, "query", "queries")
     return vectors
 
 

@@ -26,12 +26,18 @@ class RecordedRun:
         """Whether the run is there, made by this command. Raises `OutputError` when another run would be replaced."""
         return is_up_to_date(self._options.output, self._record, overwrite=self._options.overwrite)
 
-    def write(self, rankings: "Iterable[tuple[str, Sequence[ScoredDoc]]]") -> None:
-        """Write the rankings as `formats.runs.write_run` does, then the manifest."""
+    def write(self, rankings: "Iterable[tuple[str, Sequence[ScoredDoc]]]", queries: "QuerySet | None" = None) -> None:
+        """Write the rankings as `formats.runs.write_run` does, then the manifest.
+
+        The manifest says how many of the `queries` were longer than their encoder reads.
+        """
         from splade_anserini.formats.runs import write_run
 
         write_run(self._options.output, self._counted(rankings), self._options.format, self._options.tag)
-        record_output(self._options.output, self._record, {"queries": self._queries, "hits": self._hits})
+        counts = {"queries": self._queries, "hits": self._hits}
+        if queries and queries.truncation:
+            counts |= queries.truncation.model_dump(exclude={"texts"})
+        record_output(self._options.output, self._record, counts)
 
     def __str__(self) -> str:
         """Return the path and the counts: "run.txt: 225 queries, 225,000 hits"."""
@@ -53,7 +59,7 @@ def query_inputs(queries: "QuerySet") -> dict[str, str]:
     if queries.encoder:
         encoder, scale = queries.encoder.encoder, queries.encoder.scale
         # The same encoder under another name or path gives the same run.
-        identity = encoder.identity.model_dump_json(exclude={"name"})
+        identity = encoder.identity.model_dump_json(exclude={"name", "checkpoint"})
         parts = (identity, str(encoder.max_length), f"{scale:g}")
         inputs["query encoder"] = fingerprint_of_bytes(*(part.encode() for part in parts))
     return inputs

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from splade_anserini.artifacts.manifests import TextTruncation
+from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.modeling.token_batches import padded, positions_by_length
 from splade_anserini.modeling.trainable import Group
 from splade_anserini.modeling.vocabulary import plain_tokenizer
@@ -30,6 +32,9 @@ class BatchLabels:
     """[documents] float32: the score in the data of the document for its query, NaN if the data have none."""
 
 
+_NOTHING_CUT = TextTruncation()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The texts of one step: token ids for the student, strings for a teacher, labels for the losses."""
@@ -39,6 +44,8 @@ class Batch:
     labels: BatchLabels
     query_texts: tuple[str, ...]
     document_texts: tuple[str, ...]
+    truncation: TextTruncation = _NOTHING_CUT
+    """The texts that were longer than the recipe reads."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its tensors on `device`."""
@@ -60,15 +67,18 @@ class GroupTokenizer:
     def __init__(self, tokenizer: Any, max_length: int, budget: int, prompt: str = "") -> None:
         self._tokenizer = plain_tokenizer(tokenizer)
         self._tokenizer.enable_truncation(max_length)
+        self._max_length = max_length
         self._budget = budget
         self._prompt = prompt
 
-    def __call__(self, texts: Sequence[str]) -> tuple[Group, ...]:
+    def __call__(self, texts: Sequence[str], truncation: TruncationCounts | None = None) -> tuple[Group, ...]:
         """Return groups of at most `budget` tokens, padding included; each text is in exactly one group.
 
-        A text longer than the budget is a group by itself.
+        A text longer than the budget is a group by itself. Texts that are cut are added to `truncation`.
         """
         encodings = self._tokenizer.encode_batch_fast([self._prompt + text for text in texts])
+        if truncation is not None:
+            truncation.add(encodings, self._max_length, self._tokenizer.num_special_tokens_to_add(is_pair=False))
         lengths = [len(encoding.ids) for encoding in encodings]
         groups = []
         for positions in positions_by_length(lengths, len(texts), self._budget):
@@ -109,7 +119,15 @@ class Collator:
             torch.tensor([_text_hash(text) for text in queries]),
             torch.tensor(scores, dtype=torch.float32),
         )
-        return Batch(self._queries(queries), self._documents(documents), labels, queries, tuple(documents))
+        cut_queries, cut_documents = TruncationCounts(), TruncationCounts()
+        return Batch(
+            self._queries(queries, cut_queries),
+            self._documents(documents, cut_documents),
+            labels,
+            queries,
+            tuple(documents),
+            TextTruncation(queries=cut_queries.record(), documents=cut_documents.record()),
+        )
 
     def _sample_negatives(self, available: int, generator: np.random.Generator) -> list[int]:
         """Return the columns of the sampled negatives, without replacement; nothing is drawn if there are none."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 
+from splade_anserini.artifacts.manifests import TextTruncation
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.transformers_logging import quiet_transformers
 from splade_anserini.progress import Progress, silent
@@ -82,6 +83,11 @@ class Loop:
         """The number of steps after which the student had its present weights."""
         return self._state.best.step or self._state.step
 
+    @property
+    def truncation(self) -> TextTruncation | None:
+        """The texts of this device that were cut so far; None in a run that an earlier version began."""
+        return self._state.truncation
+
     def run(self, progress: Progress = silent) -> list[Row]:
         """Train to the last step, or until validation stops improving; return the log.
 
@@ -118,6 +124,7 @@ class Loop:
         metrics: list[Row] = []
         for part in range(self._recipe.accumulation):
             batch = next(batches).to(self._accelerator.device)
+            self._state.count(batch.truncation)
             if part == self._recipe.accumulation - 1:
                 metrics.append(self._add_gradients(batch))
             else:

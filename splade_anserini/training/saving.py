@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, write_manifest
+from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, TextTruncation, write_manifest
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.formats.query_weights import write_query_weights
@@ -18,7 +18,14 @@ from splade_anserini.training.sentence_transformers_files import (
 from splade_anserini.training.student import Student
 
 
-def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, steps: int, directory: Path) -> None:
+def save_student(
+    student: Student,
+    card: EncoderCard,
+    recipe: TrainingRecipe,
+    steps: int,
+    directory: Path,
+    truncation: TextTruncation | None = None,
+) -> None:
     """Write the model for documents, what encodes queries, and the manifest into `directory`."""
     _save_checkpoint(student.documents, directory)
     if student.queries is not None:
@@ -38,6 +45,7 @@ def save_student(student: Student, card: EncoderCard, recipe: TrainingRecipe, st
         query_prompt=card.query_prompt,
         steps=steps,
         recipe=recipe.model_dump(mode="json"),
+        truncation=truncation,
     )
     write_manifest(directory, manifest)
 

@@ -17,6 +17,7 @@ from splade_anserini.artifacts.files import whole_directory, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
+from splade_anserini.encoding.truncation import log_truncation
 from splade_anserini.formats.examples import Examples
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
@@ -82,11 +83,14 @@ def train(
         log = loop.run(progress)
         if accelerator.is_main_process:
             with torch_output_errors(output), whole_directory(output) as checkpoint:
-                save_student(loop.student, card, recipe, loop.step, checkpoint)
+                save_student(loop.student, card, recipe, loop.step, checkpoint, loop.truncation)
                 write_model_card(checkpoint, card, recipe, [source.name for source in sources], log)
                 shutil.copy(directory / LOG, checkpoint)
                 plot(log, checkpoint / "training.png", card.name)
             shutil.rmtree(directory)
+            if loop.truncation:
+                log_truncation(loop.truncation.queries, recipe.query_max_length, "query", "queries")
+                log_truncation(loop.truncation.documents, recipe.max_length, "document")
     return log if accelerator.is_main_process else []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from splade_anserini.artifacts.files import output_errors, whole_file
+from splade_anserini.artifacts.manifests import TextTruncation
 from splade_anserini.training.checkpoints import torch_output_errors
 
 LOG = "log.jsonl"
@@ -51,6 +52,13 @@ class TrainingState:
         """The metrics of the steps since the last row of the log."""
         self.ended = False
         """Whether training stopped early."""
+        self.truncation: TextTruncation | None = TextTruncation()
+        """The texts of this device that were cut; None in a run that an earlier version began."""
+
+    def count(self, truncation: TextTruncation) -> None:
+        """Add the texts of a batch."""
+        if self.truncation is not None:
+            self.truncation += truncation
 
     def window_means(self) -> Row:
         """Return the mean of each metric over the window, and clear it."""
@@ -60,7 +68,8 @@ class TrainingState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
-        return {
+        counts = {} if self.truncation is None else {"truncation": self.truncation.model_dump()}
+        return counts | {
             "step": self.step,
             "log": self.log,
             "window": self.window,
@@ -74,6 +83,8 @@ class TrainingState:
         self.step, self.log, self.window = state["step"], state["log"], state["window"]
         self.best.measure, self.best.step = state["best"], state["best_step"]
         self.ended = state["ended"]
+        truncation = state.get("truncation")
+        self.truncation = truncation and TextTruncation.model_validate(truncation)
 
 
 def append_to_log(directory: Path, row: Row) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from splade_anserini.artifacts.manifests import Truncation
 from splade_anserini.encoding.torch_encoder import torch_device
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.checkpoint import Checkpoint, load_tokenizer, pretrained
@@ -47,6 +48,11 @@ class CrossEncoderTeacher:
             )
         tokenizer = load_tokenizer(name, trust_remote_code=trust)
         return cls(Checkpoint(model.float(), tokenizer, name), options)
+
+    @property
+    def truncation(self) -> Truncation:
+        """The pairs so far that were too long."""
+        return self._inputs.truncation.record()
 
     @torch.no_grad()
     def score(self, pairs: Sequence[Pair]) -> list[float]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import torch
 
+from splade_anserini.artifacts.manifests import Truncation
 from splade_anserini.encoding.torch_encoder import torch_device
 from splade_anserini.modeling.backbone import load_backbone, model_source
 from splade_anserini.modeling.checkpoint import Checkpoint
@@ -48,6 +49,11 @@ class DenseTeacher:
         trust = options is not None and options.trust_remote_code
         backbone = load_backbone(name, trust_remote_code=trust)
         return cls(Checkpoint(backbone.model, backbone.tokenizer, name), read_pooling(model_source(name)), options)
+
+    @property
+    def truncation(self) -> Truncation:
+        """The texts so far that were too long, each as often as it was embedded."""
+        return self._inputs.truncation.record()
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], max_length: int, *, bf16: bool = False) -> torch.Tensor:

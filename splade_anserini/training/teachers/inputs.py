@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.token_batches import padded, positions_by_length
 from splade_anserini.modeling.vocabulary import plain_tokenizer
@@ -24,6 +25,9 @@ class ModelInputs:
         self._padding_id = int(checkpoint.tokenizer.pad_token_id or 0)
         self._token_types = checkpoint.takes_token_types
         self._model_max_length = checkpoint.max_length
+        self._whole = plain_tokenizer(checkpoint.tokenizer)
+        self.truncation = TruncationCounts()
+        """The inputs so far that were too long."""
         self._batch_size = options.batch_size
         self._device = device
 
@@ -34,9 +38,11 @@ class ModelInputs:
 
         A text that is too long is truncated; of a pair, the longer one.
         """
-        self._tokenizer.enable_truncation(min(max_length, self._model_max_length))
+        longest = min(max_length, self._model_max_length)
+        self._tokenizer.enable_truncation(longest)
         encodings = self._tokenizer.encode_batch(list(texts))
         lengths = [len(encoding.ids) for encoding in encodings]
+        self._count(texts, lengths, longest)
         budget = CPU_TOKENS if self._device.type == "cpu" else None
         for positions in positions_by_length(lengths, self._batch_size, budget):
             batch = [encodings[position] for position in positions]
@@ -46,3 +52,11 @@ class ModelInputs:
             if self._token_types:
                 inputs["token_type_ids"], _ = padded([encoding.type_ids for encoding in batch], ids.shape[1])
             yield positions, {name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
+
+    def _count(self, texts: Sequence[str] | Sequence[Pair], lengths: Sequence[int], longest: int) -> None:
+        """Count the inputs that were cut. What is cut off from a pair is in no piece, so these are tokenized again."""
+        candidates = [text for text, length in zip(texts, lengths, strict=True) if length >= longest]
+        lost = [len(encoding) - longest for encoding in self._whole.encode_batch_fast(candidates)]
+        self.truncation.texts += len(texts)
+        self.truncation.truncated += sum(tokens > 0 for tokens in lost)
+        self.truncation.tokens_lost += sum(tokens for tokens in lost if tokens > 0)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.errors import InputError
 from splade_anserini.formats.sentence_transformers import MODULES
 from splade_anserini.modeling.backbone import PACKAGE
@@ -47,17 +49,26 @@ class SpladeTeacher:
         self.name = name
         self._queries = queries
         self._documents = documents
+        self._counts = TruncationCounts()
+
+    @property
+    def truncation(self) -> Truncation:
+        """The texts so far that were too long, each as often as it was encoded."""
+        return self._counts.record()
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the score of each pair; a text that occurs in several pairs is encoded once."""
-        queries = _encode_distinct(self._queries, (query for query, _ in pairs))
-        documents = _encode_distinct(self._documents, (document for _, document in pairs))
+        queries = self._encode_distinct(self._queries, (query for query, _ in pairs))
+        documents = self._encode_distinct(self._documents, (document for _, document in pairs))
         return [dot_product(queries[query], documents[document]) for query, document in pairs]
 
+    def _encode_distinct(self, encoder: "Encoder", texts: Iterable[str]) -> dict[str, SparseVector]:
+        from splade_anserini.encoding.tokenized import TokenizedEncoder
 
-def _encode_distinct(encoder: "Encoder", texts: Iterable[str]) -> dict[str, SparseVector]:
-    distinct = list(dict.fromkeys(texts))
-    return dict(zip(distinct, encoder.encode(distinct), strict=True))
+        distinct = list(dict.fromkeys(texts))
+        if isinstance(encoder, TokenizedEncoder):
+            return dict(zip(distinct, encoder.encode(distinct, self._counts), strict=True))
+        return dict(zip(distinct, encoder.encode(distinct), strict=True))
 
 
 def _is_sparse_encoder(name: str) -> bool:

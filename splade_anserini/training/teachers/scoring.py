@@ -6,6 +6,8 @@ from itertools import batched
 
 import orjson
 
+from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.encoding.truncation import log_truncation
 from splade_anserini.errors import InputError
 from splade_anserini.formats.examples import Examples
 from splade_anserini.formats.parsing.random_lines import IndexedLines
@@ -21,14 +23,14 @@ class TeacherScores:
     """A teacher's scores of pairs of query id and document id."""
 
     def __init__(self, teacher: Teacher, texts: Texts) -> None:
-        self._teacher = teacher
+        self.teacher = teacher
         self._texts = texts
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return the score of each pair; equal pairs are scored once."""
         rows = {pair: row for row, pair in enumerate(dict.fromkeys(pairs))}
         texts = [(self._texts.query(query), self._texts.document(document)) for query, document in rows]
-        scores = require_finite(self._teacher.score(texts), self._teacher.name)
+        scores = require_finite(self.teacher.score(texts), self.teacher.name)
         return [scores[rows[pair]] for pair in pairs]
 
 
@@ -43,6 +45,17 @@ def teacher_scores(
         for each in batch:
             yield [next(scores) for _ in range(1 + len(each.negatives))]
         progress(len(batch))
+
+
+def log_truncated_texts(teachers: Iterable[Teacher], max_length: int) -> dict[str, int]:
+    """Log how many texts each teacher has cut, if it says so; return the counts of all of them, for a manifest.
+
+    `max_length` is what the teachers were opened with.
+    """
+    counts: list[Truncation] = [teacher.truncation for teacher in teachers if hasattr(teacher, "truncation")]
+    for each in counts:
+        log_truncation(each, max_length, "text of the teacher", "texts of the teacher")
+    return sum(counts, Truncation()).model_dump(exclude={"texts"}) if counts else {}
 
 
 def require_finite(scores: list[float], teacher: str) -> list[float]:
