@@ -10,11 +10,10 @@ import torch
 from splade_anserini.artifacts.manifests import (
     EncoderManifest,
     ImpactManifest,
-    TextTruncation,
-    Truncation,
     read_manifest,
     write_manifest,
 )
+from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.encode import encode
 from splade_anserini.encoding import (
     DictionaryEncoder,

@@ -10,6 +10,7 @@ import pydantic
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.errors import InputError
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Language, Pooling, QuerySide, StrPath
 
@@ -113,42 +114,6 @@ class Counts(Model):
             for name in Counts.model_fields
             if getattr(self, name) != getattr(other, name)
         ]
-
-
-class Truncation(Model):
-    """How many texts were longer than the encoder reads, and how many tokens were cut off."""
-
-    texts: int = pydantic.Field(default=0, ge=0)
-    """Texts that were tokenized."""
-    truncated: int = pydantic.Field(default=0, ge=0)
-    """Texts that were cut."""
-    tokens_lost: int = pydantic.Field(default=0, ge=0)
-
-    @property
-    def share(self) -> float:
-        """The share of the texts that were cut."""
-        return self.truncated / max(self.texts, 1)
-
-    def __add__(self, other: Self) -> "Truncation":
-        return self._combined(other, 1)
-
-    def __sub__(self, other: Self) -> "Truncation":
-        return self._combined(other, -1)
-
-    def _combined(self, other: Self, sign: int) -> "Truncation":
-        return Truncation(
-            **{name: getattr(self, name) + sign * getattr(other, name) for name in Truncation.model_fields}
-        )
-
-
-class TextTruncation(Model):
-    """The queries and the documents that were cut while a model was trained, each as often as it was read."""
-
-    queries: Truncation = Truncation()
-    documents: Truncation = Truncation()
-
-    def __add__(self, other: Self) -> "TextTruncation":
-        return TextTruncation(queries=self.queries + other.queries, documents=self.documents + other.documents)
 
 
 class EncodeSettings(GrowingModel):

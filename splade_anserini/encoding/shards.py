@@ -14,11 +14,11 @@ from splade_anserini.artifacts.manifests import (
     EncodeSettings,
     ImpactManifest,
     Shard,
-    Truncation,
     changes,
     read_manifest,
     write_manifest,
 )
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.encoding.document import SpladeDocumentEncoder
 from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import Encoder

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.errors import NOTE, counted
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.formats.text_table import text_table
 from splade_anserini.profiling.costs import Costs
 from splade_anserini.profiling.measurements import ColdCache, Measurement, TimingPlan

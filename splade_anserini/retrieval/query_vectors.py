@@ -6,7 +6,8 @@ from itertools import batched
 from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
-from splade_anserini.artifacts.manifests import EncodeSettings, IndexManifest, Truncation
+from splade_anserini.artifacts.manifests import EncodeSettings, IndexManifest
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.encoding.matching import check_match
 from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from splade_anserini.artifacts.manifests import TextTruncation
+from splade_anserini.artifacts.truncation import TextTruncation
 from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.modeling.token_batches import padded, positions_by_length
 from splade_anserini.modeling.trainable import Group

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from splade_anserini.artifacts.manifests import TextTruncation
+from splade_anserini.artifacts.truncation import TextTruncation
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.modeling.transformers_logging import quiet_transformers
 from splade_anserini.progress import Progress, silent

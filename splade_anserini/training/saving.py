@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, TextTruncation, write_manifest
+from splade_anserini.artifacts.manifests import QUERY_MODEL, CheckpointManifest, write_manifest
+from splade_anserini.artifacts.truncation import TextTruncation
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.formats.query_weights import write_query_weights

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from splade_anserini.artifacts.files import output_errors, whole_file
-from splade_anserini.artifacts.manifests import TextTruncation
+from splade_anserini.artifacts.truncation import TextTruncation
 from splade_anserini.training.checkpoints import torch_output_errors
 
 LOG = "log.jsonl"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.encoding.torch_encoder import torch_device
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.checkpoint import Checkpoint, load_tokenizer, pretrained

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.encoding.torch_encoder import torch_device
 from splade_anserini.modeling.backbone import load_backbone, model_source
 from splade_anserini.modeling.checkpoint import Checkpoint

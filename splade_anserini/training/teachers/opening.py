@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.errors import InputError
 from splade_anserini.formats.sentence_transformers import MODULES

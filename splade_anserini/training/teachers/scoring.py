@@ -6,7 +6,7 @@ from itertools import batched
 
 import orjson
 
-from splade_anserini.artifacts.manifests import Truncation
+from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.encoding.truncation import log_truncation
 from splade_anserini.errors import InputError
 from splade_anserini.formats.examples import Examples
