@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import EncodeSettings, IndexManifest
-from splade_anserini.artifacts.truncation import Truncation
 from splade_anserini.encoding.matching import check_match
 from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
 from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
+    from splade_anserini.artifacts.truncation import Truncation
     from splade_anserini.encoding import ImpactQueryEncoder
     from splade_anserini.encoding.truncation import TruncationCounts
     from splade_anserini.records import ImpactVector, Query
