@@ -103,6 +103,7 @@ def tar(data: bytes) -> bytes:
         (b"\x04\x22\x4d\x18rest", "compressed by lz4", "lz4 -d"),
         (b"7z\xbc\xaf\x27\x1crest", "a 7z archive", "7z x"),
         (b"PAR1rest", "a Parquet file", "Convert it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS", "git lfs pull"),
         (b"%PDF-1.7", "a PDF file", "Convert it"),
         (b"PK\x05\x06" + bytes(18), "an empty zip archive", "Download"),
         (tar(DATA), "a tar archive", "tar -xf"),

@@ -51,6 +51,7 @@ def lines(*records: object) -> str:
         ({"docid": "D1#0", "title": "T", "segment": "x"}, Document("D1#0", "T", "x"), "the text is 'segment'"),
         ({"_id": "d0", "title": "T", "text": "x", "metadata": {"url": "u"}}, Document("d0", "T", "x"), ""),
         ({"id": "d0", "contents": "x"}, Document("d0", "", "x"), ""),
+        ({"id": "d0", "contents": "x", "vector": {"x": 3}}, Document("d0", "", "x"), "not read: vector"),
         ({"id": "d0", "text": "", "contents": "real"}, Document("d0", "", "real"), ""),
         ({"id": None, "_id": "d0", "text": "x"}, Document("d0", "", "x"), ""),
         ({"_id": "d0", "title": "T", "text": None}, Document("d0", "T", ""), ""),
@@ -205,6 +206,10 @@ def test_an_id_may_have_a_no_break_space(tmp_path: Path) -> None:
         ("c.csv", 'd0,Cats,"sleep, all day"\nd1,,dogs bark\n'),
         ("c.tsv", "d0\thttp://x.org/a\tCats\tsleep, all day\nd1\thttps://x.org/b\t\tdogs bark\n"),
         ("c.txt", "d0\tCats\tsleep, all day\nd1\t\tdogs bark\n"),
+        ("c.tsv", '"id"\t"title"\t"text"\n"d0"\t"Cats"\t"sleep, all day"\n"d1"\t""\t"dogs bark"\n'),
+        ("c.tsv", "#id\ttitle\ttext\nd0\tCats\tsleep, all day\nd1\t\tdogs bark\n"),
+        ("c.csv", ',id,title,text\n0,d0,Cats,"sleep, all day"\n1,d1,,dogs bark\n'),
+        ("c.csv", 'id, title, text\nd0, Cats, "sleep, all day"\nd1, , dogs bark\n'),
     ],
 )
 @pytest.mark.parametrize("compression", ["", "zstd"])
@@ -217,6 +222,8 @@ def test_quotation_marks_have_a_meaning_below_a_header_only(tmp_path: Path) -> N
     rows = '1\t"Aaron is a ""high priest"", and brother."\tA\n2\t"Not" quoted "at all"\tB\n3\t"two\nlines"\tC\n4\t"open\tD\n'  # noqa: E501
     texts = [document.text for document in documents(write(tmp_path / "a.tsv", f"id\ttext\ttitle\n{rows}"))]
     assert texts == ['Aaron is a "high priest", and brother.', '"Not" quoted "at all"', "two\nlines", '"open']
+    path = write(tmp_path / "c.tsv", 'id\ttext\n1\t"say ""hi"",\nthere"\n2\t"open\n3\tx\n')
+    assert [document.text for document in documents(path)] == ['say "hi",\nthere', '"open', "x"]
     assert documents(write(tmp_path / "b.tsv", '1\t"a ""b"""\n')) == [Document("1", "", '"a ""b"""')]
 
 
@@ -242,6 +249,7 @@ def test_columns_without_names_have_numbers(tmp_path: Path) -> None:
         ("c.csv", "a,b,c,d\n1,2,3,4\n", {}, "4 columns without a header that is recognized: a, b, c, d"),
         ("c.csv", 'id,text\nd0,"never closed\nd1,x\n', {}, "line 2: not valid CSV"),
         ("c.tsv", "d0\tx\n", {"id_field": "docno"}, "no id.*\n.*\n.*there are: 1, 2"),
+        ("c.tsv", "id\ttext\ttext\nd0\tx\ty\n", {}, "the header above has two columns 'text'"),
         ("c.tsv", "id\ttext\nd0\tx\ty\n", {}, "line 2: 3 columns.\nExpected 2 columns: id, text"),
     ],
 )
@@ -318,11 +326,11 @@ def test_a_directory_is_read_with_what_is_below_it(tmp_path: Path, caplog: pytes
     write(tmp_path / "a.csv", 'id,title,text\nd0,Cats,"sleep, all day"')
     write(tmp_path / "b/.hidden.tsv", "d2\tx")
     write(tmp_path / ".git/x.tsv", "d3\tx")
-    for name in ("notes.txt", "b/paper.pdf", "queries.tsv", "qrels/test.tsv", "topics.dl19.tsv"):
+    for name in ("notes.txt", "b/paper.pdf", "dev_queries.tsv", "qrels/test.tsv", "topics.dl19.tsv"):
         write(tmp_path / name, "no document")
     assert documents(tmp_path) == [CAT, DOG]
     assert caplog.messages[0] == (
-        f"5 files in {tmp_path} were not read: b/paper.pdf, notes.txt, qrels/test.tsv, queries.tsv, topics.dl19.tsv"
+        f"5 files in {tmp_path} were not read: b/paper.pdf, dev_queries.tsv, notes.txt, qrels/test.tsv, topics.dl19.tsv"
     )
 
 

@@ -123,13 +123,18 @@ def _first(keys: Mapping[str, str], names: str) -> list[str]:
 
 def is_header(cells: Iterable[str], options: CorpusOptions) -> bool:
     """Return whether the cells of a first line are names of columns."""
-    cells = list(cells)
+    cells = [column_name(cell) for cell in cells]
     if options.named and set(options.named) <= set(cells):
         return True
-    if len(cells) < 2 or not all(_NAME.fullmatch(cell.strip()) for cell in cells):
+    # pandas leaves the first one, of its row numbers, empty.
+    if len(cells) < 2 or not all(map(_NAME.fullmatch, cells[cells[0] == "" :])):
         return False
-    keys = [column_key(cell) for cell in cells]
-    return bool({*_IDS.split(), "text", "contents"}.intersection(keys)) and len(set(keys)) == len(keys)
+    return not {*_IDS.split(), "text", "contents"}.isdisjoint(map(column_key, cells))
+
+
+def column_name(cell: str) -> str:
+    """Return the name of a column that a cell of a header holds."""
+    return cell.strip().strip('"').lstrip("#").strip()
 
 
 def is_known(name: str) -> bool:
@@ -154,7 +159,11 @@ def describe(record: Record, options: CorpusOptions) -> str:
     """Return how a record is read, for a note, or "" where that is plain."""
     fields = _fields(record, options)
     read = {fields.id, fields.title, *fields.texts}
-    strings = [name for name, value in record.items() if name not in read and isinstance(value, str) and value.strip()]
+    strings = [
+        name or "the column without a name"
+        for name, value in record.items()
+        if name not in read and ((isinstance(value, str) and value.strip()) or (name == "vector" and value))
+    ]
     if read - {""} <= _PLAIN and not strings:
         return ""
     unread = f"; not read: {_listed(strings)}" if strings else ""
@@ -224,7 +233,7 @@ def _text(record: Record, name: str, location: Location, noun: str, *, is_named:
 
 
 def _missing(problem: str, expected: str, option_name: str, record: Record, location: Location) -> RecordError:
-    keys = _listed(_names(record))
+    keys = _listed(_names(record)) or "none"
     return location.error(problem, expected=expected, do=f"Name the right one by {option_name}; there are: {keys}.")
 
 

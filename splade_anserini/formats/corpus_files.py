@@ -56,7 +56,9 @@ _READERS: dict[str, Reader] = {
     ".feather": _read_arrow,
     ".ipc": _read_arrow,
 }
-_NO_DOCUMENTS = re.compile(r"(queries|topics|qrels)([._-].*)?|dataset_infos?\.json|state\.json|dataset_dict\.json")
+_NO_DOCUMENTS = re.compile(
+    r"(.*[._-])?(queries|topics|qrels)([._-].*)?|dataset_infos?\.json|state\.json|dataset_dict\.json"
+)
 """Names of files and directories that certainly hold no documents."""
 _SHOWN = 10
 

@@ -30,8 +30,9 @@ def read_json(path: Path, options: CorpusOptions, observer: Observer) -> Iterato
     lines = json_values(path) if is_document or start == b"[" else byte_lines(path)
     for location, line in islice(lines, 1):
         record = tolerant_record(line, location, observer.on_repair)
+        document = document_of(record, location, options)
         observer.on_first(location, record)
-        yield location, document_of(record, location, options)
+        yield location, document
     for location, line in lines:
         yield location, document_of(tolerant_record(line, location, observer.on_repair), location, options)
 
@@ -46,10 +47,11 @@ def _entries(path: Path, options: CorpusOptions, value_type: bytes, observer: Ob
         record: Record = wrapped if isinstance(wrapped, dict) else {"text": wrapped}
         if not options.id_field and not choose_fields(tuple(record), options).id:
             record = {"id": key, **record}
+        document = document_of(record, location, options)
         if is_first:
             observer.on_first(location, record)
             is_first = False
-        yield location, document_of(record, location, options)
+        yield location, document
 
 
 def _type_of_entries(path: Path, options: CorpusOptions) -> bytes:

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from splade_anserini.errors import counted
-from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, document_of, is_header
+from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, column_name, document_of, is_header
 from splade_anserini.formats.parsing.compression import DAMAGED_DATA, open_input
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location, damaged_data_error, decode_utf8, text_lines
@@ -62,7 +62,7 @@ def read_csv(path: Path, options: CorpusOptions, observer: Observer) -> Iterator
     location, cells = first
     names: tuple[str, ...]
     if is_header(cells, options):
-        names = tuple(cell.strip() for cell in cells)
+        names = tuple(map(column_name, cells))
     else:
         names = _names(cells, options) or _WITHOUT_HEADER.get(len(cells), ())
         if not names:
@@ -78,7 +78,7 @@ def read_csv(path: Path, options: CorpusOptions, observer: Observer) -> Iterator
 def _names(cells: list[str], options: CorpusOptions) -> tuple[str, ...]:
     """Return the names of the columns of a table with this first line, or () for id, title and text in their places."""
     if is_header(cells, options):
-        return tuple(cell.strip() for cell in cells)
+        return tuple(map(column_name, cells))
     if options.named:
         # Columns without names have numbers.
         return tuple(str(number) for number in range(1, len(cells) + 1))
@@ -104,17 +104,36 @@ def _plain(location: Location, line: str) -> Located:
 
 def _quoted_rows(lines: Iterator[tuple[Location, str]], width: int) -> Iterator[tuple[Location, list[str]]]:
     """Yield the fields of each record, with quotation marks taken off where CSV would have put them."""
-    for location, line in lines:
-        columns = line.split("\t")
-        if '"' in line:
-            text = line
+    upcoming = next(lines, None)
+    while upcoming is not None:
+        location, text = upcoming
+        upcoming = next(lines, None)
+        columns = text.split("\t")
+        if '"' in text:
+            columns = _csv_fields(text, width) or columns
             for _ in range(_MOST_LINES):
-                columns = _csv_fields(text, width) or columns
-                if len(columns) >= width or (more := next(lines, None)) is None:
+                if upcoming is None or not _goes_on(columns, text, upcoming[1], width):
                     break
-                text = f"{text}\n{more[1]}"
-                columns = text.split("\t")
+                text = f"{text}\n{upcoming[1]}"
+                upcoming = next(lines, None)
+                columns = _csv_fields(text, width) or text.split("\t")
         yield location, columns
+
+
+def _goes_on(columns: list[str], text: str, next_line: str, width: int) -> bool:
+    """Return whether a record with quotation marks goes on in the next line: columns are missing, or one is open."""
+    if len(columns) != width:
+        return len(columns) < width
+    is_open = columns[-1].startswith('"') and columns[-1].count('"') % 2 == 1 and not _is_closed(text, width)
+    return is_open and next_line.count("\t") + 1 < width
+
+
+def _is_closed(text: str, width: int) -> bool:
+    """Return whether a record is well-formed CSV with as many fields as it should have."""
+    try:
+        return [len(row) for row in csv.reader([text], delimiter="\t", strict=True)] == [width]
+    except csv.Error:
+        return False
 
 
 def _csv_fields(line: str, width: int) -> list[str] | None:
@@ -137,7 +156,10 @@ def _csv_rows(path: Path, options: CorpusOptions) -> Iterator[tuple[Location, li
     first = next(lines, None)
     if first is None:
         return
-    reader = csv.reader(chain([first], lines), delimiter=_delimiter(first, options), strict=True)
+    delimiter = _delimiter(first, options)
+    # `id, text` has a space after each comma.
+    has_spaces = delimiter in first and first.count(delimiter) == first.count(f"{delimiter} ")
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, skipinitialspace=has_spaces, strict=True)
     start = 1
     try:
         for row in reader:
@@ -170,6 +192,9 @@ def _decoded_lines(path: Path) -> Iterator[str]:
 def _named_rows(
     rows: Iterator[tuple[Location, list[str]]], names: tuple[str, ...], options: CorpusOptions, observer: Observer
 ) -> Iterator[Located]:
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        for location, _ in rows:
+            raise location.error(f"the header above has two columns {twice!r}", expected="each name once")
     is_first = True
     for location, columns in rows:
         if len(columns) != len(names):
@@ -177,7 +202,8 @@ def _named_rows(
                 counted(len(columns), "column"), expected=f"{counted(len(names), 'column')}: {', '.join(names)}"
             )
         record = dict(zip(names, columns, strict=True))
+        document = document_of(record, location, options)
         if is_first:
             observer.on_first(location, record)
             is_first = False
-        yield location, document_of(record, location, options)
+        yield location, document

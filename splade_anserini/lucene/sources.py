@@ -270,5 +270,7 @@ def _shared_settings(settings: EncodeSettings) -> dict[str, object]:
         "scale": settings.scale,
         "maximum length": settings.max_length,
         "top-k": settings.top_k,
+        "fields": settings.fields,
+        "passages": settings.passages,
         "number of parts": settings.shard_num,
     }

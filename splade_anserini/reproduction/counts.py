@@ -6,9 +6,13 @@ from pathlib import Path
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.impacts import impact_files
 from splade_anserini.formats.irds import irds_count, is_irds
+from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.formats.parsing.json_records import json_records
 from splade_anserini.formats.parsing.lines import byte_lines
 from splade_anserini.reproduction.resolved_card import ResolvedCard, ResolvedEvaluation, input_state
+
+_RECORD_PER_LINE = (".jsonl", ".tsv")
+"""Files whose records are counted without parsing them; a header counts as one."""
 
 
 def document_count(resolved: ResolvedCard) -> int | None:
@@ -19,7 +23,11 @@ def document_count(resolved: ResolvedCard) -> int | None:
     if not source.exists():
         return None
     if resolved.impacts is None:
-        return _record_count(getattr(open_corpus(source), "files", ()))
+        corpus = open_corpus(source)
+        files = getattr(corpus, "files", ())
+        if all(without_compression_suffix(file.name).endswith(_RECORD_PER_LINE) for file in files):
+            return _record_count(files)
+        return sum(1 for _ in corpus)
     return _record_count([source] if source.is_file() else impact_files(source))
 
 

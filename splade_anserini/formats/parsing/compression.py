@@ -38,6 +38,7 @@ _REFUSED = {
     b"PAR1": ("a Parquet file", "Convert it to JSON lines."),
     b"ARROW1": ("an Arrow file", "Convert it to JSON lines."),
     b"SQLite format 3\x00": ("an SQLite database", "Export the table as JSON lines."),
+    b"version https://git-lfs.github.com/": ("a pointer of Git LFS", "Download what it points to: git lfs pull"),
     b"%PDF-": ("a PDF file", "Convert it to text."),
 }
 """How files begin that are not text, what they are, and what to do."""
