@@ -135,8 +135,10 @@ def _rows(record: Record) -> list[Record]:
 
     Pandas also writes `{"columns": ["query_id", "query"], "index": [0], "data": [[7, "…"]]}`.
     """
-    if record.keys() == {"columns", "index", "data"}:
-        return [dict(zip(record["columns"], row, strict=True)) for row in record["data"]]
+    if record.keys() == {"columns", "index", "data"} and isinstance(record["data"], list):
+        header = [str(name) for name in record["columns"] or ()]
+        rows = [row for row in record["data"] if isinstance(row, list) and len(row) == len(header)]
+        return [dict(zip(header, row, strict=True)) for row in rows] if len(rows) == len(record["data"]) else []
     columns = {name: value for name, value in record.items() if isinstance(value, list | dict)}
     names = {column_key(name) for name in columns}
     if len(columns) < len(record) or not (names & {*ID_NAMES} and names & {*TEXT_NAMES, *VECTOR_NAMES}):
