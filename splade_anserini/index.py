@@ -92,9 +92,7 @@ def index_source(
     with whole_directory(output, replace=True) as partial:
         read = write_impact_index(source, partial, options, progress)
         counts = count_index(partial)
-        expected = read.counts if read else source.counts
-        if expected:
-            _compare(counts, expected, source)
+        _compare(counts, read, source)
         manifest = IndexManifest(
             encoder=settings.encoder if settings else None,
             scale=source.scale,
@@ -152,8 +150,12 @@ def _compared(options: "Mapping[str, object]", source: str) -> dict[str, object]
     return {name: value for name, value in options.items() if name not in _NOT_COMPARED} | {"pseudo-documents": source}
 
 
-def _compare(counts: "Counts", expected: "Counts", source: "ImpactSource") -> None:
-    differences = counts.differences(expected)
+def _compare(counts: "Counts", read: "ReadCounts | None", source: "ImpactSource") -> None:
+    from splade_anserini.lucene.batches import refuse_repeated_tokens
+
+    differences = read.differences(counts) if read else counts.differences(source.counts or counts)
+    if differences and read:
+        refuse_repeated_tokens(source)
     if differences:
         raise IntegrityError(
             f"The index does not hold what {source.path} should: {'; '.join(differences)}.",

@@ -1,4 +1,5 @@
 import gzip
+import json
 from pathlib import Path
 
 import orjson
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.impacts import impact_line
-from splade_anserini.lucene.frequency_text import SEPARATOR, Entry, entry, entry_of_line, trusted_entries
+from splade_anserini.lucene.frequency_text import (
+    SEPARATOR,
+    Entry,
+    entry,
+    entry_of_line,
+    trusted_entries,
+    verbatim_entry,
+)
 from splade_anserini.records import ImpactDocument
 
 SYNTAX = '":,{}\\'
@@ -75,3 +83,98 @@ def test_documents_without_a_vector_have_no_entry(tmp_path: Path) -> None:
 def test_the_separator_in_a_token_is_refused() -> None:
     with pytest.raises(InputError, match=r"contains U\+FFFE"):
         entry(ImpactDocument("d1", {f"a{SEPARATOR}b": 1}))
+
+
+def pairs_of(text: str) -> list[tuple[str, object]]:
+    """Return the entries of the vector in a record, repeated tokens included."""
+    pairs: list[tuple[str, object]] = []
+
+    def keep(entries: list[tuple[str, object]]) -> dict[str, object]:
+        pairs[:], before = entries, list(pairs)
+        if any(name == "vector" for name, _ in entries):
+            pairs[:] = before
+        return dict(entries)
+
+    json.loads(text, object_pairs_hook=keep)
+    return pairs
+
+
+STYLES = [(", ", ": "), (",", ":"), (",", ": "), (" , ", " : ")]
+
+
+@given(documents, st.sampled_from(STYLES), st.booleans(), st.booleans())
+def test_a_record_in_any_style_gives_the_right_entry_or_none(
+    document: ImpactDocument, separators: tuple[str, str], ascii_only: bool, with_contents: bool
+) -> None:
+    record = {"id": document.id} | ({"contents": document.contents} if with_contents else {})
+    line = json.dumps(record | {"vector": document.vector}, separators=separators, ensure_ascii=ascii_only).encode()
+    verbatim = verbatim_entry(line)
+    assert verbatim is None or (verbatim.id, parse(verbatim.entry)) == (document.id, (document.id, document.vector))
+
+
+TOKENS = ["cat", "##s", ",", ":", "2015", "1,000", "a:b", "x y", "é", '"', "{"]
+INSERTED = [b"", *(bytes([byte]) for byte in b' ,:"{}0-.\\\t\xff\x7f'), b'"cat":1,', b', "dog": 1']
+
+
+@given(
+    st.dictionaries(st.sampled_from(TOKENS), st.just(7)),
+    st.integers(0, 200),
+    st.sampled_from(INSERTED),
+    st.booleans(),
+)
+def test_a_line_that_is_not_parsed_is_valid_and_has_what_is_indexed(
+    vector: dict[str, int], position: int, inserted: bytes, compact: bool
+) -> None:
+    text = json.dumps({"id": "d1", "vector": vector}, separators=(",", ":") if compact else None, ensure_ascii=False)
+    line = text.encode()
+    line = line[:position] + inserted + line[position + (position % 2) :]
+    verbatim = verbatim_entry(line)
+    if verbatim is None:
+        return
+    record = json.loads(line)
+    id_, text = (orjson.loads(b'"' + part + b'"') for part in verbatim.entry)
+    pairs = [(token, int(impact)) for token, impact in (token.split(SEPARATOR) for token in text.split(" "))]
+    assert (id_, verbatim.id, dict(pairs)) == (record["id"], record["id"], record["vector"])
+    assert pairs == pairs_of(line.decode())
+    assert len(pairs) == verbatim.postings
+    assert all(type(impact) is int and 0 < impact < 1_000_000 for impact in record["vector"].values())
+    assert all(token and not set(token) & set(" \t\n") for token in record["vector"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id": "d1", "contents": "", "vector": {"cat": 183, "##s": 25}}',
+        b'{"id":"d1","contents":"","vector":{"cat":183,"##s":25}}',
+        b'{"id": "d1", "vector": {",": 183, ":": 25}}',
+        b'{"docid": 1, "id": "d1", "vector": {"2015": 183, "cat": 25}}',
+    ],
+)
+def test_lines_as_others_write_them_need_no_parsing(line: bytes) -> None:
+    verbatim = verbatim_entry(line)
+    assert verbatim
+    assert parse(verbatim.entry) == ("d1", json.loads(line)["vector"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id": "d1", "vector": {"cat": 0}}',
+        b'{"id": "d1", "vector": {"cat": 1.5}}',
+        b'{"id": "d1", "vector": {"cat": -1}}',
+        b'{"id": "d1", "vector": {"cat": 1000001}}',
+        b'{"id": "d1", "vector": {"c t": 1}}',
+        b'{"id": "d1", "vector": {"": 1}}',
+        b'{"id": "d1", "vector": {}}',
+        b'{"id": "d1", "vector": {"cat": 1,}}',
+        b'{"id": "d1", "vector": {"cat": 1}, "vectors": {"dog": 1}}',
+        b'{"id": "d 1", "vector": {"cat": 1}}',
+        b'{"id": 1, "vector": {"cat": 1}}',
+        b'{"id": "d1", "contents": 7, "vector": {"cat": 1}}',
+        b'{"id": "d1", "x": {"vector": {"cat": 1}}}',
+        b'[{"id": "d1", "vector": {"cat": 1}}',
+        b'{"id": "d1", "vector": {"cat": 01}}',
+    ],
+)
+def test_other_lines_are_parsed(line: bytes) -> None:
+    assert verbatim_entry(line) is None

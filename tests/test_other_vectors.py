@@ -15,13 +15,14 @@ from splade_anserini.artifacts.manifests import Counts, ImpactManifest, IndexMan
 from splade_anserini.artifacts.outputs import read_output_manifest
 from splade_anserini.convert import convert
 from splade_anserini.errors import InputError, RecordError
+from splade_anserini.formats.parsing import lines
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.formats.vector_files import find_vector_files, read_vectors
 from splade_anserini.formats.vectors import VectorOptions, VectorReader
 from splade_anserini.formats.vocabularies import read_vocabulary
 from splade_anserini.index import index
-from splade_anserini.lucene import IndexOptions, sources
+from splade_anserini.lucene import IndexOptions
 from splade_anserini.records import ImpactDocument
 from splade_anserini.vectors.quantization import quantize
 from tests.cli_runner import run_stage
@@ -405,6 +406,7 @@ def test_what_is_not_a_vocabulary_is_refused(tmp_path: Path, content: str) -> No
         ('{"id": "d3"}', "b.jsonl, line 2: no vector"),
         ('{"id": "d9", "vector": {"c t": 1}}', "b.jsonl, line 2: the token 'c t' contains white space"),
         ("{nonsense", "b.jsonl, line 2: not valid JSON"),
+        ('{"id": "x9", "vector": {"cat": 1, "cat": 2}}', "b.jsonl, line 2: duplicate token 'cat'"),
     ],
 )
 def test_nothing_is_indexed_unless_all_is_right(tmp_path: Path, line: str, message: str, threads: int) -> None:
@@ -418,20 +420,18 @@ def test_nothing_is_indexed_unless_all_is_right(tmp_path: Path, line: str, messa
 
 
 def test_files_without_a_manifest_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
+    opened: list[str] = []
+    real = lines.open_input
 
-    def counting(path: Path, reader: VectorReader) -> Any:
-        read.append(path.name)
-        return read_vectors(path, reader)
+    def counting(path: Path) -> Any:
+        opened.append(path.name)
+        return real(path)
 
     write_lines(tmp_path / "in" / "a.jsonl", {"id": "a", "vector": {"cat": 3}})
-    write_lines(tmp_path / "in" / "b.jsonl", {"id": "b", "vector": {"cat": 3}})
-    real = sources.find_impacts
-    monkeypatch.setattr(
-        sources, "find_impacts", lambda path, reading: sources.replace(real(path, reading), read_file=counting)
-    )
+    write_lines(tmp_path / "in" / "b.jsonl", {"id": "b", "vector": {"cat": 3.0}})
+    monkeypatch.setattr(lines, "open_input", counting)
     index(tmp_path / "in", tmp_path / "index")
-    assert sorted(read) == ["a.jsonl", "b.jsonl"]
+    assert opened == ["a.jsonl", "b.jsonl"]
 
 
 def test_a_file_that_changed_is_not_up_to_date_though_its_size_and_counts_are_the_same(tmp_path: Path) -> None:

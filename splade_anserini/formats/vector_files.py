@@ -12,7 +12,7 @@ from splade_anserini.artifacts.files import PARTIAL
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.parsing.archives import as_directory, files_below, is_file
 from splade_anserini.formats.parsing.compression import beginning, without_compression_suffix
-from splade_anserini.formats.parsing.json_records import Record, json_records
+from splade_anserini.formats.parsing.json_records import json_lines, json_record, json_records
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.vector_parquet import parquet_names, parquet_records
 from splade_anserini.formats.vectors import VectorOptions, VectorReader
@@ -88,20 +88,36 @@ def find_vector_files(path: Path, options: VectorOptions | None = None) -> Vecto
 
 def read_vectors(path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
     """Yield the documents of a JSON or Parquet file, with their locations."""
-    records = parquet_records(path, reader) if is_parquet(path) else _json_records(path)
-    for location, record in records:
-        yield location, reader.document(record, location)
+    if is_parquet(path):
+        for location, record in parquet_records(path, reader):
+            yield location, reader.document(record, location)
+        return
+    documents = JsonDocuments(reader)
+    for location, line in json_lines(path):
+        if document := documents.read(line, location):
+            yield location, document
 
 
-def _json_records(path: Path) -> Iterator[tuple[Location, Record]]:
-    """Yield the records of a JSON file; an action line of Elasticsearch's bulk format gives its id to the next."""
-    bulk_id: object = None
-    for location, record in json_records(path):
+class JsonDocuments:
+    """Reads the documents of one JSON file, given record by record."""
+
+    def __init__(self, reader: VectorReader) -> None:
+        self._reader = reader
+        self._bulk_id: object = None
+
+    def read(self, line: bytes, location: Location) -> ImpactDocument | None:
+        """Return the document in the text of a record.
+
+        None for an action line of Elasticsearch's bulk format, which gives its id to the next record. Raises
+        `RecordError` for a record that is not a document with a vector.
+        """
+        record = json_record(line, location)
         if len(record) == 1 and (action := next(iter(record))) in _BULK_ACTIONS and isinstance(record[action], dict):
-            bulk_id = record[action].get("_id")
-            continue
-        yield location, record if bulk_id is None else {"_id": bulk_id, **record}
-        bulk_id = None
+            self._bulk_id = record[action].get("_id")
+            return None
+        if self._bulk_id is not None:
+            record, self._bulk_id = {"_id": self._bulk_id, **record}, None
+        return self._reader.document(record, location)
 
 
 def _is_topics(path: Path) -> bool:

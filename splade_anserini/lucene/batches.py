@@ -14,9 +14,19 @@ import orjson
 from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.formats.impacts import DocumentCounter, no_records
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
+from splade_anserini.formats.parsing.json_records import json_lines
 from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.vector_files import JsonDocuments, is_parquet, read_vectors
 from splade_anserini.formats.vectors import VectorReader
-from splade_anserini.lucene.frequency_text import Entry, entry, record_of, trusted_entries
+from splade_anserini.lucene.frequency_text import (
+    Entry,
+    VerbatimEntry,
+    entry,
+    record_of,
+    repeated_token,
+    trusted_entries,
+    verbatim_entry,
+)
 from splade_anserini.lucene.lucene_writer import Batch
 from splade_anserini.lucene.sources import ImpactSource, nothing_to_index
 from splade_anserini.parallel import prefetch
@@ -43,6 +53,13 @@ class ReadCounts:
     """Entries that were left out because their impact is 0."""
     tokens_are_numbers: bool = False
     """Whether all tokens are numbers, which may be the ids of a vocabulary."""
+    has_impacts: bool = True
+    """Whether the sum of the impacts was counted; it is not when vectors were not parsed."""
+
+    def differences(self, index: Counts) -> list[str]:
+        """Return a phrase for each count of an index that differs."""
+        expected = self.counts if self.has_impacts else self.counts.model_copy(update={"impacts": index.impacts})
+        return index.differences(expected)
 
 
 class BatchReader:
@@ -89,19 +106,18 @@ class BatchReader:
         """
         if self._source.is_checked:
             return None
-        counters = [tally.counter for tally in self._tallies]
-        readers = [tally.reader for tally in self._tallies]
-        counts = sum((counter.counts for counter in counters), Counts())
-        empty = sum(counter.empty for counter in counters)
+        tallies = self._tallies
+        counts = sum((tally.counts for tally in tallies), Counts())
+        empty = sum(tally.counter.empty for tally in tallies)
         if not counts.documents:
             raise nothing_to_index(self._source) if empty else no_records(self._source.path)
         refuse_duplicates(self._ids, self._located_ids, "document id")
-        used = [reader for reader, counter in zip(readers, counters, strict=True) if counter.counts.documents]
         return ReadCounts(
             counts,
             empty,
-            sum(reader.zeros for reader in readers),
-            all(reader.tokens_are_numbers for reader in used),
+            sum(tally.reader.zeros for tally in tallies),
+            all(tally.tokens_are_numbers for tally in tallies if tally.counts.documents),
+            has_impacts=not any(tally.verbatim_documents for tally in tallies),
         )
 
     def _located_ids(self) -> Iterator[tuple[Location, str]]:
@@ -133,11 +149,39 @@ class BatchReader:
 
     def _entries(self, path: Path, tally: "_Tally", ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
         """Yield the entries of a file that has no manifest; count its documents and add their ids to `ids`."""
+        is_json = self._source.read_file is read_vectors and not is_parquet(path)
+        if is_json and self._source.reading.are_defaults and not self._with_records:
+            yield from _verbatim_entries(path, tally, ids)
+            return
         for _, document in self._source.read_file(path, tally.reader):
             tally.counter.add(document)
             ids.append(document.id)
             if document.vector:
                 yield entry(document), record_of(document) if self._with_records else b""
+
+
+def _verbatim_entries(path: Path, tally: "_Tally", ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the entries of a JSON file; records that need no change are not parsed."""
+    documents = JsonDocuments(tally.reader)
+    for location, line in json_lines(path):
+        if verbatim := verbatim_entry(line):
+            ids.append(verbatim.id)
+            tally.add(verbatim)
+            yield verbatim.entry, b""
+        elif document := documents.read(line, location):
+            ids.append(document.id)
+            tally.counter.add(document)
+            if document.vector:
+                yield entry(document), b""
+
+
+def refuse_repeated_tokens(source: ImpactSource) -> None:
+    """Raise `RecordError` for the first vector with one token twice, of those that were not parsed."""
+    for path in source.files.files:
+        if source.read_file is read_vectors and not is_parquet(path):
+            for location, line in json_lines(path):
+                if token := repeated_token(line):
+                    raise location.error(f"duplicate token {token!r}", expected="each token once")
 
 
 class _Tally:
@@ -146,6 +190,27 @@ class _Tally:
     def __init__(self, source: ImpactSource) -> None:
         self.reader = VectorReader(source.reading)
         self.counter = DocumentCounter()
+        self.verbatim_documents = self.verbatim_postings = 0
+        self.verbatim_numbers = True
+        """Whether all tokens of verbatim entries are numbers."""
+
+    def add(self, verbatim: VerbatimEntry) -> None:
+        """Count a document that was not parsed."""
+        self.verbatim_documents += 1
+        self.verbatim_postings += verbatim.postings
+        self.verbatim_numbers &= verbatim.tokens_are_numbers
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of all documents; of the impacts, those of the ones that were parsed."""
+        verbatim = Counts(documents=self.verbatim_documents, postings=self.verbatim_postings)
+        return self.counter.counts + verbatim
+
+    @property
+    def tokens_are_numbers(self) -> bool:
+        """Whether all tokens are numbers."""
+        parsed = self.counter.counts.documents
+        return self.verbatim_numbers and (self.reader.tokens_are_numbers if parsed else bool(self.verbatim_documents))
 
 
 def _taken_from(files: "SimpleQueue[Path]") -> Iterator[Path]:

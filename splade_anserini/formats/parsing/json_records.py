@@ -26,7 +26,7 @@ def json_records(path: Path, *, unique_keys: bool = True) -> Iterator[tuple[Loca
     A `.json` file may also hold one array of objects, or objects that extend over several lines; the location is
     then the line where the object begins.
     """
-    lines = json_values(path) if without_compression_suffix(path.name).endswith(".json") else byte_lines(path)
+    lines = json_lines(path)
     if not unique_keys:
         yield from ((location, json_record(line, location, unique_keys=False)) for location, line in lines)
         return
@@ -34,6 +34,11 @@ def json_records(path: Path, *, unique_keys: bool = True) -> Iterator[tuple[Loca
         records = [json_record(line, location, unique_keys=False) for location, line in batch]
         check_unique_keys(batch, records)
         yield from zip((location for location, _ in batch), records, strict=True)
+
+
+def json_lines(path: Path) -> Iterator[tuple[Location, bytes]]:
+    """Yield the text of each record that `json_records` yields, not parsed yet."""
+    return json_values(path) if without_compression_suffix(path.name).endswith(".json") else byte_lines(path)
 
 
 def tolerant_record(line: bytes, location: Location, on_repair: Callable[[Location], None]) -> Record:
