@@ -1,13 +1,18 @@
-"""Impact pseudo-documents → a Lucene index of one segment: ours, Anserini's IndexCollection, and reading the files."""
+"""Impact pseudo-documents → a Lucene index of one segment: ours, Anserini's IndexCollection, and reading the files.
+
+Another race indexes files without our manifest, as other tools write them, with the start of the process: ours checks
+and counts them while it indexes.
+"""
 
 import gzip
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from alternate import HEAP, MEMORY, Contestant, Measure, Race
+from alternate import HEAP, MEMORY, PROCESS, Contestant, Measure, Race
 from contestant import peak_heap
 from settings import Settings, required
 from synthetic import synthetic
@@ -87,6 +92,57 @@ def _records_of(file: Path) -> int:
         return sum(1 for line in lines if orjson.loads(line))
 
 
+JAVA = """
+import os, sys
+from splade_anserini.lucene.java.jvm import anserini_jar
+from splade_anserini.lucene.java.runtime import find_java
+java = str(find_java(os.environ).home / "bin" / "java")
+os.execv(java, [java, "-cp", str(anserini_jar(os.environ)), "io.anserini.index.IndexCollection", *sys.argv[1:]])
+"""
+"""Replaces the process by Anserini's command."""
+
+
+def foreign(impacts: Path) -> Path:
+    """Return a directory with the same documents without a manifest, as Python's json writes them, with spaces."""
+    import orjson
+
+    directory = impacts.with_name(f"{impacts.name}-foreign")
+    if not directory.is_dir():
+        partial = directory.with_name(f"{directory.name}.partial")
+        partial.mkdir(exist_ok=True)
+        for file in sorted(impacts.glob("*.gz")):
+            with gzip.open(file) as lines, gzip.open(partial / file.name, "wb", compresslevel=4) as copy:
+                for line in lines:
+                    copy.write(json.dumps(orjson.loads(line)).encode() + b"\n")
+        partial.rename(directory)
+    return directory
+
+
+def whole_processes(settings: Settings, documents: int) -> Race:
+    """Return the race of commands, from the start of the process to its end, over files without a manifest."""
+    impacts = synthetic(settings.data, documents, settings.work)
+    theirs = str(foreign(impacts))
+    index = {name: str(settings.work / f"index-{documents}-{name}") for name in ("foreign", "listed", "java")}
+    ours = ["-m", "splade_anserini", "index", "--threads", "2", "--overwrite", "--index"]
+    arguments = ["-collection", "JsonVectorCollection", "-generator", "DefaultLuceneDocumentGenerator"]
+    arguments += ["-threads", "2", "-impact", "-pretokenized", "-optimize", "-input", theirs, "-index", index["java"]]
+    return Race(
+        title=f"Index {documents:,} documents, from the start of the process to its end",
+        contestants=[
+            Contestant(
+                "splade-anserini index, without a manifest", python=[*ours, index["foreign"], "--input", theirs]
+            ),
+            Contestant(
+                "splade-anserini index, with a manifest", python=[*ours, index["listed"], "--input", str(impacts)]
+            ),
+            Contestant("Anserini's IndexCollection", python=["-c", JAVA, *arguments]),
+        ],
+        measures=[PROCESS],
+        rounds=settings.times(1, 3),
+        note="Without a manifest, records, ids and counts are checked while they are indexed. 2 threads.",
+    )
+
+
 def races(settings: Settings) -> Iterator[Race]:
     """Yield a race for each number of documents and threads."""
     required(settings.vectors)
@@ -107,3 +163,5 @@ def races(settings: Settings) -> Iterator[Race]:
                 measures=[RATE, HEAP, MEMORY],
                 rounds=settings.times(1, 3) if documents <= LARGE else 1,
             )
+        if documents <= LARGE:
+            yield whole_processes(settings, documents)
