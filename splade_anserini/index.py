@@ -103,6 +103,7 @@ def index_source(
             source=source.fingerprint,
             counts=counts,
             zeros=read.zeros if read else 0,
+            ids_with_spaces=read.ids_with_spaces if read else source.ids_with_spaces,
         )
         write_manifest(partial, manifest)
     if read:

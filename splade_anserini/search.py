@@ -98,7 +98,7 @@ def command(
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
     from splade_anserini.retrieval.overlap import OverlapWithExact
     from splade_anserini.retrieval.query_vectors import load_queries_for
-    from splade_anserini.retrieval.recorded_run import RecordedRun
+    from splade_anserini.retrieval.recorded_run import RecordedRun, check_ids_for_run
 
     require_disjoint([run.output], [topics])
     directory = resolve_index(index)
@@ -112,7 +112,9 @@ def command(
     if feedback.method:
         check_document_vectors(directory)
     text_index = bm25_index(engine.hybrid, directory) if engine.hybrid else None
-    queries = load_queries_for(topics, read_manifest(directory, IndexManifest), f"Index {directory}", query)
+    manifest = read_manifest(directory, IndexManifest)
+    check_ids_for_run(directory, manifest.ids_with_spaces if manifest else 0, run)
+    queries = load_queries_for(topics, manifest, f"Index {directory}", query)
     if text_index and queries.texts is None:
         raise texts_needed(topics)
     groups = (search_options, two_step, feedback, engine, run)
@@ -211,13 +213,17 @@ def _search_texts(
 ) -> None:
     """Search a text index with BM25 and write the run."""
     from splade_anserini.artifacts.fingerprints import fingerprint_of_index
+    from splade_anserini.artifacts.manifests import TextIndexManifest, read_manifest
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.lucene import open_bm25_searcher
+    from splade_anserini.lucene.index_reader import kind_of_index
     from splade_anserini.parallel import cpu_count
     from splade_anserini.retrieval.max_passage import BestPassageSearcher
     from splade_anserini.retrieval.query_vectors import QuerySet
-    from splade_anserini.retrieval.recorded_run import RecordedRun, query_inputs
+    from splade_anserini.retrieval.recorded_run import RecordedRun, check_ids_for_run, query_inputs
 
+    if kind_of_index(index) == "text" and (manifest := read_manifest(index, TextIndexManifest)):
+        check_ids_for_run(index, manifest.counts.ids_with_spaces, run)
     queries = _read_texts(topics, query)
     inputs = {"index": fingerprint_of_index(index)} | query_inputs(QuerySet(topics, queries))
     settings = _recorded((options, feedback, engine, run), bm25=True)

@@ -161,8 +161,10 @@ class Shard(GrowingModel):
     """None where weights do not depend on it: int8, and most checkpoints in float32 on a CPU."""
     truncation: Truncation | None = None
     """Documents that were cut. None: not counted, by earlier versions or an encoder without a tokenizer."""
+    ids_with_spaces: Count = 0
+    """Number of documents whose ids contain spaces, which a run of TREC cannot hold."""
 
-    later_fields = frozenset({"batching", "truncation"})
+    later_fields = frozenset({"batching", "truncation", "ids_with_spaces"})
 
 
 class ImpactManifest(GrowingModel):
@@ -178,8 +180,10 @@ class ImpactManifest(GrowingModel):
     truncation: Truncation | None = None
     """Documents that were cut at `settings.max_length`; None when they were not counted in every shard."""
     shards: tuple[Shard, ...] = ()
+    ids_with_spaces: Count = 0
+    """Number of documents whose ids contain spaces."""
 
-    later_fields = frozenset({"truncation"})
+    later_fields = frozenset({"truncation", "ids_with_spaces"})
 
 
 class IndexManifest(GrowingModel):
@@ -198,10 +202,12 @@ class IndexManifest(GrowingModel):
     source: str | None = None
     """Fingerprint of the pseudo-documents; None in indexes of version 0.1.0 and before."""
     counts: Counts
-    zeros: int = 0
+    zeros: Count = 0
     """Entries of the vectors that are not in the index because their impact is 0; `encode` writes none."""
+    ids_with_spaces: Count = 0
+    """Number of documents whose ids contain spaces, which a run of TREC cannot hold."""
 
-    later_fields = frozenset({"zeros"})
+    later_fields = frozenset({"zeros", "ids_with_spaces"})
 
 
 class TextCounts(Model):
@@ -214,6 +220,8 @@ class TextCounts(Model):
     postings: int = 0
     words: int = 0
     """The sum of all term frequencies: words after analysis, without stop words."""
+    ids_with_spaces: Count = 0
+    """Number of documents whose ids contain spaces, which a run of TREC cannot hold."""
 
 
 class TextIndexManifest(Model):

@@ -31,7 +31,7 @@ from splade_anserini.conversion.messages import (
 from splade_anserini.conversion.spool import GREATEST_INT32, Spool
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.compression import DAMAGED_DATA, is_plain, open_input
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.vector_files import LocatedDocument
 from splade_anserini.formats.vectors import VectorReader
@@ -126,7 +126,7 @@ def _documents(path: Path, file: IO[bytes], size: int, reader: VectorReader) -> 
             # Other programs may write lengths as Lucene rounds them.
             if header.description.startswith(_DESCRIPTION) and record.length != sum(vector.values()):
                 raise ValueError(f"the impacts of {record.id!r} do not sum to its length, {record.length:,}")
-            yield location, ImpactDocument(checked_id(record.id, location), reader(vector, location))
+            yield location, ImpactDocument(document_id(record.id, location), reader(vector, location))
     if file.read(1):
         raise ValueError("there are data after the last document record")
 

@@ -17,7 +17,7 @@ from splade_anserini.conversion.arrays import Array, ArrayFile, ArrayStream, wri
 from splade_anserini.conversion.format import FileFormat, settings_from_json
 from splade_anserini.conversion.spool import GREATEST_INT32, Spool
 from splade_anserini.errors import counted
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.vector_files import LocatedDocument
 from splade_anserini.formats.vectors import VectorReader
@@ -46,7 +46,7 @@ class Csr(FileFormat):
                     vector = dict(zip(words[start:end], impacts[start:end], strict=True))
                     if len(vector) != end - start:
                         raise location.error("duplicate column", do="Call sum_duplicates() on the matrix and save it.")
-                    yield location, ImpactDocument(checked_id(name, location), reader(vector, location))
+                    yield location, ImpactDocument(document_id(name, location), reader(vector, location))
 
     def read_settings(self, path: StrPath) -> EncodeSettings | None:
         """Return the encoding settings, or None when the file does not contain them."""

@@ -85,6 +85,7 @@ def write_directory(
             complete=True,
             counts=sum((shard.counts for shard in shards), Counts()),
             empty=sum(len(shard.empty) for shard in shards),
+            ids_with_spaces=sum(shard.ids_with_spaces for shard in shards),
             shards=tuple(shards),
         )
         write_manifest(directory, manifest)
@@ -99,4 +100,10 @@ def _write_shard(path: Path, documents: Iterable[ImpactDocument]) -> Shard:
             counter.add(document)
             if not document.vector:
                 empty.append(document.id)
-    return Shard(file=path.name, counts=counter.counts, empty=tuple(empty), digest=digest.hexdigest())
+    return Shard(
+        file=path.name,
+        counts=counter.counts,
+        empty=tuple(empty),
+        digest=digest.hexdigest(),
+        ids_with_spaces=counter.ids_with_spaces,
+    )

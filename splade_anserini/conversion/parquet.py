@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.conversion.format import FileFormat, settings_from_json
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.formats.vector_files import LocatedDocument
@@ -67,7 +67,7 @@ def _checked(documents: Iterable[ImpactDocument]) -> Iterator[ImpactDocument]:
     for row, document in enumerate(documents, 1):
         location = Location("the Parquet file", row, "row")
         vector = check(dict(sorted(document.vector.items())), location)
-        yield ImpactDocument(checked_id(document.id, location), vector, document.contents)
+        yield ImpactDocument(document_id(document.id, location), vector, document.contents)
 
 
 def _schema(settings: EncodeSettings | None) -> "Schema":

@@ -14,7 +14,7 @@ import orjson
 
 from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.conversion.format import FileFormat
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.formats.vector_files import LocatedDocument, read_vectors
@@ -52,7 +52,7 @@ class Seismic(FileFormat):
             vector = check(dict(document.vector), location)
             rounded += sum(impact > GREATEST_EXACT_IMPACT for impact in vector.values())
             truncated += sum(len(token) > LONGEST_TOKEN for token in vector)
-            record: dict[str, object] = {"id": checked_id(document.id, location)}
+            record: dict[str, object] = {"id": document_id(document.id, location)}
             if document.contents:
                 record["content"] = document.contents
             record["vector"] = dict(sorted(sorted(vector.items()), key=itemgetter(1), reverse=True))

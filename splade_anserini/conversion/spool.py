@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splade_anserini.conversion.buckets import temporary_errors
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.records import ImpactDocument
@@ -79,7 +79,7 @@ class Spool:
         for position, document in enumerate(documents, 1):
             location = Location(self._name, position, "document")
             vector = self._check(dict(document.vector), location)
-            self._ids.write(checked_id(document.id, location).encode() + b"\n")
+            self._ids.write(document_id(document.id, location).encode() + b"\n")
             term_ids = [self._term_ids.setdefault(token, len(self._term_ids)) for token in vector]
             self._terms.write(array("i", term_ids).tobytes())
             self._impacts.write(array("i", vector.values()).tobytes())

@@ -208,12 +208,13 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
             digest.update(document)
             yield document
 
-    indexed = postings = impacts = 0
+    indexed = postings = impacts = ids_with_spaces = 0
     empty: list[str] = []
     before = encoder.truncation.record() if encoder.truncation else None
     with ImpactWriter(path) as writer, closing(encoder.encode(digested())) as encoded:
         for document in encoded:
             writer.write(document)
+            ids_with_spaces += " " in document.id
             if document.vector:
                 indexed += 1
                 postings += len(document.vector)
@@ -230,6 +231,7 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
         digest=digest.hexdigest(),
         batching=batching,
         truncation=encoder.truncation.record() - before if encoder.truncation and before else None,
+        ids_with_spaces=ids_with_spaces,
     )
 
 
@@ -242,6 +244,7 @@ def _extended(manifest: ImpactManifest, shard: Shard, *, complete: bool) -> Impa
             "counts": manifest.counts + shard.counts,
             "empty": manifest.empty + len(shard.empty),
             "truncation": _truncation(shards),
+            "ids_with_spaces": manifest.ids_with_spaces + shard.ids_with_spaces,
             "complete": complete,
         }
     )

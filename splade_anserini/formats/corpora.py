@@ -16,7 +16,7 @@ from splade_anserini.formats.hf_datasets import hub_rows, is_hub_name
 from splade_anserini.formats.irds import irds_document, irds_items, is_irds, require_irds
 from splade_anserini.formats.parsing.archives import as_directory, is_file
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.json_records import Record
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.passages import Windows, passages_of
@@ -200,7 +200,7 @@ def check_corpus(corpus: Corpus, progress: Progress = silent) -> int:
     count = 0
     with DuplicateFinder() as ids:
         for location, document in _with_locations(corpus):
-            ids.add(checked_id(document.id, location))
+            ids.add(document_id(document.id, location))
             count += 1
             progress(1)
         if not count:

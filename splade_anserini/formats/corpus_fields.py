@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.parsing.columns import column_key
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.json_records import Record, json_type
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.options import option, options
@@ -217,7 +217,7 @@ def _id(value: object, location: Location) -> str:
         return str(value)
     if not isinstance(value, str):
         raise location.error(f"the id is {json_type(value)}", expected="a string under id, _id or docid")
-    return checked_id(value, location)
+    return document_id(value, location)
 
 
 def _text(record: Record, name: str, location: Location, noun: str, *, is_named: bool = False) -> str:

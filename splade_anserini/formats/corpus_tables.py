@@ -9,7 +9,7 @@ from pathlib import Path
 from splade_anserini.errors import counted
 from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, column_name, document_of, is_header
 from splade_anserini.formats.parsing.compression import DAMAGED_DATA, open_input
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.lines import Location, damaged_data_error, decode_utf8, text_lines
 from splade_anserini.records import Document
 
@@ -90,9 +90,9 @@ def _names(cells: list[str], options: CorpusOptions) -> tuple[str, ...]:
 def _plain(location: Location, line: str) -> Located:
     match line.split("\t"):
         case [id_, text]:
-            return location, Document(checked_id(id_, location), "", text)
+            return location, Document(document_id(id_, location), "", text)
         case [id_, title, text]:
-            return location, Document(checked_id(id_, location), title, text)
+            return location, Document(document_id(id_, location), title, text)
         case columns:
             raise location.error(
                 counted(len(columns), "column"),

@@ -17,7 +17,7 @@ from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.compression import COMPRESSION_LEVEL, open_output
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.json_records import json_record
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck, strongest_first
@@ -52,11 +52,12 @@ class DocumentCounter:
     """Counts documents, postings and impacts as an index holds them, and documents with an empty vector."""
 
     def __init__(self) -> None:
-        self._documents = self._postings = self._impacts = self.empty = 0
+        self._documents = self._postings = self._impacts = self.empty = self.ids_with_spaces = 0
 
     def add(self, document: ImpactDocument) -> None:
         """Count one document."""
         vector = document.vector
+        self.ids_with_spaces += " " in document.id
         if vector:
             self._documents += 1
             self._postings += len(vector)
@@ -139,7 +140,7 @@ class ImpactWriter:
         self._lines += 1
         location = Location(self._path, self._lines)
         vector = self._check(dict(document.vector), location)
-        self._file.write(impact_line(ImpactDocument(checked_id(document.id, location), vector, document.contents)))
+        self._file.write(impact_line(ImpactDocument(document_id(document.id, location), vector, document.contents)))
 
 
 def _read_files(files: VectorFiles) -> Iterator[LocatedDocument]:

@@ -11,7 +11,7 @@ from splade_anserini.errors import NOTE, InputError, RecordError
 from splade_anserini.formats.beir import BeirDirectory
 from splade_anserini.formats.irds import irds_items, is_irds
 from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, SCORE, header, rows
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import checked_id, document_id
 from splade_anserini.formats.parsing.json_records import json_type
 from splade_anserini.formats.parsing.json_tables import is_json, json_cells
 from splade_anserini.formats.parsing.lines import Location, decode_utf8
@@ -106,7 +106,7 @@ def _read_rows(path: Path) -> Iterator[tuple[Location, "Qrel"]]:
             )
         query_id, doc_id = (decode_utf8(columns[indices[name]], location) for name in (QUERY, DOCUMENT))
         grade = _relevance(columns[indices[SCORE]], location) if SCORE in indices else 1
-        yield location, Qrel(checked_id(query_id, location), checked_id(doc_id, location), grade)
+        yield location, Qrel(checked_id(query_id, location), document_id(doc_id, location), grade)
 
 
 def _read_json(path: Path) -> Iterator[tuple[Location, "Qrel"]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from splade_anserini.errors import NOTE
 from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, Row, header, rows
-from splade_anserini.formats.parsing.fields import checked_id, finite_score
+from splade_anserini.formats.parsing.fields import checked_id, document_id, finite_score
 from splade_anserini.formats.parsing.json_records import json_type
 from splade_anserini.formats.parsing.json_tables import is_json, json_cells
 from splade_anserini.formats.parsing.lines import Location, decode_utf8
@@ -86,7 +86,7 @@ def _column_lines(lines: Iterator[Row], layout: _Layout) -> Iterator[RunLine]:
         query_id, doc_id = decode_utf8(columns[layout.query], location), decode_utf8(columns[layout.doc], location)
         if layout is not _TREC:
             checked_id(query_id, location)
-            checked_id(doc_id, location)
+            document_id(doc_id, location)
         rank = None if layout.rank is None else parse_integer(columns[layout.rank])
         if layout.score is None:
             yield RunLine(location, ScoredDoc(query_id, doc_id, -_checked_rank(rank, columns, layout, location)))

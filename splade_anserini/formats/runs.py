@@ -10,7 +10,7 @@ import numpy as np
 
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.parsing.compression import open_output
-from splade_anserini.formats.parsing.fields import checked_id
+from splade_anserini.formats.parsing.fields import checked_id, document_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.run_lines import RunLine, run_lines
 from splade_anserini.records import StrPath
@@ -59,7 +59,7 @@ def write_run(
     with open_output(path) as file:
         for query_id, ranking in rankings:
             ids = [doc.doc_id for doc in ranking]
-            _check_ids(query_id, ids, path, lines_written)
+            _check_ids(query_id, ids, path, lines_written, format)
             lines = _trec_lines(query_id, ids, ranking, tag) if format == "trec" else _msmarco_lines(query_id, ids)
             file.write("".join(lines).encode())
             lines_written += len(ids)
@@ -164,13 +164,17 @@ def _msmarco_lines(query_id: str, ids: list[str]) -> list[str]:
     return [f"{query_id}\t{id_}\t{rank}\n" for rank, id_ in enumerate(ids, 1)]
 
 
-def _check_ids(query_id: str, ids: list[str], path: Path, lines_before: int) -> None:
-    """Raise `RecordError` for an id that is empty or contains white space."""
+def _check_ids(query_id: str, ids: list[str], path: Path, lines_before: int, format_: RunFormat) -> None:
+    """Raise `RecordError` for an id that is empty or contains white space, which separates the columns of a run.
+
+    Tabs separate those of MS MARCO's format, in which ids of documents may contain spaces.
+    """
+    check_document = document_id if format_ == "msmarco" else checked_id
     # All ids are checked at once, because a run may have millions: an invalid id changes what `split` returns.
     if " ".join((query_id, *ids)).split() != [query_id, *ids]:
         checked_id(query_id, Location(path, lines_before + 1))
         for rank, id_ in enumerate(ids, 1):
-            checked_id(id_, Location(path, lines_before + rank))
+            check_document(id_, Location(path, lines_before + rank))
 
 
 def _read_lines(path: Path) -> Iterator[RunLine]:

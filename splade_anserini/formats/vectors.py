@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from splade_anserini.errors import NOTE
 from splade_anserini.formats.parsing.columns import column_key
-from splade_anserini.formats.parsing.fields import checked_id, optional_text
+from splade_anserini.formats.parsing.fields import document_id, optional_text
 from splade_anserini.formats.parsing.json_records import Record, json_type
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import GREATEST_IMPACT, VectorCheck
@@ -240,7 +240,7 @@ def _id_of(value: object, location: Location) -> str:
         raise location.error(
             "no id" if value is None else f"the id is {json_type(value)}", expected="a string or an integer under id"
         )
-    return checked_id(value, location)
+    return document_id(value, location)
 
 
 def _contents(record: Record, location: Location) -> str:

@@ -51,6 +51,7 @@ class ReadCounts:
     """Documents with an empty vector, which are not indexed."""
     zeros: int = 0
     """Entries that were left out because their impact is 0."""
+    ids_with_spaces: int = 0
     tokens_are_numbers: bool = False
     """Whether all tokens are numbers, which may be the ids of a vocabulary."""
     has_impacts: bool = True
@@ -116,6 +117,7 @@ class BatchReader:
             counts,
             empty,
             sum(tally.reader.zeros for tally in tallies),
+            sum(tally.ids_with_spaces for tally in tallies),
             all(tally.tokens_are_numbers for tally in tallies if tally.counts.documents),
             has_impacts=not any(tally.verbatim_documents for tally in tallies),
         )
@@ -190,7 +192,7 @@ class _Tally:
     def __init__(self, source: ImpactSource) -> None:
         self.reader = VectorReader(source.reading)
         self.counter = DocumentCounter()
-        self.verbatim_documents = self.verbatim_postings = 0
+        self.verbatim_documents = self.verbatim_postings = self.verbatim_ids_with_spaces = 0
         self.verbatim_numbers = True
         """Whether all tokens of verbatim entries are numbers."""
 
@@ -198,6 +200,7 @@ class _Tally:
         """Count a document that was not parsed."""
         self.verbatim_documents += 1
         self.verbatim_postings += verbatim.postings
+        self.verbatim_ids_with_spaces += " " in verbatim.id
         self.verbatim_numbers &= verbatim.tokens_are_numbers
 
     @property
@@ -205,6 +208,11 @@ class _Tally:
         """The counts of all documents; of the impacts, those of the ones that were parsed."""
         verbatim = Counts(documents=self.verbatim_documents, postings=self.verbatim_postings)
         return self.counter.counts + verbatim
+
+    @property
+    def ids_with_spaces(self) -> int:
+        """How many ids contain spaces."""
+        return self.counter.ids_with_spaces + self.verbatim_ids_with_spaces
 
     @property
     def tokens_are_numbers(self) -> bool:

@@ -29,6 +29,8 @@ class ImpactSource:
     """The counts of the manifest, or of a first reading; None: they are counted while they are indexed."""
     settings: EncodeSettings | None = None
     """How they were encoded; None when they have no manifest."""
+    ids_with_spaces: int = 0
+    """How many ids the manifests say contain spaces."""
     reading: VectorOptions = field(default_factory=VectorOptions)
     read_file: FileReader = read_vectors
 
@@ -143,7 +145,8 @@ def find_impacts(path: StrPath, reading: VectorOptions | None = None) -> ImpactS
     files.warn_of_unread()
     settings = _common_settings(manifests)
     counts = sum((manifest.counts for manifest in manifests.values()), Counts())
-    source = ImpactSource(files, counts, settings)
+    ids_with_spaces = sum(manifest.ids_with_spaces for manifest in manifests.values())
+    source = ImpactSource(files, counts, settings, ids_with_spaces)
     _require_documents(source)
     return source
 
@@ -157,7 +160,7 @@ def file_source(
     """
     if settings is not None and reading.scale is not None:
         raise InputError(f"{path} holds impacts, of the scale {settings.scale:g}.", do="Leave --scale out.")
-    return ImpactSource(VectorFiles(path, (path,)), None, settings, reading, read_file)
+    return ImpactSource(VectorFiles(path, (path,)), None, settings, reading=reading, read_file=read_file)
 
 
 def _listed_shard(path: Path) -> ImpactSource | None:
@@ -171,7 +174,8 @@ def _listed_shard(path: Path) -> ImpactSource | None:
         return None
     if len(manifest.shards) > 1:
         _logger.warning("%s is one of %d files; the index contains no other", path, len(manifest.shards))
-    source = ImpactSource(VectorFiles(path, (path,)), shards[0].counts, manifest.settings)
+    shard = shards[0]
+    source = ImpactSource(VectorFiles(path, (path,)), shard.counts, manifest.settings, shard.ids_with_spaces)
     _require_documents(source)
     return source
 

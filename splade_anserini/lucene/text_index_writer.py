@@ -60,7 +60,13 @@ def write_text_index(
         else:
             add_in_parallel(batches, adders, progress)
     counts = count_index(index)
-    return TextCounts(documents=counts.documents, blank=batches.blank, postings=counts.postings, words=counts.impacts)
+    return TextCounts(
+        documents=counts.documents,
+        blank=batches.blank,
+        postings=counts.postings,
+        words=counts.impacts,
+        ids_with_spaces=batches.ids_with_spaces,
+    )
 
 
 class _Batches:
@@ -68,7 +74,7 @@ class _Batches:
 
     def __init__(self, documents: Iterable[Document], *, with_records: bool) -> None:
         self._documents, self._with_records = documents, with_records
-        self.blank = 0
+        self.blank = self.ids_with_spaces = 0
 
     def __iter__(self) -> Iterator[Batch]:
         fields: list[str] = []
@@ -78,6 +84,7 @@ class _Batches:
             if not contents.strip(_BLANK):
                 self.blank += 1
                 continue
+            self.ids_with_spaces += " " in document.id
             fields += (document.id, contents)
             if self._with_records:
                 fields.append(orjson.dumps({"id": document.id, "contents": contents}).decode())

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.outputs import OutputRecord, is_up_to_date, record_output
-from splade_anserini.errors import counted
+from splade_anserini.errors import InputError, counted
+from splade_anserini.records import StrPath
 from splade_anserini.retrieval.options import RunOptions
 
 if TYPE_CHECKING:
@@ -51,6 +52,20 @@ class RecordedRun:
             self._queries += 1
             self._hits += len(ranking)
             yield query_id, ranking
+
+
+def check_ids_for_run(index: StrPath, ids_with_spaces: int, options: RunOptions) -> None:
+    """Raise `InputError` when the ids of an index contain spaces, and the format of the run separates columns by them.
+
+    `ids_with_spaces` is their number, as the manifest of the index says.
+    """
+    if ids_with_spaces and options.format == "trec":
+        raise InputError(
+            f"Index {index} has {counted(ids_with_spaces, 'document')} with a space in the id, and spaces separate the "
+            "columns of a TREC run.",
+            expected="ids without spaces",
+            do="Add --format msmarco, whose columns are separated by tabs, or change the ids and encode again.",
+        )
 
 
 def query_inputs(queries: "QuerySet") -> dict[str, str]:

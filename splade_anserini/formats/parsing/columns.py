@@ -61,6 +61,8 @@ def _splitter(line: bytes) -> Callable[[bytes, Location], list[bytes]]:
         # Names of columns may have spaces.
         return _split_tabs
     words = line.split()
+    if _is_three_by_tabs(line, words):
+        return _split_three
     for delimiter in (b",", b";"):
         # `q1 0 d,1 1` has a comma in an id; `qid, docid, rel` has one after each column but the last.
         is_csv = delimiter in line and b"\t" not in line and all(word.endswith(delimiter) for word in words[:-1])
@@ -72,6 +74,22 @@ def _splitter(line: bytes) -> Callable[[bytes, Location], list[bytes]]:
 def _split_tabs(line: bytes, location: Location) -> list[bytes]:
     _check_numbers(line, location)
     return split_columns(line, location, b"\t")
+
+
+def _is_three_by_tabs(line: bytes, words: list[bytes]) -> bool:
+    """Return whether a line is `qid<TAB>docid<TAB>number`, where the id of the document may contain spaces."""
+    columns = line.split(b"\t")
+    return (
+        len(columns) == 3
+        and b" " not in columns[0]
+        and parse_number(columns[2]) is not None
+        and words[1] not in (b"0", b"Q0")
+    )
+
+
+def _split_three(line: bytes, location: Location) -> list[bytes]:
+    columns = _split_white_space(line, location)
+    return columns if len(columns) == 3 else _split_tabs(line, location)
 
 
 def _split_white_space(line: bytes, location: Location) -> list[bytes]:

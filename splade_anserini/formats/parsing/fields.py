@@ -36,6 +36,17 @@ def checked_id(value: str, location: Location) -> str:
     return value
 
 
+def document_id(value: str, location: Location) -> str:
+    """Return the id of a document, which may contain spaces: an index can hold them, and a run of TREC cannot.
+
+    Raises `RecordError` when it is empty, begins or ends with a space, or holds other white space or NUL.
+    """
+    if " " in value and value.strip(" ") == value:
+        checked_id(value.replace(" ", ""), location)
+        return value
+    return checked_id(value, location)
+
+
 def finite_score(column: str | bytes, location: Location) -> float:
     """Return the score in a column. Raises `RecordError` when it is not a number that float32 can hold."""
     score = parse_number(column)
