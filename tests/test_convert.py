@@ -190,7 +190,7 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         ({"indices": np.full(7, 9)}, "an index outside its columns"),
         ({"indices": np.full(7, -1)}, "an index outside its columns"),
         ({"indices": np.zeros(7, int)}, "row 1: duplicate column"),
-        ({"ids": np.array(["d 1", "d2", "d3", "d4"])}, "row 1: the id 'd 1' contains white space"),
+        ({"ids": np.array(["d 1 ", "d2", "d3", "d4"])}, "row 1: the id 'd 1 ' contains white space"),
         ({"ids": np.array(["d1", "d2", "d3", "d1"])}, "document 4: duplicate document id 'd1'"),
         ({"data": np.array([object()] * 7)}, "array data of object"),
         ({"format": np.array([], "S3")}, "is not a CSR matrix"),

@@ -62,7 +62,7 @@ def test_a_file_that_fails_does_not_appear(tmp_path: Path) -> None:
         ("nonsense", ["not valid JSON"]),
         ("[]", ["an array, not an object"]),
         ('{"vector": {}}', ["no id"]),
-        ('{"id": "d 1", "vector": {}}', ["white space"]),
+        ('{"id": "d\\t1", "vector": {}}', ["white space"]),
         ('{"vector": {}, "name": "d1"}', ["no id; the keys are vector, name", "under id", "--id-field"]),
         (
             '{"id": "d1", "contents": "cats"}',

@@ -281,7 +281,7 @@ def invalid_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("nowhere", "does not exist"),
         ("empty", "contains no impact pseudo-documents"),
-        ("file", "is empty"),
+        ("file", "Cannot infer the format"),
         ("interrupted", "Run the same encode command again"),
         ("unlisted", "other.jsonl is not listed in any"),
         ("missing", "shard-00001.jsonl.gz is missing"),

@@ -148,7 +148,7 @@ def test_an_id_that_would_add_columns_is_refused(
         ("qid,docid,rank\nq,d,0\n", 2, "the rank is 0"),
         ("qid,docid,rank\nq,d,1.5\n", 2, "the rank is 1.5"),
         ("qid,docid\nq,d\n", 1, "the header names neither a score nor a rank"),
-        ("qid,docid,rank\nq,a b,1\n", 2, "the id 'a b' contains white space"),
+        ("qid,docid,rank\nq, a ,1\n", 2, "the id 'a ' contains white space"),
         ('q,"d,1\n', 1, "not valid CSV"),
         ('{"q": {"d": "1"}}', 1, "the score of 'd' is a string"),
         ('{"q": {"d": 1, "d": 2}}', 1, "the key 'd' occurs twice"),

@@ -89,7 +89,8 @@ def _is_three_by_tabs(line: bytes, words: list[bytes]) -> bool:
 
 def _split_three(line: bytes, location: Location) -> list[bytes]:
     columns = _split_white_space(line, location)
-    return columns if len(columns) == 3 else _split_tabs(line, location)
+    by_tabs = line.split(b"\t")
+    return by_tabs if len(columns) != 3 and len(by_tabs) == 3 else columns
 
 
 def _split_white_space(line: bytes, location: Location) -> list[bytes]:
