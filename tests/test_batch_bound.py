@@ -23,6 +23,8 @@ from splade_anserini.records import SparseVector
 from tests.shared_models import SharedModels
 from tests.tiny import SENTENCES
 
+pytestmark = pytest.mark.slow
+
 MB = 1_000_000
 
 

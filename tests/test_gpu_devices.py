@@ -24,7 +24,10 @@ from tests.tiny import tiny_bert, tiny_distilbert, tiny_tokenizer
 from tests.training_fixtures import recipe
 
 CUDA = torch.device("cuda:0")
-pytestmark = pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA"),
+]
 
 
 @pytest.fixture

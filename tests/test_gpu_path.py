@@ -32,6 +32,8 @@ from tests.gpu_fixtures import TEXTS, assert_close, checkpoint
 from tests.tiny import SENTENCES, tiny_bert, tiny_distilbert
 from tests.tiny_heads import HEADS, head_checkpoint
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -24,6 +24,8 @@ from tests.cli_runner import run_stage
 from tests.encoder_fixtures import ENCODER, EXPANSIONS, write_dictionary_encoder
 from tests.impact_fixtures import write_encoded
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["cats sleep", "dogs bark", "dogs sleep", "nothing known"]
 
 

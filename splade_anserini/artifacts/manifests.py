@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Measured, Model, Scale
 from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.errors import InputError
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Language, Pooling, QuerySide, StrPath
@@ -20,37 +21,8 @@ MANIFEST = "splade.manifest"
 QUERY_WEIGHTS = "query_weights.json"
 """File next to a model whose query side is `idf`: token → weight."""
 
-type Count = Annotated[int, pydantic.Field(ge=0)]
-type Length = Annotated[int, pydantic.Field(gt=2)]
-"""A length in tokens, special tokens included."""
-
-type Scale = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-type Measured = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
-type EncoderPrecision = Literal["fp32", "bf16", "fp16", "int8"]
-
 QUERY_MODEL = "query"
 """Subdirectory of a model whose query side is `separate`, with the query model."""
-
-
-class Model(pydantic.BaseModel):
-    """Base of manifests and cards: immutable; unknown fields are errors."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-
-class GrowingModel(Model):
-    """A model with fields that earlier versions lack, `later_fields`.
-
-    They are written only where they differ from their defaults: what does not use them keeps its bytes and
-    fingerprints, and earlier versions read it.
-    """
-
-    later_fields: ClassVar[frozenset[str]] = frozenset()
-
-    @pydantic.model_serializer(mode="wrap")
-    def _without_defaults_of_later_fields(self, serialize: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
-        unused = {name for name in self.later_fields if getattr(self, name) == type(self).model_fields[name].default}
-        return {name: value for name, value in serialize(self).items() if name not in unused}
 
 
 class EncoderIdentity(GrowingModel):
@@ -198,7 +170,7 @@ class IndexManifest(GrowingModel):
     corpus: str = ""
     writer: str
     """The program that wrote the index, with its version."""
-    options: dict[str, str | int | float | bool | None] = {}
+    options: dict[str, str | int | float | bool | None] = pydantic.Field(default_factory=dict)
     source: str | None = None
     """Fingerprint of the pseudo-documents; None in indexes of version 0.1.0 and before."""
     counts: Counts
@@ -238,7 +210,7 @@ class TextIndexManifest(Model):
     """SHA-256 of the documents, see `formats.corpora.CorpusDigest`."""
     writer: str
     """The program that wrote the index, with its version."""
-    options: dict[str, str | int | bool | None] = {}
+    options: dict[str, str | int | bool | None] = pydantic.Field(default_factory=dict)
     counts: TextCounts
 
 
@@ -248,10 +220,10 @@ class OutputManifest(Model):
     kind: Literal["output"] = "output"
     version: str = __version__
     command: str
-    settings: dict[str, pydantic.JsonValue] = {}
-    inputs: dict[str, str] = {}
+    settings: dict[str, pydantic.JsonValue] = pydantic.Field(default_factory=dict)
+    inputs: dict[str, str] = pydantic.Field(default_factory=dict)
     """Input → its fingerprint."""
-    counts: dict[str, int | float | str] = {}
+    counts: dict[str, int | float | str] = pydantic.Field(default_factory=dict)
     """What was counted or measured of the output."""
     sha256: str
     """SHA-256 of the output file."""

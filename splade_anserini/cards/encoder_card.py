@@ -4,7 +4,7 @@ from typing import Self
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import GrowingModel, Model
+from splade_anserini.artifacts.model import GrowingModel, Model
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide, Side
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import Model
+from splade_anserini.artifacts.model import Model
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.index_card import IndexCard
 from splade_anserini.cards.shipped import encoders_home, indexes_home

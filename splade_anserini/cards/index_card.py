@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import Model
+from splade_anserini.artifacts.model import Model
 
 DEFAULT_TOLERANCE = 0.001
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 import pydantic
 
-from splade_anserini.artifacts.manifests import Model
+from splade_anserini.artifacts.model import Model
 from splade_anserini.records import QuerySide
 
 type LossKind = Literal["rank-ibn", "pairwise", "margin-mse", "kl"]

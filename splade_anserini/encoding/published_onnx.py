@@ -16,7 +16,8 @@ from splade_anserini.artifacts.fingerprints import (
     fingerprint_of_file,
     fingerprint_of_vocabulary,
 )
-from splade_anserini.artifacts.manifests import EncoderIdentity, EncoderPrecision
+from splade_anserini.artifacts.manifests import EncoderIdentity
+from splade_anserini.artifacts.model import EncoderPrecision
 from splade_anserini.cards.finding import find_graph
 from splade_anserini.encoding.logit_pooling import pool_logits
 from splade_anserini.errors import InputError, MismatchError

@@ -4,7 +4,8 @@ import hashlib
 from typing import Any
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_arrays, fingerprint_of_vocabulary
-from splade_anserini.artifacts.manifests import EncoderIdentity, EncoderPrecision
+from splade_anserini.artifacts.manifests import EncoderIdentity
+from splade_anserini.artifacts.model import EncoderPrecision
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.remote_code import remote_code_fingerprint
 from splade_anserini.modeling.vocabulary import serialized, unindexable_ids, vocabulary

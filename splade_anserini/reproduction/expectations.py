@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from splade_anserini.artifacts.manifests import Model
+from splade_anserini.artifacts.model import Model
 from splade_anserini.cards.index_card import Expectation
 from splade_anserini.errors import InputError
 

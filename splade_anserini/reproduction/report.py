@@ -8,7 +8,8 @@ from pydantic import AliasChoices, Field
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.environment import environment, package_versions
-from splade_anserini.artifacts.manifests import IndexManifest, Model, read_manifest
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+from splade_anserini.artifacts.model import Model
 from splade_anserini.cards.index_card import IndexCard
 from splade_anserini.reproduction.expectations import Check, all_passed
 
