@@ -22,10 +22,11 @@ from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.rankings import zip_rankings
 from splade_anserini.formats.runs import read_rankings, write_run
 from splade_anserini.formats.topics import read_topics
-from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
+from splade_anserini.lucene import search_bm25, start_jvm
 from splade_anserini.profiling.flops import flops, occurrences
 from splade_anserini.records import ImpactVector, Query
 from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
+from splade_anserini.text_index import index_texts
 
 COLUMNS = ("nDCG@10", "R@100", "entries a document", "entries a query", "FLOPS", "index, MB")
 
@@ -60,7 +61,7 @@ def run_command(*arguments: object) -> None:
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def make_missing(path: Path, make: Callable[[], None]) -> None:
+def make_missing(path: Path, make: Callable[[], object]) -> None:
     """Call `make` unless `path` exists."""
     if not path.exists():
         make()
@@ -92,16 +93,7 @@ def vectors_of(queries: Sequence[Query], encoder: str) -> Iterator[ImpactVector]
 def bm25(collection: Collection) -> Path:
     """Search with Anserini's BM25 and its defaults; return the run."""
     index, run = collection.work / "bm25.index", collection.work / f"bm25.{collection.split}.txt"
-
-    def build() -> None:
-        texts = collection.work / "bm25.texts"
-        texts.mkdir(exist_ok=True)
-        with (texts / "texts.jsonl").open("wb") as file:
-            for document in open_corpus(str(collection.directory)):
-                file.write(orjson.dumps({"id": document.id, "contents": document.contents}) + b"\n")
-        build_bm25_index(texts, index)
-
-    make_missing(index, build)
+    make_missing(index, lambda: index_texts(open_corpus(str(collection.directory)), index))
     make_missing(run, lambda: write_run(run, search_bm25(index, collection.queries, 1000), "trec", "bm25"))
     return run
 

@@ -18,9 +18,10 @@ from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.topics import read_topics
-from splade_anserini.lucene import build_bm25_index, search_bm25, start_jvm
+from splade_anserini.lucene import search_bm25
 from splade_anserini.parallel import cpu_count
 from splade_anserini.records import Document, Query
+from splade_anserini.text_index import index_texts
 
 SEED = 42
 TRAINED, ZERO_SHOT = "msmarco-sample", ("nfcorpus", "cranfield")
@@ -83,14 +84,9 @@ def training_data(data: Path, output: Path, examples: int) -> dict[str, Path]:
 def bm25_index(directory: Path, output: Path) -> Path:
     """Return the BM25 index of the documents of a BEIR directory, titles and texts, below `output`."""
     part = "" if output not in directory.parents else "-part"
-    index, texts = (output / f"bm25-{directory.name}{part}{kind}" for kind in ("", "-texts"))
-    start_jvm()
+    index = output / f"bm25-{directory.name}{part}"
     if not index.exists():
-        with whole_directory(texts, replace=True) as partial, (partial / "documents.jsonl").open("wb") as file:
-            for document in open_corpus(str(directory)):
-                file.write(orjson.dumps({"id": document.id, "contents": document.contents}) + b"\n")
-        with whole_directory(index) as partial:
-            build_bm25_index(texts, partial)
+        index_texts(open_corpus(str(directory)), index)
     return index
 
 
