@@ -468,6 +468,16 @@ def test_the_manifest_says_which_kind_an_index_is(
     assert kind_of_index(tmp_path) == kind
 
 
+def test_a_manifest_of_the_first_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(
+        '{"kind": "text-index", "version": "0.1.0", "language": "de", "analyzer": "a", "corpus": "c", "digest": "d",'
+        ' "writer": "w", "options": {}, "counts": {"documents": 2, "blank": 1, "postings": 3, "words": 4}}'
+    )
+    manifest = read_manifest(tmp_path, TextIndexManifest)
+    assert manifest is not None
+    assert (manifest.language, manifest.counts) == ("de", TextCounts(documents=2, blank=1, postings=3, words=4))
+
+
 def test_the_manifest_of_another_kind_is_an_error_that_says_so(tmp_path: Path) -> None:
     write_manifest(tmp_path, text_manifest())
     with pytest.raises(InputError) as error:
