@@ -218,7 +218,7 @@ def test_a_setting_that_finds_nothing_measures_0(tmp_path: Path) -> None:
         ),
         (("--candidates", "9"), "--candidates (9) is less than --hits (1,000)"),
         (("--measures", "fun"), "There is no measure 'fun'"),
-        (("--encoder", "splade-mini"), "are encoded already, but --encoder splade-mini is given"),
+        (("--encoder", "splade-mini"), "are impact vectors, but --encoder splade-mini is given"),
     ],
 )
 def test_invalid_options_are_an_error_before_anything_is_measured(

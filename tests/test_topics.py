@@ -105,6 +105,20 @@ class TestIrDatasets:
         assert read_topics("irds:made-up") == [Query("q0", "cat")]
         assert read_encoded_topics("irds:made-up") == {"q0": {"cat": 1}}
 
+    def test_a_field_may_be_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import ir_datasets
+        from ir_datasets.formats import BaseQueries, TrecQuery
+
+        class Queries(BaseQueries):
+            def queries_iter(self):
+                return iter([TrecQuery("301", "cats", "What do cats eat?", "Any food.")])
+
+        dataset = ir_datasets.datasets.base.Dataset(Queries())
+        monkeypatch.setitem(ir_datasets.registry._registered, "made-up", dataset)
+        assert read_topics("irds:made-up") == [Query("301", "cats")]
+        assert read_topics("irds:made-up", field="title") == [Query("301", "cats")]
+        assert read_topics("irds:made-up", field="description") == [Query("301", "What do cats eat?")]
+
     def test_an_unknown_name_is_refused(self) -> None:
         with pytest.raises(InputError, match="has no dataset"):
             read_topics("irds:no/such")
@@ -132,6 +146,11 @@ class TestPyserini:
         topics.update({2: {"title": "cat cat dog"}, "q": {"title": "dog"}})
         assert topics_by_name.read_topics("known") == [Query("2", "cat cat dog"), Query("q", "dog")]
         assert topics_by_name.read_encoded_topics("known") == {"2": {"cat": 2, "dog": 1}, "q": {"dog": 1}}
+
+    def test_fields_of_trec_covid_are_known(self, topics: dict[int | str, dict[str, str]]) -> None:
+        topics[1] = {"narrative": "seeking", "query": "origin", "question": "what is the origin"}
+        assert topics_by_name.read_topics("known") == [Query("1", "origin")]
+        assert topics_by_name.read_topics("known", "question") == [Query("1", "what is the origin")]
 
     def test_a_topic_without_a_title_is_named(self, topics: dict[int | str, dict[str, str]]) -> None:
         topics[1] = {"url": "http://…"}

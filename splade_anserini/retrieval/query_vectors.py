@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from splade_anserini.artifacts.truncation import Truncation
     from splade_anserini.encoding import ImpactQueryEncoder
     from splade_anserini.encoding.truncation import TruncationCounts
+    from splade_anserini.formats.topics import Topics
     from splade_anserini.records import ImpactVector, Query
 
 _log = logging.getLogger(__name__)
@@ -91,15 +92,18 @@ def load_queries(
         return queries
     if encoder_name:
         raise InputError(
-            f"Topics {topics} are encoded already, but --encoder {encoder_name} is given.",
+            f"Topics {topics} are {_impact_vectors(source, options)}, but --encoder {encoder_name} is given.",
             do="Leave --encoder out, or add --not-pre-encoded if they are texts.",
         )
     queries = QuerySet(topics, vectors=source.vectors(options.scale))
-    reading = "impact vectors"
-    if options.pre_encoded is None:
-        reading += f", as {source.reading.reason}"
+    reading = _impact_vectors(source, options)
     _note_reading(topics, queries, reading, options, "--not-pre-encoded if they are texts")
     return queries
+
+
+def _impact_vectors(topics: "Topics", options: QueryOptions) -> str:
+    """Return what topics were taken for with the reason, or are because `options` says so."""
+    return "impact vectors" if options.pre_encoded else f"impact vectors, as {topics.reading.reason}"
 
 
 def _note_reading(topics: str, queries: QuerySet, reading: str, options: QueryOptions, otherwise: str) -> None:
