@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ir_measures import ScoredDoc
 
 from splade_anserini.artifacts.manifests import (
     EncoderManifest,
@@ -13,6 +14,7 @@ from splade_anserini.artifacts.manifests import (
     read_manifest,
     write_manifest,
 )
+from splade_anserini.artifacts.outputs import OutputRecord, read_output_manifest
 from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.encode import encode
 from splade_anserini.encoding import (
@@ -30,7 +32,9 @@ from splade_anserini.errors import NOTE
 from splade_anserini.formats.corpora import InMemoryCorpus
 from splade_anserini.formats.impacts import read_impacts
 from splade_anserini.records import Document, Example, Query
+from splade_anserini.retrieval.options import RunOptions
 from splade_anserini.retrieval.query_vectors import QuerySet, encode_queries
+from splade_anserini.retrieval.recorded_run import RecordedRun, query_inputs
 from splade_anserini.training.batch import Collator, GroupTokenizer
 from splade_anserini.training.options import TeacherOptions
 from splade_anserini.training.teachers.cross_encoder import CrossEncoderTeacher
@@ -157,6 +161,29 @@ def test_queries_that_are_cut_are_counted(words: str, caplog: pytest.LogCaptureF
         queries.vectors(2)
     assert queries.truncation == Truncation(texts=5, truncated=2, tokens_lost=16)
     assert "2 of 5 queries (40.0%) are longer than 5 tokens: 16 tokens were cut off." in caplog.messages
+
+
+def test_the_manifest_of_a_run_keeps_the_counts_of_its_queries(words: str, tmp_path: Path) -> None:
+    encoder = ImpactQueryEncoder(open_query_encoder(words, EncoderOptions(max_length=5)))
+    queries = QuerySet("topics", [Query("q", "cats " * 7)], encoder)
+    queries.vectors()
+    run = RecordedRun(RunOptions(output=tmp_path / "run.txt"), OutputRecord("search"))
+    run.write([("q", [ScoredDoc("q", "d", 1.0)])], queries)
+    manifest = read_output_manifest(tmp_path / "run.txt")
+    assert manifest is not None
+    assert manifest.counts == {"queries": 1, "hits": 1, "truncated": 1, "tokens_lost": 2}
+
+
+def test_the_fingerprint_of_a_query_encoder_is_that_of_earlier_versions(words: str) -> None:
+    """A run of an export without the checkpoint's fingerprint is up to date with one that has it."""
+    inputs = []
+    for checkpoint in (None, "c"):
+        manifest = read_manifest(words, EncoderManifest)
+        assert manifest is not None
+        identity = manifest.identity.model_copy(update={"checkpoint": checkpoint})
+        write_manifest(words, manifest.model_copy(update={"identity": identity}))
+        inputs.append(query_inputs(QuerySet("topics", [], ImpactQueryEncoder(open_query_encoder(words)))))
+    assert inputs[0] == inputs[1]
 
 
 def test_queries_of_an_encoder_without_a_tokenizer_are_not_counted(caplog: pytest.LogCaptureFixture) -> None:
