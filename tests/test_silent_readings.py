@@ -28,6 +28,7 @@ from splade_anserini.formats.parsing.json_records import json_record, json_recor
 from splade_anserini.formats.parsing.lines import Location, byte_lines
 from splade_anserini.formats.parsing.random_lines import IndexedLines
 from splade_anserini.formats.texts import Texts, UnavailableTexts
+from tests.cli_runner import run_stage
 
 BOM = b"\xef\xbb\xbf"
 HERE = Location("here", 1)
@@ -220,3 +221,24 @@ def test_toml_that_no_card_has_is_an_error(tmp_path: Path, toml: str, problem: s
     with pytest.raises(InputError, match=f"is not a valid line of TOML: .*{problem}") as caught:
         read_card(empty, EncoderCard, [toml])
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id": "1", "id": "2", "vector": {"a": 1}}',
+        '{"id" : "1", "id": "2", "vector": {"a": 1}}',
+        '{"id": "1", "contents": "x: y", "contents": "", "vector": {"a": 1}}',
+        '{"id": "1", "vector": {}, "vector": {"a": 1}}',
+        '{"id": "1", "vector": {"a": 1, "a": 2}}',
+        '{"id": "1", "vector": {"a": 1, "b": 2, "a" : 3}}',
+    ],
+)
+@pytest.mark.slow
+def test_vectors_with_a_duplicate_key_are_not_indexed(tmp_path: Path, line: str) -> None:
+    impacts = tmp_path / "x.jsonl"
+    impacts.write_text('{"id": "0", "vector": {"b": 1}}\n' + line + "\n")
+    outcome = run_stage("index", "--input", impacts, "--index", tmp_path / "index")
+    assert outcome.code == 2
+    assert "x.jsonl, line 2" in outcome.err
+    assert not (tmp_path / "index").exists()
