@@ -17,6 +17,8 @@ from splade_anserini.lucene import BruteForceSearcher
 from splade_anserini.records import ImpactDocument
 from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.search import search
+from tests.cli_runner import run_stage
+from tests.encoder_fixtures import write_dictionary_encoder
 
 ENCODER = DictionaryEncoder({"cat": {"cat": 2.0}, "dog": {"dog": 1.5}})
 
@@ -147,3 +149,21 @@ def test_an_id_that_is_not_a_passages_is_refused() -> None:
 def test_a_separator_that_cannot_be_in_an_id_is_refused(separator: str) -> None:
     with pytest.raises(InputError, match=r"--max-passage .* cannot occur in an id"):
         SearchOptions(max_passage=separator)
+
+
+@pytest.mark.slow
+def test_passages_go_through_all_commands(tmp_path: Path) -> None:
+    encoder = write_dictionary_encoder(tmp_path / "encoder", {"cat": {"cat": 2.0}, "dog": {"dog": 1.5}})
+    (tmp_path / "docs.csv").write_text("docno,headline,body\nD1,cat,x x dog\nD2,,cat x x x dog dog\nD3,x,x\n")
+    (tmp_path / "topics.tsv").write_text("q0\tcat dog\n")
+    fields = ("--corpus", tmp_path / "docs.csv", "--encoder", encoder, "--title-field", "headline", "--passages", "2")
+    encoded = run_stage("encode", *fields, "--output", tmp_path / "impacts")
+    assert "the id is 'docno', the title is 'headline', the text is 'body'" in encoded.err
+    assert "4 passages in 1 shard" in encoded.out
+    assert "2 with an empty vector" in encoded.out
+    run_stage("index", "--input", tmp_path / "impacts", "--index", tmp_path / "index")
+    run = ("search", "--index", tmp_path / "index", "--topics", tmp_path / "topics.tsv", "--not-pre-encoded")
+    run_stage(*run, "--output", tmp_path / "run", "--max-passage", "#")
+    lines = [line.split() for line in (tmp_path / "run").read_text().splitlines()]
+    # The second passage of D1 has the title and dog; the first of D2 has cat, its third dog.
+    assert [(line[2], float(line[4])) for line in lines] == [("D1", 200 * 200 + 150 * 150), ("D2", 200 * 200)]
