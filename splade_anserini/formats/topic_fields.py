@@ -15,7 +15,7 @@ ID_NAMES = (
 )
 """The names of ids as `column_key` returns them; the first that a record has counts."""
 TEXT_NAMES = (
-    *("text", "contents", "content", "query", "querytext", "querystring", "question", "questiontext"),
+    *("query", "querytext", "querystring", "question", "questiontext", "text", "contents", "content", "body"),
     *("title", "topictitle", "rawutterance", "utterance", "topic"),
 )
 """The names of a query's text; the first that is not blank counts."""

@@ -194,8 +194,10 @@ def _lines_without_tabs(lines: list[Line], note: Note) -> Iterator[TopicRecord]:
     """Yield the topics of lines that begin with an id and a comma, a colon or a space, all in the same form."""
     commas = {match[2] if (match := _COMMA.match(line)) else "" for _, line in lines}
     if len(commas) == 1 and "" not in commas:
-        note("each line is taken for an id and a text, separated by a comma")
-        yield from _comma_topics(lines, commas.pop())
+        delimiter = commas.pop()
+        name = "comma" if delimiter == "," else "semicolon"
+        note(f"each line is taken for an id and a text, separated by a {name}")
+        yield from _comma_topics(lines, delimiter)
         return
     for pattern, separator in ((_COLON, "a colon"), (_SPACE, "a space")):
         matches = [pattern.fullmatch(line) for _, line in lines]

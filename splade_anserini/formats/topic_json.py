@@ -23,7 +23,7 @@ from splade_anserini.formats.topic_fields import (
     by_key,
 )
 
-_CONTAINERS = ("queries", "topics", "data")
+_CONTAINERS = ("queries", "topics", "questions", "data")
 """Keys under which an object may have its topics."""
 _TURNS = ("turn", "turns")
 """Keys under which a conversation has its queries (TREC CAsT and iKAT)."""
