@@ -3,8 +3,9 @@
 Run: python benchmarks/mutants.py [--count 150] [--seed 0] [--jobs 2] [--only lucene …] [--report FILE]
 
 Mutants are drawn by a seed from the packages below, equally many of each, without decorators and the layout of
-figures. Each mutant is tested in a copy of the repository, with the test files of its package: first the quick tests,
-then, if they pass, the slow ones. The survivors are printed with file, line and change.
+figures. Each mutant is tested in a copy of the repository, with the test files that import its module and those of
+its package: first the quick tests, then, if they pass, the slow ones. The survivors are printed with file, line and
+change.
 """
 
 import argparse
@@ -26,16 +27,15 @@ from queue import SimpleQueue
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("splade_anserini")
 TESTS = {
-    "retrieval": "fusion ordering topics rescore fuse search hybrid two_step profile profiling feedback",
-    "formats": "paths corpora topics qrels runs impacts duplicates examples query_weights frequency_text training_data "
-    "convert engines files mine beir",
+    "retrieval": "fuse search rescore hybrid profile feedback two_step",
+    "formats": "corpora corpus_files topics topic_formats runs run_formats qrels impacts other_vectors examples "
+    "silent_readings ids_with_spaces beir",
     "evaluation": "evaluate comparison significance sweep",
-    "vectors": "quantization pruning tradeoffs",
-    "encoding": "encode pipeline encoders query_sides query_weights splade_mini resuming",
-    "lucene": "frequency_text method_handles java index searcher two_step fast_searcher feedback unindexable_entries "
-    "writers freed_memory hybrid",
+    "vectors": "quantization pruning tradeoffs encode",
+    "encoding": "encode pipeline encoders query_sides resuming",
+    "lucene": "index searcher two_step fast_searcher feedback writers hybrid bm25 ids_with_spaces",
 }
-"""Package → the test files that are run for its mutants; files that do not exist are left out."""
+"""Package → the test files that are run for its mutants, after those that import the changed module."""
 TIMEOUT = 900
 NO_TESTS = 5
 """The exit code of pytest when no test was selected."""
@@ -135,13 +135,23 @@ def draw(count: int, seed: int, packages: list[str]) -> list[Mutant]:
     return mutants
 
 
+def tests_of(path: Path, repository: Path) -> list[str]:
+    """Return the test files that import a module, then those of its package."""
+    module = ".".join(path.with_suffix("").parts)
+    importing = [
+        file.relative_to(repository).as_posix()
+        for file in sorted((repository / "tests").glob("test_*.py"))
+        if module in file.read_text(encoding="utf-8")
+    ]
+    of_package = [f"tests/test_{name}.py" for name in TESTS[path.parts[1]].split()]
+    return list(dict.fromkeys([*importing, *(name for name in of_package if (repository / name).exists())]))
+
+
 def verdict(mutant: Mutant, copy_of_repository: Path) -> str:
     """Return "killed" if a test fails, "timeout" if the tests do not end, "survived" if all pass."""
     path = copy_of_repository / mutant.path
     original = path.read_text(encoding="utf-8")
-    package = Path(mutant.path).parts[1]
-    files = [f"tests/test_{name}.py" for name in TESTS[package].split()]
-    files = [file for file in files if (copy_of_repository / file).exists()]
+    files = tests_of(Path(mutant.path), copy_of_repository)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
     environment = os.environ | {"PYTHONPATH": str(copy_of_repository)}
     path.write_text(mutant.source, encoding="utf-8")
