@@ -152,13 +152,13 @@ def test_a_separator_that_cannot_be_in_an_id_is_refused(separator: str) -> None:
 
 
 @pytest.mark.slow
-def test_passages_go_through_all_commands(tmp_path: Path) -> None:
+def test_passages_go_through_all_commands(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     encoder = write_dictionary_encoder(tmp_path / "encoder", {"cat": {"cat": 2.0}, "dog": {"dog": 1.5}})
     (tmp_path / "docs.csv").write_text("docno,headline,body\nD1,cat,x x dog\nD2,,cat x x x dog dog\nD3,x,x\n")
     (tmp_path / "topics.tsv").write_text("q0\tcat dog\n")
     fields = ("--corpus", tmp_path / "docs.csv", "--encoder", encoder, "--title-field", "headline", "--passages", "2")
     encoded = run_stage("encode", *fields, "--output", tmp_path / "impacts")
-    assert "the id is 'docno', the title is 'headline', the text is 'body'" in encoded.err
+    assert "the id is 'docno', the title is 'headline', the text is 'body'" in caplog.text
     assert "4 passages in 1 shard" in encoded.out
     assert "2 with an empty vector" in encoded.out
     run_stage("index", "--input", tmp_path / "impacts", "--index", tmp_path / "index")
