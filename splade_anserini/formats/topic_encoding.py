@@ -16,7 +16,7 @@ SAMPLE_SIZE = 100
 _REPETITIONS_OF_TOKENS = 3
 """Encoded topics repeat each token more often than this in a row, on average over the sample."""
 _REPETITIONS_OF_TEXT = 1.2
-"""Texts of people repeat each word fewer times than this (1.0003 at most, in 14 collections of queries); what is
+"""Texts of people repeat each word fewer times than this (1.0003 at most, in four collections of queries); what is
 between the two is ambiguous."""
 _TOO_FEW_WORDS = 20
 """Of fewer words than this, repetitions say nothing: `cat cat cat` may be a text."""
