@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import batched
 from pathlib import Path
@@ -47,9 +47,6 @@ class MiningCounts:
     """Candidates that were dropped because of their scores."""
     unscored: int = 0
     """Examples without a score for their positive or for one of their negatives."""
-    truncated: int = 0
-    """Texts that were longer than the teacher reads."""
-    tokens_lost: int = 0
 
 
 def mine(
@@ -200,7 +197,7 @@ def command(
     result = make_once(
         output.output,
         record,
-        lambda: asdict(_mine(run, qrels, output, options, filtered, lookup, teacher)),
+        lambda: _mine(run, qrels, output, options, filtered, lookup, teacher),
         overwrite=output.overwrite,
     )
     scored = filtered.teacher is not None or filtered.scores is not None
@@ -215,8 +212,8 @@ def _mine(
     filtered: FalseNegativeOptions,
     lookup: TextLookupOptions,
     teacher: TeacherOptions,
-) -> MiningCounts:
-    """Write the examples, and warn of what is missing."""
+) -> dict[str, int]:
+    """Write the examples, and warn of what is missing; return the counts, also of texts that the teacher has cut."""
     from splade_anserini.cli.lookup import open_texts_from_options
     from splade_anserini.formats.qrels import read_qrels
     from splade_anserini.formats.runs import read_rankings
@@ -234,11 +231,11 @@ def _mine(
         counts = write_mined(mined, output.output, options.negatives, texts if output.texts else None)
     _warn(counts, len(relevant), options.negatives, scored=scores is not None)
     if filtered.teacher is None:
-        return counts
+        return asdict(counts)
     from splade_anserini.training.teachers.scoring import TeacherScores, log_truncated_texts
 
     teachers = [scores.teacher] if isinstance(scores, TeacherScores) else []
-    return replace(counts, **log_truncated_texts(teachers, teacher.max_length))
+    return asdict(counts) | log_truncated_texts(teachers, teacher.max_length)
 
 
 def _open_scores(filtered: FalseNegativeOptions, options: TeacherOptions, texts: "Texts | None") -> "PairScores | None":
