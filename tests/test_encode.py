@@ -222,7 +222,7 @@ def test_a_directory_with_impact_files_that_no_manifest_lists_is_refused(tmp_pat
     [
         ([], InputError, "is empty"),
         ([Document("a", "", "x"), Document("a", "", "y")], RecordError, "duplicate document id 'a'"),
-        ([Document("a b", "", "x")], RecordError, "white space"),
+        ([Document("a\tb", "", "x")], RecordError, "white space"),
     ],
 )
 def test_an_invalid_corpus_is_refused_before_anything_is_written(
