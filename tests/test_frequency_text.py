@@ -174,6 +174,8 @@ def test_lines_as_others_write_them_need_no_parsing(line: bytes) -> None:
         b'{"id": "d1", "x": {"vector": {"cat": 1}}}',
         b'[{"id": "d1", "vector": {"cat": 1}}',
         b'{"id": "d1", "vector": {"cat": 01}}',
+        b'{"id": "d1", "id": "d2", "vector": {"cat": 1}}',
+        b'{"id": "d1", "vector": {"dog": 1}, "vector": {"cat": 1}}',
     ],
 )
 def test_other_lines_are_parsed(line: bytes) -> None:
