@@ -476,3 +476,9 @@ def test_topics_beside_real_shards_are_not_taken_for_documents() -> None:
     files = find_vector_files(DATA / "real-vectors")
     assert len(files.files) == 26
     assert [path.name for path in files.unread] == ["README.md", "topics.tsv.gz"]
+
+
+def test_a_message_shows_the_first_keys_of_an_object_of_all_documents() -> None:
+    with pytest.raises(RecordError, match=r"the keys are d0, d1, .*d11, …\.") as caught:
+        document_of({f"d{n}": {"cat": 1.5} for n in range(10_000)})
+    assert len(str(caught.value)) < 400

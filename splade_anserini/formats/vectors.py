@@ -25,12 +25,14 @@ _ID_NAMES = "id docid documentid docno pid passageid corpusid did chunkid pointi
 _VECTOR_NAMES = (
     "vector vectors sparsevector sparsevectors sparsevalues sparseembedding sparseembeddings sparse splade weights "
     "lexicalweights tokenweights rankfeatures mltokens tokens terms textembedding passageembedding contentembedding "
-    "embedding embeddings predictedvalue bow representation rep features expansion impacts ml"
+    "embedding embeddings predictedvalue bow representation rep features expansion impacts ml decoded spladerep"
 )
 ID_KEYS = tuple(_ID_NAMES.split())
 VECTOR_KEYS = frozenset(_VECTOR_NAMES.split())
 """Names of the field of a vector, as `column_key` returns them, besides the two lists of tokens and weights."""
 CONTENTS_KEYS = ("contents", "content", "text", "passage", "body")
+
+_SHOWN_KEYS = 12
 
 _WRAPPERS = ("_source", "fields")
 """What holds the fields of a document in hits of Elasticsearch, and in documents of Vespa."""
@@ -121,7 +123,7 @@ class VectorReader:
                 # The name of a document of Vespa: id:<namespace>:<type>:<key=value>:<id>.
                 return name.split(":", 4)[-1], key
         raise location.error(
-            f"no id; the keys are {', '.join(record)}",
+            f"no id; the keys are {_shown(record)}",
             expected="a string under id, _id or docid",
             do="Name the field with --id-field.",
         )
@@ -149,7 +151,7 @@ class VectorReader:
                 do="Name one with --vector-field.",
             )
         raise location.error(
-            f"no vector; the keys are {', '.join(record)}",
+            f"no vector; the keys are {_shown(record)}",
             expected='a record {"id": …, "vector": {"token": impact, …}}',
             do="Name the field with --vector-field, or encode the texts first.",
         )
@@ -261,7 +263,7 @@ def _at(record: Record, field: str, location: Location) -> object:
     value: object = record
     for name in field.split("."):
         if not isinstance(value, dict) or name not in value:
-            keys = ", ".join(value) if isinstance(value, dict) else ""
+            keys = _shown(value) if isinstance(value, dict) else ""
             raise location.error(
                 f"no field {field!r}; the keys are {keys}" if keys else f"no field {field!r}",
                 expected="a field of the record",
@@ -269,6 +271,11 @@ def _at(record: Record, field: str, location: Location) -> object:
             )
         value = value[name]
     return value
+
+
+def _shown(record: Mapping[str, object]) -> str:
+    """Return the first keys of a record for a message: one object may hold all documents."""
+    return ", ".join(list(record)[:_SHOWN_KEYS]) + (", …" if len(record) > _SHOWN_KEYS else "")
 
 
 def _described(value: object) -> str:
