@@ -59,8 +59,8 @@ def command(
     corpus: Annotated[
         str,
         typer.Option(
-            help="BEIR directory or zip, JSON, TSV, CSV, Parquet or Arrow file, directory of such files, irds:<name> "
-            "or hf:<name>."
+            help="BEIR directory or zip, JSON, TSV, CSV, Parquet or Arrow file, directory of such files, irds:<name>, "
+            "hf:<name>, or cranfield, which ships with this package."
         ),
     ],
     fields: CorpusOptions,

@@ -180,7 +180,7 @@ def test_a_malformed_judgement_is_named_by_file_and_line(
 
 
 def test_missing_and_empty_qrels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="missing do not exist"):
         read_qrels(str(tmp_path / "missing"))
     (tmp_path / "empty").write_text("query-id\tcorpus-id\tscore\n")
     with pytest.raises(InputError, match="are empty"):

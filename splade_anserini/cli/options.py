@@ -8,11 +8,13 @@ Index = Annotated[str, typer.Option(help="Directory of a Lucene impact index, or
 Topics = Annotated[
     str,
     typer.Option(
-        help="File (TSV, CSV, JSON, TREC, XML), BEIR directory (DIR or DIR@SPLIT), irds:<name>, Pyserini name."
+        help="File (TSV, CSV, JSON, TREC, XML), BEIR directory (DIR or DIR@SPLIT), irds:<name>, Pyserini name, "
+        "or cranfield."
     ),
 ]
 Qrels = Annotated[
-    str, typer.Option(help="TREC or BEIR file (.gz too), BEIR directory (DIR or DIR@SPLIT), or irds:<name>.")
+    str,
+    typer.Option(help="TREC or BEIR file (.gz too), BEIR directory (DIR or DIR@SPLIT), irds:<name>, or cranfield."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]

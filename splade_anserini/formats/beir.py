@@ -9,12 +9,21 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Self
 
+from splade_anserini.cards.shipped import cranfield
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.archives import as_directory, glob_files
 from splade_anserini.formats.parsing.compression import without_compression_suffix
 from splade_anserini.records import StrPath
 
 SPLIT_SEPARATOR = "@"
+SHIPPED = "cranfield"
+"""The name of the collection that ships with the package, as corpus, topics and qrels."""
+
+
+def source_path(source: StrPath) -> Path:
+    """Return the path that a source names: of the collection that ships, if it is its name and no path that exists."""
+    path = Path(source)
+    return cranfield() if os.fspath(source) == SHIPPED and not os.path.lexists(path) else path
 
 
 def collections_in(source: StrPath) -> dict[str, str]:
@@ -33,12 +42,12 @@ def _directory_and_suffix(source: StrPath) -> tuple[Path | None, str]:
 
     A path that exists is taken as it is, even if its name contains "@".
     """
-    path, suffix = Path(source), ""
+    path, suffix = source_path(source), ""
     if not path.exists() and as_directory(path) is None:
         name, separator, splits = os.fspath(source).rpartition(SPLIT_SEPARATOR)
         if not name:
             return None, ""
-        path, suffix = Path(name), separator + splits
+        path, suffix = source_path(name), separator + splits
     directory = as_directory(path)
     return (directory, suffix) if directory else (None, "")
 

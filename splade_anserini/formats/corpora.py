@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from splade_anserini.errors import NOTE, InputError, counted
+from splade_anserini.formats.beir import source_path
 from splade_anserini.formats.corpus_fields import RECOGNIZED, CorpusOptions, describe, document_of
 from splade_anserini.formats.corpus_files import EXPECTED, directory_files, read_file, reader_of
 from splade_anserini.formats.hf_datasets import hub_rows, is_hub_name
@@ -165,10 +166,10 @@ def open_corpus(source: StrPath, options: CorpusOptions = RECOGNIZED) -> Corpus:
         return IrdsCorpus(name)
     if is_hub_name(name):
         return HubCorpus(name, options)
-    path, split = Path(source), ""
+    path, split = source_path(source), ""
     if not is_file(path) and as_directory(path) is None and "@" in name:
         before, _, split = name.rpartition("@")
-        path = Path(before)
+        path = source_path(before)
     if directory := as_directory(path):
         return FileCorpus(name, directory_files(directory, split), options)
     if split or not (path.exists() or is_file(path)):

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from splade_anserini.errors import InputError, counted
-from splade_anserini.formats.beir import BeirDirectory
+from splade_anserini.formats.beir import SHIPPED, BeirDirectory
 from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, choose_fields, document_of, is_known
 from splade_anserini.formats.corpus_json import read_json
 from splade_anserini.formats.corpus_tables import Located, read_csv, read_tsv
@@ -18,7 +18,7 @@ from splade_anserini.formats.parsing.compression import beginning, without_compr
 
 EXPECTED = (
     "a BEIR directory or its zip archive, a .jsonl, .json, .tsv, .csv, .parquet or .arrow file, a directory of such "
-    "files, irds:<name> or hf:<name>"
+    f"files, irds:<name>, hf:<name>, or {SHIPPED}"
 )
 
 type Reader = Callable[[Path, CorpusOptions, Observer], Iterator[Located]]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import NOTE, InputError, RecordError
-from splade_anserini.formats.beir import BeirDirectory
+from splade_anserini.formats.beir import SHIPPED, BeirDirectory
 from splade_anserini.formats.irds import irds_items, is_irds
+from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, SCORE, header, rows
 from splade_anserini.formats.parsing.fields import checked_id, document_id
 from splade_anserini.formats.parsing.json_records import json_type
@@ -34,12 +35,13 @@ _EXPECTED = (
     "qid 0 docid relevance (TREC), query-id<TAB>corpus-id<TAB>score (BEIR), or qid docid; "
     "separated by white space or commas, with a header or without"
 )
+_SOURCES = f"a file of judgements, a BEIR directory (DIR or DIR@SPLIT), irds:<name>, or {SHIPPED}"
 
 _log = logging.getLogger(__name__)
 
 
 def read_qrels(source: StrPath, default_split: str = "test") -> list["Qrel"]:
-    """Return the judgements of a file, of a BEIR directory, or of `irds:<name>`.
+    """Return the judgements of a file, of a BEIR directory, of `irds:<name>`, or of `cranfield`, which ships.
 
     A BEIR directory means its default split; `DIR@dev` and `DIR@dev+test` name others. Raises `RecordError` for a
     malformed line, or a document that is judged twice for a query, and `InputError` when there are no judgements.
@@ -70,7 +72,10 @@ def _open(source: str, default_split: str) -> Iterable[tuple[Location, "Qrel"]]:
         return _read_irds(source)
     if directory := BeirDirectory.parse(source):
         return chain.from_iterable(map(_read_file, directory.qrels_files(default_split)))
-    return _read_file(Path(source))
+    path = Path(source)
+    if not (path.exists() or is_file(path)):
+        raise InputError(f"The qrels {source} do not exist.", expected=_SOURCES, do="Check the spelling of the path.")
+    return _read_file(path)
 
 
 def _read_irds(source: str) -> Iterator[tuple[Location, "Qrel"]]:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from splade_anserini.errors import NOTE, InputError, counted
-from splade_anserini.formats.beir import SPLIT_SEPARATOR, BeirDirectory
+from splade_anserini.formats.beir import SHIPPED, SPLIT_SEPARATOR, BeirDirectory
 from splade_anserini.formats.irds import irds_items, is_irds
 from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.compression import open_output, without_compression_suffix
@@ -38,7 +38,8 @@ from splade_anserini.records import ImpactVector, Query, StrPath
 _DEFAULT_SPLIT = "test"
 _SUFFIXES = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".trec", ".xml", ".topics", ".sgml", ".parquet")
 _EXPECTED = (
-    "a file of topics (TSV, CSV, JSON, TREC, XML; also compressed), a BEIR directory (DIR or DIR@SPLIT), or irds:<name>"
+    "a file of topics (TSV, CSV, JSON, TREC, XML; also compressed), a BEIR directory (DIR or DIR@SPLIT), "
+    f"irds:<name>, or {SHIPPED}"
 )
 
 _logger = logging.getLogger(__name__)
@@ -152,9 +153,9 @@ class Topics:
         path = topics_file(self.source)
         if path is None:
             name = without_compression_suffix(self.source)
-            if name != self.source or name.endswith(_SUFFIXES) or os.sep in name or SPLIT_SEPARATOR in name:
-                raise InputError(f"The topics {self.source} do not exist.", do="Check the spelling of the path.")
-            self._records = list(self._resolver(self.source))
+            is_path = name != self.source or name.endswith(_SUFFIXES) or os.sep in name or SPLIT_SEPARATOR in name
+            resolver = no_resolver if is_path else self._resolver
+            self._records = list(resolver(self.source))
         elif is_file(path):
             return file_topics(path, self._note)
         else:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.beir import SHIPPED
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.topic_fields import TopicRecord, by_key
 from splade_anserini.lucene.java.jvm import start_jvm
@@ -30,7 +31,7 @@ def _get_topics(name: str) -> dict[int | str, dict[str, Any]]:
         raise InputError(
             f"No topics named {name}: there is no such file or directory, "
             f"and Pyserini failed to provide them ({type(error).__name__}: {reason}).",
-            expected="a file of topics, a BEIR directory, irds:<name>, or a name that Pyserini knows",
+            expected=f"a file of topics, a BEIR directory, irds:<name>, {SHIPPED}, or a name that Pyserini knows",
             do="Check the spelling and the network connection; Pyserini downloads topics when they are first used.",
         ) from error
     return topics
