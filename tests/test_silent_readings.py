@@ -20,13 +20,14 @@ from splade_anserini.artifacts.manifests import (
 )
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.finding import read_card
-from splade_anserini.errors import InputError, RecordError
+from splade_anserini.errors import InputError, OutputError, RecordError
 from splade_anserini.formats.corpora import check_corpus, open_corpus
 from splade_anserini.formats.examples import open_examples
 from splade_anserini.formats.parsing import lines as lines_module
 from splade_anserini.formats.parsing.json_records import json_record, json_records
 from splade_anserini.formats.parsing.lines import Location, byte_lines
 from splade_anserini.formats.parsing.random_lines import IndexedLines
+from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.texts import Texts, UnavailableTexts
 from tests.cli_runner import run_stage
 
@@ -242,3 +243,10 @@ def test_vectors_with_a_duplicate_key_are_not_indexed(tmp_path: Path, line: str)
     assert outcome.code == 2
     assert "x.jsonl, line 2" in outcome.err
     assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("name", ["run.txt.zst", "run.bz2", "run.XZ", "run.zip"])
+def test_a_run_is_not_written_plain_under_the_name_of_a_compression(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="would not be compressed as its name says"):
+        write_run(tmp_path / name, [])
+    assert not any(tmp_path.iterdir())

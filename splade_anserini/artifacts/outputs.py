@@ -40,12 +40,26 @@ class OutputRecord:
     """Input → its fingerprint."""
 
 
+_NOT_WRITTEN = (".bz2", ".xz", ".lzma", ".zst", ".zstd", ".zip", ".lz4", ".7z", ".tar", ".tgz")
+
+
+def check_output_name(output: Path) -> None:
+    """Raise `OutputError` for a name that promises a compression that is not written."""
+    if suffix := next((suffix for suffix in _NOT_WRITTEN if output.name.lower().endswith(suffix)), ""):
+        raise OutputError(
+            f"{output} would not be compressed as its name says ({suffix}).",
+            expected="a name that ends in .gz for a compressed file, or a name of a plain file",
+            do="Choose another name.",
+        )
+
+
 def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False) -> bool:
     """Say whether `output` is there already, made by exactly this command and not changed since.
 
     With `overwrite` it is written in any case, as are pipes and devices. Raises `OutputError` when another output
     would be replaced, or with `overwrite` a directory that this program did not write.
     """
+    check_output_name(output)
     if overwrite:
         require_replaceable(output)
         return False

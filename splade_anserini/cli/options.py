@@ -14,7 +14,7 @@ Topics = Annotated[
 ]
 Qrels = Annotated[
     str,
-    typer.Option(help="TREC or BEIR file (.gz too), BEIR directory (DIR or DIR@SPLIT), irds:<name>, or cranfield."),
+    typer.Option(help="TREC, BEIR or other file, BEIR directory or zip (DIR or DIR@SPLIT), irds:<name>, or cranfield."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:n or mps.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.outputs import check_output_name
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.archives import ZIP_MAGIC, member_of, only_member, split_archive
 
@@ -192,8 +193,10 @@ def _zstandard_error() -> type[Exception]:
 def open_output(path: Path, level: int = COMPRESSION_LEVEL) -> Iterator[IO[bytes]]:
     """Open a file for writing, compressed if its name ends in .gz; it appears as a whole when the block ends.
 
-    The gzip header has no time and no file name, so the same content always gives the same bytes.
+    The gzip header has no time and no file name, so the same content always gives the same bytes. Raises `OutputError`
+    for the name of another compression.
     """
+    check_output_name(path)
     with whole_file(path) as file:
         if not path.name.endswith(".gz"):
             yield file
