@@ -223,7 +223,8 @@ def command(
     _check_unused(fields, "needs --bm25")
     counts = index(input, target.index, options, reading=reading, overwrite=target.overwrite, bars=progress_bar).counts
     typer.echo(
-        f"{target.index}: {counts.documents:,} documents, {counts.postings:,} postings, {counts.impacts:,} impacts"
+        f"{target.index}: {counted(counts.documents, 'document')}, {counted(counts.postings, 'posting')}, "
+        f"{counted(counts.impacts, 'impact')}"
     )
 
 

@@ -453,17 +453,17 @@ def test_a_directory_without_vectors_is_refused(tmp_path: Path) -> None:
     ("name", "arguments", "expected"),
     [
         ("impacts-zero", [], "2 documents, 3 postings, 220 impacts"),
-        ("impacts-float", ["--scale", "100"], "1 documents, 2 postings, 208 impacts"),
-        ("seismic-float.jsonl", ["--scale", "100"], "1 documents, 2 postings, 208 impacts"),
-        ("impacts-other-tools/docid-weights.parquet", ["--scale", "100"], "1 documents, 2 postings, 170 impacts"),
-        ("impacts-other-tools/list-of-pairs.jsonl", ["--scale", "100"], "1 documents, 1 postings, 150 impacts"),
+        ("impacts-float", ["--scale", "100"], "1 document, 2 postings, 208 impacts"),
+        ("seismic-float.jsonl", ["--scale", "100"], "1 document, 2 postings, 208 impacts"),
+        ("impacts-other-tools/docid-weights.parquet", ["--scale", "100"], "1 document, 2 postings, 170 impacts"),
+        ("impacts-other-tools/list-of-pairs.jsonl", ["--scale", "100"], "1 document, 1 posting, 150 impacts"),
         (
             "impacts-other-tools/indices-values.jsonl",
             ["--scale", "100", "--vocabulary", "splade-mini"],
-            "1 documents, 2 postings, 170 impacts",
+            "1 document, 2 postings, 170 impacts",
         ),
         ("impacts.ciff.gz", [], "5 documents, 254 postings"),
-        ("impacts-dir-partly-read", [], "1 documents, 1 postings, 3 impacts"),
+        ("impacts-dir-partly-read", [], "1 document, 1 posting, 3 impacts"),
     ],
 )
 def test_the_cases_of_other_tools_are_indexed(tmp_path: Path, name: str, arguments: list[str], expected: str) -> None:
