@@ -120,28 +120,27 @@ def open_source(path: Path, format_name: str | None, reading: ReadingOptions | N
     """
     from splade_anserini.conversion import ImpactDirectory, LeftOut, Source, document_format
     from splade_anserini.formats.vectors import VectorReader
-    from splade_anserini.lucene.sources import find_impacts
+    from splade_anserini.lucene.sources import file_source, find_impacts
 
     _require_input(path)
     source, left_out = document_format(path, format_name), LeftOut()
     options = (reading or ReadingOptions()).vector_options()
-    counts = None
     if isinstance(source, ImpactDirectory):
         impacts = find_impacts(path, options)
-        settings, counts = impacts.settings, impacts.counts
     elif path.is_dir():
         raise InputError(f"Input {path} is a directory.", expected=f"a file of the format {source.name}")
     else:
-        settings = source.read_settings(path)
+        impacts = file_source(path, options, source.read_settings(path), source.located)
+    settings = impacts.settings
     if options.scale is not None:
         settings = _settings_of_weights(path, settings, options.scale)
 
     def read() -> "Iterator[ImpactDocument]":
         reader = VectorReader(options)
-        yield from source.read(path, reader)
+        yield from impacts.documents(reader)
         left_out.zeros, left_out.tokens_are_numbers = reader.zeros, reader.tokens_are_numbers
 
-    return Source(path, read, settings, counts, left_out)
+    return Source(path, read, settings, impacts.counts, left_out)
 
 
 def _settings_of_weights(path: Path, settings: "EncodeSettings | None", scale: float) -> "EncodeSettings":

@@ -14,6 +14,7 @@ from splade_anserini.lucene.frequency_text import (
     Entry,
     entry,
     entry_of_line,
+    id_of_entry,
     trusted_entries,
     verbatim_entry,
 )
@@ -73,11 +74,20 @@ def test_a_line_in_another_format_must_be_parsed(line: bytes) -> None:
     assert entry_of_line(line) is None
 
 
-def test_documents_without_a_vector_have_no_entry(tmp_path: Path) -> None:
+def test_documents_without_a_vector_have_an_entry_without_text(tmp_path: Path) -> None:
     lines = [ImpactDocument("full", {"cat": 1}), ImpactDocument("empty", {}), ImpactDocument("}", {"}": 2})]
     path = tmp_path / "impacts.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(map(impact_line, lines))))
-    assert [parse(entry_) for entry_, _ in trusted_entries(path)] == [("full", {"cat": 1}), ("}", {"}": 2})]
+    full, empty, brace = [entry_ for entry_, _ in trusted_entries(path)]
+    assert [parse(full), parse(brace)] == [("full", {"cat": 1}), ("}", {"}": 2})]
+    assert empty == (b"empty", b"")
+
+
+@pytest.mark.parametrize("id_", ["d1", 'a"b\\c', "naïve", "文書"])
+def test_the_id_of_an_entry_is_that_of_the_document(id_: str, tmp_path: Path) -> None:
+    path = tmp_path / "impacts.jsonl"
+    path.write_bytes(impact_line(ImpactDocument(id_, {"cat": 1})))
+    assert [id_of_entry(entry_) for entry_, _ in trusted_entries(path)] == [id_]
 
 
 def test_the_separator_in_a_token_is_refused() -> None:

@@ -93,8 +93,8 @@ def assert_understood(path: Path, kind: type[EncoderCard | IndexCard]) -> None:
 
 
 def without_new_fields(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the shards without batches' sizes and counts of cut texts, which version 0.1.0 did not record."""
-    new = {"batching", "truncation"}
+    """Return the shards without what version 0.1.0 did not record: batches' sizes, counts of cut texts, checksums."""
+    new = {"batching", "truncation", "sha256"}
     return [{name: value for name, value in shard.items() if name not in new} for shard in manifest["shards"]]
 
 

@@ -74,7 +74,7 @@ def test_ids_and_texts_are_any_iterables() -> None:
     [
         (["a", "b"], ["d1", "d1"], r"document 2: duplicate document id 'd1' \(first seen at document 1\)"),
         (["a"], [""], "the id is empty"),
-        (["a"], ["d 1"], "the id 'd 1' contains white space"),
+        (["a"], ["d\t1"], r"the id 'd\\t1' contains white space"),
         (["a", "b"], ["d1"], r"There are 2 texts and 1 id\.\nExpected one id for each text"),
         ([], None, "There are no texts to index"),
         ("a text", None, "texts is a single string"),

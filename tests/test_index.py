@@ -123,24 +123,32 @@ def test_parts_may_have_different_corpus_and_encoder_paths(tmp_path: Path, outpu
 
 
 @pytest.mark.parametrize(
-    ("change", "difference"),
+    ("change", "error", "difference"),
     [
         pytest.param(
-            lambda lines: [b'{"id": "d1"}', *lines[1:]], "documents: 2 instead of 4", id="a record without a vector"
+            lambda lines: [b'{"id": "d1"}', *lines[1:]],
+            RecordError,
+            "shard-00000.jsonl.gz, line 1: no vector",
+            id="a record without a vector",
         ),
-        pytest.param(lambda lines: [lines[0], b"{nonsense"], "documents: ", id="a malformed line"),
-        pytest.param(lambda lines: [*lines, lines[0]], "documents: 5 instead of 4", id="a record twice"),
-        pytest.param(lambda lines: lines[:1], "documents: 3 instead of 4", id="a lost record"),
         pytest.param(
-            lambda lines: [lines[0].replace(b":3", b":4"), *lines[1:]], "impacts: 24 instead of 23", id="an impact"
+            lambda lines: [lines[0], b"{nonsense"], RecordError, "line 2: not valid JSON", id="a malformed line"
+        ),
+        pytest.param(lambda lines: [*lines, lines[0]], RecordError, "duplicate document id 'd1'", id="a record twice"),
+        pytest.param(lambda lines: lines[:1], IntegrityError, "documents: 3 instead of 4", id="a lost record"),
+        pytest.param(
+            lambda lines: [lines[0].replace(b":3", b":4"), *lines[1:]],
+            IntegrityError,
+            "impacts: 24 instead of 23",
+            id="an impact",
         ),
     ],
 )
 def test_documents_that_anserini_loses_or_adds_are_an_error(
-    impacts: Path, output: Path, change: object, difference: str
+    impacts: Path, output: Path, change: object, error: type[Exception], difference: str
 ) -> None:
     rewrite(impacts / "shard-00000.jsonl.gz", change)
-    with pytest.raises(IntegrityError, match=difference):
+    with pytest.raises(error, match=difference):
         index(impacts, output, IndexOptions(writer="anserini"))
     assert nothing_is_left_at(output)
 
@@ -158,7 +166,7 @@ def test_documents_that_anserini_loses_or_adds_are_an_error(
         pytest.param(
             lambda lines: [lines[0], b"{nonsense"], RecordError, "line 2: not valid JSON", id="a malformed line"
         ),
-        pytest.param(lambda lines: [*lines, lines[0]], IntegrityError, "5 instead of 4", id="a record twice"),
+        pytest.param(lambda lines: [*lines, lines[0]], RecordError, "duplicate document id 'd1'", id="a record twice"),
         pytest.param(lambda lines: lines[:1], IntegrityError, "3 instead of 4", id="a lost record"),
         pytest.param(
             lambda lines: [lines[0].replace(b":3", b":4"), *lines[1:]], IntegrityError, "impacts: 24", id="an impact"
@@ -180,13 +188,11 @@ def test_shards_that_were_changed_are_noticed(
     assert nothing_is_left_at(output)
 
 
-@pytest.mark.parametrize(("writer", "error"), [("lucene", RecordError), ("anserini", IntegrityError)])
-def test_a_cut_off_shard_is_an_error(
-    impacts: Path, output: Path, writer: Literal["lucene", "anserini"], error: type[Exception]
-) -> None:
+@pytest.mark.parametrize("writer", ["lucene", "anserini"])
+def test_a_cut_off_shard_is_an_error(impacts: Path, output: Path, writer: Literal["lucene", "anserini"]) -> None:
     shard = impacts / "shard-00001.jsonl.gz"
     shard.write_bytes(shard.read_bytes()[:40])
-    with pytest.raises(error, match=r"truncated or damaged|The index does not hold"):
+    with pytest.raises(RecordError, match="truncated or damaged"):
         index(impacts, output, IndexOptions(writer=writer))
     assert nothing_is_left_at(output)
 

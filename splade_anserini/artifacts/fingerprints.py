@@ -1,10 +1,15 @@
 """SHA-256 fingerprints of files, vocabularies, weights and indexes; equal content has equal fingerprints."""
 
 import hashlib
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from splade_anserini.records import StrPath
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 def fingerprint_of_bytes(*parts: bytes) -> str:
@@ -20,6 +25,27 @@ def fingerprint_of_file(path: StrPath) -> str:
     """Return the SHA-256 of a file's bytes, as `sha256sum` prints it."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashingWriter(io.RawIOBase):
+    """Writes through to a file, and updates a digest with what is written."""
+
+    def __init__(self, file: IO[bytes], digest: "hashlib._Hash") -> None:
+        self._file = file
+        self._digest = digest
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Write bytes; return how many were written."""
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self._file.flush()
 
 
 def fingerprint_of_directory(directory: Path, files: Iterable[Path]) -> str:

@@ -135,8 +135,10 @@ class Shard(GrowingModel):
     """Documents that were cut. None: not counted, by earlier versions or an encoder without a tokenizer."""
     ids_with_spaces: Count = 0
     """Number of documents whose ids contain spaces, which a run of TREC cannot hold."""
+    sha256: str | None = None
+    """SHA-256 of the file, as `sha256sum` prints it. None: written by an earlier version."""
 
-    later_fields = frozenset({"batching", "truncation", "ids_with_spaces"})
+    later_fields = frozenset({"batching", "truncation", "ids_with_spaces", "sha256"})
 
 
 class ImpactManifest(GrowingModel):
@@ -360,8 +362,8 @@ def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
         return kind.model_validate_json(text)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        if (actual := _KINDS.get(str(first["input"]))) and first["loc"] == ("kind",):
-            expected = _KINDS[kind.model_fields["kind"].default]
+        expected = _KINDS.get(str(kind.model_fields["kind"].default)) if "kind" in kind.model_fields else None
+        if expected and (actual := _KINDS.get(str(first["input"]))) and first["loc"] == ("kind",):
             raise InputError(
                 f"{path} is the manifest of {actual}.", expected=f"that of {expected}", do="Pass another path."
             ) from error

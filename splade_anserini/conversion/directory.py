@@ -106,4 +106,5 @@ def _write_shard(path: Path, documents: Iterable[ImpactDocument]) -> Shard:
         empty=tuple(empty),
         digest=digest.hexdigest(),
         ids_with_spaces=counter.ids_with_spaces,
+        sha256=writer.sha256,
     )

@@ -6,6 +6,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+from splade_anserini.artifacts.checksums import Checksum
 from splade_anserini.artifacts.files import directory_lock, output_errors
 from splade_anserini.artifacts.manifests import (
     MANIFEST,
@@ -84,6 +85,9 @@ def _encode_part(
 ) -> ImpactManifest:
     """Encode the documents at the positions `part`, except those of shards that are complete."""
     manifest = _resume(output, settings)
+    for shard in manifest.shards:
+        if shard.sha256 and (output / shard.file).is_file():
+            Checksum(shard.sha256, output / MANIFEST).check(output / shard.file)
     document_encoder = SpladeDocumentEncoder(
         encoder, scale=options.scale, top_k=options.top_k, contents=options.contents
     )
@@ -232,6 +236,7 @@ def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Docum
         batching=batching,
         truncation=encoder.truncation.record() - before if encoder.truncation and before else None,
         ids_with_spaces=ids_with_spaces,
+        sha256=writer.sha256,
     )
 
 

@@ -4,6 +4,7 @@ Anserini silently drops what it cannot use (a record without a vector takes the 
 record is checked here.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -125,10 +126,16 @@ class ImpactWriter:
         self._stack = ExitStack()
         self._check = VectorCheck()
         self._lines = 0
+        self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        self._file = self._stack.enter_context(open_output(self._path, self._level))
+        self._file = self._stack.enter_context(open_output(self._path, self._level, self._digest))
         return self
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the file, once it is there."""
+        return self._digest.hexdigest()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -22,6 +22,7 @@ from splade_anserini.lucene.frequency_text import (
     Entry,
     VerbatimEntry,
     entry,
+    id_of_entry,
     record_of,
     repeated_token,
     trusted_entries,
@@ -66,7 +67,7 @@ class ReadCounts:
 class BatchReader:
     """Reads the documents of a source once; use it as a context manager.
 
-    Files with a manifest were written by `encode` and are not checked again.
+    Of files with a manifest, which `encode` wrote, only checksums and ids are checked again.
     """
 
     def __init__(self, source: ImpactSource, *, with_records: bool) -> None:
@@ -101,11 +102,12 @@ class BatchReader:
                 yield batch
 
     def counts(self) -> ReadCounts | None:
-        """Return what was read, once all is; None with a manifest.
+        """Check that ids are unique and return what was read, once all is; None with a manifest.
 
         Raises `InputError` when there were no documents or only empty vectors, `RecordError` for a duplicate id.
         """
         if self._source.is_checked:
+            refuse_duplicates(self._ids, self._located_ids, "document id")
             return None
         tallies = self._tallies
         counts = sum((tally.counts for tally in tallies), Counts())
@@ -134,7 +136,9 @@ class BatchReader:
         ids: list[str] = []
         count = 0
         for path in _taken_from(files):
-            entries = self._entries(path, tally, ids) if not self._source.is_checked else trusted_entries(path)
+            self._source.check_file(path)
+            is_checked = self._source.is_checked
+            entries = _trusted_entries(path, ids) if is_checked else self._entries(path, tally, ids)
             for (id_, text), record in entries:
                 fields += (b'"', id_, b'","', text, b'"')
                 if self._with_records:
@@ -160,6 +164,25 @@ class BatchReader:
             ids.append(document.id)
             if document.vector:
                 yield entry(document), record_of(document) if self._with_records else b""
+
+
+def _trusted_entries(path: Path, ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the entries of a file that `encode` wrote, and add the ids of all its documents to `ids`."""
+    for line_entry, line in trusted_entries(path):
+        ids.append(id_of_entry(line_entry))
+        if line_entry[1]:
+            yield line_entry, line
+
+
+def check_files_and_ids(source: ImpactSource) -> None:
+    """Check files with a manifest for a program that reads them itself.
+
+    Raises `IntegrityError` for a changed file, `RecordError` for a duplicate id.
+    """
+    with BatchReader(source, with_records=False) as reader:
+        for _ in reader.batches(1):
+            pass
+        reader.counts()
 
 
 def _verbatim_entries(path: Path, tally: "_Tally", ids: list[str]) -> Iterator[tuple[Entry, bytes]]:

@@ -41,18 +41,24 @@ _TO_TEXT = bytes.maketrans(b",:", b" \x7f")
 
 
 def trusted_entries(path: Path) -> Iterator[tuple[Entry, bytes]]:
-    """Yield the entry and the record of each document with a vector, in a file that `encode` wrote.
+    """Yield the entry and the record of each document in a file that `encode` wrote.
 
-    Raises `RecordError` or `InputError` for a document that Lucene cannot hold.
+    The text of an entry is empty where the vector is. Raises `RecordError` or `InputError` for a document that Lucene
+    cannot hold.
     """
     reader = VectorReader()
     for location, line in byte_lines(path):
         line_entry = entry_of_line(line)
         if line_entry is None:
             document = read_impact(line, location, reader)
-            line_entry = entry(document) if document.vector else (b"", b"")
-        if line_entry[1]:
-            yield line_entry, line
+            line_entry = entry(document)
+        yield line_entry, line
+
+
+def id_of_entry(entry_: Entry) -> str:
+    """Return the id of the document of an entry."""
+    escaped = entry_[0]
+    return str(orjson.loads(b'"%b"' % escaped)) if b"\\" in escaped else escaped.decode()
 
 
 def record_of(document: ImpactDocument) -> bytes:

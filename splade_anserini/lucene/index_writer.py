@@ -17,7 +17,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.formats.impacts import SUFFIXES, count_impacts, impact_files
 from splade_anserini.formats.vector_files import read_vectors
 from splade_anserini.lucene.anserini_writer import anserini_version, write_with_anserini
-from splade_anserini.lucene.batches import BatchReader, ReadCounts
+from splade_anserini.lucene.batches import BatchReader, ReadCounts, check_files_and_ids
 from splade_anserini.lucene.document_adder import DocumentAdder
 from splade_anserini.lucene.frequency_text import SEPARATOR
 from splade_anserini.lucene.index_options import IndexOptions
@@ -45,6 +45,8 @@ def write_impact_index(
     index = Path(index)
     if options.writer == "lucene":
         return write_with_lucene(source, index, options, progress)
+    if source.is_checked:
+        check_files_and_ids(source)
     counted = None if source.is_checked else _count_for_anserini(source)
     with _linked_files(source) as documents:
         write_with_anserini(documents, index, options, progress)

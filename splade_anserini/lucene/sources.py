@@ -1,13 +1,14 @@
 """Inputs of an index: their manifests and files are checked before they are read."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from splade_anserini.artifacts.checksums import Checksum, checksum_of_output
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_directory, fingerprint_of_file
-from splade_anserini.artifacts.manifests import MANIFEST, Counts, EncodeSettings, ImpactManifest, read_manifest
-from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.artifacts.manifests import MANIFEST, Counts, EncodeSettings, ImpactManifest, Shard, read_manifest
+from splade_anserini.errors import InputError, MismatchError, counted
 from splade_anserini.formats.impacts import count_impacts, require_files
 from splade_anserini.formats.vector_files import LocatedDocument, VectorFiles, find_vector_files, read_vectors
 from splade_anserini.formats.vectors import VectorOptions, VectorReader
@@ -33,6 +34,8 @@ class ImpactSource:
     """How many ids the manifests say contain spaces."""
     reading: VectorOptions = field(default_factory=VectorOptions)
     read_file: FileReader = read_vectors
+    checksums: Mapping[Path, Checksum] = field(default_factory=dict)
+    """The SHA-256 of files, as far as manifests record it."""
 
     @property
     def is_checked(self) -> bool:
@@ -93,10 +96,19 @@ class ImpactSource:
             return False
         return fingerprint == self._fingerprint_by_counts(counts)
 
-    def documents(self) -> Iterator[ImpactDocument]:
-        """Yield the documents of all files."""
-        reader = VectorReader(self.reading)
+    def check_file(self, path: Path) -> None:
+        """Raise `IntegrityError` when a file has another SHA-256 than its manifest records.
+
+        Called just before the file is read, whose second reading then needs no disk.
+        """
+        if checksum := self.checksums.get(path):
+            checksum.check(path)
+
+    def documents(self, reader: VectorReader | None = None) -> Iterator[ImpactDocument]:
+        """Yield the documents of all files, each of which is checked first as `check_file` does."""
+        reader = reader or VectorReader(self.reading)
         for path in self.files.files:
+            self.check_file(path)
             for _, document in self.read_file(path, reader):
                 yield document
 
@@ -134,7 +146,7 @@ def find_impacts(path: StrPath, reading: VectorOptions | None = None) -> ImpactS
     if not manifests:
         require_files(files)
         files.warn_of_unread()
-        return ImpactSource(files, reading=reading)
+        return ImpactSource(files, reading=reading, checksums=_checksum_of_output(path))
     if not reading.are_defaults:
         raise InputError(
             f"{path} has a {MANIFEST}, which says how its vectors were made.",
@@ -146,7 +158,8 @@ def find_impacts(path: StrPath, reading: VectorOptions | None = None) -> ImpactS
     settings = _common_settings(manifests)
     counts = sum((manifest.counts for manifest in manifests.values()), Counts())
     ids_with_spaces = sum(manifest.ids_with_spaces for manifest in manifests.values())
-    source = ImpactSource(files, counts, settings, ids_with_spaces)
+    checksums = _checksums((directory, shard) for directory, each in manifests.items() for shard in each.shards)
+    source = ImpactSource(files, counts, settings, ids_with_spaces, checksums=checksums)
     _require_documents(source)
     return source
 
@@ -160,7 +173,30 @@ def file_source(
     """
     if settings is not None and reading.scale is not None:
         raise InputError(f"{path} holds impacts, of the scale {settings.scale:g}.", do="Leave --scale out.")
-    return ImpactSource(VectorFiles(path, (path,)), None, settings, reading=reading, read_file=read_file)
+    files, checksums = VectorFiles(path, (path,)), _checksum_of_output(path)
+    return ImpactSource(files, None, settings, reading=reading, read_file=read_file, checksums=checksums)
+
+
+def _checksum_of_output(path: Path) -> dict[Path, Checksum]:
+    """Return the checksum in the manifest that `convert` writes beside a file; none without one."""
+    checksum = checksum_of_output(path) if path.is_file() else None
+    return {path: checksum} if checksum else {}
+
+
+def _checksums(shards: Iterable[tuple[Path, Shard]]) -> dict[Path, Checksum]:
+    """Return the checksums that manifests record, by file; the number of files without one is logged."""
+    checksums, without = dict[Path, Checksum](), 0
+    for directory, shard in shards:
+        if shard.sha256 is None:
+            without += 1
+        else:
+            checksums[directory / shard.file] = Checksum(shard.sha256, directory / MANIFEST)
+    if without:
+        _logger.info(
+            "%s recorded without a checksum, by an earlier version: only counts and ids are checked",
+            counted(without, "file is", "files are"),
+        )
+    return checksums
 
 
 def _listed_shard(path: Path) -> ImpactSource | None:
@@ -175,7 +211,13 @@ def _listed_shard(path: Path) -> ImpactSource | None:
     if len(manifest.shards) > 1:
         _logger.warning("%s is one of %d files; the index contains no other", path, len(manifest.shards))
     shard = shards[0]
-    source = ImpactSource(VectorFiles(path, (path,)), shard.counts, manifest.settings, shard.ids_with_spaces)
+    source = ImpactSource(
+        VectorFiles(path, (path,)),
+        shard.counts,
+        manifest.settings,
+        shard.ids_with_spaces,
+        checksums=_checksums([(path.parent, shard)]),
+    )
     _require_documents(source)
     return source
 

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.fingerprints import HashingWriter
 from splade_anserini.artifacts.outputs import check_output_name
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.archives import ZIP_MAGIC, member_of, only_member, split_archive
 
 if TYPE_CHECKING:
+    import hashlib
+
     from _typeshed import WriteableBuffer
 
 COMPRESSION_LEVEL = 4
@@ -190,14 +193,17 @@ def _zstandard_error() -> type[Exception]:
 
 
 @contextmanager
-def open_output(path: Path, level: int = COMPRESSION_LEVEL) -> Iterator[IO[bytes]]:
+def open_output(
+    path: Path, level: int = COMPRESSION_LEVEL, digest: "hashlib._Hash | None" = None
+) -> Iterator[IO[bytes]]:
     """Open a file for writing, compressed if its name ends in .gz; it appears as a whole when the block ends.
 
-    The gzip header has no time and no file name, so the same content always gives the same bytes. Raises `OutputError`
-    for the name of another compression.
+    The gzip header has no time and no file name, so the same content always gives the same bytes. `digest` is updated
+    with the bytes of the file. Raises `OutputError` for the name of another compression.
     """
     check_output_name(path)
-    with whole_file(path) as file:
+    with whole_file(path) as whole:
+        file = whole if digest is None else cast("IO[bytes]", HashingWriter(whole, digest))
         if not path.name.endswith(".gz"):
             yield file
             return
