@@ -20,7 +20,7 @@ COMMANDS = {
     "profile": "index and topics → FLOPS, entries, bytes and milliseconds",
     "sweep": "pseudo-documents, topics and qrels → effectiveness–efficiency trade-offs",
     "export": "a checkpoint → an ONNX encoder",
-    "verify": "an encoder beside a reference → greatest difference, pass or fail",
+    "verify": "pseudo-documents, an index, a run, an encoder → whole or not, equal to its reference or not",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",
     "mine": "run and qrels → training examples with hard negatives",

@@ -1,4 +1,4 @@
-"""The command `verify`: an encoder beside a reference → greatest difference, equal impacts, pass or fail."""
+"""The command `verify`: whether what a command wrote is whole, and an encoder gives the vectors of a reference."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +12,7 @@ from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.corpus_fields import CorpusOptions
+from splade_anserini.inspection.verifying import ArtifactOptions, repair, verify_artifact
 from splade_anserini.options import option, options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import Side, StrPath
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.verification.reference_vectors import ReferenceVector
     from splade_anserini.verification.references import Reference
+    from splade_anserini.verification.report import Report
     from splade_anserini.verification.verification import Verification
 
 SENTENCE_TRANSFORMERS = "sentence-transformers"
@@ -32,7 +34,8 @@ class ReferenceOptions(CorpusOptions):
 
     against: str | None = option(
         default=None,
-        help="sentence-transformers, another encoder, or a file of reference vectors.",
+        help="Encoders: sentence-transformers, another encoder, or a file of reference vectors. An index: its "
+        "pseudo-documents. A run: its index. Pseudo-documents: the encoder, if it is elsewhere now.",
         unset="see above",
     )
     texts: str | None = option(default=None, help="Corpus whose texts are encoded.", unset="about fifty diverse texts")
@@ -247,21 +250,26 @@ def _length_notes(encoders: "EncoderPair", reference: "Reference") -> Iterator[s
 
 
 def command(
-    artifact: Annotated[
-        str,
+    artifacts: Annotated[
+        list[str],
         typer.Argument(
-            metavar="ENCODER", help="Card, encoder directory, checkpoint or Hugging Face id, as for encode --encoder."
+            metavar="PATH…",
+            help="Pseudo-documents, index, run or another output; or an encoder: card, directory, checkpoint or "
+            "Hugging Face id, as for encode --encoder.",
         ),
     ],
     reference: ReferenceOptions,
+    checks: ArtifactOptions,
     options: VerifyOptions,
     encoder: EncoderOptions,
     format: cli.Format = "table",  # noqa: A002  # the option's name
     overwrite: cli.Overwrite = False,
 ) -> None:
-    """Compare the vectors of an encoder with those of a reference. Exit code 1 when they differ.
+    """Check that artefacts are whole, and that encoders give the vectors of a reference. Exit code 1 when not.
 
     \b
+    Pseudo-documents: checksums, every record, ids, counts; with --corpus a sample is encoded again. An index:
+    Lucene's CheckIndex, counts; with --against the pseudo-documents. A run: checksum, lines; with --against the index.
     Without --against, an encoder is compared with the first of these that there is:
       - sentence-transformers, for a model in its layout and for what was exported from one
       - the checkpoint that it was exported from
@@ -269,24 +277,46 @@ def command(
 
     \b
     Examples:
+      splade-anserini verify impacts/mine --corpus corpus.jsonl.gz
+      splade-anserini verify indexes/mine --against impacts/mine --level 3
       splade-anserini verify splade-mini
       splade-anserini verify path/to/checkpoint --against sentence-transformers
     """
-    from splade_anserini.verification.artifacts import require_encoder
+    results = [_verify_one(name, reference, checks, (options, encoder), overwrite=overwrite) for name in artifacts]
+    reports = [result for result in results if result is not None]
+    if format == "json" and reports:
+        values = [report.values() for report in reports]
+        typer.echo(json.dumps(values[0] if len(artifacts) == 1 else values))
+    elif reports:
+        typer.echo("\n".join(report.text() for report in reports), nl=False)
+    if not all(report.passed for report in reports):
+        raise typer.Exit(1)
 
-    require_encoder(artifact)
+
+def _verify_one(
+    name: str,
+    reference: ReferenceOptions,
+    checks: ArtifactOptions,
+    groups: tuple[VerifyOptions, EncoderOptions],
+    *,
+    overwrite: bool,
+) -> "Report | Verification | None":
+    """Verify one artefact or encoder; None where reference vectors were written instead."""
+    from splade_anserini.verification.artifacts import artifact_kind
+
+    options, encoder = groups
+    if artifact_kind(name) != "encoder":
+        if checks.repair and (files := repair(Path(name), checks, reference.against, encoder, reference, progress_bar)):
+            typer.echo(f"{name}: encoded again: {', '.join(files)}", err=True)
+        return verify_artifact(Path(name), checks, reference.against, encoder, reference, progress_bar)
     samples = None if reference.texts is None else _read_texts(reference.texts, reference)
     if reference.write_reference is not None:
-        _write_reference(
-            artifact, reference.against, samples, reference.write_reference, (options, encoder), overwrite=overwrite
-        )
-        return
+        output = reference.write_reference
+        _write_reference(name, reference.against, samples, output, (options, encoder), overwrite=overwrite)
+        return None
     total = None if samples is None else 2 * len(samples)
     with progress_bar("Verifying", total, "vectors") as progress:
-        result = verify(artifact, reference.against, samples, options, encoder, progress)
-    typer.echo(json.dumps(result.values()) if format == "json" else result.text(), nl=format == "json")
-    if not result.passed:
-        raise typer.Exit(1)
+        return verify(name, reference.against, samples, options, encoder, progress)
 
 
 def _read_texts(corpus: str, fields: CorpusOptions) -> dict[str, str]:

@@ -22,9 +22,10 @@ TIERS = [
     {"retrieval"},
     {"cli", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "mine", "profile", "rescore", "score", "search"}
-    | {"pyserini", "text_index", "train", "verify", "warm_start"},
+    | {"pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
-    {"pyterrier", "quickstart", "reproduce", "sweep"},
+    {"inspection"},
+    {"pyterrier", "quickstart", "reproduce", "sweep", "verify"},
     {"__init__", "__main__"},
 ]
 """From the ground up: a package imports from lower tiers; a module also from modules of its own tier."""

@@ -233,9 +233,9 @@ def test_without_texts_the_builtin_ones_are_compared(home: Path) -> None:
             "There is nothing to compare mine with: the checkpoint that it was exported from is not here, it has",
         ),
         (["nowhere.toml"], "nowhere.toml does not exist"),
-        (["corpus.jsonl"], "corpus.jsonl is a file; only encoders can be verified"),
-        (["impacts"], "impacts holds impact pseudo-documents; only encoders can be verified"),
-        (["index"], "index holds an impact index; only encoders can be verified"),
+        (["corpus.jsonl"], "corpus.jsonl is a file without a manifest beside it"),
+        (["directory"], "directory is not an encoder"),
+        (["unreadable"], "The manifest of unreadable cannot be read"),
         (["mine", "--against", "sentence-transformers"], "sentence-transformers cannot open the export"),
         (["mine", "--against", "mine", "--texts", "none.jsonl"], "The corpus none.jsonl does not exist"),
         (["mine", "--against", "mine", "--texts", "empty.jsonl"], "The corpus empty.jsonl is empty"),
@@ -246,10 +246,9 @@ def test_without_texts_the_builtin_ones_are_compared(home: Path) -> None:
     ],
 )
 def test_what_cannot_be_verified_is_bad_input(home: Path, arguments: list[str], message: str) -> None:
-    (home / "impacts").mkdir()
-    (home / "impacts" / "splade.manifest").write_text('{"kind": "impacts"}')
-    (home / "index").mkdir()
-    (home / "index" / "segments_1").touch()
+    (home / "directory").mkdir()
+    (home / "unreadable").mkdir()
+    (home / "unreadable" / "splade.manifest").write_text("{")
     (home / "empty.jsonl").touch()
     (home / "blank.jsonl").write_text('{"id": "c", "text": "  "}\n')
     (home / "good.jsonl").write_text(json.dumps(GOOD))

@@ -68,7 +68,7 @@ def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False
     manifest = read_output_manifest(output)
     if manifest is None:
         raise already_exists(output)
-    if manifest.sha256 != _fingerprint(output):
+    if manifest.sha256 != fingerprint_of_output(output):
         raise already_exists(output, "its content was changed after it was written")
     made = {"command": manifest.command, **manifest.settings, **manifest.inputs}
     now = {"command": record.command, **record.settings, **record.inputs}
@@ -94,7 +94,7 @@ def record_output(output: Path, record: OutputRecord, counts: Mapping[str, float
         settings=dict(record.settings),
         inputs=dict(record.inputs),
         counts=dict(counts or {}),
-        sha256=_fingerprint(output),
+        sha256=fingerprint_of_output(output),
     )
     with whole_file(manifest_path(output)) as file:
         file.write(manifest.model_dump_json(indent=1).encode() + b"\n")
@@ -164,7 +164,8 @@ def _is_there(output: Path) -> bool:
     return output.is_file() or (output.is_dir() and any(output.iterdir()))
 
 
-def _fingerprint(output: Path) -> str:
+def fingerprint_of_output(output: Path) -> str:
+    """Return the SHA-256 of an output file, or the fingerprint of all files of an output directory."""
     if output.is_dir():
         files = (path for path in output.rglob("*") if path.is_file() and path.name != IN_DIRECTORY)
         return fingerprint_of_directory(output, files)

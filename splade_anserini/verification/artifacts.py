@@ -1,30 +1,60 @@
-"""What can be verified, and what a name stands for."""
+"""What can be verified, and what a path or a name stands for."""
 
-import json
 from pathlib import Path
+from typing import Literal
 
-from splade_anserini.artifacts.manifests import MANIFEST
+from splade_anserini.artifacts.manifests import kind_of_manifest
+from splade_anserini.artifacts.outputs import IN_DIRECTORY, manifest_path
+from splade_anserini.cards.finding import find_graph
 from splade_anserini.errors import InputError
 
-_UNSUPPORTED = {"impacts": "impact pseudo-documents", "index": "an impact index"}
-"""Kinds of manifests of other directories."""
+type ArtifactKind = Literal["impacts", "index", "text-index", "output", "sweep", "reproduction", "training", "encoder"]
+
+_MANIFESTS: dict[str, ArtifactKind] = {
+    "impacts": "impacts",
+    "index": "index",
+    "text-index": "text-index",
+    "sweep": "sweep",
+    "reproduction": "reproduction",
+    "checkpoint": "encoder",
+    "encoder": "encoder",
+}
+"""Kind of a directory's manifest → what the directory is."""
+
+TRAINING_RUN = "run.json"
+"""The file that describes an unfinished training run."""
 
 
-def require_encoder(name: str) -> None:
-    """Raise `InputError` for a directory that holds something else than an encoder, which cannot be verified yet."""
-    directory = Path(name)
-    kind = _kind(directory) or ("index" if any(directory.glob("segments_*")) else "")
-    if kind in _UNSUPPORTED:
-        raise InputError(
-            f"{name} holds {_UNSUPPORTED[kind]}; only encoders can be verified.", expected="the name of an encoder"
-        )
-    if directory.is_file() and directory.suffix != ".toml":
-        raise InputError(f"{name} is a file; only encoders can be verified.", expected="the name of an encoder")
+def artifact_kind(name: str) -> ArtifactKind:
+    """Return what a path or a name stands for; what is no path is the name of an encoder.
+
+    Raises `InputError` for what neither this program wrote nor Lucene.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return _kind_of_directory(path)
+    if not path.is_file() or path.suffix == ".toml":
+        return "encoder"
+    if manifest_path(path).is_file():
+        return "output"
+    raise InputError(
+        f"{name} is a file without a manifest beside it.",
+        expected="what a command of splade-anserini wrote, a Lucene index, or the name of an encoder",
+    )
 
 
-def _kind(directory: Path) -> str:
-    try:
-        return str(json.loads((directory / MANIFEST).read_bytes()).get("kind", ""))
-    except (OSError, ValueError, AttributeError):
-        # What reads the manifest as an encoder's says what is wrong with it.
-        return ""
+def _kind_of_directory(path: Path) -> ArtifactKind:
+    manifest = kind_of_manifest(path)
+    if manifest in _MANIFESTS:
+        return _MANIFESTS[manifest]
+    if manifest == "":
+        raise InputError(f"The manifest of {path} cannot be read.", do="Write the directory again.")
+    children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    holds_parts = bool(children) and all(kind_of_manifest(child) == "impacts" for child in children)
+    kinds: dict[ArtifactKind, bool] = {
+        "index": any(path.glob("segments_*")),
+        "training": path.name.endswith(".training") and (path / TRAINING_RUN).is_file(),
+        "impacts": holds_parts,
+        "output": (path / IN_DIRECTORY).is_file() and find_graph(path) is None,
+    }
+    return next((kind for kind, is_it in kinds.items() if is_it), "encoder")

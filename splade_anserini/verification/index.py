@@ -1,0 +1,112 @@
+"""Verifying a Lucene index: Lucene's own check, the counts of its manifest, and its pseudo-documents."""
+
+import random
+from pathlib import Path
+
+from splade_anserini.artifacts.manifests import (
+    IndexManifest,
+    TextIndexManifest,
+    kind_of_manifest,
+    read_manifest,
+)
+from splade_anserini.artifacts.model import Model
+from splade_anserini.errors import InputError, counted
+from splade_anserini.lucene.check_index import check_index
+from splade_anserini.lucene.impact_searcher import ImpactSearcher
+from splade_anserini.lucene.index_reader import count_index
+from splade_anserini.lucene.sources import ImpactSource, find_impacts
+from splade_anserini.progress import Progress, silent
+from splade_anserini.verification.report import Check, Report
+
+_EXACT = 2**24 - 1
+"""The greatest integer up to which all are exact in float32, in which Lucene returns scores."""
+_LARGEST_WEIGHT = 1000
+_QUERIES = 3
+
+
+def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progress: Progress = silent) -> Report:
+    """Check an index with CheckIndex at `level`; its counts; with `impacts`, that it holds these pseudo-documents."""
+    of_texts = kind_of_manifest(path) == "text-index"
+    report = Report(str(path), "a text index (BM25)" if of_texts else "a Lucene impact index")
+    kind: type[Model] = TextIndexManifest if of_texts else IndexManifest
+    manifest = None
+    with report.check("manifest") as check:
+        manifest = read_manifest(path, kind)
+        check.detail = "" if manifest else "none: Anserini or another program wrote the index"
+        check.left_out = manifest is None
+    with report.check("CheckIndex") as check:
+        check.detail = f"level {level}"
+        check.problems += check_index(path, level)
+    if not check.passed:
+        return report
+    with report.check("counts") as check:
+        _check_counts(path, manifest, check)
+    if impacts is None or of_texts:
+        report.leave_out(
+            "pseudo-documents", "no --against DIRECTORY" if not of_texts else "none: its input is a corpus"
+        )
+        return report
+    with report.check("pseudo-documents") as check:
+        source = find_impacts(impacts)
+        if isinstance(manifest, IndexManifest) and manifest.source and not source.is_source_of(manifest.source):
+            check.fail(f"{impacts} has another fingerprint than the source that the manifest records")
+        _compare_documents(path, source, check, progress)
+    return report
+
+
+def _check_counts(path: Path, manifest: Model | None, check: Check) -> None:
+    counts = count_index(path)
+    check.detail = f"{counted(counts.documents, 'document')}, {counted(counts.postings, 'posting')}"
+    if isinstance(manifest, IndexManifest):
+        check.problems += counts.differences(manifest.counts)
+    if isinstance(manifest, TextIndexManifest):
+        pairs = {
+            "documents": (counts.documents, manifest.counts.documents),
+            "postings": (counts.postings, manifest.counts.postings),
+            "words": (counts.impacts, manifest.counts.words),
+        }
+        check.problems += [f"{name}: {one:,} instead of {two:,}" for name, (one, two) in pairs.items() if one != two]
+
+
+def _compare_documents(path: Path, source: ImpactSource, check: Check, progress: Progress) -> None:
+    """Compare each document's dot products with queries of random weights for all tokens.
+
+    A document with other entries has the same dot products with a probability of at most one to the product of the
+    greatest weights (Freivalds' check). All documents are searched for at once, which reads each posting once.
+    """
+    lengths, tokens = dict[str, int](), set[str]()
+    for document in source.documents():
+        if document.vector:
+            lengths[document.id] = sum(document.vector.values())
+            tokens.update(document.vector)
+    if not lengths:
+        raise InputError(f"{source.path} has no document with an entry.")
+    largest = min(_LARGEST_WEIGHT, _EXACT // max(lengths.values()))
+    if largest < 2:
+        check.detail, check.left_out = "impacts are so great that float32 does not hold all scores", True
+        return
+    chance = random.Random(0)  # noqa: S311  # not for cryptography
+    queries = [{token: chance.randint(1, largest) for token in sorted(tokens)} for _ in range(_QUERIES)]
+    expected: dict[str, list[int]] = {}
+    for document in source.documents():
+        if document.vector:
+            expected[document.id] = [
+                sum(query[token] * impact for token, impact in document.vector.items()) for query in queries
+            ]
+            progress(1)
+    different: dict[str, str] = {}
+    with ImpactSearcher(path) as searcher:
+        for position, query in enumerate(queries):
+            ranking = searcher.rank(query, searcher.documents)
+            scores = dict(zip(ranking.ids, ranking.scores, strict=True))
+            if len(scores) != len(ranking.ids):
+                check.fail("an id is there twice in the index")
+            different |= dict.fromkeys(expected.keys() - scores.keys(), "is not in the index")
+            different |= dict.fromkeys(scores.keys() - expected.keys(), "is not in the pseudo-documents")
+            different |= {
+                id_: "has other entries in the index"
+                for id_, score in scores.items()
+                if id_ in expected and score != expected[id_][position]
+            }
+    check.problems += [f"document {id_} {what}" for id_, what in sorted(different.items())]
+    check.detail = f"{counted(len(expected), 'document')}, each against {_QUERIES} queries of random weights"
