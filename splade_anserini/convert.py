@@ -75,6 +75,7 @@ def convert(
     beside its vector is left out, with a warning. Raises `InputError` for what cannot be read or held, `OutputError`
     when `output` is a directory that is not empty (without `overwrite`), `IntegrityError` when something was lost.
     """
+    from splade_anserini.artifacts.files import require_writable
     from splade_anserini.artifacts.outputs import require_replaceable
     from splade_anserini.conversion import (
         ClampedImpacts,
@@ -85,6 +86,7 @@ def convert(
     )
 
     options, source, output = options or ConvertOptions(), Path(source), Path(output)
+    require_writable(output)
     if overwrite:
         require_replaceable(output)
     target = document_format(output, options.target_format, for_output=True)
@@ -166,9 +168,11 @@ def convert_topics(
     source: str, output: StrPath, options: ConvertOptions | None = None, reading: ReadingOptions | None = None
 ) -> int:
     """Write encoded topics in another format and return how many there are. Formats are chosen as by `convert`."""
+    from splade_anserini.artifacts.files import require_writable
     from splade_anserini.conversion import topic_format
 
     options, output = options or ConvertOptions(), Path(output)
+    require_writable(output)
     target = topic_format(str(output), options.target_format, for_output=True)
     vectors = (reading or ReadingOptions()).vector_options()
     topics = topic_format(source, options.source_format).read_topics(source, vectors)

@@ -169,10 +169,12 @@ def check_index_output(output: Path, source: Path, *, nested: bool = True) -> No
 
     With `nested` it may not be inside `source` either.
     """
-    from splade_anserini.artifacts.files import require_disjoint
+    from splade_anserini.artifacts.files import require_disjoint, require_writable
     from splade_anserini.artifacts.manifests import MANIFEST
 
     require_disjoint([output], [source], nested=nested)
+    if output.is_dir():
+        require_writable(output)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not output.is_dir() or not (any(output.glob("segments_*")) or (output / MANIFEST).is_file()):

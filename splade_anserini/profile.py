@@ -155,7 +155,7 @@ def _open_queries(
 
 def _check_output(output: ProfileOutput) -> None:
     from splade_anserini.artifacts.figures import require_figure_format
-    from splade_anserini.artifacts.files import output_errors, require_disjoint
+    from splade_anserini.artifacts.files import output_errors, require_disjoint, require_writable, resolved_output
     from splade_anserini.artifacts.outputs import require_new_file
 
     if output.plot is not None:
@@ -170,7 +170,8 @@ def _check_output(output: ProfileOutput) -> None:
         require_new_file(output.output / name, overwrite=output.overwrite)
     # What cannot be written is reported before anything is timed.
     with output_errors(output.output):
-        output.output.mkdir(parents=True, exist_ok=True)
+        resolved_output(output.output).mkdir(parents=True, exist_ok=True)
+    require_writable(output.output, in_place=True)
 
 
 def _write(result: "Profile", output: ProfileOutput) -> None:

@@ -116,8 +116,9 @@ def command(
         --output encoders/splade-v2-max
     """
     from splade_anserini.artifacts.files import require_disjoint
-    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output
+    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output, recorded
     from splade_anserini.cards.finding import find_encoder_card
+    from splade_anserini.training.run_directory import remove_run_directory
 
     if options.patience and validated.validation is None:
         raise InputError("--patience needs --validation.", do="Add --validation, or leave --patience out.")
@@ -131,8 +132,11 @@ def command(
     if is_up_to_date(output.output, record, overwrite=output.overwrite):
         manifest = read_output_manifest(output.output)
         result = Result(output.output, manifest.counts if manifest else {}, up_to_date=True)
+        if _is_main_process():
+            remove_run_directory(output.output)
     else:
-        values = _train(encoder, data, output, lookup, validated, options)
+        with recorded(output.output, record):
+            values = _train(encoder, data, output, lookup, validated, options)
         if _is_main_process():
             record_output(output.output, record, values)
         result = Result(output.output, values)

@@ -2,21 +2,29 @@
 
 Beside an output file, `<file>.manifest` holds the command's settings and the fingerprints of its inputs; in an output
 directory, `output.manifest` does. The same command again finds its output there and has nothing to do; any other needs
---overwrite.
+--overwrite. The manifest of a file is written before the file takes its place, so that a command that is killed at any
+moment leaves an output that the same command recognizes.
 """
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydantic
 
-from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.files import (
+    around_placement,
+    partial_path,
+    require_writable,
+    resolved_output,
+    whole_file,
+)
 from splade_anserini.artifacts.fingerprints import fingerprint_of_directory, fingerprint_of_file
 from splade_anserini.artifacts.manifests import MANIFEST, OutputManifest, changes, parse_manifest
-from splade_anserini.errors import OutputError
+from splade_anserini.errors import InputError, OutputError
 from splade_anserini.records import StrPath
 
 SUFFIX = ".manifest"
@@ -64,11 +72,15 @@ def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False
         require_replaceable(output)
         return False
     if not _is_there(output):
+        if output.is_dir() or not output.exists():
+            require_writable(output)
         return False
-    manifest = read_output_manifest(output)
+    manifest, sha256 = read_output_manifest(output), fingerprint_of_output(output)
+    if manifest is None or manifest.sha256 != sha256:
+        manifest = _recovered_manifest(output, sha256) or manifest
     if manifest is None:
         raise already_exists(output)
-    if manifest.sha256 != fingerprint_of_output(output):
+    if manifest.sha256 != sha256:
         raise already_exists(output, "its content was changed after it was written")
     made = {"command": manifest.command, **manifest.settings, **manifest.inputs}
     now = {"command": record.command, **record.settings, **record.inputs}
@@ -89,6 +101,44 @@ def record_output(output: Path, record: OutputRecord, counts: Mapping[str, float
     """Write the manifest of a file or directory that was just finished; nothing for a pipe or a device."""
     if not (output.is_file() or output.is_dir()):
         return
+    manifest = _manifest(output, record, counts)
+    with whole_file(manifest_path(output)) as file:
+        file.write(manifest)
+
+
+@contextmanager
+def recorded(output: Path, record: OutputRecord) -> Iterator[None]:
+    """Record a file or directory that is written in the block in the moment in which it takes its place.
+
+    A command that is killed after that has made its output; `record_output` adds what it counted.
+    """
+
+    @contextmanager
+    def with_manifest(finished: Path) -> Iterator[None]:
+        text = _manifest(finished, record)
+        if finished.is_dir():
+            with whole_file(finished / IN_DIRECTORY) as file:
+                file.write(text)
+            yield
+            return
+        manifest = manifest_path(output)
+        # Until it takes its place, too, it describes nothing: there may be an earlier output with its manifest.
+        pending = partial_path(manifest)
+        try:
+            with pending.open("wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            yield
+            pending.replace(manifest)
+        finally:
+            pending.unlink(missing_ok=True)
+
+    with around_placement(output, with_manifest):
+        yield
+
+
+def _manifest(output: Path, record: OutputRecord, counts: Mapping[str, float | str] | None = None) -> bytes:
     manifest = OutputManifest(
         command=record.command,
         settings=dict(record.settings),
@@ -96,8 +146,25 @@ def record_output(output: Path, record: OutputRecord, counts: Mapping[str, float
         counts=dict(counts or {}),
         sha256=fingerprint_of_output(output),
     )
-    with whole_file(manifest_path(output)) as file:
-        file.write(manifest.model_dump_json(indent=1).encode() + b"\n")
+    return manifest.model_dump_json(indent=1).encode() + b"\n"
+
+
+def _recovered_manifest(output: Path, sha256: str) -> OutputManifest | None:
+    """Return the manifest of a file if its command was killed between putting the file and the manifest in place.
+
+    The manifest then takes its place.
+    """
+    if output.is_dir():
+        return None
+    path = manifest_path(output)
+    try:
+        manifest = parse_manifest(partial_path(path), OutputManifest)
+    except InputError:  # it was being written
+        return None
+    if manifest is None or manifest.sha256 != sha256:
+        return None
+    partial_path(path).replace(path)
+    return manifest
 
 
 def fingerprints_of_inputs(names: Mapping[str, StrPath | None]) -> dict[str, str]:
@@ -136,8 +203,9 @@ def read_output_manifest(output: Path) -> OutputManifest | None:
 
 
 def manifest_path(output: Path) -> Path:
-    """Return where the manifest of an output is: beside a file, inside a directory."""
-    return output / IN_DIRECTORY if output.is_dir() else output.with_name(output.name + SUFFIX)
+    """Return where the manifest of an output is: beside a file, inside a directory; with a link, where it leads."""
+    path = resolved_output(output)
+    return path / IN_DIRECTORY if path.is_dir() else path.with_name(path.name + SUFFIX)
 
 
 def require_new_file(output: Path, *, overwrite: bool = False) -> None:
@@ -147,7 +215,12 @@ def require_new_file(output: Path, *, overwrite: bool = False) -> None:
 
 
 def require_replaceable(output: Path) -> None:
-    """Raise `OutputError` for a directory that --overwrite would remove, though this program did not write it."""
+    """Raise `OutputError` for a directory that --overwrite would remove, though this program did not write it.
+
+    Neither may it be one that cannot be replaced.
+    """
+    if output.is_dir():
+        require_writable(output)
     if (
         output.is_dir()
         and _is_there(output)

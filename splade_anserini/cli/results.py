@@ -40,11 +40,12 @@ def make_once(
     `make` writes the output and returns its counts or measures. Raises `OutputError` when another output would be
     replaced without `overwrite`.
     """
-    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output
+    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output, recorded
 
     if is_up_to_date(output, record, overwrite=overwrite):
         manifest = read_output_manifest(output)
         return Result(output, manifest.counts if manifest else {}, up_to_date=True)
-    counts = make()
+    with recorded(output, record):
+        counts = make()
     record_output(output, record, counts)
     return Result(output, counts)

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from splade_anserini.artifacts.checksums import Checksum
-from splade_anserini.artifacts.files import directory_lock, output_errors
+from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output
 from splade_anserini.artifacts.manifests import (
     MANIFEST,
     Counts,
@@ -55,6 +55,7 @@ def encode_shards(
     files that no manifest lists.
     """
     output, options = Path(output), options or EncodeOptions()
+    require_writable(output, in_place=output.is_dir())
     fields = corpus_settings(corpus)
     if options.passages:
         corpus = PassageCorpus(corpus, Windows.parse(options.passages))
@@ -63,7 +64,7 @@ def encode_shards(
     noun = "passage" if options.passages else "document"
     _log.info("Encoding %s of %s into %s", counted(len(part), noun), corpus.name, output)
     with output_errors(output):
-        output.mkdir(parents=True, exist_ok=True)
+        resolved_output(output).mkdir(parents=True, exist_ok=True)
     with directory_lock(output), bars("Encoding", len(part), "documents") as progress:
         if overwrite:
             _remove_shards(output)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from splade_anserini.artifacts.files import directory_lock, output_errors
+from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output
 from splade_anserini.errors import counted
 from splade_anserini.reproduction.execution import ExecutionOptions, Observer
 from splade_anserini.reproduction.expectations import Check, checks_of
@@ -29,8 +29,10 @@ def reproduce(
     Steps that were done with the same settings are skipped. Raises `MismatchError` when a step was done with other
     settings, `OutputError` when another index is in the way, and what the commands of the steps raise.
     """
+    require_writable(paths.reproduction, in_place=paths.reproduction.is_dir())
+    require_writable(paths.index)
     with output_errors(paths.reproduction):
-        paths.reproduction.mkdir(parents=True, exist_ok=True)
+        resolved_output(paths.reproduction).mkdir(parents=True, exist_ok=True)
     with directory_lock(paths.reproduction):
         return _Reproduction(resolved, paths, options or ExecutionOptions(), observer or Observer()).run()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
-from splade_anserini.artifacts.outputs import OutputRecord, is_up_to_date, record_output
+from splade_anserini.artifacts.outputs import OutputRecord, is_up_to_date, record_output, recorded
 from splade_anserini.errors import InputError, counted
 from splade_anserini.records import StrPath
 from splade_anserini.retrieval.options import RunOptions
@@ -34,7 +34,8 @@ class RecordedRun:
         """
         from splade_anserini.formats.runs import write_run
 
-        write_run(self._options.output, self._counted(rankings), self._options.format, self._options.tag)
+        with recorded(self._options.output, self._record):
+            write_run(self._options.output, self._counted(rankings), self._options.format, self._options.tag)
         counts = {"queries": self._queries, "hits": self._hits}
         if queries and queries.truncation:
             counts |= queries.truncation.model_dump(exclude={"texts"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pydantic
 
 from splade_anserini.artifacts.figures import require_figure_format, save_figure
-from splade_anserini.artifacts.files import directory_lock, output_errors, whole_file
+from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.lucene.sources import ImpactSource
@@ -55,8 +55,11 @@ def sweep(
     options, output = options or ExecutionOptions(), Path(output)
     if options.plot:
         require_figure_format(options.plot)
+    require_writable(output, in_place=output.is_dir())
+    if options.plot and not options.plot.is_relative_to(output):
+        require_writable(options.plot)
     with output_errors(output):
-        output.mkdir(parents=True, exist_ok=True)
+        resolved_output(output).mkdir(parents=True, exist_ok=True)
     with directory_lock(output):
         collection = open_collection(source)
         _check_prunings(collection, workload, settings)

@@ -10,7 +10,14 @@ from typing import Any
 
 import pydantic
 
-from splade_anserini.artifacts.files import PARTIAL, directory_lock, output_errors, require_free, whole_file
+from splade_anserini.artifacts.files import (
+    PARTIAL,
+    directory_lock,
+    output_errors,
+    require_free,
+    resolved_output,
+    whole_file,
+)
 from splade_anserini.artifacts.outputs import require_replaceable
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
@@ -54,7 +61,17 @@ def preflight(card: EncoderCard, output: Path, *, overwrite: bool = False) -> Tr
 
 def run_directory(output: Path) -> Path:
     """Return the directory of checkpoints and log, beside the output; it is removed when training is finished."""
+    output = resolved_output(output)
     return output.with_name(output.name + SUFFIX)
+
+
+def remove_run_directory(output: Path) -> None:
+    """Remove what a run left beside its finished output, because it was killed before it could."""
+    directory = run_directory(output)
+    if directory.is_dir():
+        with directory_lock(directory, name=_LOCK):
+            _remove_checkpoints(directory)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def clusters_file(directory: Path) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from splade_anserini.artifacts.files import whole_directory, whole_file
+from splade_anserini.artifacts.files import resolved_output, whole_directory, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
@@ -58,7 +58,7 @@ def train(
     With `overwrite`, an output and an unfinished run of an earlier call are removed first.
     With several devices, the main process writes and returns the log; the others return an empty list.
     """
-    output = Path(output)
+    output = resolved_output(Path(output))
     recipe = preflight(card, output, overwrite=overwrite)
     directory = run_directory(output)
     from accelerate import Accelerator
