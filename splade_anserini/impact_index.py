@@ -190,6 +190,9 @@ class ImpactIndex:
         self.close()
 
     def _check_open(self) -> None:
+        from splade_anserini.lucene.java.forks import require_own_java
+
+        require_own_java()
         if not self._finalizer.alive:
             raise InputError("The index is closed.", do="Search and save before the end of its `with` block.")
 

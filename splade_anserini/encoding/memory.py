@@ -38,6 +38,10 @@ class BatchLimit:
         self._tokens: int | None = None
         self._lowering = threading.Lock()
 
+    def after_fork(self) -> None:
+        """Free the lock in a forked process: the thread that may have held it is not there."""
+        self._lowering = threading.Lock()
+
     @property
     def tokens(self) -> int | None:
         """Tokens that a batch may have; None until a batch did not fit."""

@@ -1,12 +1,16 @@
 """Exported encoders, run by onnxruntime without torch and transformers."""
 
+import ctypes
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from threading import Lock, Semaphore
+from threading import Lock, Semaphore, get_ident
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +44,9 @@ class OnnxEncoder(TokenizedEncoder):
     other on all of them. An int8 encoder runs one text at a time: dynamic quantization takes the range of activations
     from the whole batch, so that the weights of a text would depend on the texts beside it.
 
+    It may be used in forked processes too, on a CPU: where onnxruntime's own threads would be missing, the graph is
+    read again there.
+
     Raises `InputError` when the directory is not an encoder, or onnxruntime cannot run it on `options.device`.
     """
 
@@ -57,9 +64,11 @@ class OnnxEncoder(TokenizedEncoder):
         self._parallel_batches, threads_per_batch = (1, threads) if options.low_latency else (threads, 1)
         manifest = read_manifest(directory, EncoderManifest)
         model = read_exported(directory, manifest) if manifest else read_published(directory)
-        self._session = _session(model.path, options.device, threads_per_batch)
-        self._input_types = {tensor.name: tensor.type for tensor in self._session.get_inputs()}
-        self._output = model.output(self._session, options.aggregation)
+        self._open_session = partial(_session, model.path, options.device, threads_per_batch)
+        self._has_threads = threads_per_batch > 1
+        session = self._session = self._open_session()
+        self._input_types = {tensor.name: tensor.type for tensor in session.get_inputs()}
+        self._output = model.output(session, options.aggregation)
         tokens = vocabulary(model.tokenizer, self._output.vocabulary_size)
         identity = self._output.identity
         unindexable = unindexable_ids(tokens)
@@ -68,7 +77,8 @@ class OnnxEncoder(TokenizedEncoder):
         max_length = min(options.max_length or DEFAULT_MAX_LENGTH, model.max_length)
         bound = self._bound(BatchBound(MAX_TOKENS, self._parallel_batches), max_length)
         self._parallel_batches = bound.parallel
-        self._slots, self._alone_lock = Semaphore(bound.parallel), Lock()
+        self._make_locks()
+        self._running: set[int] = set()
         self.batch_limit = BatchLimit("this machine", "Use a smaller --max-length, or a machine with more memory.")
         """The size of batches that fit into memory."""
         changes = {
@@ -85,6 +95,10 @@ class OnnxEncoder(TokenizedEncoder):
             batch_size=1 if identity.precision == "int8" else options.batch_size or DEFAULT_BATCH_SIZE,
             max_tokens=bound.tokens,
         )
+        _encoders.add(self)
+
+    def _make_locks(self) -> None:
+        self._slots, self._alone_lock, self._session_lock = Semaphore(self._parallel_batches), Lock(), Lock()
 
     @property
     def batching(self) -> Batching | None:
@@ -93,7 +107,7 @@ class OnnxEncoder(TokenizedEncoder):
 
     def _bound(self, wanted: BatchBound, max_length: int) -> BatchBound:
         """Return how many batches of which size the free memory allows; a GPU has its own."""
-        if self._session.get_providers()[0] != "CPUExecutionProvider":
+        if self._session and self._session.get_providers()[0] != "CPUExecutionProvider":
             return wanted
         size, copies = self._output.vocabulary_size, self._output.copies
         return bounded(wanted, max_length, bytes_per_token(max_length, size, copies=copies))
@@ -137,10 +151,54 @@ class OnnxEncoder(TokenizedEncoder):
             return self._computed(batch)
 
     def _computed(self, batch: TokenBatch) -> list[Entries]:
-        (output,) = self._session.run([self._output.name], feed(self._input_types, batch.ids, batch.mask))
+        session, thread = self._opened_session(), get_ident()
+        self._running.add(thread)
+        try:
+            (output,) = session.run([self._output.name], feed(self._input_types, batch.ids, batch.mask))
+        finally:
+            self._running.discard(thread)
         weights = np.asarray(self._output.weights(output, batch.mask), dtype=np.float32)
         weights[:, self._masked] = 0.0
         return _active_entries(weights)
+
+    def _opened_session(self) -> Any:
+        if self._session is None:
+            with self._session_lock:
+                self._session = self._session or self._open_session()
+        return self._session
+
+    def after_fork(self) -> None:
+        """Drop, in a forked process, what waits for threads that are not there: locks, and threads of the session."""
+        self._make_locks()
+        self.batch_limit.after_fork()
+        if self._session and (self._has_threads or self._running):
+            # Freeing it would wait for its threads.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+            self._session = None
+        self._running.clear()
+
+
+_encoders: WeakSet[OnnxEncoder] = WeakSet()
+
+
+def _after_fork() -> None:
+    _exit_without_destructors()
+    for encoder in list(_encoders):
+        encoder.after_fork()
+
+
+def _exit_without_destructors() -> None:
+    """Let this forked process end after Python has, and not wait for a thread of onnxruntime that is not there.
+
+    onnxruntime starts a thread when it is imported, and its destructors wait for it when a process exits.
+    """
+    c = ctypes.CDLL(None)
+    if hasattr(c, "on_exit") and hasattr(c, "__cxa_atexit"):  # glibc; what is registered last is called first
+        c.on_exit(c._exit, None)  # noqa: SLF001  # the function of C: _exit(status)
+        getattr(c, "__cxa_atexit")(c.fflush, None, None)  # Python would mangle the name
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _nothing() -> None:

@@ -1,6 +1,8 @@
 """Checkpoints with a masked-language-model head, run by torch."""
 
 import logging
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -46,12 +48,27 @@ LAUNCHED_AHEAD = 3
 _log = logging.getLogger(__name__)
 
 
+_forked_thread: int | None = None
+"""In a forked process, the thread that forked it."""
+
+
+def _after_fork() -> None:
+    """Compute on one thread where the others of OpenMP are missing: it would wait for them for ever."""
+    global _forked_thread  # noqa: PLW0603  # a process has one
+    _forked_thread = threading.get_ident()
+    torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class TorchEncoder(TokenizedEncoder):
     """A checkpoint as an `Encoder`.
 
     In bf16 and fp16 the transform of the head stays in float32 (see `keep_head_in_float32`). A batch that does not fit
     into memory is halved, and those after it too. On CUDA, batches are launched before those before them are fetched;
-    `asynchronous` does the same on another device. Raises `InputError` when `options.device` is not available.
+    `asynchronous` does the same on another device. In a forked process it computes on one thread. Raises `InputError`
+    when `options.device` is not available.
     """
 
     def __init__(
@@ -122,7 +139,8 @@ class TorchEncoder(TokenizedEncoder):
     def _entries(self, batch: TokenBatch) -> list[Entries]:
         if not batch.ids.size:
             return no_entries(batch)
-        if self._threads and torch.get_num_threads() != self._threads:
+        forked = threading.get_ident() == _forked_thread
+        if self._threads and torch.get_num_threads() != self._threads and not forked:
             torch.set_num_threads(self._threads)  # it applies to the calling thread only
         return list(chain.from_iterable(self.batch_limit.run(batch, self._computed, self._free)))
 

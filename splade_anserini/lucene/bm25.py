@@ -11,6 +11,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.lucene.analyzers import analyzer_of, language_of_index
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.index_reader import CONTENTS, kind_of_index
+from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.method_handles import STRING, bind, bind_int, bind_string, chain, virtual_method
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.lucene_searcher import LuceneSearcher
@@ -112,8 +113,9 @@ class _FeedbackSearcher(Bm25Searcher):
 
     def close(self) -> None:
         """Close the index."""
-        with JAVA_LOCK:
-            self._anserini.close()
+        if has_own_java():
+            with JAVA_LOCK:
+                self._anserini.close()
         super().close()
 
     def _open_anserini(self) -> Any:

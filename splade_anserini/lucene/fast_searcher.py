@@ -12,6 +12,7 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.lucene.feedback import check_document_vectors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW, require_impact_index
+from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.output_capture import captured_output
 from splade_anserini.lucene.java.threads import JAVA_LOCK
@@ -236,7 +237,7 @@ class FastLuceneImpactSearcher(Closeable):
     def close(self) -> None:
         """Close the index."""
         self._searcher.close()
-        if self._has_pyserinis:
+        if self._has_pyserinis and has_own_java():
             self._pyserinis.close()
 
     @cached_property

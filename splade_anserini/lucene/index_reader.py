@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from splade_anserini.artifacts.manifests import Counts, kind_of_manifest
 from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_error, java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.records import StrPath
@@ -97,7 +98,8 @@ def opened_index(index: StrPath) -> Iterator[Any]:
     try:
         yield reader
     finally:
-        reader.close()
+        if has_own_java():
+            reader.close()
 
 
 def open_reader(index: StrPath) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.index_reader import allow_long_queries, open_reader
+from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
 from splade_anserini.lucene.query_executor import QueryExecutor, SearchQuery
@@ -74,9 +75,10 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
             return executor.records(docs)
 
     def close(self) -> None:
-        """Close the index."""
-        with JAVA_LOCK:
-            self._reader.close()
+        """Close the index; in a forked process, where Java does not run, nothing is open."""
+        if has_own_java():
+            with JAVA_LOCK:
+                self._reader.close()
 
     @abstractmethod
     def _similarity(self) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.index_reader import opened_index
+from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.output_capture import captured_output
@@ -83,7 +84,8 @@ class PyseriniImpactSearcher(Closeable):
 
     def close(self) -> None:
         """Close the index."""
-        self._searcher.close()
+        if has_own_java():
+            self._searcher.close()
 
     def _search_batch(self, vectors: Mapping[str, ImpactVector], hits: int) -> "dict[str, list[ScoredDoc]]":
         from ir_measures import ScoredDoc

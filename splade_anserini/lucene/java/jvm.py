@@ -16,6 +16,7 @@ from typing import Any
 
 from splade_anserini.errors import JavaError
 from splade_anserini.lucene.java.class_path import append_to_class_path, resource_url
+from splade_anserini.lucene.java.forks import remember_java, require_own_java
 from splade_anserini.lucene.java.heap import heap_size
 from splade_anserini.lucene.java.runtime import OLDEST, VECTOR_MODULE, JavaRuntime, find_java
 from splade_anserini.lucene.pyserini_import import adapt_pyserini
@@ -44,8 +45,10 @@ def start_jvm() -> None:
 
     Afterwards Pyserini can be imported: without a Java 21 of your own, and without network access.
 
-    Raises `JavaError` when there is no Java, it does not start, or the running one is too old or has another Lucene.
+    Raises `JavaError` when there is no Java, it does not start, the running one is too old or has another Lucene, or it
+    runs in the process that this one was forked from.
     """
+    require_own_java()
     with _lock:
         _running_jvm()
         adapt_pyserini()
@@ -64,6 +67,8 @@ def _running_jvm() -> None:
     import jnius_config
 
     if jnius_config.vm_running:
+        remember_java()
+        require_own_java()
         _logger.debug("a Java virtual machine is running already, with the options %s", jnius_config.get_options())
         _check_running_jvm()
         if resource_url(_ANSERINI) is not None:
@@ -95,6 +100,7 @@ def _start(environment: Mapping[str, str]) -> None:
                 f"Java {runtime.version} at {runtime.home} did not start: {error}.",
                 do="Set JAVA_HOME to another runtime, or unset it to use the one that is installed with this package.",
             ) from error
+    remember_java()
     _logger.debug("started Java %s at %s with %s", runtime.version, runtime.home, options)
 
 

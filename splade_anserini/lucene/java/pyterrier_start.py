@@ -14,6 +14,7 @@ from typing import Any
 from pyterrier.java import JavaInitializer, configure
 
 from splade_anserini.lucene.java.class_path import append_to_class_path
+from splade_anserini.lucene.java.forks import remember_java
 from splade_anserini.lucene.java.jvm import (
     anserini_jar,
     anserini_options,
@@ -59,6 +60,7 @@ class JavaStart(JavaInitializer):
 
     def post_init(self, jnius: ModuleType) -> None:  # noqa: ARG002  # PyTerrier's interface
         """Undo what was only for the start, and keep Lucene's advice about Java's options off the terminal."""
+        remember_java()
         self._at_end.close()
 
     def message(self) -> str:

@@ -9,7 +9,25 @@ import threading
 import time
 from typing import Any, Self
 
-JAVA_LOCK = threading.RLock()
+from splade_anserini.lucene.java.forks import has_own_java, require_own_java
+
+
+class JavaLock:
+    """A lock that its thread may take again. Taking it in a process that Java does not run in is a `JavaError`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        # Before the lock is taken: another thread may have held it at the moment of the fork.
+        require_own_java()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+JAVA_LOCK = JavaLock()
 """Held around every use of pyjnius in code that several threads may run."""
 
 
@@ -38,4 +56,5 @@ class JavaThreads:
 
     def __exit__(self, *_: object) -> None:
         """Let the threads end after the tasks that were submitted."""
-        self._pool.shutdown()
+        if has_own_java():
+            self._pool.shutdown()
