@@ -21,6 +21,8 @@ COMMANDS = {
     "sweep": "pseudo-documents, topics and qrels → effectiveness–efficiency trade-offs",
     "export": "a checkpoint → an ONNX encoder",
     "verify": "pseudo-documents, an index, a run, an encoder → whole or not, equal to its reference or not",
+    "status": "what commands write → how far it is",
+    "info": "what commands wrote → what it is, and what to do with it",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",
     "mine": "run and qrels → training examples with hard negatives",

@@ -9,6 +9,7 @@ import typer
 
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
+from splade_anserini.cli.results import results_of_each
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.corpus_fields import CorpusOptions
@@ -282,15 +283,18 @@ def command(
       splade-anserini verify splade-mini
       splade-anserini verify path/to/checkpoint --against sentence-transformers
     """
-    results = [_verify_one(name, reference, checks, (options, encoder), overwrite=overwrite) for name in artifacts]
+    results, code = results_of_each(
+        artifacts, lambda name: _verify_one(name, reference, checks, (options, encoder), overwrite=overwrite)
+    )
     reports = [result for result in results if result is not None]
     if format == "json" and reports:
         values = [report.values() for report in reports]
         typer.echo(json.dumps(values[0] if len(artifacts) == 1 else values))
     elif reports:
         typer.echo("\n".join(report.text() for report in reports), nl=False)
-    if not all(report.passed for report in reports):
-        raise typer.Exit(1)
+    code = max(code, *(not report.passed for report in reports), 0)
+    if code:
+        raise typer.Exit(code)
 
 
 def _verify_one(

@@ -25,7 +25,7 @@ TIERS = [
     | {"pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
     {"inspection"},
-    {"pyterrier", "quickstart", "reproduce", "sweep", "verify"},
+    {"info", "pyterrier", "quickstart", "reproduce", "status", "sweep", "verify"},
     {"__init__", "__main__"},
 ]
 """From the ground up: a package imports from lower tiers; a module also from modules of its own tier."""

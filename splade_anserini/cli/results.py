@@ -1,13 +1,34 @@
 """What a command has made and what it prints of it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
+
+from splade_anserini.errors import SpladeAnseriniError
+
 if TYPE_CHECKING:
     from splade_anserini.artifacts.outputs import OutputRecord
+
+
+def results_of_each[R](names: Sequence[str], make: Callable[[str], R]) -> tuple[list[R], int]:
+    """Return the results of all names for which there is one, and the exit code: 0, or that of the worst error.
+
+    With several names an error is printed, and the others follow; with a single name it is raised.
+    """
+    results, code = list[R](), 0
+    for name in names:
+        try:
+            results.append(make(name))
+        except SpladeAnseriniError as error:
+            if len(names) == 1:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            code = max(code, error.exit_code)
+    return results, code
 
 
 @dataclass(frozen=True, slots=True)

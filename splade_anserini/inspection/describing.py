@@ -1,0 +1,180 @@
+"""What an artefact is, in words, and what can be done with it: the result of `info`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from splade_anserini.artifacts.manifests import (
+    CheckpointManifest,
+    EncoderIdentity,
+    EncoderManifest,
+    EncodeSettings,
+    ImpactManifest,
+    IndexManifest,
+    TextIndexManifest,
+    kind_of_manifest,
+    read_manifest,
+)
+from splade_anserini.artifacts.outputs import read_output_manifest
+from splade_anserini.errors import counted
+from splade_anserini.inspection.progress import Status
+from splade_anserini.inspection.status import status_of
+from splade_anserini.verification.artifacts import ArtifactKind, artifact_kind
+
+type Lines = Iterator[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """The status of an artefact, what it is, and what to do with it."""
+
+    status: Status
+    about: tuple[str, ...]
+    """Sentences."""
+    commands: tuple[str, ...]
+    """What can be run next."""
+
+    def values(self) -> dict[str, object]:
+        """Return the description as JSON values."""
+        return {"status": self.status.values(), "about": list(self.about), "commands": list(self.commands)}
+
+    def text(self) -> str:
+        """Return the status, the sentences and the commands."""
+        lines = [*self.about, *([""] if self.about and self.commands else [])]
+        lines += ["What to do with it:"] if self.commands else []
+        lines += [f"  {command}" for command in self.commands]
+        return self.status.text() + "".join(f"{line}\n" for line in ["", *lines])
+
+
+def describe(name: str) -> Description:
+    """Return what the artefact at a path is. Raises `InputError` for what neither this program wrote nor Lucene."""
+    status = status_of(name)
+    path = Path(name)
+    if not path.exists() or status.state == "damaged":
+        return Description(status, (), ())
+    kind = artifact_kind(name)
+    about, commands = _DESCRIPTIONS[kind](path)
+    return Description(status, tuple(about), tuple(commands) if status.is_whole else ())
+
+
+def _encoder_words(encoder: EncoderIdentity | None) -> str:
+    if encoder is None:
+        return "an encoder that is not recorded"
+    return f"{encoder.name} ({encoder.precision}, {encoder.pooling} pooling)"
+
+
+def _settings_words(settings: EncodeSettings) -> Lines:
+    yield f"Documents of {settings.corpus}, encoded by {_encoder_words(settings.encoder)}."
+    pruning = f", the {settings.top_k} greatest of each document" if settings.top_k else ""
+    length = f"; texts are cut at {settings.max_length} tokens" if settings.max_length else ""
+    yield f"Impacts are weights × {settings.scale:g}{pruning}{length}."
+    if settings.passages:
+        yield f"The documents are passages of {settings.passages} words."
+    yield f"The text is {'kept' if settings.contents else 'not kept'} beside the vectors."
+
+
+def _impacts(path: Path) -> tuple[list[str], list[str]]:
+    directories = [path, *sorted(child for child in path.iterdir() if child.is_dir())]
+    manifests = [manifest for each in directories if (manifest := read_manifest(each, ImpactManifest))]
+    documents, postings = (
+        sum(getattr(manifest.counts, name) for manifest in manifests) for name in ("documents", "postings")
+    )
+    empty = sum(manifest.empty for manifest in manifests)
+    about = list(_settings_words(manifests[0].settings))
+    entries = postings / max(1, documents)
+    about.append(f"{counted(documents, 'document')} with {entries:.1f} entries each; {empty:,} with an empty vector.")
+    name = path.name
+    commands = [
+        f"splade-anserini index --input {path} --index indexes/{name}",
+        f"splade-anserini verify {path} --corpus {manifests[0].settings.corpus}",
+        f"splade-anserini convert --input {path} --output {name}.parquet",
+    ]
+    return about, commands
+
+
+def _index(path: Path) -> tuple[list[str], list[str]]:
+    manifest = read_manifest(path, IndexManifest)
+    search = f"splade-anserini search --index {path} --topics TOPICS --output run.txt"
+    if manifest is None:
+        about = ["A Lucene index without a manifest: encoder, scale and counts are not recorded."]
+        return about, [f"{search} --encoder ENCODER", f"splade-anserini verify {path}"]
+    about = [f"Documents of {manifest.corpus or 'an unknown corpus'}, encoded by {_encoder_words(manifest.encoder)}."]
+    if manifest.scale:
+        about.append(f"Impacts are weights × {manifest.scale:g}; queries are encoded with the same scale.")
+    about.append(f"Written by {manifest.writer}.")
+    if manifest.ids_with_spaces:
+        about.append(f"{counted(manifest.ids_with_spaces, 'id contains', 'ids contain')} spaces: use --format msmarco.")
+    return about, [
+        search,
+        f"splade-anserini verify {path} --against IMPACTS",
+        f"splade-anserini profile --index {path} --topics TOPICS --output profile",
+    ]
+
+
+def _text_index(path: Path) -> tuple[list[str], list[str]]:
+    manifest = read_manifest(path, TextIndexManifest)
+    assert manifest is not None  # noqa: S101  # it has a kind
+    about = [f"Texts of {manifest.corpus}, in the language {manifest.language}. Written by {manifest.writer}."]
+    return about, [f"splade-anserini search --bm25 --index {path} --topics TOPICS --output bm25.txt"]
+
+
+def _output(path: Path) -> tuple[list[str], list[str]]:
+    manifest = read_output_manifest(path)
+    assert manifest is not None  # noqa: S101  # there is one
+    about = [f"Written by the command {manifest.command} of version {manifest.version}."]
+    if manifest.inputs:
+        about.append(f"Inputs, whose fingerprints are recorded: {', '.join(manifest.inputs)}.")
+    if manifest.command in {"search", "rescore", "fuse"}:
+        return about, [
+            f"splade-anserini evaluate --run {path} --qrels QRELS",
+            f"splade-anserini verify {path} --against INDEX",
+        ]
+    if manifest.command == "convert":
+        return about, [f"splade-anserini index --input {path} --index indexes/{path.stem}"]
+    return about, [f"splade-anserini verify {path}"]
+
+
+def _sweep(path: Path) -> tuple[list[str], list[str]]:
+    return ["Trade-offs between effectiveness and cost; sweep.csv has a line for each setting."], [
+        f"cat {path}/sweep.csv"
+    ]
+
+
+def _reproduction(path: Path) -> tuple[list[str], list[str]]:
+    index = path.with_name(path.name.removesuffix(".reproduction"))
+    about = [f"The steps of `reproduce`: pseudo-documents, the index {index}, runs and a report."]
+    return about, [f"cat {path}/report.txt", f"splade-anserini verify {index} --against {path}/impacts"]
+
+
+def _training(path: Path) -> tuple[list[str], list[str]]:
+    return [f"The state of an unfinished run of `train`, whose output will be {path.with_suffix('')}."], []
+
+
+def _encoder(path: Path) -> tuple[list[str], list[str]]:
+    encode = f"splade-anserini encode --corpus CORPUS --encoder {path} --output impacts/{path.name}"
+    verify = f"splade-anserini verify {path}"
+    if kind_of_manifest(path) == "encoder":
+        encoder = read_manifest(path, EncoderManifest)
+        assert encoder is not None  # noqa: S101  # it has a kind
+        about = [
+            f"An ONNX encoder, {_encoder_words(encoder.identity)}, exported from {encoder.source}.",
+            f"Its query side is {encoder.query_side}; the scale is {encoder.scale:g} unless --scale says otherwise.",
+        ]
+        return about, [encode, verify]
+    checkpoint = read_manifest(path, CheckpointManifest)
+    assert checkpoint is not None  # noqa: S101  # it has a kind
+    steps = counted(checkpoint.steps, "step")
+    about = [f"A checkpoint of {steps}, {checkpoint.pooling} pooling, query side {checkpoint.query_side}."]
+    return about, [encode, f"splade-anserini export --encoder {path} --output encoders/{path.name}", verify]
+
+
+_DESCRIPTIONS: Mapping[ArtifactKind, Callable[[Path], tuple[list[str], list[str]]]] = {
+    "impacts": _impacts,
+    "index": _index,
+    "text-index": _text_index,
+    "output": _output,
+    "sweep": _sweep,
+    "reproduction": _reproduction,
+    "training": _training,
+    "encoder": _encoder,
+}
