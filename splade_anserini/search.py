@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, Searcher
     from splade_anserini.records import ImpactVector, Query
+    from splade_anserini.retrieval.fusion import FusionOptions
     from splade_anserini.retrieval.query_vectors import QuerySet
 
 _log = logging.getLogger(__name__)
+
+_OF_HYBRID = ("hybrid_method", "hybrid_weight")
+
+type HybridMethod = Literal["rrf", "interpolation"]
 
 
 def search(
@@ -61,8 +66,33 @@ class EngineOptions(Bm25Options):
         unset="lucene; with --feedback pyserini",
     )
     hybrid: str | None = option(
-        default=None, help="bm25:DIRECTORY, a text index of the same collection: its BM25 ranking is fused in (RRF)."
+        default=None, help="bm25:DIRECTORY, a text index of the same collection: its BM25 ranking is fused in."
     )
+    hybrid_method: HybridMethod = option(
+        default="interpolation",
+        help="With --hybrid: score / greatest + weight × BM25 / greatest, or reciprocal rank fusion.",
+    )
+    hybrid_weight: float = option(
+        default=0.5, least=0, help="With --hybrid-method interpolation: the weight of BM25; the other is 1."
+    )
+
+    def __post_init__(self) -> None:
+        if self.hybrid_method == "rrf" and "--hybrid-weight" in changed_options(self):
+            raise InputError("--hybrid-weight has no effect with --hybrid-method rrf.", do="Leave one of them out.")
+
+    def fusion(self, hits: int) -> "FusionOptions":
+        """How the rankings of the impact index and of BM25 are fused, with --hybrid."""
+        from splade_anserini.retrieval.fusion import FusionOptions
+
+        if self.hybrid_method == "rrf":
+            return FusionOptions(depth=hits, hits=hits)
+        return FusionOptions(
+            method="interpolation",
+            normalization="max",
+            weights=(1.0, self.hybrid_weight),
+            depth=hits,
+            hits=hits,
+        )
 
     @property
     def bm25_options(self) -> Bm25Options:
@@ -147,6 +177,8 @@ def _check_combination(
 
     if not engine.hybrid and (unused := changed_options(engine.bm25_options)):
         raise InputError(f"{unused[0]} needs --bm25 or --hybrid.", do=f"Leave {unused[0]} out, or add one of them.")
+    if not engine.hybrid and (unused := [name for name in changed_options(engine) if name.startswith("--hybrid-")]):
+        raise InputError(f"{unused[0]} needs --hybrid.", do=f"Leave {unused[0]} out, or add --hybrid.")
     check_candidates(two_step.candidates, search_options.hits)
     if two_step.two_step is not None and engine.searcher == "pyserini":
         raise InputError("--two-step needs --searcher lucene, got pyserini.")
@@ -183,8 +215,12 @@ def _recorded(groups: "tuple[object, ...]", *, bm25: bool = False) -> "dict[str,
     """Return the options that decide a run. Those of BM25, newer than others, are left out where they are defaults."""
     settings = recorded_options(*groups)
     for field in fields(EngineOptions):
-        if field.name not in {"searcher", "hybrid"} and settings[field.name] == field.default:
+        if field.name not in {"searcher", "hybrid", *_OF_HYBRID} and settings[field.name] == field.default:
             del settings[field.name]
+    # Earlier versions had reciprocal rank fusion only.
+    if not settings["hybrid"] or settings["hybrid_method"] == "rrf":
+        for name in _OF_HYBRID:
+            del settings[name]
     if settings["words_only"] is None:
         settings["words_only"] = bm25 and settings["method"] == "rm3"
     return settings
@@ -306,7 +342,7 @@ def _with_bm25(
         rankings,
         queries.texts or (),
         text_index,
-        options.hits,
+        engine.fusion(options.hits),
         threads=threads or cpu_count(),
         remove_query=options.remove_query,
         bm25=engine.bm25_options,

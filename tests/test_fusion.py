@@ -38,7 +38,7 @@ def ranking(scores_by_id: dict[str, float]) -> Ranking:
 rankings = st.dictionaries(st.sampled_from(IDS), scores, max_size=12).map(ranking)
 lists_of_rankings = st.lists(rankings, min_size=2, max_size=4)
 property_test = settings(max_examples=60, deadline=None)
-normalizations = st.sampled_from(["minmax", "zscore", "sum", "none"])
+normalizations = st.sampled_from(["minmax", "max", "zscore", "sum", "none"])
 
 
 def ids(documents: Sequence[ScoredDoc]) -> list[str]:
@@ -109,6 +109,8 @@ def test_normalized_scores_keep_their_order_and_have_their_bounds(
     elif normalization == "zscore":
         assert math.fsum(normalized) == pytest.approx(0, abs=1e-6)
         assert math.fsum(z * z for z in normalized) == pytest.approx(0 if are_equal else len(scores))
+    elif normalization == "max":
+        assert max(map(abs, normalized)) == (1 if any(scores) else 0)
     else:
         assert normalized == scores
 
@@ -117,6 +119,10 @@ def test_normalized_scores_keep_their_order_and_have_their_bounds(
     ("scores", "normalization", "expected"),
     [
         ([5.0, 2.0, 1.0], "minmax", [1, 0.25, 0]),
+        ([5.0, 2.0, 1.0], "max", [1, 0.4, 0.2]),
+        ([4.0, 4.0], "max", [1, 1]),
+        ([0.0, 0.0], "max", [0, 0]),
+        ([-1.0, -4.0], "max", [-0.25, -1]),
         ([5.0, 2.0, 1.0], "sum", [0.8, 0.2, 0]),
         ([3.0, 1.0], "zscore", [1, -1]),
         ([0.1, 0.1], "minmax", [1, 1]),
@@ -137,7 +143,7 @@ def test_examples_of_normalized_scores(
 
 @pytest.mark.parametrize(
     ("least_score", "normalization", "expected"),
-    [(4.0, "minmax", 0), (4.0, "sum", 0), (4.0, "none", 0), (4.0, "zscore", -1), (-4.0, "none", -4)],
+    [(4.0, "minmax", 0), (4.0, "max", 0), (4.0, "sum", 0), (4.0, "none", 0), (4.0, "zscore", -1), (-4.0, "none", -4)],
 )
 def test_a_document_that_a_ranking_lacks_gets_the_score_of_its_last_document_or_0(
     least_score: float, normalization: Normalization, expected: float
@@ -146,7 +152,7 @@ def test_a_document_that_a_ranking_lacks_gets_the_score_of_its_last_document_or_
     assert interpolate(rankings, [1, 0], normalization)["z"] == expected
 
 
-@pytest.mark.parametrize("normalization", ["minmax", "sum", "none"])
+@pytest.mark.parametrize("normalization", ["minmax", "max", "sum", "none"])
 def test_the_only_document_of_a_ranking_is_better_than_one_that_it_lacks(normalization: Normalization) -> None:
     fused = interpolate([ranking({"a": 9.0}), ranking({"z": 0.0})], [1, 0], normalization)
     assert fused["a"] > fused["z"] == 0

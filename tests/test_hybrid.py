@@ -12,6 +12,7 @@ from splade_anserini.formats.runs import write_run
 from splade_anserini.formats.topics import read_topics
 from splade_anserini.index import index
 from splade_anserini.lucene import ImpactSearcher, build_bm25_index, search_bm25
+from splade_anserini.retrieval.fusion import FusionOptions
 from splade_anserini.retrieval.hybrid import with_bm25
 from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.retrieval.query_vectors import encode_queries
@@ -61,7 +62,17 @@ def run_search(collection: Path, output: Path, *options: object) -> Outcome:
 
 
 @pytest.mark.slow
-def test_hybrid_search_gives_the_same_run_as_search_bm25_and_fuse(collection: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "fusion"),
+    [
+        ([], ["--method", "interpolation", "--normalize", "max", "--weight", "1,0.5"]),
+        (["--hybrid-weight", 2], ["--method", "interpolation", "--normalize", "max", "--weight", "1,2"]),
+        (["--hybrid-method", "rrf"], []),
+    ],
+)
+def test_hybrid_search_gives_the_same_run_as_search_bm25_and_fuse(
+    collection: Path, tmp_path: Path, method: list[object], fusion: list[object]
+) -> None:
     impact_run, bm25_run, fused_run, hybrid_run = (
         tmp_path / f"{name}.txt" for name in ("impact", "bm25", "fused", "hybrid")
     )
@@ -70,8 +81,8 @@ def test_hybrid_search_gives_the_same_run_as_search_bm25_and_fuse(collection: Pa
     queries = read_topics(str(collection / "topics.tsv"))
     write_run(bm25_run, search_bm25(collection / "bm25", queries, HITS))
     runs = ("--run", impact_run, "--run", bm25_run)
-    assert run_stage("fuse", *runs, "--output", fused_run, "--depth", HITS, *hits).code == 0
-    assert run_search(collection, hybrid_run, *hits, "--hybrid", f"bm25:{collection / 'bm25'}").code == 0
+    assert run_stage("fuse", *runs, "--output", fused_run, "--depth", HITS, *hits, *fusion).code == 0
+    assert run_search(collection, hybrid_run, *hits, "--hybrid", f"bm25:{collection / 'bm25'}", *method).code == 0
     assert hybrid_run.read_text() == fused_run.read_text()
     assert hybrid_run.read_text() not in (impact_run.read_text(), bm25_run.read_text())
     assert len(hybrid_run.read_text().splitlines()) == 31 * HITS
@@ -85,7 +96,8 @@ def test_remove_query_leaves_the_querys_document_out_of_both_rankings(collection
     with ImpactSearcher(collection / "index") as searcher:
         for remove_query in (True, False):
             rankings = search(vectors, searcher, SearchOptions(hits=5, remove_query=remove_query))
-            fused = with_bm25(rankings, queries, collection / "bm25", 5, remove_query=remove_query)
+            fusion = FusionOptions(depth=5, hits=5)
+            fused = with_bm25(rankings, queries, collection / "bm25", fusion, remove_query=remove_query)
             doc_ids[remove_query] = {query_id: [hit.doc_id for hit in ranking] for query_id, ranking in fused}
     own = queries[0].id
     assert own == doc_ids[False][own][0]
@@ -109,7 +121,8 @@ def test_a_removed_document_is_replaced_by_the_next_one(collection: Path) -> Non
         ((_, six),) = search(vectors, searcher, SearchOptions(hits=6))
     assert own in {hit.doc_id for hit in six}
     assert [hit.doc_id for hit in impact_hits] == others(six)
-    ((_, bm25_hits),) = with_bm25([(own, [])], queries, collection / "bm25", 5, remove_query=True)
+    fusion = FusionOptions(depth=5, hits=5)
+    ((_, bm25_hits),) = with_bm25([(own, [])], queries, collection / "bm25", fusion, remove_query=True)
     ((_, six),) = search_bm25(collection / "bm25", queries, 6)
     assert own in {hit.doc_id for hit in six}
     assert [hit.doc_id for hit in bm25_hits] == others(six)

@@ -117,6 +117,11 @@ def without_ties(rankings: Iterable[tuple[str, Sequence[RankedDoc]]]) -> Iterato
             yield ScoredDoc(query_id, doc.doc_id, score)
 
 
+def scores_of_run(scores: Sequence[float]) -> list[float]:
+    """Return the scores that a ranking with these has after it was written as a TREC run and read again."""
+    return [float(text) for text in decimals(strictly_decreasing(scores))]
+
+
 def strictly_decreasing(scores: Sequence[float]) -> list[float]:
     """Return the scores of a ranking as float32 values, each at least one float32 step below the one before.
 

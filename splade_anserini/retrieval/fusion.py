@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 type Ranking = Sequence["RankedDoc"]
 type Method = Literal["rrf", "interpolation"]
-type Normalization = Literal["minmax", "zscore", "sum", "none"]
+type Normalization = Literal["minmax", "max", "zscore", "sum", "none"]
 
 RRF_K = 60
 """The value that Cormack, Clarke & Büttcher fixed in a pilot study (SIGIR 2009, section 2)."""
@@ -108,11 +108,14 @@ def normalize_scores(scores: Sequence[float], normalization: Normalization) -> l
 
     After `minmax` the least score is 0 and the greatest 1; after `sum` the least is 0 and the sum 1; after `zscore` the
     mean is 0 and the variance 1; `none` leaves the scores unchanged. If all n scores are equal they become 1, 1 / n
-    and 0. Scores must be in the range of float32.
+    and 0. `max` divides by the greatest absolute score, if it is not 0. Scores must be in the range of float32.
     """
     if normalization == "none" or not scores:
         return list(scores)
     least, greatest, n = min(scores), max(scores), len(scores)
+    if normalization == "max":
+        divisor = max(abs(least), abs(greatest)) or 1.0
+        return [score / divisor for score in scores]
     if least == greatest:
         return [{"minmax": 1.0, "sum": 1 / n, "zscore": 0.0}[normalization]] * n
     if normalization == "minmax":

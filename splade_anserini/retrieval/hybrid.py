@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from splade_anserini.lucene import Bm25Options
     from splade_anserini.records import Query
+    from splade_anserini.retrieval.fusion import FusionOptions
 
 _PREFIX = "bm25:"
 _DO = "Pass an index of the texts of the same collection, built by splade-anserini index --bm25, Anserini or Pyserini."
@@ -54,26 +55,35 @@ def with_bm25(
     rankings: "Iterable[tuple[str, Sequence[ScoredDoc]]]",
     queries: "Sequence[Query]",
     index: StrPath,
-    hits: int,
+    fusion: "FusionOptions",
     *,
     threads: int = 1,
     remove_query: bool = False,
     bm25: "Bm25Options | None" = None,
     max_passage: str | None = None,
 ) -> "Iterator[tuple[str, list[ScoredDoc]]]":
-    """Fuse each query's ranking with its best `hits` documents of BM25, by reciprocal rank fusion with k = 60.
+    """Fuse each query's ranking with its best `fusion.hits` documents of BM25, as `fusion` says.
 
-    `rankings` must be in the order of `queries`. With `remove_query` the document with the query's id is left out. With
-    `max_passage`, a separator in ids, `rankings` are of documents and the text index is of their passages.
+    `rankings` must be in the order of `queries`; weights are those of `rankings` and of BM25. The fused rankings are
+    those of both runs, written and fused: scores are as a run has them, without ties. With `remove_query` the document
+    with the query's id is left out. With `max_passage`, a separator in ids, `rankings` are of documents and the text
+    index is of their passages.
     """
     from splade_anserini.lucene import open_bm25_searcher
-    from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
+    from splade_anserini.retrieval.fusion import fuse_rankings
     from splade_anserini.retrieval.max_passage import BestPassageSearcher
 
-    options = FusionOptions(depth=hits, hits=hits)
     with open_bm25_searcher(index, threads, bm25) as opened:
         searcher = opened if max_passage is None else BestPassageSearcher(opened, max_passage)
-        bm25_rankings = searcher.search({query.id: query.text for query in queries}, hits + remove_query)
+        bm25_rankings = searcher.search({query.id: query.text for query in queries}, fusion.hits + remove_query)
         for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
             others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
-            yield query_id, fuse_rankings(query_id, [ranking, others], options)
+            both = [_as_in_a_run(ranking), _as_in_a_run(others)] if fusion.method != "rrf" else [ranking, others]
+            yield query_id, fuse_rankings(query_id, both, fusion)
+
+
+def _as_in_a_run(ranking: "Sequence[ScoredDoc]") -> "list[ScoredDoc]":
+    from splade_anserini.formats.runs import scores_of_run
+
+    scores = scores_of_run([hit.score for hit in ranking])
+    return [hit._replace(score=score) for hit, score in zip(ranking, scores, strict=True)]
