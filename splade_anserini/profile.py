@@ -150,6 +150,7 @@ def _open_queries(
         return encoders[max(encoders)]
 
     queries = load_queries(topics, open_encoders, query, encoder_name=query.encoder)
+    queries.multiply_by_idf(index, query.query_idf)
     return queries, {threads: encoder.encode for threads, encoder in encoders.items()}
 
 

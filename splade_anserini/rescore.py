@@ -128,6 +128,7 @@ def command(
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.cards.finding import resolve_index
+    from splade_anserini.retrieval.query_idf import with_exact_scores
     from splade_anserini.retrieval.recorded_run import RecordedRun, query_inputs
 
     if documents.corpus is not None and query.encoder is None:
@@ -146,6 +147,8 @@ def command(
         progress_bar("Scoring", len(vectors), "queries") as progress,
     ):
         rankings = rescore(read_candidates(candidates.run, candidates.qrels), vectors, scorer, progress)
+        if query.query_idf:
+            rankings = with_exact_scores(rankings)
         recorded.write(rankings, queries)
     typer.echo(f"{recorded}, rescored")
 
@@ -158,7 +161,13 @@ def _queries(topics: str, index: Path | None, documents: DocumentOptions, query:
     if index is not None:
         check_index_directory(index)
         require_impact_index(index, force=query.force)
-        return load_queries_for(topics, read_manifest(index, IndexManifest), f"Index {index}", query)
+        queries = load_queries_for(topics, read_manifest(index, IndexManifest), f"Index {index}", query)
+        queries.multiply_by_idf(index, query.query_idf)
+        return queries
+    if query.query_idf:
+        raise InputError(
+            "--query-idf needs --index, whose documents are counted; --corpus is given.", do="Leave one of them out."
+        )
     # --encoder is the documents' encoder, so encoded topics may go with it.
     source = f"Corpus {documents.corpus}"
     return load_queries(topics, lambda: open_query_encoder_for(None, source, query), query)

@@ -127,6 +127,7 @@ def command(
     from splade_anserini.lucene.index_reader import require_impact_index
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
     from splade_anserini.retrieval.overlap import OverlapWithExact
+    from splade_anserini.retrieval.query_idf import with_exact_scores
     from splade_anserini.retrieval.query_vectors import load_queries_for
     from splade_anserini.retrieval.recorded_run import RecordedRun, check_ids_for_run
 
@@ -145,6 +146,7 @@ def command(
     manifest = read_manifest(directory, IndexManifest)
     check_ids_for_run(directory, manifest.ids_with_spaces if manifest else 0, run)
     queries = load_queries_for(topics, manifest, f"Index {directory}", query)
+    queries.multiply_by_idf(directory, query.query_idf)
     if text_index and queries.texts is None:
         raise texts_needed(topics)
     groups = (search_options, two_step, feedback, engine, run)
@@ -160,6 +162,8 @@ def command(
         _open_searcher(directory, engine, feedback, query.threads) as searcher,
     ):
         rankings = search(vectors, _two_step(searcher, two_step), search_options, progress=progress)
+        if query.query_idf:
+            rankings = with_exact_scores(rankings)
         if two_step.check_exact:
             exact = replace(search_options, query_top_k=None, query_min_impact=1)
             rankings = overlap.watch(rankings, search(vectors, searcher, exact))

@@ -113,6 +113,8 @@ def command(
     from splade_anserini.tradeoffs.running import ExecutionOptions, sweep
     from splade_anserini.tradeoffs.table import as_json, as_table
 
+    if query.query_idf:
+        raise InputError("sweep has no --query-idf yet.", do="Leave it out, or compare runs of search --query-idf.")
     settings = space.settings()
     measures = chosen_measures(measured.preset, list(measured.measures) or None)
     check_candidates(space.candidates, measured.hits)

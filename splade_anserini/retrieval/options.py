@@ -43,6 +43,14 @@ class QueryOptions:
         unset="for texts the one that the documents were encoded with, or the encoder's",
         recorded=False,
     )
+    query_idf: float = option(
+        default=0.0,
+        least=0,
+        greatest=10,
+        metavar="ALPHA",
+        help="Multiply each impact of a query by idf^ALPHA of the token in the index, such as 0.75. 0: do not.",
+        recorded=False,
+    )
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)
     batch_size: int = option(default=32, least=1, help="Texts that are encoded at once.", recorded=False)
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)

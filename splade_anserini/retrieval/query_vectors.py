@@ -10,6 +10,7 @@ from splade_anserini.artifacts.manifests import EncodeSettings, IndexManifest
 from splade_anserini.encoding.matching import check_match
 from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
+from splade_anserini.records import StrPath
 from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
@@ -39,13 +40,28 @@ class QuerySet:
         self.encoder = encoder
         self.truncation: Truncation | None = None
         """The queries that were longer than the encoder reads; None before they are encoded, and for vectors."""
+        self.query_idf = 0.0
+        """The power of idf by which impacts are multiplied; see `retrieval.query_idf`."""
         self._vectors = vectors
+        self._index: StrPath | None = None
+
+    def multiply_by_idf(self, index: StrPath, alpha: float) -> None:
+        """Multiply the impacts that `vectors` returns by idf^`alpha` of their tokens in `index`."""
+        self._index, self.query_idf = index, alpha
 
     def __len__(self) -> int:
         return len(self.texts if self.texts is not None else self._vectors or ())
 
     def vectors(self, batch_size: int = 32, bars: ProgressBars = no_bars) -> "Mapping[str, ImpactVector]":
         """Return the impact vector of each query by its id, in order; texts are encoded once."""
+        vectors = self._unweighted(batch_size, bars)
+        if self._index is None or not self.query_idf:
+            return vectors
+        from splade_anserini.retrieval.query_idf import weighted_by_idf
+
+        return weighted_by_idf(vectors, self._index, self.query_idf)
+
+    def _unweighted(self, batch_size: int, bars: ProgressBars) -> "Mapping[str, ImpactVector]":
         if self._vectors is None:
             if self.texts is None or self.encoder is None:
                 raise ValueError("a query set needs vectors, or texts and their encoder")

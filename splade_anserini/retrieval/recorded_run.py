@@ -72,6 +72,8 @@ def check_ids_for_run(index: StrPath, ids_with_spaces: int, options: RunOptions)
 def query_inputs(queries: "QuerySet") -> dict[str, str]:
     """Return the fingerprints of the topics and of what encodes them, for an `OutputRecord`."""
     inputs = {"topics": queries.fingerprint()}
+    if queries.query_idf:
+        inputs["query idf"] = f"{queries.query_idf:g}"
     if queries.encoder:
         encoder, scale = queries.encoder.encoder, queries.encoder.scale
         # The same encoder under another name or path gives the same run.

@@ -1,0 +1,67 @@
+"""Query weights that know the collection: each impact of a query times a power of the token's idf in the index.
+
+An encoder learns weights from its training texts and knows nothing of the collection that is searched. How rare an
+entry is there, only the index can tell. In the query the factor costs nothing: documents stay as they are.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from splade_anserini.errors import InputError
+from splade_anserini.records import ImpactVector, StrPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ir_measures import ScoredDoc
+
+    from splade_anserini.lucene.frequencies import CollectionFrequencies
+
+LARGEST_SCORE = 1 << 24
+"""Lucene's scores are float32, which holds all integers up to this one."""
+
+
+def idf(documents: int, frequency: int) -> float:
+    """Return log(1 + (N − n + 0.5) / (n + 0.5)), as Lucene's BM25 has it, of a token in n of N documents."""
+    return math.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
+
+
+def weighted_by_idf(queries: Mapping[str, ImpactVector], index: StrPath, alpha: float) -> dict[str, ImpactVector]:
+    """Return queries with each impact times idf to the power of `alpha`; 0 leaves them unchanged.
+
+    idf is that of the token in `index`. Raises `InputError` when it is not a valid Lucene index.
+    """
+    from splade_anserini.lucene.frequencies import document_frequencies
+
+    if not alpha:
+        return dict(queries)
+    frequencies = document_frequencies(index, (token for vector in queries.values() for token in vector))
+    return {query_id: weighted(vector, frequencies, alpha) for query_id, vector in queries.items()}
+
+
+def weighted(vector: ImpactVector, frequencies: "CollectionFrequencies", alpha: float) -> ImpactVector:
+    """Return a query with each impact times idf^alpha, rounded to the nearest integer, halves to the even one.
+
+    Tokens that no document contains, and those whose impact becomes 0, are left out.
+    """
+    products = {
+        token: round(impact * idf(frequencies.documents, frequency) ** alpha)
+        for token, impact in vector.items()
+        if (frequency := frequencies.by_token[token])
+    }
+    return {token: impact for token, impact in products.items() if impact}
+
+
+def with_exact_scores(
+    rankings: "Iterable[tuple[str, list[ScoredDoc]]]",
+) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+    """Yield the rankings. Raises `InputError` for a score from 2²⁴ up, which float32 may have rounded."""
+    for query_id, ranking in rankings:
+        if ranking and ranking[0].score >= LARGEST_SCORE:
+            raise InputError(
+                f"Query {query_id!r} has a score of {ranking[0].score:,.0f}, which may have been rounded.",
+                expected="integer scores below 2²⁴",
+                do="Use a smaller --query-idf, or a smaller --scale.",
+            )
+        yield query_id, ranking
