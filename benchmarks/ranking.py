@@ -1,0 +1,105 @@
+"""Compare powers of the collection's idf, and ways to fuse with BM25: nDCG@10, with paired randomization tests.
+
+Each row is one value of --query-idf: the encoder alone, fused with BM25 by reciprocal ranks, and fused by scores with
+each --hybrid-weight. p, in parentheses, is that of the encoder alone against --query-idf 0, and of each fusion of
+scores against reciprocal rank fusion in the same row.
+
+Run: python benchmarks/ranking.py --encoder splade-mini --collection BEIR_DIRECTORY[@SPLIT] …
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from effectiveness import Collection, bm25, search_with, vectors_of
+from ir_measures import ScoredDoc
+
+from splade_anserini.evaluation.evaluation import Evaluation, evaluate
+from splade_anserini.evaluation.measures import parse_measures
+from splade_anserini.evaluation.significance import randomization_test
+from splade_anserini.formats.runs import read_rankings, scores_of_run
+from splade_anserini.lucene import ImpactSearcher, start_jvm
+from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
+from splade_anserini.retrieval.query_idf import weighted_by_idf
+from splade_anserini.search import search
+
+MEASURE = "nDCG@10"
+
+type Rankings = Mapping[str, Sequence[ScoredDoc]]
+
+
+class Experiment:
+    """The rankings of an encoder and of BM25 on a collection."""
+
+    def __init__(self, encoder: str, collection: Collection) -> None:
+        self._collection = collection
+        self._bm25 = dict(read_rankings(bm25(collection)))
+        search_with(encoder, collection, "auto")
+        self._index = collection.work / f"{Path(encoder).name}.auto.index"
+        ids = [query.id for query in collection.queries]
+        self._vectors = dict(zip(ids, vectors_of(collection.queries, encoder), strict=True))
+
+    def rankings(self, alpha: float) -> Rankings:
+        """Search with --query-idf; scores are those of a written run."""
+        vectors = weighted_by_idf(self._vectors, self._index, alpha)
+        with ImpactSearcher(self._index, 2) as searcher:
+            return {query_id: _as_in_a_run(hits) for query_id, hits in search(vectors, searcher)}
+
+    def fused(self, rankings: Rankings, options: FusionOptions) -> Rankings:
+        """Fuse rankings with BM25's."""
+        return {id_: fuse_rankings(id_, [hits, self._bm25.get(id_, [])], options) for id_, hits in rankings.items()}
+
+    def evaluate(self, rankings: Rankings) -> Evaluation:
+        """Measure rankings."""
+        docs = (doc for hits in rankings.values() for doc in _as_in_a_run(hits))
+        return evaluate(docs, self._collection.qrels, parse_measures([MEASURE]))
+
+
+def _as_in_a_run(hits: Sequence[ScoredDoc]) -> list[ScoredDoc]:
+    scores = scores_of_run([hit.score for hit in hits])
+    return [hit._replace(score=score) for hit, score in zip(hits, scores, strict=True)]
+
+
+def cell(evaluation: Evaluation, baseline: Evaluation | None = None) -> str:
+    """Return the mean, and the p value of the difference from a baseline."""
+    mean = f"{evaluation.aggregate[MEASURE]:.4f}"
+    if baseline is None:
+        return mean
+    values, others = evaluation.per_query, baseline.per_query
+    p = randomization_test([values[query][MEASURE] - others[query][MEASURE] for query in others])
+    return f"{mean} ({p:.3f})"
+
+
+def table(experiment: Experiment, alphas: Sequence[float], weights: Sequence[float]) -> None:
+    """Print the rows of a collection, in Markdown."""
+    print(f"| α | alone | RRF | {' | '.join(f'scores, {weight:g} × BM25' for weight in weights)} |")  # noqa: RUF001
+    print(f"|---|{'---|' * (2 + len(weights))}")
+    plain = experiment.evaluate(experiment.rankings(0))
+    for alpha in alphas:
+        rankings = experiment.rankings(alpha)
+        rrf = experiment.evaluate(experiment.fused(rankings, FusionOptions()))
+        cells = [f"{alpha:g}", cell(experiment.evaluate(rankings), plain if alpha else None), cell(rrf)]
+        for weight in weights:
+            options = FusionOptions(method="interpolation", normalization="max", weights=(1.0, weight))
+            cells.append(cell(experiment.evaluate(experiment.fused(rankings, options)), rrf))
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    """Print a table for each collection."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="splade-mini", help="as for encode")
+    parser.add_argument("--collection", action="append", required=True, help="BEIR directory, DIR or DIR@SPLIT")
+    parser.add_argument("--alpha", type=float, nargs="+", default=[0, 0.25, 0.5, 0.75, 1])
+    parser.add_argument("--weight", type=float, nargs="+", default=[0.25, 0.5, 1], help="of BM25, beside 1")
+    parser.add_argument("--work", type=Path, default=Path("build") / "bench" / "effectiveness")
+    arguments = parser.parse_args()
+    start_jvm()
+    for name in arguments.collection:
+        collection = Collection(name, arguments.work)
+        print(f"\n{collection.directory.name}, {collection.split}, {len(collection.queries)} queries\n", flush=True)
+        table(Experiment(arguments.encoder, collection), arguments.alpha, arguments.weight)
+
+
+if __name__ == "__main__":
+    main()
