@@ -313,3 +313,42 @@ def test_a_shard_is_not_replaced_when_the_corpus_is_another(home: Path) -> None:
 def test_an_index_cannot_be_repaired(home: Path) -> None:
     done = verify("index", "--repair")
     assert (done.code, "index cannot be repaired" in done.err) == (2, True)
+
+
+# What several steps wrote.
+
+
+@pytest.fixture
+def golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    copy = Path(shutil.copytree(Path(__file__).parent / "golden", tmp_path / "golden"))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def test_a_reproduction_is_verified_with_all_that_it_wrote(golden: Path) -> None:
+    done = verify("indexes/tiny.reproduction")
+    assert done.code == 0, done.out
+    assert {
+        "steps": "ok",
+        "impacts: records": "ok",
+        "index tiny: CheckIndex": "ok",
+        "index tiny: pseudo-documents": "ok",
+        "run.texts.txt.gz": "ok",
+    }.items() <= verdicts(done).items()
+    (golden / "indexes" / "tiny.reproduction" / "run.texts.txt.gz").write_bytes(gzip.compress(b"q1 Q0 d1\n"))
+    done = verify("indexes/tiny.reproduction")
+    assert (done.code, verdicts(done)["run.texts.txt.gz"]) == (1, "FAILED")
+
+
+def test_an_index_of_a_reproduction_is_compared_with_its_pseudo_documents_without_being_asked(golden: Path) -> None:
+    done = verify("indexes/tiny")
+    assert (done.code, verdicts(done)["pseudo-documents"]) == (0, "ok")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "verdict"),
+    [("sweep", 0, "ok"), ("killed/tiny.reproduction", 1, "FAILED"), ("interrupted/tiny.training", 1, "FAILED")],
+)
+def test_steps_that_are_not_done_are_a_failure(golden: Path, path: str, code: int, verdict: str) -> None:
+    done = verify(path)
+    assert (done.code, verdicts(done)["steps"]) == (code, verdict), done.out

@@ -40,10 +40,11 @@ def verify_artifact(
     fields: CorpusOptions | None = None,
     bars: ProgressBars = no_bars,
 ) -> "Report":
-    """Check all of an index, of pseudo-documents, or of an output file; `against` is what it was made from.
+    """Check all of an artefact that is not an encoder; `against` is what it was made from.
 
-    Raises `InputError` for what is none of these.
+    Raises `InputError` for what neither this program wrote nor Lucene.
     """
+    from splade_anserini.inspection.steps import impacts_of_reproduction, verify_steps
     from splade_anserini.verification.artifacts import artifact_kind
     from splade_anserini.verification.impacts import verify_impacts
     from splade_anserini.verification.index import verify_index
@@ -53,13 +54,11 @@ def verify_artifact(
     source = None if against is None else Path(against)
     with bars("Verifying", None, "records") as progress:
         if kind in {"index", "text-index"}:
-            return verify_index(path, options.level, source, progress)
+            return verify_index(path, options.level, source or impacts_of_reproduction(path), progress)
         if kind == "output":
             return verify_output(path, source, progress)
-        if kind != "impacts":
-            raise InputError(
-                f"{path} is the directory of a {kind}.", do="Verify what is in it; `status` says how far it is."
-            )
+        if kind in {"reproduction", "sweep", "training"}:
+            return verify_steps(path, options.level, progress)
         encode_again = None
         if options.corpus is not None:
             from splade_anserini.encoding.again import sample_encoder

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from splade_anserini.errors import SpladeAnseriniError, counted
 
@@ -58,6 +58,11 @@ class Report:
             yield check
         except SpladeAnseriniError as error:
             check.fail(" ".join(str(error).split()))
+
+    def include(self, other: "Report", name: str) -> None:
+        """Add the checks of a part, with its name before theirs."""
+        for check in other.checks:
+            self.checks.append(replace(check, name=f"{name}: {check.name}"))
 
     def leave_out(self, name: str, why: str) -> None:
         """Say that something was not checked, and why."""
