@@ -10,7 +10,7 @@ import typer
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of
 from splade_anserini.cli.results import make_once
-from splade_anserini.errors import IntegrityError
+from splade_anserini.errors import InputError, IntegrityError
 from splade_anserini.exporting.options import ExportOptions
 from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.options import recorded_options
@@ -132,6 +132,7 @@ def command(
     from splade_anserini.exporting.onnx_graph import require_exporter
     from splade_anserini.formats.corpora import open_corpus
 
+    _refuse_card(encoder)
     corpus = str(cranfield()) if texts is None else texts
     require_disjoint([output], [encoder, corpus])
     require_exporter()
@@ -142,6 +143,19 @@ def command(
         overwrite=overwrite,
     )
     typer.echo(result.text(format, _summary))
+
+
+def _refuse_card(encoder: str) -> None:
+    """Raise `InputError` for the name of a card, whose settings would not be used."""
+    from splade_anserini.cards.finding import find_encoder
+
+    source = None if Path(encoder).exists() else find_encoder(encoder)
+    if source is not None and source.card is not None:
+        raise InputError(
+            f"--encoder {encoder} is a card, whose settings are not used in an export.",
+            expected="a directory or a Hugging Face id",
+            do=f"Name the model of the card, {source.location}, and its settings as options.",
+        )
 
 
 def _export(

@@ -29,7 +29,7 @@ settings.load_profile("busy")
 console.INTERVAL = math.inf
 
 
-LONGEST = ["test_splade_tiny.py", "test_packaging.py", "test_coming_from.py", "test_nfcorpus.py", "test_readme.py"]
+LONGEST = ["test_splade_tiny.py", "test_packaging.py", "test_docs.py", "test_nfcorpus.py"]
 """Files that run first, so that no process waits for another at the end."""
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from splade_anserini.formats.runs import read_run
 from tests.cli_runner import run_stage
+from tests.doc_blocks import parse
 
 PAGE = (Path(__file__).parent.parent / "docs" / "coming-from-pyserini.md").read_text(encoding="utf-8")
 TEXTS = {"d1": "Ibuprofen relieves a headache.", "d2": "Planes fly faster than sound.", "d3": "Cats sleep all day."}
@@ -32,12 +33,13 @@ needs_faiss = pytest.mark.skipif(
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    """Return the blocks of a language that are not marked as those of another tool."""
+    return [block.text for block in parse(PAGE) if block.language == language and not block.reason]
 
 
 def commands(program: str) -> list[list[str]]:
     """Return the commands of a program in the page's blocks that are marked sh, without the program."""
-    lines = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    lines = [shlex.split(line) for block in parse(PAGE) if not block.reason for line in block.commands]
     start = program.split()
     return [line[len(start) :] for line in lines if line[: len(start)] == start]
 
@@ -72,6 +74,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.chdir(before)
 
 
+def test_every_command_of_the_page_that_is_not_marked_is_run_here() -> None:
+    programs = {line.split()[0] for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines() if line}
+    assert programs == {"splade-anserini", "python", "curl"}
+    modules = [words[0] for words in commands("python -m splade_anserini.pyserini")]
+    assert modules == ["search.lucene", "eval.trec_eval", "server.rest", "server.mcp"]
+    assert len(commands("curl")) == 1
+
+
 def test_each_command_of_this_package_stands_below_that_of_pyserini(directory: Path) -> None:
     names = [command[0] for command in commands("splade-anserini")]
     assert names == ["encode", "index", "search", "search", "fuse", "evaluate"]
@@ -81,7 +91,7 @@ def test_each_command_of_this_package_stands_below_that_of_pyserini(directory: P
 
 
 def test_the_modules_of_pyserini_give_the_same_run_and_measure_it(directory: Path) -> None:
-    search, evaluate = commands("python -m splade_anserini.pyserini")
+    search, evaluate, *_ = commands("python -m splade_anserini.pyserini")
     python(directory, "-m", "splade_anserini.pyserini", *search)
     runs = [
         [(row.query_id, row.doc_id) for row in read_run(directory / name)] for name in ("run.txt", "run.pyserini.txt")

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +364,14 @@ def test_an_export_is_made_once_and_replaced_only_with_overwrite(shared_models: 
     replaced = read_manifest(tmp_path / "out", EncoderManifest)
     assert replaced is not None
     assert replaced.scale == 50
+
+
+@pytest.mark.parametrize("name", ["splade-v3", "splade-mini"])
+def test_the_name_of_a_card_is_refused_with_its_model(name: str, tmp_path: Path) -> None:
+    done = run_stage("export", "--encoder", name, "--output", tmp_path / "out")
+    assert done.code == 2
+    assert f"--encoder {name} is a card" in done.err
+    assert re.search(r"Name the model of the card, \S*(naver/splade-v3|encoders/splade-mini),", done.err)
 
 
 def test_export_needs_texts(checkpoint: Checkpoint, tmp_path: Path) -> None:
