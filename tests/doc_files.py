@@ -69,6 +69,20 @@ class Files:
         return self._made("index", "--bm25", "--input", corpus, "--index", self.shared / "text-index")
 
     @cached_property
+    def run(self) -> Path:
+        """The run of the topics over `index`."""
+        topics = self.impacts.parent / "collection"
+        return self._made("search", "--index", self.index, "--topics", topics, "--output", self.shared / "run.txt")
+
+    @cached_property
+    def sweep(self) -> Path:
+        """The trade-offs of one way of pruning."""
+        collection = self.impacts.parent / "collection"
+        data = ["--input", self.impacts, "--topics", collection, "--qrels", collection]
+        settings = ["--samples", 1, "--documents", "top-k=32"]
+        return self._made("sweep", *data, *settings, "--output", self.shared / "sweep")
+
+    @cached_property
     def sentence_transformer(self) -> Path:
         """A sparse encoder that sentence-transformers wrote."""
         from sentence_transformers import SparseEncoder
@@ -123,6 +137,11 @@ def write_run(_: Files, path: Path) -> None:
         for number in range(len(QUERIES)):
             order = sorted(DOCUMENTS, key=lambda id_: (id_ != f"d{number - number % 2}", id_ != f"d{number}", id_))
             file.writelines(f"q{number} Q0 {id_} {rank} {10 - rank} run\n" for rank, id_ in enumerate(order, 1))
+
+
+def copy_run(files: Files, path: Path) -> None:
+    for name in (files.run.name, f"{files.run.name}.manifest"):
+        shutil.copy(files.run.with_name(name), path.with_name(name))
 
 
 def write_reversed_run(files: Files, path: Path) -> None:
@@ -248,7 +267,8 @@ MAKERS: dict[str, Maker] = {
     **dict.fromkeys(["nfcorpus", "scifact", "collection"], _beir),
     "cqadupstack": write_collections,
     "runs": write_runs,
-    **dict.fromkeys(["run.txt", "splade.txt", "mine.txt", "runs/mine.txt", "quickstart/run.splade.txt"], write_run),
+    "run.txt": copy_run,
+    **dict.fromkeys(["dense.txt", "splade.txt", "mine.txt", "runs/mine.txt", "quickstart/run.splade.txt"], write_run),
     **dict.fromkeys(["bm25.txt", "runs/bm25.txt", "quickstart/run.bm25.txt"], write_reversed_run),
     "passages.txt": write_passage_run,
     **dict.fromkeys(["triples.tsv", "triples.jsonl"], write_triples),
@@ -256,6 +276,7 @@ MAKERS: dict[str, Maker] = {
     **dict.fromkeys(["impacts", "impacts/mine"], _copy("impacts")),
     **dict.fromkeys(["index", "indexes/mine"], _copy("index")),
     **dict.fromkeys(["index-bm25", "indexes/mine-bm25"], _copy("text_index")),
+    "sweeps/mine": _copy("sweep"),
     "theirs.jsonl": write_weights,
     "points.jsonl": write_points,
     "theirs.parquet": write_parquet,

@@ -34,12 +34,12 @@ MARKS = {
     "CI runs it": 1,
     "another tool": 13,
     "diagram": 1,
-    "formula": 2,
+    "formula": 3,
     "needs Docker": 1,
     "needs a GPU": 2,
-    "needs the network": 3,
-    "output": 7,
-    "takes hours": 1,
+    "needs the network": 4,
+    "output": 9,
+    "takes hours": 2,
 }
 """Reason → number of blocks that are not run."""
 
