@@ -5,7 +5,7 @@
     │   ├── RecordError       one line or record of a file, named by file and line number
     │   └── MismatchError     two inputs that do not fit together: settings, vocabularies, scales
     ├── OutputError           an output that cannot be written: full disk, no permission, file in use
-    ├── IntegrityError        an output that differs from its input: documents or postings are missing
+    ├── IntegrityError        an output that differs from its input, or a file that was changed after it was written
     ├── TrainingError         a training run that cannot succeed: empty or dense vectors, a loss of NaN
     ├── JavaError             Java is missing, too old, or out of memory
     └── DependencyError       an optional dependency that is not installed
@@ -71,7 +71,7 @@ class OutputError(SpladeAnseriniError):
 
 
 class IntegrityError(SpladeAnseriniError):
-    """Raised when an output does not hold what its input holds."""
+    """Raised when an output does not hold what its input holds, or a file was changed after it was written."""
 
 
 class TrainingError(SpladeAnseriniError):

@@ -4,7 +4,6 @@ import os
 import shutil
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -18,7 +17,6 @@ from splade_anserini.records import DEFAULT_SCALE, Document, StrPath
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
-    from splade_anserini.lucene import ImpactSearcher
     from splade_anserini.records import ImpactVector
 
 
@@ -45,7 +43,6 @@ class ImpactIndex:
         """Open the index in `directory`; `from_texts` and `open` are more convenient."""
         from splade_anserini.lucene import ImpactSearcher
 
-        _close_abandoned_searchers()
         self.directory = directory
         """The directory of the Lucene index."""
         self.searcher: ImpactSearcher = ImpactSearcher(directory)
@@ -54,7 +51,7 @@ class ImpactIndex:
         self._query_encoder: ImpactQueryEncoder | None = None
         self._lock = threading.Lock()
         home = directory.parent if temporary else None
-        self._finalizer = weakref.finalize(self, _abandon, self.searcher, home, os.getpid())
+        self._finalizer = weakref.finalize(self, _remove, home, os.getpid())
 
     @classmethod
     def from_texts(
@@ -99,19 +96,28 @@ class ImpactIndex:
             raise
 
     @classmethod
-    def open(cls, directory: StrPath, *, query_encoder: "Encoder | StrPath | None" = None, force: bool = False) -> Self:
+    def open(
+        cls,
+        directory: StrPath,
+        *,
+        query_encoder: "Encoder | StrPath | None" = None,
+        force: bool = False,
+        verify: bool = False,
+    ) -> Self:
         """Open an impact index that `save`, the command `index` or Anserini wrote, or the one that an index card names.
 
         `query_encoder` is what `open_query_encoder` takes or returns, by default the encoder that the index was made
-        with. Raises `InputError` when there is no such index or it holds texts, and `search` when the encoder is
+        with. With `verify` all files of the index are checked for damage, however large it is. Raises `InputError` when
+        there is no such index or it holds texts, `IntegrityError` when it is damaged, and `search` when the encoder is
         unknown, cannot be opened, or does not belong to the encoder of the documents (`MismatchError`; with `force`
         only a warning is logged).
         """
         from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
         from splade_anserini.cards.finding import resolve_index
-        from splade_anserini.lucene.index_reader import require_impact_index
+        from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
 
         path = resolve_index(directory)
+        check_index_files(path, any_size=verify)
         require_impact_index(path, force=force)
         manifest = read_manifest(path, IndexManifest)
         return cls(path, _opener(query_encoder, manifest, f"Index {path}", force=force))
@@ -180,8 +186,8 @@ class ImpactIndex:
     def close(self) -> None:
         """Close the index, and remove its files if they are temporary."""
         if self._finalizer.alive:
+            self.searcher.close()
             self._finalizer()
-            _close_abandoned_searchers()
 
     def __enter__(self) -> Self:
         return self
@@ -204,20 +210,10 @@ class ImpactIndex:
         return list(encode_queries(queries, self.query_encoder).values())
 
 
-_abandoned: "deque[ImpactSearcher]" = deque()
-"""Searchers of indexes that were garbage-collected. The collector may interrupt any code, so it must not call Java."""
-
-
-def _abandon(searcher: "ImpactSearcher", home: Path | None, process: int) -> None:
-    """Leave a searcher to be closed later, and remove the temporary directory; a forked process leaves it alone."""
-    _abandoned.append(searcher)
+def _remove(home: Path | None, process: int) -> None:
+    """Remove the temporary directory of an index; a forked process leaves it alone."""
     if home is not None and process == os.getpid():
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _close_abandoned_searchers() -> None:
-    while _abandoned:
-        _abandoned.popleft().close()
 
 
 def _documents(texts: Iterable[str], ids: Iterable[str] | None) -> list[Document]:

@@ -127,10 +127,12 @@ def up_to_date_index(
 ) -> "IndexManifest | None":
     """Return the manifest of the index at `output` if it was made from `source` with `options`, else None.
 
-    Raises `OutputError` when another index would be replaced; with `overwrite` None is returned.
+    Raises `OutputError` when another index would be replaced, `IntegrityError` when it is damaged; with `overwrite`
+    None is returned.
     """
     from splade_anserini.artifacts.manifests import IndexManifest, changes, kind_of_manifest, read_manifest
     from splade_anserini.artifacts.outputs import already_exists
+    from splade_anserini.lucene.index_reader import check_index_files
 
     if overwrite or not output.exists() or not any(output.iterdir()):
         return None
@@ -144,6 +146,7 @@ def up_to_date_index(
     made = _compared(manifest.options, manifest.source)
     if made != now:
         raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")
+    check_index_files(output)
     return manifest
 
 

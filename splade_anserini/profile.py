@@ -118,10 +118,10 @@ def command(
     """
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
-    from splade_anserini.lucene.index_reader import check_index_directory, require_impact_index
+    from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
 
     directory = resolve_index(index)
-    check_index_directory(directory)
+    check_index_files(directory, any_size=query.verify)
     _check_output(output)
     start_jvm()
     require_impact_index(directory, force=query.force)

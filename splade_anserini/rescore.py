@@ -133,6 +133,8 @@ def command(
 
     if documents.corpus is not None and query.encoder is None:
         raise InputError("--corpus needs --encoder: the encoder of its documents.", do="Add --encoder.")
+    if query.verify and documents.index is None:
+        raise InputError("--verify needs --index.", do="Leave --verify out.")
     require_disjoint([run.output], [candidates.run, candidates.qrels, topics, documents.corpus])
     index = resolve_index(documents.index) if documents.index else None
     queries = _queries(topics, index, documents, query)
@@ -155,11 +157,11 @@ def command(
 
 def _queries(topics: str, index: Path | None, documents: DocumentOptions, query: QueryOptions) -> "QuerySet":
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
-    from splade_anserini.lucene.index_reader import check_index_directory, require_impact_index
+    from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
     from splade_anserini.retrieval.query_vectors import load_queries, load_queries_for, open_query_encoder_for
 
     if index is not None:
-        check_index_directory(index)
+        check_index_files(index, any_size=query.verify)
         require_impact_index(index, force=query.force)
         queries = load_queries_for(topics, read_manifest(index, IndexManifest), f"Index {index}", query)
         queries.multiply_by_idf(index, query.query_idf)

@@ -124,7 +124,7 @@ def command(
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.feedback import check_document_vectors
-    from splade_anserini.lucene.index_reader import require_impact_index
+    from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
     from splade_anserini.retrieval.overlap import OverlapWithExact
     from splade_anserini.retrieval.query_idf import with_exact_scores
@@ -133,6 +133,7 @@ def command(
 
     require_disjoint([run.output], [topics])
     directory = resolve_index(index)
+    check_index_files(directory, any_size=query.verify)
     if engine.bm25:
         _check_text_search(query, search_options, two_step, engine)
         _search_texts(directory, topics, run, query, search_options, feedback, engine)
@@ -142,7 +143,7 @@ def command(
     start_jvm()
     if feedback.method:
         check_document_vectors(directory)
-    text_index = bm25_index(engine.hybrid, directory) if engine.hybrid else None
+    text_index = bm25_index(engine.hybrid, directory, verify=query.verify) if engine.hybrid else None
     manifest = read_manifest(directory, IndexManifest)
     check_ids_for_run(directory, manifest.ids_with_spaces if manifest else 0, run)
     queries = load_queries_for(topics, manifest, f"Index {directory}", query)
@@ -235,7 +236,7 @@ def _check_text_search(
 ) -> None:
     """Raise `InputError` for options that have no effect on texts."""
     used = {"--bm25", "--k1", "--b", "--language", "--hits", "--remove-query", "--max-passage"}
-    used |= {"--threads", "--pre-encoded", "--topics-field"}
+    used |= {"--threads", "--pre-encoded", "--topics-field", "--verify"}
     for group in (engine, two_step, search_options, query):
         for name in changed_options(group):
             if name not in used:

@@ -130,7 +130,9 @@ def command(
         vectors, read_qrels(qrels), measures, measured.hits, space.candidates, measured.samples, measured.seed
     )
     plot = None if output.plot == Path("none") else output.plot or output.output / "sweep.png"
-    execution = ExecutionOptions(query.threads or cpu_count(), plot, output.keep_indexes, output.overwrite)
+    execution = ExecutionOptions(
+        query.threads or cpu_count(), plot, output.keep_indexes, output.overwrite, verify=query.verify
+    )
     with progress_bar("Sweeping", len(settings), "settings") as progress:
         results = sweep(source, workload, settings, output.output, execution, progress)
     names = workload.measure_names

@@ -104,11 +104,13 @@ def _up_to_date(
 ) -> "TextIndexManifest | None":
     """Return the manifest of the index at `output` if it was made so of this corpus, None if there is no index.
 
-    Raises `OutputError` when another index would be replaced; with `overwrite` None is returned.
+    Raises `OutputError` when another index would be replaced, `IntegrityError` when it is damaged; with `overwrite`
+    None is returned.
     """
     from splade_anserini.artifacts.manifests import TextIndexManifest, changes, kind_of_manifest, read_manifest
     from splade_anserini.artifacts.outputs import already_exists
     from splade_anserini.formats.corpora import CorpusDigest
+    from splade_anserini.lucene.index_reader import check_index_files
 
     if overwrite or not output.exists() or not any(output.iterdir()):
         return None
@@ -124,6 +126,7 @@ def _up_to_date(
     now = {**settings, "language": language, "documents": digest.hexdigest()}
     if made != now:
         raise already_exists(output, f"it was made with other options or documents: {changes(made, now)}")
+    check_index_files(output)
     return manifest
 
 

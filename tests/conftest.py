@@ -1,5 +1,6 @@
 import math
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # The models of tests are tiny: further threads slow them down, several times on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# Which indexes were checked is no affair of the user's who runs the tests.
+os.environ["SPLADE_ANSERINI_CACHE"] = os.path.join(tempfile.gettempdir(), f"splade-anserini-tests-{os.getpid()}")
 
 # How long an example takes depends on the machine, which may be busy, not on the code.
 settings.register_profile("busy", deadline=None)

@@ -43,9 +43,9 @@ def done(stage: str, *arguments: object) -> Outcome:
 
 
 def said(directory: Path) -> dict[str, Any]:
-    """What a manifest says, but for the version that wrote it."""
+    """What a manifest says, but for the version that wrote it and its checksum."""
     content: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
-    return {name: value for name, value in content.items() if name != "version"}
+    return {name: value for name, value in content.items() if name not in {"version", "checksum"}}
 
 
 def lines(directory: Path) -> dict[str, bytes]:

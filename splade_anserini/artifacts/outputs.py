@@ -23,8 +23,8 @@ from splade_anserini.artifacts.files import (
     whole_file,
 )
 from splade_anserini.artifacts.fingerprints import fingerprint_of_directory, fingerprint_of_file
-from splade_anserini.artifacts.manifests import MANIFEST, OutputManifest, changes, parse_manifest
-from splade_anserini.errors import InputError, OutputError
+from splade_anserini.artifacts.manifests import MANIFEST, OutputManifest, changes, manifest_bytes, parse_manifest
+from splade_anserini.errors import InputError, IntegrityError, OutputError
 from splade_anserini.records import StrPath
 
 SUFFIX = ".manifest"
@@ -146,7 +146,7 @@ def _manifest(output: Path, record: OutputRecord, counts: Mapping[str, float | s
         counts=dict(counts or {}),
         sha256=fingerprint_of_output(output),
     )
-    return manifest.model_dump_json(indent=1).encode() + b"\n"
+    return manifest_bytes(manifest)
 
 
 def _recovered_manifest(output: Path, sha256: str) -> OutputManifest | None:
@@ -159,7 +159,7 @@ def _recovered_manifest(output: Path, sha256: str) -> OutputManifest | None:
     path = manifest_path(output)
     try:
         manifest = parse_manifest(partial_path(path), OutputManifest)
-    except InputError:  # it was being written
+    except (InputError, IntegrityError):  # it was being written
         return None
     if manifest is None or manifest.sha256 != sha256:
         return None

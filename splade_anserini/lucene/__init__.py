@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from splade_anserini.lucene.feedback import Feedback
     from splade_anserini.lucene.impact_searcher import ImpactSearcher
     from splade_anserini.lucene.index_options import IndexOptions
-    from splade_anserini.lucene.index_reader import count_index
+    from splade_anserini.lucene.index_reader import check_index_files, count_index
     from splade_anserini.lucene.index_writer import write_impact_index, writer_version
     from splade_anserini.lucene.java.jvm import start_jvm
     from splade_anserini.lucene.java.runtime import JavaRuntime, find_java
@@ -41,6 +41,7 @@ __all__ = [
     "TwoStepSearcher",
     "anserini_version",
     "build_bm25_index",
+    "check_index_files",
     "count_index",
     "find_java",
     "open_bm25_searcher",
@@ -67,6 +68,7 @@ _MODULE_OF = {
     "TwoStepSearcher": "two_step",
     "anserini_version": "anserini_writer",
     "build_bm25_index": "anserini_writer",
+    "check_index_files": "index_reader",
     "count_index": "index_reader",
     "find_java": "java.runtime",
     "open_bm25_searcher": "bm25",

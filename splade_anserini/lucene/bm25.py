@@ -11,6 +11,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.lucene.analyzers import analyzer_of, language_of_index
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.index_reader import CONTENTS, kind_of_index
+from splade_anserini.lucene.java.abandoned import close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.method_handles import STRING, bind, bind_int, bind_string, chain, virtual_method
 from splade_anserini.lucene.java.threads import JAVA_LOCK
@@ -110,6 +111,7 @@ class _FeedbackSearcher(Bm25Searcher):
         self._feedback = feedback
         with self._locked():
             self._anserini = self._open_anserini()
+            close_when_freed(self, self._anserini)
 
     def close(self) -> None:
         """Close the index."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from splade_anserini.errors import IntegrityError
 from splade_anserini.lucene.query_executor import QueryExecutor
 
 _CACHE_LIMIT = 1 << 20
@@ -28,7 +29,10 @@ class ExternalIds:
         self._cache: npt.NDArray[Any] | None = None
 
     def of(self, docs: npt.NDArray[np.int32], executor: QueryExecutor) -> list[str]:
-        """Return the ids of documents, in the same order; `executor` reads those that are not cached."""
+        """Return the ids of documents, in the same order; `executor` reads those that are not cached.
+
+        Raises `IntegrityError` for a number that no document has.
+        """
         if self._cache is None:
             self._looked_up += len(docs) + _CALL_COST
             if not self._looked_up > self.documents <= _CACHE_LIMIT:
@@ -36,7 +40,13 @@ class ExternalIds:
             self._cache = np.concatenate(
                 [_read_chunk(start, self.documents, executor) for start in range(0, self.documents, _CHUNK)]
             )
-        ids: list[str] = self._cache[docs].tolist()
+        try:
+            ids: list[str] = self._cache[docs].tolist()
+        except IndexError as error:
+            raise IntegrityError(
+                f"The index is damaged: a search returned document {docs.max():,} of {self.documents:,}.",
+                do="Rebuild it, or search with --verify, which says which file is damaged.",
+            ) from error
         return ids
 
 

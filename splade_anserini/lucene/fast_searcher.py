@@ -12,6 +12,7 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.lucene.feedback import check_document_vectors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW, require_impact_index
+from splade_anserini.lucene.java.abandoned import close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.output_capture import captured_output
@@ -53,8 +54,9 @@ class FastLuceneImpactSearcher(Closeable):
     `export` wrote, or what Pyserini opens by name. A token of a query counts only if ln(documents / documents with the
     token) > `min_idf`. With Pyserini's default, 0, tokens that occur in every document do not count; with -1, all do.
 
-    It is also a context manager. Raises `InputError` when `index_dir` is not a Lucene index, or the encoder cannot be
-    opened. A warning is logged for an index of texts, and when the encoder does not belong to that of the documents.
+    It is also a context manager; one that is not closed is closed after it is freed. Raises `InputError` when
+    `index_dir` is not a Lucene index, or the encoder cannot be opened, `IntegrityError` when the index is damaged. A
+    warning is logged for an index of texts, and when the encoder does not belong to that of the documents.
     """
 
     def __init__(
@@ -248,7 +250,11 @@ class FastLuceneImpactSearcher(Closeable):
         encoder = self.query_encoder if self.encoder_type == "onnx" else _Checked(self)
         path = str(Path(self.index_dir).absolute())
         with JAVA_LOCK, java_errors(f"opening {self.index_dir}"), captured_output():
-            return impact_searcher_class()(path, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name)
+            pyserinis = impact_searcher_class()(
+                path, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name
+            )
+            close_when_freed(self, pyserinis.object)
+            return pyserinis
 
     @property
     def _has_pyserinis(self) -> bool:

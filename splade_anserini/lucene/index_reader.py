@@ -6,8 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from splade_anserini.artifacts.manifests import Counts, kind_of_manifest
-from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.artifacts.manifests import (
+    Counts,
+    IndexManifest,
+    TextIndexManifest,
+    kind_of_manifest,
+    read_manifest,
+)
+from splade_anserini.errors import NOTE, InputError, IntegrityError, MismatchError, SpladeAnseriniError
+from splade_anserini.lucene.index_files import IndexFiles
+from splade_anserini.lucene.java.abandoned import close_abandoned
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_error, java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
@@ -23,6 +31,11 @@ RAW = "raw"
 """The field of the original record, if it is stored."""
 
 _DO = "Pass a directory that `splade-anserini index` or Anserini wrote, or rebuild the index."
+
+_REBUILD = "Copy the index again from a whole one, or rebuild it with splade-anserini index --overwrite."
+
+CHECKED_BYTES = 1_000_000_000
+"""The files of larger indexes are checked only on demand: reading this many bytes takes about a second."""
 
 _OF_TEXTS = "Add --bm25 to `search`, or pass another index."
 
@@ -53,14 +66,10 @@ def allow_long_queries() -> None:
 def count_index(index: StrPath) -> Counts:
     """Count documents, postings and the sum of impacts of an index.
 
-    Raises `InputError` when `index` is not a valid Lucene index.
+    Raises `InputError` when `index` is not a Lucene index, `IntegrityError` when it is damaged.
     """
     with opened_index(index) as reader:
-        return Counts(
-            documents=reader.numDocs(),
-            postings=max(0, reader.getSumDocFreq(CONTENTS)),
-            impacts=max(0, reader.getSumTotalTermFreq(CONTENTS)),
-        )
+        return _counts(reader)
 
 
 def kind_of_index(index: StrPath) -> IndexKind | None:
@@ -103,29 +112,136 @@ def opened_index(index: StrPath) -> Iterator[Any]:
 
 
 def open_reader(index: StrPath) -> Any:
-    """Return a Lucene `DirectoryReader`. Raises `InputError` when `index` is not a Lucene index or is damaged."""
+    """Return a Lucene `DirectoryReader` of an index whose files and counts were checked, see `check_index_files`.
+
+    Raises `InputError` when `index` is not a Lucene index, `IntegrityError` when it is damaged.
+    """
+    index = Path(index)
+    check_index_files(index)
+    start_jvm()
+    close_abandoned()
+    from jnius import JavaException, autoclass
+
+    try:
+        reader = autoclass("org.apache.lucene.index.DirectoryReader").open(_directory(index))
+    except JavaException as error:
+        raise _opening_error(index, error) from error
+    try:
+        _check_counts(index, reader)
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def check_index_files(index: StrPath, *, any_size: bool = False, again: bool = False) -> None:
+    """Compare every file of an index with the checksum that Lucene wrote into it.
+
+    What was checked before and not written since is not read again, except with `again`. Files of more than
+    `CHECKED_BYTES` together are left unchecked, which a line says, except with `any_size`. Java is started only when a
+    file is damaged. Raises `InputError` when `index` is not a Lucene index, `IntegrityError` when it is damaged.
+    """
     index = Path(index)
     check_index_directory(index)
+    files = IndexFiles(index)
+    if files.were_checked and not again:
+        return
+    if files.size > CHECKED_BYTES and not any_size:
+        if index not in _unchecked:
+            _unchecked.add(index)
+            size = f"{files.size / 1e9:,.1f} GB"
+            _log.log(NOTE, "The files of %s (%s) are not checked for damage; add --verify to do it once.", index, size)
+        return
+    damages = files.damages()
+    if damages:
+        used = _files_of_last_commit(index)
+        for damage in damages:
+            # Files that are still being written, or that a writer has left, are not read by a searcher.
+            if damage.file in used:
+                raise IntegrityError(
+                    f"{index / damage.file} is damaged: it {damage.problem}.", expected=damage.expected, do=_REBUILD
+                )
+    files.remember()
+
+
+_unchecked: set[Path] = set()
+"""Large indexes of which this process has said that they are not checked."""
+
+
+def _check_counts(index: Path, reader: Any) -> None:
+    """Raise `IntegrityError` when an index does not hold what its manifest says; one without a manifest passes."""
+    if not (expected := _recorded_counts(index)):
+        return
+    counts = _counts(reader).model_dump().values()
+    differences = [
+        f"{name}: {count:,} instead of {recorded:,}"
+        for count, (name, recorded) in zip(counts, expected.items(), strict=True)
+        if count != recorded
+    ]
+    if differences:
+        raise IntegrityError(
+            f"The index {index} does not hold what its manifest says: {'; '.join(differences)}.",
+            do="Rebuild it with splade-anserini index --overwrite.",
+        )
+
+
+def _recorded_counts(index: Path) -> dict[str, int]:
+    """Return what the manifest of an index says of documents, postings, and impacts or words; nothing without one."""
+    if kind_of_manifest(index) == "text-index":
+        texts = read_manifest(index, TextIndexManifest)
+        return texts.counts.model_dump(include={"documents", "postings", "words"}) if texts else {}
+    impacts = read_manifest(index, IndexManifest)
+    return impacts.counts.model_dump() if impacts else {}
+
+
+def _counts(reader: Any) -> Counts:
+    return Counts(
+        documents=reader.numDocs(),
+        postings=max(0, reader.getSumDocFreq(CONTENTS)),
+        impacts=max(0, reader.getSumTotalTermFreq(CONTENTS)),
+    )
+
+
+def _directory(index: Path) -> Any:
+    from jnius import autoclass
+
+    path = autoclass("java.nio.file.Paths").get(str(index.absolute()))
+    return autoclass("org.apache.lucene.store.FSDirectory").open(path)
+
+
+def _files_of_last_commit(index: Path) -> set[str]:
+    """Return the names of the files that Lucene reads when it opens an index."""
     start_jvm()
     from jnius import JavaException, autoclass
 
-    path = autoclass("java.nio.file.Paths").get(str(index.absolute()))
     try:
-        return autoclass("org.apache.lucene.index.DirectoryReader").open(
-            autoclass("org.apache.lucene.store.FSDirectory").open(path)
-        )
+        infos = autoclass("org.apache.lucene.index.SegmentInfos").readLatestCommit(_directory(index))
+        return set(infos.files(True).toArray())
     except JavaException as error:
-        name = (error.classname or "").rpartition(".")[2]
-        if "OutOfMemory" in name:
-            raise java_error(f"opening {index}", name) from error
-        if name == "IndexFormatTooNewException":
-            version = autoclass("org.apache.lucene.util.Version").LATEST.toString()
-            raise InputError(
-                f"The index {index} was written by a newer Lucene than {version}.",
-                expected=f"an index of Lucene {version} or older",
-                do="Upgrade Pyserini, which brings Lucene, or rebuild the index.",
-            ) from error
-        raise InputError(f"{index} is a damaged Lucene index, {name}: {error.innermessage}.", do=_DO) from error
+        raise _opening_error(index, error) from error
+
+
+def _opening_error(index: Path, error: Any) -> SpladeAnseriniError:
+    """Translate the exception of Java that was raised when an index was opened."""
+    name = (error.classname or "").rpartition(".")[2]
+    if "OutOfMemory" in name:
+        return java_error(f"opening {index}", name)
+    from jnius import autoclass
+
+    version, message = autoclass("org.apache.lucene.util.Version").LATEST.toString(), error.innermessage.rstrip(".")
+    if name == "IndexFormatTooOldException":
+        return InputError(
+            f"The index {index} was written by a Lucene that is too old, or is damaged: {message}.",
+            expected=f"an index that Lucene {version} can read",
+            do="Rebuild the index.",
+        )
+    if name == "IndexFormatTooNewException":
+        return InputError(
+            f"The index {index} was written by a newer Lucene than {version}.",
+            expected=f"an index of Lucene {version} or older",
+            do="Upgrade Pyserini, which brings Lucene, or rebuild the index.",
+        )
+    return IntegrityError(f"{index} is a damaged Lucene index, {name}: {message}.", do=_REBUILD)
 
 
 def check_index_directory(index: StrPath) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.index_reader import allow_long_queries, open_reader
+from splade_anserini.lucene.java.abandoned import close_abandoned, close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
@@ -26,7 +27,8 @@ EMPTY = Ranking([], [], [])
 class LuceneSearcher[Q: SearchQuery](Closeable):
     """Searches for queries of the type `Q`. Several Python threads may share it; they take turns.
 
-    Raises `InputError` when `index` is not a Lucene index.
+    One that is not closed is closed after it is freed. Raises `InputError` when `index` is not a Lucene index,
+    `IntegrityError` when it is damaged.
     """
 
     def __init__(self, index: StrPath, threads: int = 1) -> None:
@@ -35,6 +37,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         """Threads of Java that search in parallel."""
         with JAVA_LOCK:
             self._reader = open_reader(index)
+            close_when_freed(self, self._reader)
             self._searcher = _index_searcher(self._reader, self._similarity())
             self._ids = ExternalIds(self._reader.maxDoc())
         self._idle: list[QueryExecutor] = []
@@ -79,6 +82,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         if has_own_java():
             with JAVA_LOCK:
                 self._reader.close()
+        close_abandoned()
 
     @abstractmethod
     def _similarity(self) -> Any:
@@ -99,6 +103,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with JAVA_LOCK, java_errors(f"searching {self._index}"):
+            close_abandoned()
             yield
 
     @contextmanager

@@ -6,6 +6,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+from splade_anserini.lucene.java.abandoned import close_when_freed
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.query_encoders import check_query_encoder, open_own_query_encoder
 
@@ -26,8 +27,13 @@ def change_searcher(module: ModuleType) -> None:
 
 
 def change_index_reader(module: ModuleType) -> None:
-    """Change LuceneIndexReader and Document: for threads, and wrong paths."""
-    _check_paths_and_take_turns(module.LuceneIndexReader)
+    """Change LuceneIndexReader and Document: for threads, and wrong paths; and it is closed when it is freed.
+
+    It has no method for that, and LuceneImpactSearcher opens one.
+    """
+    class_ = module.LuceneIndexReader
+    class_.__init__ = _with_closed_reader(class_.__init__)
+    _check_paths_and_take_turns(class_)
     take_turns(module.Document)
 
 
@@ -72,18 +78,27 @@ def _in_turn[**P, R](method: Callable[P, R]) -> Callable[P, R]:
 
 
 def _with_checked_index(init: Any) -> Any:
-    """Return a constructor that raises `InputError` for a path that is not an index; Lucene would create it."""
+    """Return a constructor that refuses a damaged index, and a path without one, where Lucene would create it."""
 
     @wraps(init)
     def checked(self: Any, index_dir: Any, *args: Any, **kwargs: Any) -> None:
-        from splade_anserini.lucene.index_reader import check_index_directory
+        from splade_anserini.lucene.index_reader import check_index_files
 
-        check_index_directory(index_dir)
+        check_index_files(index_dir)
         init(self, index_dir, *args, **kwargs)
         # Pyserini's constructor has no way to force anything: what does not fit is a warning.
         check_query_encoder(index_dir, getattr(self, "query_encoder", None), force=True)
 
     return checked
+
+
+def _with_closed_reader(init: Any) -> Any:
+    @wraps(init)
+    def opened(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        close_when_freed(self, self.reader)
+
+    return opened
 
 
 def _with_named_encoders(open_encoder: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.index_reader import opened_index
+from splade_anserini.lucene.java.abandoned import close_abandoned, close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
@@ -55,8 +56,9 @@ class PyseriniImpactSearcher(Closeable):
     """A `Searcher` over a Lucene impact index that uses Pyserini. Several Python threads may share it; they take turns.
 
     With `feedback`, the scores are dot products with expanded queries whose weights are floats. They are Pyserini's
-    own scores, which Anserini rounds to four decimals; equal scores are in ascending order of document ids. Raises
-    `InputError` when `index` is not a Lucene index, or has no document vectors for feedback.
+    own scores, which Anserini rounds to four decimals; equal scores are in ascending order of document ids. One that is
+    not closed is closed after it is freed. Raises `InputError` when `index` is not a Lucene index, or has no document
+    vectors for feedback, `IntegrityError` when it is damaged.
     """
 
     def __init__(self, index: StrPath, threads: int = 1, feedback: Feedback | None = None) -> None:
@@ -71,6 +73,7 @@ class PyseriniImpactSearcher(Closeable):
         with java_errors(f"opening {index}"), captured_output():
             # A negative min_idf keeps the terms that all documents contain, whose idf is 0.
             self._searcher = impact_searcher_class()(str(self._index.absolute()), self._encoder, min_idf=-1)
+            close_when_freed(self, self._searcher.object)
             if feedback:
                 feedback.apply_to(self._searcher)
 
@@ -86,6 +89,7 @@ class PyseriniImpactSearcher(Closeable):
         """Close the index."""
         if has_own_java():
             self._searcher.close()
+        close_abandoned()
 
     def _search_batch(self, vectors: Mapping[str, ImpactVector], hits: int) -> "dict[str, list[ScoredDoc]]":
         from ir_measures import ScoredDoc

@@ -148,9 +148,11 @@ class StepRunner:
         """Write the run of an evaluation."""
         from splade_anserini.formats.runs import write_run
         from splade_anserini.lucene import ImpactSearcher
+        from splade_anserini.lucene.index_reader import check_index_files
         from splade_anserini.retrieval.options import SearchOptions
         from splade_anserini.search import search
 
+        check_index_files(self._paths.index, any_size=True)
         hits, bars = self._card.search.hits, self._observer.progress_bars
         vectors = queries.vectors(bars=bars)
         options = SearchOptions(hits=hits, remove_query=self._card.search.remove_query)

@@ -18,17 +18,19 @@ _PREFIX = "bm25:"
 _DO = "Pass an index of the texts of the same collection, built by splade-anserini index --bm25, Anserini or Pyserini."
 
 
-def bm25_index(name: str, impacts: StrPath) -> Path:
+def bm25_index(name: str, impacts: StrPath, *, verify: bool = False) -> Path:
     """Return the directory of the text index in `name`, which has the form bm25:DIRECTORY.
 
-    Raises `InputError` when there is no such index, `MismatchError` when it has no document of the index `impacts`.
+    With `verify` all of its files are checked for damage, however large it is. Raises `InputError` when there is no
+    such index, `MismatchError` when it has no document of the index `impacts`, `IntegrityError` when it is damaged.
     """
     from splade_anserini.lucene import count_index
-    from splade_anserini.lucene.index_reader import kind_of_index, share_ids
+    from splade_anserini.lucene.index_reader import check_index_files, kind_of_index, share_ids
 
     if not name.startswith(_PREFIX) or name == _PREFIX:
         raise InputError(f"--hybrid {name!r} is not valid.", expected="bm25: followed by the directory of a text index")
     directory = Path(name.removeprefix(_PREFIX))
+    check_index_files(directory, any_size=verify)
     if kind_of_index(directory) == "impact":
         raise InputError(f"{directory} is an impact index; BM25 needs a text index.", do=_DO)
     if not count_index(directory).postings:

@@ -55,6 +55,11 @@ class QueryOptions:
     batch_size: int = option(default=32, least=1, help="Texts that are encoded at once.", recorded=False)
     threads: int = option(default=0, least=0, help="Threads. 0: one per core.", recorded=False)
     trust_remote_code: bool = remote_code_option()
+    verify: bool = option(
+        default=False,
+        help="Check all files of the index for damage first. Without it, an index of at most 1 GB is checked, once.",
+        recorded=False,
+    )
     force: bool = option(
         default=False, help="Accept an encoder or a scale that is not that of the documents.", recorded=False
     )

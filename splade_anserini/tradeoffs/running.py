@@ -13,6 +13,7 @@ from splade_anserini.artifacts.figures import require_figure_format, save_figure
 from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import Counts
+from splade_anserini.lucene.index_reader import check_index_files
 from splade_anserini.lucene.sources import ImpactSource
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
@@ -37,6 +38,8 @@ class ExecutionOptions:
     keep_indexes: bool = False
     overwrite: bool = False
     """Start over instead of resuming."""
+    verify: bool = False
+    """Check the files of each index for damage, however large it is."""
 
 
 def sweep(
@@ -126,6 +129,7 @@ def _measure_index(
         index.parent.mkdir(exist_ok=True)
         build_index(collection, group[0], index, options.threads)
     if remaining:
+        check_index_files(index, any_size=options.verify)
         state.add(measure(index, remaining, workload, (collection.source.counts or Counts()).documents))
     if index.is_dir() and not options.keep_indexes:
         shutil.rmtree(index)

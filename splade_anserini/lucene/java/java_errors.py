@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from splade_anserini.errors import JavaError, OutputError, SpladeAnseriniError
+from splade_anserini.errors import IntegrityError, JavaError, OutputError, SpladeAnseriniError
 
 _OUT_OF_MEMORY = ("OutOfMemoryError", "GC overhead limit", "unable to create native thread")
 _DISK_FULL = ("No space left on device", "Disk quota exceeded")
@@ -35,6 +35,11 @@ def java_error(doing: str, message: str, details: str = "") -> SpladeAnseriniErr
         return OutputError(
             f"The disk was full while {doing}.",
             do="Free some space, or choose another output directory, and run the same command again.",
+        )
+    if "CorruptIndexException" in text:
+        return IntegrityError(
+            f"The index is damaged, which Lucene found while {doing}: {message}",
+            do="Rebuild it with splade-anserini index --overwrite.",
         )
     return JavaError(
         f"Java failed while {doing}: {message}",
