@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 # Which indexes were checked is no affair of the user's who runs the tests.
-os.environ["SPLADE_ANSERINI_CACHE"] = os.path.join(tempfile.gettempdir(), f"splade-anserini-tests-{os.getpid()}")
+os.environ["SPLADE_ANSERINI_CACHE"] = f"{tempfile.gettempdir()}/splade-anserini-tests-{os.getpid()}"
 
 # How long an example takes depends on the machine, which may be busy, not on the code.
 settings.register_profile("busy", deadline=None)

@@ -1,6 +1,5 @@
 """Manifests: the JSON file in an output directory that says how its content was made."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -11,9 +10,10 @@ import pydantic
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.manifest_checksums import with_checksum, without_checksum
 from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Measured, Model, Scale
 from splade_anserini.artifacts.truncation import TextTruncation, Truncation
-from splade_anserini.errors import InputError, IntegrityError
+from splade_anserini.errors import InputError
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Language, Pooling, QuerySide, StrPath
 
 MANIFEST = "splade.manifest"
@@ -24,10 +24,6 @@ QUERY_WEIGHTS = "query_weights.json"
 
 QUERY_MODEL = "query"
 """Subdirectory of a model whose query side is `separate`, with the query model."""
-
-
-_CHECKSUM = "checksum"
-"""The last key of a manifest: SHA-256 of all others. Manifests of earlier versions lack it."""
 
 
 class EncoderIdentity(GrowingModel):
@@ -340,15 +336,7 @@ def write_manifest(directory: StrPath, manifest: Model) -> None:
 
 def manifest_bytes(manifest: Model) -> bytes:
     """Return the content of the file of a manifest, with a checksum of itself."""
-    text = manifest.model_dump_json(indent=1)
-    checksum = _checksum(json.loads(text))
-    return f'{text.removesuffix("\n}")},\n "{_CHECKSUM}": "{checksum}"\n}}\n'.encode()
-
-
-def _checksum(record: Mapping[str, object]) -> str:
-    """Return the SHA-256 of a manifest without its checksum, whatever the order of keys and white space."""
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return with_checksum(manifest.model_dump_json(indent=1))
 
 
 def read_manifest[M: Model](directory: StrPath, kind: type[M]) -> M | None:
@@ -380,7 +368,7 @@ def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        return kind.model_validate_json(_without_checksum(path, text))
+        return kind.model_validate_json(without_checksum(path, text))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         expected = _KINDS.get(str(kind.model_fields["kind"].default)) if "kind" in kind.model_fields else None
@@ -395,22 +383,3 @@ def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
             expected=f"a manifest written by splade-anserini {__version__}",
             do="Pass another directory, or rebuild this one.",
         ) from error
-
-
-def _without_checksum(path: Path, text: bytes) -> bytes:
-    """Return the JSON of a manifest without its checksum. Raises `IntegrityError` if that is another one."""
-    try:
-        record = json.loads(text)
-    except ValueError:
-        # Whoever validates it says what is wrong.
-        return text
-    if not isinstance(record, dict) or _CHECKSUM not in record:
-        return text
-    recorded = record.pop(_CHECKSUM)
-    if recorded != (checksum := _checksum(record)):
-        raise IntegrityError(
-            f"{path} was changed after it was written: its content has the checksum {checksum[:12]}….",
-            expected=f"{_shortened(recorded)}, which it records",
-            do=f'Copy it again, or rebuild the directory. If it was edited on purpose, remove its line "{_CHECKSUM}".',
-        )
-    return json.dumps(record).encode()
