@@ -249,12 +249,11 @@ class FastLuceneImpactSearcher(Closeable):
 
         encoder = self.query_encoder if self.encoder_type == "onnx" else _Checked(self)
         path = str(Path(self.index_dir).absolute())
+        arguments = path, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name
         with JAVA_LOCK, java_errors(f"opening {self.index_dir}"), captured_output():
-            pyserinis = impact_searcher_class()(
-                path, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name
-            )
-            close_when_freed(self, pyserinis.object)
-            return pyserinis
+            searcher = impact_searcher_class()(*arguments)
+        close_when_freed(self, searcher.object)
+        return searcher
 
     @property
     def _has_pyserinis(self) -> bool:
