@@ -1,8 +1,10 @@
 """status and info: how far artefacts are, from their manifests alone, and what to do with them."""
 
+import fcntl
 import json
 import shutil
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -92,6 +94,24 @@ def test_an_index_that_is_being_built_is_in_progress_and_one_that_was_killed_is_
         assert f"{tmp_path / 'index'}: a directory, in progress" in status(tmp_path / "index").out
         shutil.copytree(partial, tmp_path / "other.partial")
     assert f"{tmp_path / 'other'}: a directory, interrupted" in status(tmp_path / "other").out
+
+
+def test_a_link_to_what_is_being_built_has_its_status(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "index")
+    with whole_directory(tmp_path / "disk" / "index"):
+        assert f"{tmp_path / 'link'}: a directory, in progress" in status(tmp_path / "link").out
+
+
+def test_a_lock_is_only_held_for_a_moment(tmp_path: Path) -> None:
+    """A command that starts while `status` looks is not refused."""
+    (tmp_path / ".lock").touch()
+    with (tmp_path / ".lock").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        releasing = Timer(0.01, lambda: fcntl.flock(file, fcntl.LOCK_UN))
+        releasing.start()
+        with directory_lock(tmp_path):
+            pass
+        releasing.join()
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
@@ -199,6 +219,21 @@ def test_info_prints_the_status_first_and_then_what_it_is_and_what_to_do(
     assert done.out.startswith(status(path).out)
     for words in [*sentences, *commands]:
         assert words in done.out
+
+
+@pytest.mark.parametrize(
+    "path", ["impacts", "impacts-interrupted", "index", "sweep", "indexes/tiny.reproduction", "encoders/tiny"]
+)
+@pytest.mark.parametrize("command", ["status", "info"])
+def test_the_working_directory_has_the_status_of_its_path(
+    golden: Path, command: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_path = run_stage(command, path, "--format", "json")
+    monkeypatch.chdir(golden / path)
+    here = run_stage(command, ".", "--format", "json")
+    first, second = (json.loads(done.out) for done in (by_path, here))
+    first, second = (record.get("status", record) for record in (first, second))
+    assert (here.code, second["state"], second["parts"]) == (by_path.code, first["state"], first["parts"])
 
 
 def test_info_of_what_is_not_whole_says_what_to_do_first(golden: Path) -> None:

@@ -340,8 +340,13 @@ def test_a_reproduction_is_verified_with_all_that_it_wrote(golden: Path) -> None
     assert (done.code, verdicts(done)["run.texts.txt.gz"]) == (1, "FAILED")
 
 
-def test_an_index_of_a_reproduction_is_compared_with_its_pseudo_documents_without_being_asked(golden: Path) -> None:
+def test_an_index_of_a_reproduction_is_compared_with_its_pseudo_documents_without_being_asked(
+    golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = verify("indexes/tiny")
+    assert (done.code, verdicts(done)["pseudo-documents"]) == (0, "ok")
+    monkeypatch.chdir(golden / "indexes" / "tiny")
+    done = verify(".")
     assert (done.code, verdicts(done)["pseudo-documents"]) == (0, "ok")
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -295,11 +296,17 @@ def directory_lock(directory: Path, *, name: str = ".lock", of: Path | None = No
 @contextmanager
 def _locked(path: Path, taken: str) -> Iterator[IO[bytes]]:
     """Open a file for writing without truncating it, and lock it; `taken` is the message when another process has."""
+    waited = False
     while True:
         with open(path, "wb", opener=_without_truncating) as file:  # Path.open takes no opener
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
+                if not waited:
+                    # `status` holds a lock for a moment to see whether it is free.
+                    waited = True
+                    time.sleep(0.05)
+                    continue
                 raise OutputError(taken, do="Wait for it, or choose another path.") from error
             # The last holder removes or renames its file: what was locked must still be what the name says.
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:

@@ -17,7 +17,7 @@ from splade_anserini.artifacts.manifests import (
 )
 from splade_anserini.artifacts.outputs import read_output_manifest
 from splade_anserini.errors import counted
-from splade_anserini.inspection.progress import Status
+from splade_anserini.inspection.progress import Status, named
 from splade_anserini.inspection.status import status_of
 from splade_anserini.verification.artifacts import ArtifactKind, artifact_kind
 
@@ -83,7 +83,7 @@ def _impacts(path: Path) -> tuple[list[str], list[str]]:
     about = list(_settings_words(manifests[0].settings))
     entries = postings / max(1, documents)
     about.append(f"{counted(documents, 'document')} with {entries:.1f} entries each; {empty:,} with an empty vector.")
-    name = path.name
+    name = named(path)
     commands = [
         f"splade-anserini index --input {path} --index indexes/{name}",
         f"splade-anserini verify {path} --corpus {manifests[0].settings.corpus}",
@@ -141,17 +141,19 @@ def _sweep(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _reproduction(path: Path) -> tuple[list[str], list[str]]:
-    index = path.with_name(path.name.removesuffix(".reproduction"))
+    index = path.parent / named(path).removesuffix(".reproduction")
     about = [f"The steps of `reproduce`: pseudo-documents, the index {index}, runs and a report."]
     return about, [f"cat {path}/report.txt", f"splade-anserini verify {index} --against {path}/impacts"]
 
 
 def _training(path: Path) -> tuple[list[str], list[str]]:
-    return [f"The state of an unfinished run of `train`, whose output will be {path.with_suffix('')}."], []
+    return [
+        f"The state of an unfinished run of `train`, whose output will be {named(path).removesuffix('.training')}."
+    ], []
 
 
 def _encoder(path: Path) -> tuple[list[str], list[str]]:
-    encode = f"splade-anserini encode --corpus CORPUS --encoder {path} --output impacts/{path.name}"
+    encode = f"splade-anserini encode --corpus CORPUS --encoder {path} --output impacts/{named(path)}"
     verify = f"splade-anserini verify {path}"
     if kind_of_manifest(path) == "encoder":
         encoder = read_manifest(path, EncoderManifest)
@@ -165,7 +167,7 @@ def _encoder(path: Path) -> tuple[list[str], list[str]]:
     assert checkpoint is not None  # noqa: S101  # it has a kind
     steps = counted(checkpoint.steps, "step")
     about = [f"A checkpoint of {steps}, {checkpoint.pooling} pooling, query side {checkpoint.query_side}."]
-    return about, [encode, f"splade-anserini export --encoder {path} --output encoders/{path.name}", verify]
+    return about, [encode, f"splade-anserini export --encoder {path} --output encoders/{named(path)}", verify]
 
 
 _DESCRIPTIONS: Mapping[ArtifactKind, Callable[[Path], tuple[list[str], list[str]]]] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from splade_anserini.artifacts.files import PARTIAL
+from splade_anserini.artifacts.files import partial_path
 
 type State = Literal["whole", "in progress", "interrupted", "incomplete", "damaged"]
 """`in progress`: a process is writing it now; `interrupted`: none is, and the same command resumes or starts again."""
@@ -74,11 +74,11 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def partial_path(path: Path) -> Path:
-    """Return the name of a file or directory while it is being written."""
-    return path.with_name(path.name + PARTIAL)
+def named(path: Path) -> str:
+    """Return the name of a directory, also of `.`, which has none."""
+    return path.name if path.name not in {"", ".."} else path.resolve().name
 
 
 def unfinished(path: Path, lock: Path) -> Literal["in progress", "interrupted"]:
     """Return whether a process is writing a path now, or one was stopped."""
-    return "in progress" if is_held(lock) or is_held(partial_path(path)) else "interrupted"
+    return "in progress" if is_held(lock) or is_held(partial_path(path.resolve())) else "interrupted"

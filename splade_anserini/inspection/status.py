@@ -1,9 +1,11 @@
 """How far artefacts are, from their manifests alone: no data is read."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from splade_anserini.artifacts.files import partial_path
 from splade_anserini.artifacts.manifests import (
     CheckpointManifest,
     EncoderManifest,
@@ -15,7 +17,7 @@ from splade_anserini.artifacts.manifests import (
 )
 from splade_anserini.artifacts.outputs import read_output_manifest
 from splade_anserini.errors import InputError, SpladeAnseriniError, counted
-from splade_anserini.inspection.progress import Part, Status, partial_path, unfinished
+from splade_anserini.inspection.progress import Part, Status, unfinished
 from splade_anserini.reproduction.ledger import ReproductionManifest
 from splade_anserini.tradeoffs.results import SweepManifest
 from splade_anserini.verification.artifacts import TRAINING_RUN, ArtifactKind, artifact_kind
@@ -65,10 +67,11 @@ def _not_there_yet(path: Path) -> Status:
         status = Status(str(path), KINDS["training"])
         _training(training, status)
         return status
-    partial = partial_path(path)
+    target = Path(os.path.realpath(path))  # of a link
+    partial = partial_path(target)
     if not partial.exists():
         raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
-    state = unfinished(path, path.with_name(f".{path.name}.lock"))
+    state = unfinished(target, target.with_name(f".{target.name}.lock"))
     kind = "a directory" if partial.is_dir() else "a file"
     next_step = _WAIT if state == "in progress" else _START_AGAIN
     return Status(str(path), kind, state, "it appears when it is complete", next_step=next_step)

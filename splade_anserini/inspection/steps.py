@@ -5,6 +5,7 @@ from pathlib import Path
 from splade_anserini.artifacts.manifests import kind_of_manifest
 from splade_anserini.errors import counted
 from splade_anserini.formats.runs import read_rankings
+from splade_anserini.inspection.progress import named
 from splade_anserini.inspection.status import status_of
 from splade_anserini.progress import Progress, silent
 from splade_anserini.verification.impacts import verify_impacts
@@ -16,7 +17,7 @@ _REPRODUCTION = ".reproduction"
 
 def impacts_of_reproduction(index: Path) -> Path | None:
     """Return the pseudo-documents of which `reproduce` made an index; None for another index."""
-    impacts = index.with_name(index.name + _REPRODUCTION) / "impacts"
+    impacts = index.absolute().parent / f"{named(index)}{_REPRODUCTION}" / "impacts"
     return impacts if impacts.is_dir() and kind_of_manifest(impacts) == "impacts" else None
 
 
@@ -44,7 +45,8 @@ def verify_steps(path: Path, level: int = 1, progress: Progress = silent) -> Rep
 def _indexes(path: Path) -> list[Path]:
     """Return the index of a reproduction, beside it, and those that a sweep kept."""
     kept = sorted(child for child in path.glob("indexes/*") if any(child.glob("segments_*")))
-    if not path.name.endswith(_REPRODUCTION):
+    name = named(path)
+    if not name.endswith(_REPRODUCTION):
         return kept
-    index = path.with_name(path.name.removesuffix(_REPRODUCTION))
+    index = path.absolute().parent / name.removesuffix(_REPRODUCTION)
     return [index, *kept] if index.is_dir() else kept

@@ -53,7 +53,7 @@ def _kind_of_directory(path: Path) -> ArtifactKind:
     holds_parts = bool(children) and all(kind_of_manifest(child) == "impacts" for child in children)
     kinds: dict[ArtifactKind, bool] = {
         "index": any(path.glob("segments_*")),
-        "training": path.name.endswith(".training") and (path / TRAINING_RUN).is_file(),
+        "training": path.resolve().name.endswith(".training") and (path / TRAINING_RUN).is_file(),
         "impacts": holds_parts,
         "output": (path / IN_DIRECTORY).is_file() and find_graph(path) is None,
     }

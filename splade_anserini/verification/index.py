@@ -1,6 +1,7 @@
 """Verifying a Lucene index: Lucene's own check, the counts of its manifest, and its pseudo-documents."""
 
 import random
+from math import sumprod
 from pathlib import Path
 
 from splade_anserini.artifacts.manifests import (
@@ -10,18 +11,20 @@ from splade_anserini.artifacts.manifests import (
     read_manifest,
 )
 from splade_anserini.artifacts.model import Model
-from splade_anserini.errors import InputError, counted
+from splade_anserini.errors import counted
 from splade_anserini.lucene.check_index import check_index
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import count_index
 from splade_anserini.lucene.sources import ImpactSource, find_impacts
 from splade_anserini.progress import Progress, silent
+from splade_anserini.records import ImpactVector
 from splade_anserini.verification.report import Check, Report
 
 _EXACT = 2**24 - 1
 """The greatest integer up to which all are exact in float32, in which Lucene returns scores."""
-_LARGEST_WEIGHT = 1000
-_QUERIES = 3
+_LARGEST_WEIGHTS = (1000, 50)
+"""The smaller ones are for collections with great impacts."""
+_VECTORS = 2
 
 
 def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progress: Progress = silent) -> Report:
@@ -69,35 +72,19 @@ def _check_counts(path: Path, manifest: Model | None, check: Check) -> None:
 
 
 def _compare_documents(path: Path, source: ImpactSource, check: Check, progress: Progress) -> None:
-    """Compare each document's dot products with queries of random weights for all tokens.
+    """Compare each document's dot products with vectors of random weights for all tokens.
 
     A document with other entries has the same dot products with a probability of at most one to the product of the
     greatest weights (Freivalds' check). All documents are searched for at once, which reads each posting once.
     """
-    lengths, tokens = dict[str, int](), set[str]()
-    for document in source.documents():
-        if document.vector:
-            lengths[document.id] = sum(document.vector.values())
-            tokens.update(document.vector)
-    if not lengths:
-        raise InputError(f"{source.path} has no document with an entry.")
-    largest = min(_LARGEST_WEIGHT, _EXACT // max(lengths.values()))
-    if largest < 2:
+    expected, vectors = _dot_products(source, progress)
+    if not vectors:
         check.detail, check.left_out = "impacts are so great that float32 does not hold all scores", True
         return
-    chance = random.Random(0)  # noqa: S311  # not for cryptography
-    queries = [{token: chance.randint(1, largest) for token in sorted(tokens)} for _ in range(_QUERIES)]
-    expected: dict[str, list[int]] = {}
-    for document in source.documents():
-        if document.vector:
-            expected[document.id] = [
-                sum(query[token] * impact for token, impact in document.vector.items()) for query in queries
-            ]
-            progress(1)
     different: dict[str, str] = {}
     with ImpactSearcher(path) as searcher:
-        for position, query in enumerate(queries):
-            ranking = searcher.rank(query, searcher.documents)
+        for position, vector in enumerate(vectors):
+            ranking = searcher.rank(vector, searcher.documents)
             scores = dict(zip(ranking.ids, ranking.scores, strict=True))
             if len(scores) != len(ranking.ids):
                 check.fail("an id is there twice in the index")
@@ -109,4 +96,26 @@ def _compare_documents(path: Path, source: ImpactSource, check: Check, progress:
                 if id_ in expected and score != expected[id_][position]
             }
     check.problems += [f"document {id_} {what}" for id_, what in sorted(different.items())]
-    check.detail = f"{counted(len(expected), 'document')}, each against {_QUERIES} queries of random weights"
+    check.detail = f"{counted(len(expected), 'document')}, each by {_VECTORS} dot products"
+
+
+def _dot_products(source: ImpactSource, progress: Progress) -> tuple[dict[str, tuple[int, ...]], list[ImpactVector]]:
+    """Return the dot products of each document with random vectors, and these; none where float32 is too coarse."""
+    for largest in _LARGEST_WEIGHTS:
+        chance = random.Random(0)  # noqa: S311  # not for cryptography
+        weights: list[dict[str, int]] = [{} for _ in range(_VECTORS)]
+        expected: dict[str, tuple[int, ...]] = {}
+        for document in source.documents():
+            vector = document.vector
+            if not vector:
+                continue
+            for token in vector:
+                if token not in weights[0]:
+                    for one in weights:
+                        one[token] = chance.randint(1, largest)
+            tokens, impacts = list(vector), list(vector.values())
+            expected[document.id] = tuple(int(sumprod(map(one.__getitem__, tokens), impacts)) for one in weights)
+            progress(1)
+        if max(map(max, expected.values()), default=0) <= _EXACT:
+            return expected, list(weights)
+    return {}, []
