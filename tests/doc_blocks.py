@@ -10,7 +10,11 @@ from pathlib import Path
 from splade_anserini.__main__ import COMMANDS
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "encoders/splade-mini/README.md"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / name / "README.md" for name in ("encoders", "encoders/splade-mini", "indexes")),
+]
 
 _FENCE = re.compile(r"( *)```(\w*)$")
 _MARK = re.compile(r" *<!-- not run: (.+) -->$")

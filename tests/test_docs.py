@@ -1,4 +1,4 @@
-"""Every block of code in the README, in docs/ and in --help runs, with small files, or a mark says why it does not.
+"""Every block of code in README, docs/, --help and model cards runs, with small files, or a mark says why not.
 
 The blocks of a page run one after the other in one directory, those of Python in one namespace.
 """
@@ -249,6 +249,17 @@ def test_the_blocks_of_a_page_run(name: str, page: Page, capsys: pytest.CaptureF
 @pytest.mark.parametrize("command", EXAMPLES)
 def test_the_examples_in_the_help_of_a_command_run(command: str, page: Page) -> None:
     page.run(EXAMPLES[command])
+
+
+@pytest.mark.slow
+def test_the_blocks_of_the_model_card_that_train_writes_run(page: Page) -> None:
+    pytest.importorskip("sentence_transformers")
+    page.run(EXAMPLES["train"])
+    card = Path("encoders/splade-v2-max/README.md").read_text(encoding="utf-8")
+    blocks = parse(card.replace("ENCODER", "encoders/splade-v2-max"), "README.md")
+    assert [block.language for block in blocks] == ["sh", "python", "json"]
+    for block in blocks[:2]:
+        page.run(block)
 
 
 @pytest.mark.slow
