@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from splade_anserini.artifacts.files import partial_path
+from splade_anserini.artifacts.files import partial_path, resolved_output
 from splade_anserini.artifacts.manifests import (
     CheckpointManifest,
     EncoderManifest,
@@ -62,7 +62,8 @@ def status_of(name: str) -> Status:
 
 def _not_there_yet(path: Path) -> Status:
     """Return the status of an output that is being written. Raises `InputError` when there is no trace of one."""
-    training = path.with_name(path.name + ".training")
+    output = resolved_output(path)
+    training = output.with_name(output.name + ".training")
     if (training / TRAINING_RUN).is_file():
         status = Status(str(path), KINDS["training"])
         _training(training, status)
@@ -72,6 +73,10 @@ def _not_there_yet(path: Path) -> Status:
     if not partial.exists():
         raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
     state = unfinished(target, target.with_name(f".{target.name}.lock"))
+    partial = partial_path(output)
+    if not partial.exists():
+        raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
+    state = unfinished(output, output.with_name(f".{output.name}.lock"))
     kind = "a directory" if partial.is_dir() else "a file"
     next_step = _WAIT if state == "in progress" else _START_AGAIN
     return Status(str(path), kind, state, "it appears when it is complete", next_step=next_step)
