@@ -1,4 +1,4 @@
-"""Commands write through a link, and refuses one that leads nowhere before it reads anything."""
+"""Every command writes through a link, and refuses one that leads nowhere before it reads anything."""
 
 import json
 import os
@@ -10,7 +10,8 @@ import pytest
 
 from tests.cli_runner import run_stage
 from tests.encoder_fixtures import write_dictionary_encoder
-from tests.tiny import WORDS
+from tests.tiny import WORDS, tiny_checkpoint
+from tests.training_fixtures import data_options, write_card, write_training_data
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,18 @@ COMMANDS: dict[str, Callable[[Path, Path], list[object]]] = {
             f"{out}.png",
         )
     ],
+    "sweep": lambda home, out: [
+        *("--input", home / "encode", "--topics", home / "queries.jsonl", "--qrels", home / "qrels.txt"),
+        *("--encoder", home / "words", "--output", out, "--samples", 2),
+    ],
     "reproduce": lambda home, out: [home / "small.toml", "--output", out],
+    "export": lambda home, out: ["--encoder", home / "checkpoint", "--output", out],
+    "warm-start": lambda home, out: [
+        *("--backbone", home / "checkpoint", "--threshold", 1, "--logit-scale", 1, "--output", out)
+    ],
+    "train": lambda home, out: [
+        *("--card", write_card(home / "training"), "--output", out, *data_options(home / "training"))
+    ],
 }
 """Command → what makes its arguments from the directory of the inputs and the output."""
 
@@ -76,6 +88,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "small.toml").write_text(CARD)
     for name in ("encode", "index", "search", "fuse"):
         assert run_stage(name, *COMMANDS[name](home, home / name)).code == 0
+    tiny_checkpoint(home / "checkpoint")
+    (home / "training").mkdir()
+    write_training_data(home / "training")
     return home
 
 
@@ -110,7 +125,7 @@ def test_commands_refuse_links_that_lead_nowhere_before_they_read(home: Path, tm
     """The encoder, whose graph is opened first, cannot be read: the message is about the link."""
     broken = tmp_path / "home"
     shutil.copytree(home, broken, symlinks=True)
-    for graph in broken.glob("*/model.onnx"):
+    for graph in (*broken.glob("*/model.onnx"), *broken.glob("*/*.safetensors")):
         graph.write_bytes(b"")
     for suffix in ("", ".png"):
         (tmp_path / f"out{suffix}").symlink_to(tmp_path / "missing" / "disk")
