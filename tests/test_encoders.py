@@ -246,8 +246,8 @@ def test_onnx_and_torch_have_the_same_vocabulary_and_different_fingerprints_of_w
     assert (torch.name, onnx.name) == (str(checkpoint), str(exported))
 
 
-def test_queries_have_the_maximum_length_of_the_card_unless_an_option_sets_it() -> None:
-    assert open_query_encoder("splade-mini").max_length < open_encoder("splade-mini").max_length
+def test_queries_are_as_long_as_the_model_reads_unless_an_option_sets_their_length() -> None:
+    assert (open_query_encoder("splade-mini").max_length, open_encoder("splade-mini").max_length) == (512, 256)
     assert open_query_encoder("splade-mini", EncoderOptions(max_length=99)).max_length == 99
 
 
