@@ -390,7 +390,7 @@ def test_a_command_that_was_interrupted_resumes_and_writes_the_same_bytes(
     with heeding_interrupts():
         victim = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     returned, err = interrupt(victim, tmp_path / "out", number)
-    assert (returned, err.split("\n")) == (code, ["", *message, ""] if message else [""])
+    assert (returned, err.split("\n")) == (code, ["", *message, ""] if message else [""]), err
     done = run_stage("encode", *arguments)
     assert (done.code, done.err) == (0, "")
     assert "5,619 documents in 120 shards" in done.out

@@ -154,7 +154,7 @@ def test_a_ciff_file_encoded_by_protocol_buffers_is_read(tmp_path: Path, message
         ("messages[3].postings[1].tf = 0; messages[3].cf = 3", "damaged"),
         ("messages[3].postings[1].tf = -1", "damaged"),
         ("messages[6].docid = 2", "out of order"),
-        ("messages[6].collection_docid = 'd 1'", "white space"),
+        ("messages[6].collection_docid = 'd 1 '", "white space"),
         ("messages[6].collection_docid = ''", "the id is empty"),
     ],
 )

@@ -224,9 +224,9 @@ def test_windows_for_a_gpu_grow_so_that_the_model_soon_has_something_to_do() -> 
     text_encoder = encoder()
     prepare = text_encoder.prepare
 
-    def counted(texts: Sequence[str]) -> list[TokenBatch]:
+    def counted(texts: Sequence[str], **options: Any) -> list[TokenBatch]:
         sizes.append(len(texts))
-        return prepare(texts)
+        return prepare(texts, **options)
 
     text_encoder.prepare = counted  # type: ignore[method-assign]
     text_encoder._window = 1000

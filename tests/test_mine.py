@@ -285,8 +285,6 @@ class TestCommand:
             "left_out": 0,
             "false_negatives": 0,
             "unscored": 3,
-            "truncated": 0,
-            "tokens_lost": 0,
             "up_to_date": False,
         }
         again = run_stage(*command, "--batch-size", 2)

@@ -48,8 +48,9 @@ def test_p_values_do_not_depend_on_sign_order_or_unit(
     assert 0 <= p <= 1
     assert test([-value for value in values]) == pytest.approx(p, abs=1e-12)
     assert test(data.draw(st.permutations(values))) == pytest.approx(p, abs=1e-12)
-    assert test([value * 1e-200 for value in values]) == pytest.approx(p, abs=1e-9)
-    assert test([value * 1e200 for value in values]) == pytest.approx(p, abs=1e-9)
+    # Near 1, p depends on the square root of a rounding error.
+    assert test([value * 1e-200 for value in values]) == pytest.approx(p, abs=1e-6)
+    assert test([value * 1e200 for value in values]) == pytest.approx(p, abs=1e-6)
 
 
 @settings(deadline=None)
