@@ -33,6 +33,15 @@ def home(training_home: Path) -> Path:
     return training_home
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _threads_of_a_new_process() -> None:
+    """Let torch compute here with as many threads as in another process; tests before may have changed their number."""
+    import torch
+
+    program = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
+    torch.set_num_threads(int(subprocess.run(program, capture_output=True, check=True, text=True).stdout))
+
+
 class InterruptedRunError(Exception):
     """Ends a run in the middle."""
 
@@ -47,7 +56,7 @@ def interrupted_run(home: Path, output: Path, steps: int, *lines: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(home: Path) -> Path:
+def uninterrupted(home: Path, _threads_of_a_new_process: None) -> Path:
     done = run_train(home, home / "uninterrupted", *OFTEN)
     assert done.code == 0, done.err
     return home / "uninterrupted"
