@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.artifacts.manifests import OutputManifest
+from splade_anserini.artifacts.manifests import Counts, OutputManifest, Shard, manifest_bytes
 from splade_anserini.artifacts.outputs import (
     OutputRecord,
     fingerprint_of_input,
@@ -171,3 +171,13 @@ def test_a_fused_run_is_made_once_kept_and_replaced_only_when_told(tmp_path: Pat
     (tmp_path / "b.txt").write_text("q Q0 d3 1 2 t\n")
     changed = run_stage(*command, "--hits", 1)
     assert (changed.code, "run 2 was" in changed.err) == (2, True)
+
+
+def test_an_interrupt_while_a_manifest_is_serialized_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    shard = Shard(file="x", digest="y", counts=Counts())
+    monkeypatch.setattr(Shard, "later_fields", property(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        manifest_bytes(shard)

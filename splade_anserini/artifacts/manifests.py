@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
+from pydantic_core import PydanticSerializationError
 
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
@@ -336,7 +337,14 @@ def write_manifest(directory: StrPath, manifest: Model) -> None:
 
 def manifest_bytes(manifest: Model) -> bytes:
     """Return the content of the file of a manifest, with a checksum of itself."""
-    return with_checksum(manifest.model_dump_json(indent=1))
+    try:
+        text = manifest.model_dump_json(indent=1)
+    except PydanticSerializationError as error:
+        # pydantic takes Ctrl-C within a serializer of ours for an error of it.
+        if KeyboardInterrupt.__name__ in str(error):
+            raise KeyboardInterrupt from error
+        raise
+    return with_checksum(text)
 
 
 def read_manifest[M: Model](directory: StrPath, kind: type[M]) -> M | None:
