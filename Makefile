@@ -33,7 +33,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 tests:
 	$(BIN)/pytest $(PARALLEL)
 
-quick:  ## Run the fast tests, four fifths of all, in a minute and a half on two cores.
+quick:  ## Run the fast tests, without torch models and mostly without Java, in under a minute on two cores.
 	$(BIN)/pytest $(PARALLEL) --hypothesis-profile quick -m "not slow and not full"
 
 full:  ## Run all tests, also those that take long: kills at every step, long fuzzing.

@@ -26,7 +26,7 @@ os.environ["SPLADE_ANSERINI_CACHE"] = f"{tempfile.gettempdir()}/splade-anserini-
 
 # How long an example takes depends on the machine, which may be busy, not on the code.
 settings.register_profile("busy", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=20)
+settings.register_profile("quick", deadline=None, max_examples=8)
 settings.load_profile("busy")
 
 # Nor does whether a command writes lines of progress: tests see the same messages on a slow machine.
@@ -37,8 +37,21 @@ LONGEST = ["test_splade_tiny.py", "test_packaging.py", "test_docs.py", "test_nfc
 """Files that run first, so that no process waits for another at the end."""
 
 
+HEAVY_TESTS = (
+    "activation checkpoint description encoders fused gradients heads hub loop losses objective optimizer pooling "
+    "published pyterrier sparse_projection splade_mini teachers text_attention train trainable unindexable_entries "
+    "verify warm_start two_step index convert other_vectors edited_shards damaged_indexes status hybrid rescore"
+)
+"""Files whose tests run models with torch, or start Java: seconds in each process. They count as slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the files that take longest to the front."""
+    """Mark the tests of heavy files as slow, and move the files that take longest to the front."""
+    heavy = {f"test_{name}.py" for name in HEAVY_TESTS.split()}
+    for item in items:
+        if item.path.name in heavy:
+            item.add_marker("slow")
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 

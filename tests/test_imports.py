@@ -106,6 +106,7 @@ def test_test_modules_do_not_import_one_another(path: Path) -> None:
     assert "tests" not in imports(path), "import from tests.<module>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", *(f".{name.replace('-', '_')}" for name in COMMANDS), ".encoding", ".lucene"])
 def test_importing_a_stage_imports_nothing_heavy(name: str) -> None:
     code = f"import sys, splade_anserini{name}; print(*sorted({set(HEAVY)} & set(sys.modules)))"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from splade_anserini.encoding import impact, parse_scale, quantize
 from splade_anserini.errors import InputError
+from splade_anserini.vectors.dot_product import dot_product
 from splade_anserini.vectors.quantization import impacts
 
 weights = st.floats(min_value=0.0, max_value=50.0, width=32)
@@ -64,3 +65,8 @@ def test_a_scale_that_is_not_a_number_is_refused(text: str) -> None:
 def test_a_scale_that_is_not_above_zero_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=f"--scale must be above 0, got {text}"):
         parse_scale(text)
+
+
+def test_the_dot_product_is_over_the_tokens_of_both() -> None:
+    assert dot_product({"cat": 2, "dog": 3}, {"cat": 4, "bird": 5}) == 8
+    assert dot_product({"cat": 2}, {"dog": 3}) == 0
