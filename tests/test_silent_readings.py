@@ -60,9 +60,9 @@ class TestDuplicateKeys:
     )
     def test_a_key_that_occurs_twice_is_refused(self, tmp_path: Path, line: str) -> None:
         path = write(tmp_path / "x.jsonl", '{"id": "0"}\n' + line + "\n")
-        with pytest.raises(RecordError, match=r"x\.jsonl, line 2: the key '.*' occurs twice in one object"):
+        with pytest.raises(RecordError, match=r"x\.jsonl, line 2: the key '.*' occurs twice in an object"):
             list(json_records(path))
-        with pytest.raises(RecordError, match="occurs twice in one object"):
+        with pytest.raises(RecordError, match="occurs twice in an object"):
             json_record(line.encode(), HERE)
 
     def test_corpora_refuse_it_too(self, tmp_path: Path) -> None:

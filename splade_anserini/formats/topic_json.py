@@ -1,7 +1,5 @@
 """Topics in JSON: records, dictionaries of texts or vectors by id, tables by column, conversations."""
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +12,7 @@ from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
 from splade_anserini.formats.parsing.json_stream import json_values
 from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.parsing.unique_keys import check_unique_keys_of, duplicate_key
 from splade_anserini.formats.topic_fields import (
     CERTAIN_VECTOR_NAMES,
     ID_NAMES,
@@ -28,7 +27,6 @@ _CONTAINERS = ("queries", "topics", "questions", "data")
 _TURNS = ("turn", "turns")
 """Keys under which a conversation has its queries (TREC CAsT and iKAT)."""
 _TURN_IDS = ("number", "turnid", "turnnumber", "id")
-_SPACE_BEFORE_COLON = re.compile(rb'"\s+:')
 _MOST_KEYS = 100
 _EXPECTED_VALUE = "a text, a record, or a vector for each query id"
 
@@ -159,7 +157,7 @@ def as_vector(value: object) -> dict[str, object] | None:
         except orjson.JSONDecodeError:
             return None
         # A token that occurs twice.
-        if isinstance(value, dict) and text.count('":') > len(value) and _duplicate_keys(text):
+        if isinstance(value, dict) and text.count('":') > len(value) and duplicate_key(text):
             return None
     if isinstance(value, list) and value and all(_is_pair(item) for item in value):
         vector = dict(value)
@@ -183,15 +181,6 @@ def _id(value: object, location: Location) -> str:
     return checked_id(value, location)
 
 
-def _count_keys(value: dict[str, Any] | list[Any]) -> int:
-    """Return the number of keys of all objects in an object or array."""
-    values, count = (value.values(), len(value)) if isinstance(value, dict) else (value, 0)
-    for item in values:
-        if type(item) is dict or type(item) is list:
-            count += _count_keys(item)
-    return count
-
-
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(orjson.loads(line), dict)
@@ -201,25 +190,6 @@ def _is_object(line: bytes) -> bool:
 
 def _unique_record(source: bytes, location: Location) -> Record:
     """Return the object in a line. Raises `RecordError` when it is none, or an object in it has a key twice."""
-    record = json_record(source, location)
-    # Each key has one `":`, and texts may have more.
-    if source.count(b'":') == _count_keys(record) and not _SPACE_BEFORE_COLON.search(source):
-        return record
-
-    if duplicate := _duplicate_keys(source):
-        raise location.error(f"the key {duplicate[0]!r} occurs twice in an object", expected="each key once")
+    record = json_record(source, location, unique_keys=False)
+    check_unique_keys_of(record, source, location, all_levels=True)
     return record
-
-
-def _duplicate_keys(source: str | bytes) -> list[str]:
-    """Return the keys in JSON that occur twice in an object."""
-    duplicates: list[str] = []
-
-    def check(pairs: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            duplicates.extend(name for name in set(names) if names.count(name) > 1)
-
-    # Numbers stay texts: Python refuses integers of more than 4,300 digits.
-    json.loads(source, object_pairs_hook=check, parse_int=str, parse_float=str)
-    return duplicates

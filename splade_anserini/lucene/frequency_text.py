@@ -5,7 +5,7 @@ Lucene's DelimitedTermFrequencyTokenFilter reads the frequency from each token, 
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import orjson
 from splade_anserini.errors import InputError
 from splade_anserini.formats.impacts import read_impact
 from splade_anserini.formats.parsing.lines import byte_lines
+from splade_anserini.formats.parsing.unique_keys import has_unique_keys
 from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.records import ImpactDocument
 
@@ -105,7 +106,7 @@ def verbatim_entry(line: bytes) -> VerbatimEntry | None:
     id_ = record.get("id")
     is_plain = type(id_) is str and id_.split() == [id_] and isinstance(record.get("contents", ""), str)
     # Where a key may be there twice, the whole record is parsed, and the key refused.
-    is_plain &= _has_unique_keys(line[:start], record)
+    is_plain &= has_unique_keys(record, line[:start])
     if not is_plain or record.get("vector") != {} or next(reversed(record)) != "vector":
         return None
     postings = vector.count(b'"') >> 1
@@ -116,13 +117,6 @@ def verbatim_entry(line: bytes) -> VerbatimEntry | None:
             return None
     text = vector.translate(_TO_TEXT, b'" ').replace(b"\x7f", _SEPARATOR)
     return VerbatimEntry(id_, (orjson.dumps(id_)[1:-1], text), postings, bool(_NUMBERS.fullmatch(vector)))
-
-
-def _has_unique_keys(start: bytes, record: Mapping[str, object]) -> bool:
-    """Return whether certainly no key is twice in the part of a record before its vector, of which `record` is left."""
-    if start.count(b":") == len(record):
-        return True
-    return start.count(b'":') == len(record) and b'" :' not in start and b"\t" not in start
 
 
 def repeated_token(line: bytes) -> str | None:

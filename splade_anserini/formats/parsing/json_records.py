@@ -20,16 +20,13 @@ _BATCH = 1 << 16
 """Bytes of the lines that are checked for duplicate keys together, about."""
 
 
-def json_records(path: Path, *, unique_keys: bool = True) -> Iterator[tuple[Location, Record]]:
+def json_records(path: Path) -> Iterator[tuple[Location, Record]]:
     """Yield each record with its location. Raises `RecordError` where `json_record` does.
 
     A `.json` file may also hold one array of objects, or objects that extend over several lines; the location is
     then the line where the object begins.
     """
     lines = json_lines(path)
-    if not unique_keys:
-        yield from ((location, json_record(line, location, unique_keys=False)) for location, line in lines)
-        return
     for batch in _batches(lines):
         records = [json_record(line, location, unique_keys=False) for location, line in batch]
         check_unique_keys(batch, records)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,41 @@ def check_unique_keys(lines: Sequence[tuple[Location, bytes]], records: Sequence
         check_unique_keys_of(record, line, location)
 
 
-def check_unique_keys_of(record: Mapping[str, Any], line: bytes, location: Location) -> None:
-    """Do the same for one record."""
-    if line.count(b":") == _shallow_keys(record):
+def check_unique_keys_of(
+    record: Mapping[str, Any], line: bytes, location: Location, *, all_levels: bool = False
+) -> None:
+    """Do the same for one record; with `all_levels`, for all objects in it."""
+    if has_unique_keys(record, line):
         return
+    if duplicate := duplicate_key(line.decode(errors="surrogatepass"), all_levels=all_levels):
+        key, count = duplicate
+        raise location.error(
+            f"the key {key!r} occurs {'twice' if count == 2 else f'{count} times'} in an object",
+            expected="each key once",
+            do="Remove all but one: which one holds is not known.",
+        )
+
+
+def has_unique_keys(record: Mapping[str, Any], text: bytes) -> bool:
+    """Return whether certainly no key occurs twice in an object, in the text of which `record` was parsed."""
+    if text.count(b":") == _shallow_keys(record):
+        return True
     # Colons in texts do not count here, but a colon after white space would not, either.
-    if line.count(b'":') == _count_keys(record) and not _SPACE_BEFORE_COLON.search(line):
-        return
-    _refuse_duplicate_keys(line, location)
+    return text.count(b'":') == _count_keys(record) and not _SPACE_BEFORE_COLON.search(text)
+
+
+def duplicate_key(text: str, *, all_levels: bool = True) -> tuple[str, int] | None:
+    """Return a key that occurs more than once in an object, with the number of times, or None.
+
+    Without `all_levels`, of the outermost object and of the objects that are its values.
+    """
+    outermost = _DECODER.decode(text)
+    for members in _objects(outermost) if all_levels else (outermost, *_values(outermost)):
+        if members:
+            key, count = Counter(name for name, _ in members).most_common(1)[0]
+            if count > 1:
+                return key, count
+    return None
 
 
 def _shallow_keys(record: Mapping[str, Any]) -> int:
@@ -61,13 +88,16 @@ class _Pairs(list[tuple[str, Any]]):
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=len, parse_float=len, strict=False)
 
 
-def _refuse_duplicate_keys(line: bytes, location: Location) -> None:
-    pairs = _DECODER.decode(line.decode(errors="surrogatepass"))
-    for members in (pairs, *(value for _, value in pairs if isinstance(value, _Pairs))):
-        key, count = Counter(name for name, _ in members).most_common(1)[0] if members else ("", 0)
-        if count > 1:
-            raise location.error(
-                f"the key {key!r} occurs {'twice' if count == 2 else f'{count} times'} in one object",
-                expected="each key once",
-                do="Remove all but one: which one holds is not known.",
-            )
+def _values(members: _Pairs) -> list[_Pairs]:
+    return [value for _, value in members if isinstance(value, _Pairs)]
+
+
+def _objects(value: object) -> Iterator[_Pairs]:
+    """Yield all objects in a value."""
+    if isinstance(value, _Pairs):
+        yield value
+        for _, item in value:
+            yield from _objects(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _objects(item)
