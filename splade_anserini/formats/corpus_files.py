@@ -13,7 +13,7 @@ from splade_anserini.formats.corpus_json import read_json
 from splade_anserini.formats.corpus_tables import Located, read_csv, read_tsv
 from splade_anserini.formats.hf_datasets import choose_split, saved_files, split_of
 from splade_anserini.formats.parsing.archives import files_below, is_file
-from splade_anserini.formats.parsing.arrow import arrow_rows, column_names
+from splade_anserini.formats.parsing.arrow import arrow_rows, column_names, is_arrow
 from splade_anserini.formats.parsing.compression import beginning, without_compression_suffix
 
 EXPECTED = (
@@ -166,10 +166,8 @@ def _sniffed(path: Path) -> Reader | None:
     """
     if not is_file(path):
         return None
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(6).startswith((b"PAR1", b"ARROW1")):
-                return _read_arrow
+    if is_arrow(path):
+        return _read_arrow
     start = beginning(path, 1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith((b"{", b"[{")):
         return read_json

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from splade_anserini.errors import counted
 from splade_anserini.formats.parsing.archives import is_file
-from splade_anserini.formats.parsing.arrow import arrow_rows
+from splade_anserini.formats.parsing.arrow import arrow_rows, is_arrow
 from splade_anserini.formats.parsing.columns import column_key
 from splade_anserini.formats.parsing.fields import checked_id
-from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8
+from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8, refuse_carriage_return
 from splade_anserini.formats.topic_fields import (
     DESCRIPTION_NAMES,
     ID_NAMES,
@@ -31,7 +31,7 @@ type Line = tuple[Location, str]
 _EXPECTED = "qid<TAB>text"
 _TEXT_COLUMNS = {*TEXT_NAMES, *DESCRIPTION_NAMES, *NARRATIVE_NAMES, *VECTOR_NAMES}
 _CERTAIN_ID_COLUMNS = {*ID_NAMES} - {"topic", "number", "num"}
-"""Names of ids that are no ids themselves: a first line with one of them is a header."""
+"""Names of ids that are not themselves ids: a first line with one of them is a header."""
 
 _DECLARATION = re.compile(rb"<\?xml[^>]*\sencoding=[\"']([\w.-]+)[\"']")
 _COMMA = re.compile(r'([^\s,;:"]+)([,;])')
@@ -46,7 +46,7 @@ def file_topics(path: Path, note: Note) -> Iterator[TopicRecord]:
 
     Raises `RecordError` for a malformed topic, `InputError` when the file cannot be read.
     """
-    if _is_arrow(path):
+    if is_arrow(path):
         for location, row in arrow_rows(path, lambda _: True):
             yield record_topic(row, location)
         return
@@ -63,14 +63,6 @@ def file_topics(path: Path, note: Note) -> Iterator[TopicRecord]:
         yield from markup_topics(list(_decoded(lines(), _declared_encoding(first[1]))))
     else:
         yield from _text_topics(lambda: map(_without_carriage_return, _decoded(lines())), note)
-
-
-def _is_arrow(path: Path) -> bool:
-    """Return whether a file begins as Parquet and Arrow files do."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(6).startswith((b"PAR1", b"ARROW1"))
 
 
 def _declared_encoding(line: bytes) -> str:
@@ -92,10 +84,7 @@ def _decoded(lines: Iterable[tuple[Location, bytes]], encoding: str = "utf-8") -
 
 def _without_carriage_return(numbered: Line) -> Line:
     location, line = numbered
-    if "\r" in line:
-        raise location.error(
-            "a carriage return inside the line", expected="lines that end in LF or CR LF", do="Convert the line ends."
-        )
+    refuse_carriage_return(line, location)
     return numbered
 
 

@@ -13,6 +13,14 @@ _ROWS = 1000
 _PARQUET, _ARROW_FILE, _FEATHER_1 = b"PAR1", b"ARROW1", b"FEA1"
 
 
+def is_arrow(path: Path) -> bool:
+    """Return whether a file begins as Parquet and Arrow files do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_ARROW_FILE)).startswith((_PARQUET, _ARROW_FILE))
+
+
 def arrow_rows(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Location, Record]]:
     """Yield the columns of each row that are `wanted` by their names.
 

@@ -88,13 +88,13 @@ def text_lines(path: Path) -> Iterator[tuple[Location, str]]:
         yield location, decode_utf8(line, location)
 
 
-def refuse_carriage_return(line: bytes, location: Location) -> None:
+def refuse_carriage_return(line: str | bytes, location: Location) -> None:
     """Raise `RecordError` for a carriage return before a line's end: there may be several records in such a line."""
-    if b"\r" in line:
+    if ("\r" if isinstance(line, str) else b"\r") in line:  # type: ignore[operator]  # of the line's own type
         raise location.error(
-            "a carriage return (CR) within the line, which may be the end of a record",
-            expected="lines that end with LF or CR LF",
-            do="Convert the file, such as with: tr '\\r' '\\n'",
+            "a carriage return inside the line, which may be the end of a record",
+            expected="lines that end in LF or CR LF",
+            do="Convert the line ends, such as with: tr '\\r' '\\n'",
         )
 
 
