@@ -17,7 +17,7 @@ from ir_measures import ScoredDoc
 from splade_anserini.evaluation.evaluation import Evaluation, evaluate
 from splade_anserini.evaluation.measures import parse_measures
 from splade_anserini.evaluation.significance import randomization_test
-from splade_anserini.formats.runs import read_rankings, scores_of_run
+from splade_anserini.formats.runs import as_in_a_run, read_rankings
 from splade_anserini.lucene import ImpactSearcher, start_jvm
 from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
 from splade_anserini.retrieval.query_idf import weighted_by_idf
@@ -43,7 +43,7 @@ class Experiment:
         """Search with --query-idf; scores are those of a written run."""
         vectors = weighted_by_idf(self._vectors, self._index, alpha)
         with ImpactSearcher(self._index, 2) as searcher:
-            return {query_id: _as_in_a_run(hits) for query_id, hits in search(vectors, searcher)}
+            return {query_id: as_in_a_run(hits) for query_id, hits in search(vectors, searcher)}
 
     def fused(self, rankings: Rankings, options: FusionOptions) -> Rankings:
         """Fuse rankings with BM25's."""
@@ -51,13 +51,8 @@ class Experiment:
 
     def evaluate(self, rankings: Rankings) -> Evaluation:
         """Measure rankings."""
-        docs = (doc for hits in rankings.values() for doc in _as_in_a_run(hits))
+        docs = (doc for hits in rankings.values() for doc in as_in_a_run(hits))
         return evaluate(docs, self._collection.qrels, parse_measures([MEASURE]))
-
-
-def _as_in_a_run(hits: Sequence[ScoredDoc]) -> list[ScoredDoc]:
-    scores = scores_of_run([hit.score for hit in hits])
-    return [hit._replace(score=score) for hit, score in zip(hits, scores, strict=True)]
 
 
 def cell(evaluation: Evaluation, baseline: Evaluation | None = None) -> str:

@@ -117,9 +117,10 @@ def without_ties(rankings: Iterable[tuple[str, Sequence[RankedDoc]]]) -> Iterato
             yield ScoredDoc(query_id, doc.doc_id, score)
 
 
-def scores_of_run(scores: Sequence[float]) -> list[float]:
-    """Return the scores that a ranking with these has after it was written as a TREC run and read again."""
-    return [float(text) for text in decimals(strictly_decreasing(scores))]
+def as_in_a_run(ranking: "Sequence[ScoredDoc]") -> "list[ScoredDoc]":
+    """Return a ranking with the scores that it has after it was written as a TREC run and read again."""
+    scores = decimals(strictly_decreasing([doc.score for doc in ranking]))
+    return [doc._replace(score=float(score)) for doc, score in zip(ranking, scores, strict=True)]
 
 
 def strictly_decreasing(scores: Sequence[float]) -> list[float]:

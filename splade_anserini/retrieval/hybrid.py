@@ -71,6 +71,7 @@ def with_bm25(
     with the query's id is left out. With `max_passage`, a separator in ids, `rankings` are of documents and the text
     index is of their passages.
     """
+    from splade_anserini.formats.runs import as_in_a_run
     from splade_anserini.lucene import open_bm25_searcher
     from splade_anserini.retrieval.fusion import fuse_rankings
     from splade_anserini.retrieval.max_passage import BestPassageSearcher
@@ -80,12 +81,5 @@ def with_bm25(
         bm25_rankings = searcher.search({query.id: query.text for query in queries}, fusion.hits + remove_query)
         for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
             others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
-            both = [_as_in_a_run(ranking), _as_in_a_run(others)] if fusion.method != "rrf" else [ranking, others]
+            both = [as_in_a_run(ranking), as_in_a_run(others)] if fusion.method != "rrf" else [ranking, others]
             yield query_id, fuse_rankings(query_id, both, fusion)
-
-
-def _as_in_a_run(ranking: "Sequence[ScoredDoc]") -> "list[ScoredDoc]":
-    from splade_anserini.formats.runs import scores_of_run
-
-    scores = scores_of_run([hit.score for hit in ranking])
-    return [hit._replace(score=score) for hit, score in zip(ranking, scores, strict=True)]
