@@ -1,6 +1,5 @@
 """Every command writes through a link, and refuses one that leads nowhere before it reads anything."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -9,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli_runner import run_stage
-from tests.encoder_fixtures import write_dictionary_encoder
-from tests.tiny import WORDS, tiny_checkpoint
-from tests.training_fixtures import data_options, write_card, write_training_data
+from tests.command_fixtures import write_collection
+from tests.training_fixtures import data_options, write_card
 
 pytestmark = pytest.mark.slow
 
@@ -77,20 +75,11 @@ COMMANDS: dict[str, Callable[[Path, Path], list[object]]] = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home, words = tmp_path_factory.mktemp("home"), WORDS.split()
-    write_dictionary_encoder(home / "words", {word: {word: 1 + len(word) / 10} for word in words})
-    texts = {f"d{start}": " ".join(words[start : start + 8]) for start in range(12)}
-    queries = {f"q{start}": " ".join(words[start : start + 2]) for start in range(0, 12, 4)}
-    for name, records in [("corpus", texts), ("queries", queries)]:
-        lines = [json.dumps({"_id": id_, "text": text}) + "\n" for id_, text in records.items()]
-        (home / f"{name}.jsonl").write_text("".join(lines))
-    (home / "qrels.txt").write_text("".join(f"{id_} 0 d{id_[1:]} 1\n" for id_ in queries))
+    home = tmp_path_factory.mktemp("home")
+    write_collection(home)
     (home / "small.toml").write_text(CARD)
     for name in ("encode", "index", "search", "fuse"):
         assert run_stage(name, *COMMANDS[name](home, home / name)).code == 0
-    tiny_checkpoint(home / "checkpoint")
-    (home / "training").mkdir()
-    write_training_data(home / "training")
     return home
 
 

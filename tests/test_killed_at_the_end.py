@@ -1,6 +1,5 @@
 """A command that is killed when its output is in place already has made it: the same command again exits with 0."""
 
-import json
 import os
 import shutil
 import signal
@@ -12,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli_runner import Outcome, run_stage
-from tests.encoder_fixtures import write_dictionary_encoder
-from tests.tiny import WORDS, tiny_checkpoint
-from tests.training_fixtures import data_options, write_card, write_training_data
+from tests.command_fixtures import write_collection
+from tests.training_fixtures import data_options, write_card
 
 pytestmark = pytest.mark.slow
 
@@ -49,19 +47,9 @@ finally:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection, its encoder, and what is made of it."""
     home = tmp_path_factory.mktemp("home")
-    words = WORDS.split()
-    write_dictionary_encoder(home / "words", {word: {word: 1 + len(word) / 10} for word in words})
-    texts = {f"d{start}": " ".join(words[start : start + 8]) for start in range(12)}
-    queries = {f"q{start}": " ".join(words[start : start + 2]) for start in range(0, 12, 4)}
-    for name, records in [("corpus", texts), ("queries", queries)]:
-        lines = [json.dumps({"_id": id_, "text": text}) + "\n" for id_, text in records.items()]
-        (home / f"{name}.jsonl").write_text("".join(lines))
-    (home / "qrels.txt").write_text("".join(f"{id_} 0 d{id_[1:]} 1\n" for id_ in queries))
+    write_collection(home)
     for name in ("encode", "index", "search"):
         assert run_stage(*COMMANDS[name](home, home / name)).code == 0
-    tiny_checkpoint(home / "checkpoint")
-    (home / "training").mkdir()
-    write_training_data(home / "training")
     return home
 
 
