@@ -65,7 +65,7 @@ class ImpactRetriever(Described, pt.Transformer):
 
 
 class ImpactReranker(Described, pt.Transformer):
-    """Scores the documents of a ranking, given by `docno`, by an impact index, and ranks them anew.
+    """Scores the documents of a ranking, given by `docno`, by an impact index, and ranks them by these.
 
     `index` and `query_encoder` are those of `ImpactRetriever`. The scores are those of a search, 0 for a document that
     shares no token with its query. Raises `InputError` for a document that the index does not contain.

@@ -26,7 +26,7 @@ TRAINING_RUN = "run.json"
 
 
 def artifact_kind(name: str) -> ArtifactKind:
-    """Return what a path or a name stands for; what is no path is the name of an encoder.
+    """Return what a path or a name stands for; anything but a path is the name of an encoder.
 
     Raises `InputError` for what neither this program wrote nor Lucene.
     """
