@@ -120,16 +120,8 @@ def command(
       splade-anserini search --bm25 --index indexes/mine-bm25 --topics queries.tsv --output bm25.txt
     """
     from splade_anserini.artifacts.files import require_disjoint
-    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.cards.finding import resolve_index
-    from splade_anserini.lucene import start_jvm
-    from splade_anserini.lucene.feedback import check_document_vectors
-    from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
-    from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
-    from splade_anserini.retrieval.overlap import OverlapWithExact
-    from splade_anserini.retrieval.query_idf import with_exact_scores
-    from splade_anserini.retrieval.query_vectors import load_queries_for
-    from splade_anserini.retrieval.recorded_run import RecordedRun, check_ids_for_run
+    from splade_anserini.lucene.index_reader import check_index_files
 
     require_disjoint([run.output], [topics])
     directory = resolve_index(index)
@@ -137,30 +129,49 @@ def command(
     if engine.bm25:
         _check_text_search(query, search_options, two_step, engine)
         _search_texts(directory, topics, run, query, search_options, feedback, engine)
-        return
-    _check_combination(search_options, two_step, feedback, engine)
-    require_impact_index(directory, force=query.force)
+    else:
+        _check_combination(search_options, two_step, feedback, engine)
+        _search_impacts(directory, topics, run, query, search_options, two_step, feedback, engine)
+
+
+def _search_impacts(
+    index: Path,
+    topics: str,
+    run: RunOptions,
+    query: QueryOptions,
+    search_options: SearchOptions,
+    two_step: TwoStepOptions,
+    feedback: Feedback,
+    engine: EngineOptions,
+) -> None:
+    """Search an impact index and write the run."""
+    from splade_anserini.lucene import start_jvm
+    from splade_anserini.lucene.feedback import check_document_vectors
+    from splade_anserini.lucene.index_reader import require_impact_index
+    from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
+    from splade_anserini.retrieval.overlap import OverlapWithExact
+    from splade_anserini.retrieval.query_idf import with_exact_scores
+    from splade_anserini.retrieval.recorded_run import RecordedRun
+
+    require_impact_index(index, force=query.force)
     start_jvm()
     if feedback.method:
-        check_document_vectors(directory)
-    text_index = bm25_index(engine.hybrid, directory, verify=query.verify) if engine.hybrid else None
-    manifest = read_manifest(directory, IndexManifest)
-    check_ids_for_run(directory, manifest.ids_with_spaces if manifest else 0, run)
-    queries = load_queries_for(topics, manifest, f"Index {directory}", query)
-    queries.multiply_by_idf(directory, query.query_idf)
+        check_document_vectors(index)
+    text_index = bm25_index(engine.hybrid, index, verify=query.verify) if engine.hybrid else None
+    queries = _load_queries(index, topics, run, query)
     if text_index and queries.texts is None:
         raise texts_needed(topics)
     groups = (search_options, two_step, feedback, engine, run)
-    recorded = RecordedRun(run, _record(directory, text_index, queries, groups))
+    recorded = RecordedRun(run, _record(index, text_index, queries, groups))
     if recorded.is_up_to_date and not two_step.check_exact:
         typer.echo(f"{run.output} is up to date: this command made it before.")
         return
     vectors = queries.vectors(query.batch_size, progress_bar)
-    _log.info("Searching %s for %s", directory, counted(len(vectors), "query", "queries"))
+    _log.info("Searching %s for %s", index, counted(len(vectors), "query", "queries"))
     overlap = OverlapWithExact((10, search_options.hits))
     with (
         progress_bar("Searching", len(vectors), "queries") as progress,
-        _open_searcher(directory, engine, feedback, query.threads) as searcher,
+        _open_searcher(index, engine, feedback, query.threads) as searcher,
     ):
         rankings = search(vectors, _two_step(searcher, two_step), search_options, progress=progress)
         if query.query_idf:
@@ -172,6 +183,19 @@ def command(
             rankings = _with_bm25(rankings, queries, text_index, search_options, engine, query.threads)
         recorded.write(rankings, queries)
     typer.echo(f"{recorded}{f'; {overlap}' if two_step.check_exact else ''}")
+
+
+def _load_queries(index: Path, topics: str, run: RunOptions, query: QueryOptions) -> "QuerySet":
+    """Read the topics. Raises `InputError` before that when the run cannot hold the ids of the index."""
+    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+    from splade_anserini.retrieval.query_vectors import load_queries_for
+    from splade_anserini.retrieval.recorded_run import check_ids_for_run
+
+    manifest = read_manifest(index, IndexManifest)
+    check_ids_for_run(index, manifest.ids_with_spaces if manifest else 0, run)
+    queries = load_queries_for(topics, manifest, f"Index {index}", query)
+    queries.multiply_by_idf(index, query.query_idf)
+    return queries
 
 
 def _check_combination(
