@@ -14,16 +14,18 @@ from splade_anserini.options import option, options
 from splade_anserini.progress import ProgressBars, no_bars
 from splade_anserini.records import StrPath
 from splade_anserini.vectors.scale import scale_option
+from splade_anserini.workers.options import WorkerOptions
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import ImpactManifest
     from splade_anserini.encoding.protocol import Encoder
+    from splade_anserini.encoding.shard_files import ShardWriter
     from splade_anserini.formats.corpora import Corpus
 
 
 def encode(
     corpus: "Corpus",
-    encoder: "Encoder",
+    encoder: "Encoder | ShardWriter",
     output: StrPath,
     options: EncodeOptions | None = None,
     *,
@@ -33,9 +35,10 @@ def encode(
     """Encode `corpus` into a directory of impact pseudo-documents; the same call again resumes where it stopped.
 
     The corpus is read twice: once to check every record and id before the long work begins, once to encode. With
-    `overwrite`, what an earlier call wrote into `output` is removed first. Raises `RecordError` or `InputError` for an
+    `overwrite`, what an earlier call wrote into `output` is removed first. `encoder` may also be what
+    `encoding.workers.open_encoder_workers` returns, for several processes. Raises `RecordError` or `InputError` for an
     invalid corpus, `MismatchError` when `output` was created with other settings, `OutputError` when it cannot be
-    written.
+    written, `WorkerError` when workers end again and again.
     """
     from splade_anserini.encoding.shards import encode_shards
 
@@ -67,25 +70,28 @@ def command(
     target: EncodeTarget,
     encoder: EncoderOptions,
     shards: EncodeOptions,
+    workers: WorkerOptions,
 ) -> None:
     """Encode documents to impact pseudo-documents, in Anserini's JSON format.
 
-    If it is interrupted, the same command resumes where it stopped and ends with the same bytes.
+    If it is interrupted, the same command resumes where it stopped and ends with the same bytes. So it does with any
+    number of workers and devices: each encodes whole shards.
 
     \b
     Example:
       splade-anserini encode --corpus corpus.jsonl.gz --encoder splade-mini --output impacts/mine
     """
     from splade_anserini.artifacts.files import require_disjoint
-    from splade_anserini.encoding.opening import default_scale, open_encoder
+    from splade_anserini.encoding.opening import default_scale
+    from splade_anserini.encoding.workers import open_for_shards
     from splade_anserini.formats.corpora import open_corpus
 
     require_disjoint([target.output], [corpus])
     documents = open_corpus(corpus, fields)
-    opened = open_encoder(target.encoder, encoder)
     scale = target.scale or default_scale(target.encoder)
     options = replace(shards, scale=scale)
-    manifest = encode(documents, opened, target.output, options, overwrite=target.overwrite, bars=progress_bar)
+    with open_for_shards(target.encoder, encoder, workers) as opened:
+        manifest = encode(documents, opened, target.output, options, overwrite=target.overwrite, bars=progress_bar)
     counts = manifest.counts
     noun = "passage" if shards.passages else "document"
     typer.echo(

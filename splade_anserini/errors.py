@@ -7,6 +7,7 @@
     ├── OutputError           an output that cannot be written: full disk, no permission, file in use
     ├── IntegrityError        an output that differs from its input, or a file that was changed after it was written
     ├── TrainingError         a training run that cannot succeed: empty or dense vectors, a loss of NaN
+    ├── WorkerError           worker processes that end again and again, or cannot be started
     ├── JavaError             Java is missing, too old, or out of memory
     └── DependencyError       an optional dependency that is not installed
 
@@ -42,6 +43,16 @@ class SpladeAnseriniError(Exception):
             parts.append(do)
         super().__init__("\n".join(parts))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the message as it is: subclasses make it of other arguments."""
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(kind: type[SpladeAnseriniError], arguments: tuple[object, ...]) -> SpladeAnseriniError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    return error
+
 
 class InputError(SpladeAnseriniError):
     """Raised when a path, option, collection or model cannot be used."""
@@ -76,6 +87,10 @@ class IntegrityError(SpladeAnseriniError):
 
 class TrainingError(SpladeAnseriniError):
     """Raised when a training run cannot succeed, as early as that is certain."""
+
+
+class WorkerError(SpladeAnseriniError):
+    """Raised when worker processes or actors end before they answer, again and again, or cannot be started."""
 
 
 class JavaError(SpladeAnseriniError):

@@ -7,6 +7,15 @@ _UNLIMITED = 1 << 60
 """Limits from here on are none: control groups of version 1 write a number near the greatest integer."""
 
 
+_processes = 1
+
+
+def divide(processes: int) -> None:
+    """Let `free_memory` return only the share of this process, where so many use memory at the same time."""
+    global _processes  # noqa: PLW0603  # a process has one share
+    _processes = processes
+
+
 def free_memory(root: Path = Path("/")) -> int | None:
     """Return the bytes that this process can still use before the kernel ends it; None where that is not known.
 
@@ -16,7 +25,7 @@ def free_memory(root: Path = Path("/")) -> int | None:
     """
     candidates = [_available(root), *_left_in_groups(root)]
     known = [max(0, size) for size in candidates if size is not None]
-    return min(known, default=None)
+    return min(known) // _processes if known else None
 
 
 def _available(root: Path) -> int | None:

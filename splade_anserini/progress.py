@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
 
 type Progress = Callable[[int], object]
 """Called with the number of items that were just done."""
@@ -18,3 +19,14 @@ def silent(_: int) -> None:
 def no_bars(_title: str, _total: int | None, _unit: str) -> Iterator[Progress]:
     """Ignore the progress of a phase."""
     yield silent
+
+
+def thread_safe(progress: Progress) -> Progress:
+    """Return a function that calls `progress` from one thread at a time."""
+    lock = Lock()
+
+    def report(count: int) -> None:
+        with lock:
+            progress(count)
+
+    return report

@@ -36,7 +36,7 @@ MARKS = {
     "diagram": 1,
     "formula": 3,
     "needs Docker": 1,
-    "needs a GPU": 2,
+    "needs a GPU": 3,
     "needs the network": 4,
     "output": 9,
     "takes hours": 2,

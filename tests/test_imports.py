@@ -13,7 +13,7 @@ from splade_anserini.__main__ import COMMANDS
 PACKAGE = Path(splade_anserini.__file__).parent
 TIERS = [
     {"_version", "errors", "free_memory", "options", "ordering", "parallel", "progress", "records", "suggestions"},
-    {"artifacts", "vectors"},
+    {"artifacts", "vectors", "workers"},
     {"cards"},
     {"formats"},
     {"conversion", "evaluation", "lucene", "modeling"},

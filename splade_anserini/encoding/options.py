@@ -45,7 +45,11 @@ class EncoderOptions:
     precision: Precision = option(
         default="auto", help="auto: fp32 for a checkpoint, for an exported encoder the one it has.", recorded=False
     )
-    device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)
+    device: str = option(
+        default="auto",
+        help="auto, cpu, cuda, cuda:n or mps; for encode also several, as cuda:0,cuda:1, or cuda:all.",
+        recorded=False,
+    )
     batch_size: int | None = option(
         default=None,
         least=1,

@@ -1,8 +1,8 @@
 """Encoding a corpus: numbered shards of impact pseudo-documents and their manifest, resumable at any time."""
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -20,16 +20,15 @@ from splade_anserini.artifacts.manifests import (
     write_manifest,
 )
 from splade_anserini.artifacts.truncation import Truncation
-from splade_anserini.encoding.document import SpladeDocumentEncoder
 from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import Encoder
-from splade_anserini.encoding.tokenized import TokenizedEncoder
+from splade_anserini.encoding.shard_files import InProcess, PendingShard, ShardWriter
 from splade_anserini.encoding.truncation import log_truncation
-from splade_anserini.errors import InputError, MismatchError, OutputError, counted
+from splade_anserini.errors import NOTE, InputError, MismatchError, OutputError, counted
 from splade_anserini.formats.corpora import Corpus, CorpusDigest, PassageCorpus, check_corpus, corpus_settings
-from splade_anserini.formats.impacts import ImpactWriter, impact_files
+from splade_anserini.formats.impacts import impact_files
 from splade_anserini.formats.passages import Windows
-from splade_anserini.progress import Progress, ProgressBars, no_bars
+from splade_anserini.progress import Progress, ProgressBars, no_bars, thread_safe
 from splade_anserini.records import Document, StrPath
 
 _log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 def encode_shards(
     corpus: Corpus,
-    encoder: Encoder,
+    encoder: Encoder | ShardWriter,
     output: StrPath,
     options: EncodeOptions | None = None,
     *,
@@ -55,29 +54,45 @@ def encode_shards(
     files that no manifest lists.
     """
     output, options = Path(output), options or EncodeOptions()
+    writer = InProcess(encoder) if isinstance(encoder, Encoder) else encoder
     require_writable(output, in_place=output.is_dir())
     fields = corpus_settings(corpus)
     if options.passages:
         corpus = PassageCorpus(corpus, Windows.parse(options.passages))
+    # A worker opens the encoder now, so that an error is reported before the corpus is read.
+    settings = _settings(options, writer, corpus.name, fields)
     with bars("Checking", None, "documents") as progress:
         part = _part(options, check_corpus(corpus, progress))
     noun = "passage" if options.passages else "document"
     _log.info("Encoding %s of %s into %s", counted(len(part), noun), corpus.name, output)
+    _note_idle_workers(writer.workers, len(part), options.docs_per_shard)
     with output_errors(output):
         resolved_output(output).mkdir(parents=True, exist_ok=True)
     with directory_lock(output), bars("Encoding", len(part), "documents") as progress:
         if overwrite:
             _remove_shards(output)
-        settings = _settings(options, encoder, corpus.name, fields)
-        manifest = _encode_part(corpus, encoder, output, options, settings, part, progress)
+        manifest = _encode_part(corpus, writer, output, options, settings, part, thread_safe(progress))
     if manifest.truncation:
-        log_truncation(manifest.truncation, encoder.max_length, "document")
+        log_truncation(manifest.truncation, writer.max_length, "document")
     return manifest
+
+
+def _note_idle_workers(workers: int, documents: int, docs_per_shard: int) -> None:
+    """Say when there are fewer shards than workers, as one worker encodes a whole shard."""
+    shards = math.ceil(documents / docs_per_shard)
+    if shards < workers:
+        _log.log(
+            NOTE,
+            "%s for %s: --docs-per-shard %d would give each one.",
+            counted(shards, "shard"),
+            counted(workers, "worker"),
+            max(1, documents // workers),
+        )
 
 
 def _encode_part(
     corpus: Corpus,
-    encoder: Encoder,
+    writer: ShardWriter,
     output: Path,
     options: EncodeOptions,
     settings: EncodeSettings,
@@ -89,24 +104,29 @@ def _encode_part(
     for shard in manifest.shards:
         if shard.sha256 and (output / shard.file).is_file():
             Checksum(shard.sha256, output / MANIFEST).check(output / shard.file)
-    document_encoder = SpladeDocumentEncoder(
-        encoder, scale=options.scale, top_k=options.top_k, contents=options.contents
-    )
+    recorded = manifest.shards
     documents = islice(corpus, part.start, part.stop)
-    for shard_index, start in enumerate(range(part.start, part.stop, options.docs_per_shard)):
-        documents_of_shard = islice(documents, min(options.docs_per_shard, part.stop - start))
-        recorded = manifest.shards[shard_index] if shard_index < len(manifest.shards) else None
-        if recorded and (output / recorded.file).is_file():
-            _verify(recorded, documents_of_shard, corpus.name, progress)
-            continue
-        shard = _write(output / _file_name(options, shard_index), document_encoder, documents_of_shard, progress)
-        if recorded is None:
-            manifest = _extended(manifest, shard, complete=start + options.docs_per_shard >= part.stop)
-        elif shard.digest == recorded.digest:
+    drawn: list[int] = []
+
+    def pending() -> Iterator[PendingShard]:
+        for shard_index, start in enumerate(range(part.start, part.stop, options.docs_per_shard)):
+            documents_of_shard = islice(documents, min(options.docs_per_shard, part.stop - start))
+            if shard_index < len(recorded) and (output / recorded[shard_index].file).is_file():
+                _verify(recorded[shard_index], documents_of_shard, corpus.name, progress)
+                continue
+            drawn.append(shard_index)
+            yield PendingShard(output / _file_name(options, shard_index), documents_of_shard)
+
+    for count, shard in enumerate(writer.write(pending(), options, progress)):
+        shard_index = drawn[count]
+        if shard_index >= len(recorded):
+            last = (shard_index + 1) * options.docs_per_shard >= len(part)
+            manifest = _extended(manifest, shard, complete=last)
+        elif shard.digest == recorded[shard_index].digest:
             manifest = _restored(manifest, shard_index, shard)
         else:
             (output / shard.file).unlink()
-            raise _changed(corpus.name, recorded)
+            raise _changed(corpus.name, recorded[shard_index])
         write_manifest(output, manifest)
     return manifest
 
@@ -141,7 +161,7 @@ def _file_name(options: EncodeOptions | EncodeSettings, shard_index: int) -> str
 
 
 def _settings(
-    options: EncodeOptions, encoder: Encoder, corpus: str, fields: dict[str, str | list[str]] | None
+    options: EncodeOptions, encoder: ShardWriter, corpus: str, fields: dict[str, str | list[str]] | None
 ) -> EncodeSettings:
     """Return everything that decides which bytes are written."""
     return EncodeSettings(
@@ -202,42 +222,6 @@ def _changed(corpus: str, shard: Shard) -> MismatchError:
         f"The corpus {corpus} has changed since {shard.file} was encoded.",
         expected="the same documents in the same order",
         do="Restore the corpus, add --overwrite to start over, or choose another directory.",
-    )
-
-
-def _write(path: Path, encoder: SpladeDocumentEncoder, documents: Iterator[Document], progress: Progress) -> Shard:
-    digest = CorpusDigest()
-
-    def digested() -> Iterator[Document]:
-        for document in documents:
-            digest.update(document)
-            yield document
-
-    indexed = postings = impacts = ids_with_spaces = 0
-    empty: list[str] = []
-    before = encoder.truncation.record() if encoder.truncation else None
-    with ImpactWriter(path) as writer, closing(encoder.encode(digested())) as encoded:
-        for document in encoded:
-            writer.write(document)
-            ids_with_spaces += " " in document.id
-            if document.vector:
-                indexed += 1
-                postings += len(document.vector)
-                impacts += sum(document.vector.values())
-            else:
-                empty.append(document.id)
-            progress(1)
-    counts = Counts(documents=indexed, postings=postings, impacts=impacts)
-    batching = encoder.encoder.batching if isinstance(encoder.encoder, TokenizedEncoder) else None
-    return Shard(
-        file=path.name,
-        counts=counts,
-        empty=tuple(empty),
-        digest=digest.hexdigest(),
-        batching=batching,
-        truncation=encoder.truncation.record() - before if encoder.truncation and before else None,
-        ids_with_spaces=ids_with_spaces,
-        sha256=writer.sha256,
     )
 
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import orjson
 
 from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.errors import InputError
-from splade_anserini.formats.parsing.compression import COMPRESSION_LEVEL, open_output
+from splade_anserini.formats.parsing.compression import COMPRESSION_LEVEL, compressed, open_output
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.json_records import json_record
@@ -118,10 +118,12 @@ class ImpactWriter:
 
     The same documents give the same bytes. The file appears when the block ends without an error. Raises
     `RecordError` for a document that would not be read back as it is, `OutputError` when the file cannot be written.
+    With `into`, the bytes of the file go there, and nothing is written at `path`.
     """
 
-    def __init__(self, path: StrPath, level: int = COMPRESSION_LEVEL) -> None:
+    def __init__(self, path: StrPath, level: int = COMPRESSION_LEVEL, *, into: IO[bytes] | None = None) -> None:
         self._path = Path(path)
+        self._into = into
         self._level = level
         self._stack = ExitStack()
         self._check = VectorCheck()
@@ -129,7 +131,12 @@ class ImpactWriter:
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        self._file = self._stack.enter_context(open_output(self._path, self._level, self._digest))
+        opened = (
+            open_output(self._path, self._level, self._digest)
+            if self._into is None
+            else compressed(self._into, self._path.name, self._level, self._digest)
+        )
+        self._file = self._stack.enter_context(opened)
         return self
 
     @property

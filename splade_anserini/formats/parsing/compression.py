@@ -202,10 +202,18 @@ def open_output(
     with the bytes of the file. Raises `OutputError` for the name of another compression.
     """
     check_output_name(path)
-    with whole_file(path) as whole:
-        file = whole if digest is None else cast("IO[bytes]", HashingWriter(whole, digest))
-        if not path.name.endswith(".gz"):
-            yield file
-            return
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=file, mtime=0) as compressed:
-            yield cast("IO[bytes]", compressed)
+    with whole_file(path) as whole, compressed(whole, path.name, level, digest) as file:
+        yield file
+
+
+@contextmanager
+def compressed(
+    output: IO[bytes], name: str, level: int = COMPRESSION_LEVEL, digest: "hashlib._Hash | None" = None
+) -> Iterator[IO[bytes]]:
+    """Yield a file whose content goes into `output`, compressed if `name` ends in .gz; see `open_output`."""
+    file = output if digest is None else cast("IO[bytes]", HashingWriter(output, digest))
+    if not name.endswith(".gz"):
+        yield file
+        return
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=file, mtime=0) as gzipped:
+        yield cast("IO[bytes]", gzipped)
