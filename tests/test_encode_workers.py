@@ -82,7 +82,7 @@ def test_workers_write_the_bytes_of_one_process(
     assert (manifest.empty, manifest.ids_with_spaces) == (381, 667)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.full)])
 def test_torch_gives_the_same_bytes_in_workers(tmp_path: Path, shared_models: SharedModels, precision: str) -> None:
     corpus = tmp_path / "corpus.jsonl"
     lines = (json.dumps({"_id": f"d{i}", "text": "the cat sat on a mat " * (1 + i % 7)}) for i in range(400))
@@ -168,7 +168,11 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path, arguments: Argu
     wait_until_ended(workers)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)],
+    ids=lambda number: number.name,
+)
 def test_workers_end_with_the_driver_and_it_resumes(
     tmp_path: Path, arguments: Arguments, expected: Path, number: signal.Signals
 ) -> None:
