@@ -83,16 +83,11 @@ class EngineOptions(Bm25Options):
     def fusion(self, hits: int) -> "FusionOptions":
         """How the rankings of the impact index and of BM25 are fused, with --hybrid."""
         from splade_anserini.retrieval.fusion import FusionOptions
+        from splade_anserini.retrieval.hybrid import scores_with_bm25
 
         if self.hybrid_method == "rrf":
             return FusionOptions(depth=hits, hits=hits)
-        return FusionOptions(
-            method="interpolation",
-            normalization="max",
-            weights=(1.0, self.hybrid_weight),
-            depth=hits,
-            hits=hits,
-        )
+        return scores_with_bm25(self.hybrid_weight, hits)
 
     @property
     def bm25_options(self) -> Bm25Options:

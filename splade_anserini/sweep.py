@@ -1,4 +1,4 @@
-"""The command `sweep`: impact pseudo-documents, topics and qrels → effectiveness–efficiency trade-offs."""
+"""The command `sweep`: impact pseudo-documents or an index, topics and qrels → effectiveness–efficiency trade-offs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,19 +9,27 @@ from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.measures import MEASURES, Preset
-from splade_anserini.options import option, options
+from splade_anserini.lucene.text_options import Bm25Options
+from splade_anserini.options import changed_options, option, options
 from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from splade_anserini.artifacts.manifests import EncodeSettings
+    from splade_anserini.artifacts.manifests import IndexManifest as Manifest
+    from splade_anserini.lucene.sources import ImpactSource
+    from splade_anserini.retrieval.query_vectors import QuerySet
+    from splade_anserini.tradeoffs.documents import FinishedIndex
+    from splade_anserini.tradeoffs.settings import Space
+    from splade_anserini.tradeoffs.text_search import TextSearch
 
-    from splade_anserini.tradeoffs.settings import Setting
+_GREATEST_IDF = 10
+"""As of search --query-idf."""
 
 _PRUNING = "top-k=K,… min-impact=I,… mass=SHARE,… or quantile=SHARE,…; repeat for several."
 
 
 @options
-class SweepOptions:
+class SweepOptions(Bm25Options):
     """The settings that are compared."""
 
     documents: tuple[str, ...] = option(default=(), help=f"Prune documents: {_PRUNING}")
@@ -33,21 +41,66 @@ class SweepOptions:
     candidates: int | None = option(
         default=None, least=1, help="With two-step search: candidates.", unset="10 × hits up to 1,000, or 2 × hits"
     )
+    query_idf: tuple[str, ...] = option(
+        default=(),
+        metavar="ALPHA,…",
+        help="Powers of idf by which impacts of queries are multiplied, as 0.25,0.5,0.75.",
+    )
+    hybrid: str | None = option(
+        default=None, help="bm25:DIRECTORY, a text index of the same collection: its scores are fused in, as by search."
+    )
+    hybrid_weight: tuple[str, ...] = option(
+        default=(), metavar="WEIGHT,…", help="With --hybrid: weights of BM25.", unset="0.25,0.5,1"
+    )
     grid: bool = option(default=False, help="Try all combinations, not each value alone.")
 
-    def settings(self) -> "Sequence[Setting]":
-        """Return the settings, the default ones when no value is given."""
-        from splade_anserini.tradeoffs.settings import DEFAULT, Space, parse_prunings
+    def __post_init__(self) -> None:
+        if self.hybrid:
+            return
+        names = {"--hybrid-weight", "--k1", "--b", "--language"}.intersection(changed_options(self))
+        if name := min(names, default=None):
+            raise InputError(f"{name} needs --hybrid.", do=f"Leave {name} out, or add --hybrid.")
 
-        if not (self.documents or self.bits or self.queries or self.two_step):
-            return DEFAULT.settings(grid=self.grid)
-        space = Space(
+    @property
+    def bm25_options(self) -> Bm25Options:
+        """How BM25 scores."""
+        return Bm25Options(k1=self.k1, b=self.b, language=self.language)
+
+    def space(self, *, finished: bool = False) -> "Space":
+        """Return the values to try, the default ones when none is given.
+
+        With `finished` the index is there already, and the default ones vary queries only.
+        """
+        from dataclasses import replace
+
+        from splade_anserini.tradeoffs.settings import DEFAULT, Space, parse_prunings, parse_values
+
+        if finished and (self.documents or self.bits):
+            name = "--documents" if self.documents else "--bits"
+            raise InputError(
+                f"{name} needs the vectors of the documents, but --index is given.",
+                do="Pass --input with impact pseudo-documents instead.",
+            )
+        if not (self.documents or self.bits or self.queries or self.two_step or self.query_idf or self.hybrid):
+            return replace(DEFAULT, documents=(), bits=()) if finished else DEFAULT
+        return Space(
             parse_prunings(self.documents),
             list(dict.fromkeys(self.bits)),
             parse_prunings(self.queries),
             list(dict.fromkeys(self.two_step)),
+            parse_values("--query-idf", self.query_idf, _GREATEST_IDF),
+            parse_values("--hybrid-weight", self.hybrid_weight or ("0.25,0.5,1",)) if self.hybrid else (),
         )
-        return space.settings(grid=self.grid)
+
+
+@options
+class SweepQueryOptions(QueryOptions):
+    """How topics become impact vectors, for any power of idf."""
+
+    query_idf: float = option(default=0.0, help="SweepOptions has several.", python_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
 
 
 @options
@@ -79,55 +132,55 @@ class SweepOutput:
 
 
 def command(
+    *,
     input: Annotated[  # noqa: A002  # as index
-        Path, typer.Option(help="Directory of impact pseudo-documents, as encode writes it.")
-    ],
+        Path | None, typer.Option(help="Directory of impact pseudo-documents, as encode writes it.")
+    ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(help="In place of --input: an impact index, or the name of an index card, to vary queries only."),
+    ] = None,
     topics: cli.Topics,
     qrels: cli.Qrels,
-    space: SweepOptions,
+    varied: SweepOptions,
     measured: SweepMeasures,
-    query: QueryOptions,
+    query: SweepQueryOptions,
     output: SweepOutput,
 ) -> None:
-    """Measure effectiveness–efficiency trade-offs: smaller documents, impacts or queries, and two-step search.
+    """Measure effectiveness–efficiency trade-offs: smaller documents, impacts or queries, two-step search, the idf of
+    queries, and BM25 beside the impacts.
 
-    Without --documents, --bits, --queries and --two-step some values of each are tried. A sweep that was
+    Without any of them, some values of --documents, --bits, --queries and --two-step are tried. A sweep that was
     interrupted resumes; one that is finished takes more values.
 
     \b
-    Example:
+    Examples:
       splade-anserini sweep --input impacts/mine --topics queries.tsv --qrels qrels/test.tsv --output sweeps/mine
       splade-anserini sweep --input impacts/mine --topics queries.tsv --qrels qrels/test.tsv --output sweeps/mine \\
         --documents top-k=32,64,128 --documents mass=0.8,0.9 --queries top-k=8,16 --grid
+      splade-anserini sweep --index indexes/mine --topics nfcorpus@dev --qrels nfcorpus@dev --output sweeps/idf \\
+        --query-idf 0.25,0.5,0.75,1 --hybrid bm25:indexes/mine-bm25 --grid
     """
-    from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.evaluation.measures import chosen_measures
     from splade_anserini.evaluation.rendering import as_json as to_json
     from splade_anserini.formats.qrels import read_qrels
-    from splade_anserini.lucene import start_jvm
-    from splade_anserini.lucene.sources import open_impacts
     from splade_anserini.lucene.two_step import check_candidates
     from splade_anserini.parallel import cpu_count
-    from splade_anserini.retrieval.query_vectors import load_queries_for
     from splade_anserini.tradeoffs.measuring import QueryWorkload
     from splade_anserini.tradeoffs.running import ExecutionOptions, sweep
     from splade_anserini.tradeoffs.table import as_json, as_table
 
-    if query.query_idf:
-        raise InputError("sweep has no --query-idf yet.", do="Leave it out, or compare runs of search --query-idf.")
-    settings = space.settings()
+    space = varied.space(finished=index is not None)
     measures = chosen_measures(measured.preset, list(measured.measures) or None)
-    check_candidates(space.candidates, measured.hits)
+    check_candidates(varied.candidates, measured.hits)
     if output.output.exists() and not output.output.is_dir():
         raise InputError(f"--output {output.output} is a file.", expected="a directory", do="Choose another path.")
-    require_disjoint([output.output], [input], nested=True)
-    with progress_bar("Checking", None, "documents") as progress:
-        source = open_impacts(input, progress)
-    start_jvm()
-    queries = load_queries_for(topics, source.settings, str(input), query)
+    source, queries = _open(input, index, topics, query, output.output)
+    settings = space.settings(grid=varied.grid)
+    texts = _text_search(varied, source, queries, measured.hits, query)
     vectors = queries.vectors(query.batch_size, progress_bar)
     workload = QueryWorkload(
-        vectors, read_qrels(qrels), measures, measured.hits, space.candidates, measured.samples, measured.seed
+        vectors, read_qrels(qrels), measures, measured.hits, varied.candidates, measured.samples, measured.seed, texts
     )
     plot = None if output.plot == Path("none") else output.plot or output.output / "sweep.png"
     execution = ExecutionOptions(
@@ -135,8 +188,64 @@ def command(
     )
     with progress_bar("Sweeping", len(settings), "settings") as progress:
         results = sweep(source, workload, settings, output.output, execution, progress)
+    if texts:
+        texts.close()
     names = workload.measure_names
     typer.echo(as_table(results, names) if output.format == "table" else to_json(as_json(results, names)), nl=False)
+
+
+def _open(
+    input_: Path | None, index: str | None, topics: str, query: QueryOptions, output: Path
+) -> "tuple[ImpactSource | FinishedIndex, QuerySet]":
+    """Open the documents or their index, and the queries, encoded as the documents were."""
+    from splade_anserini.artifacts.files import require_disjoint
+    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+    from splade_anserini.cards.finding import resolve_index
+    from splade_anserini.lucene import start_jvm
+    from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
+    from splade_anserini.lucene.sources import open_impacts
+    from splade_anserini.retrieval.query_vectors import load_queries_for
+    from splade_anserini.tradeoffs.documents import open_index
+
+    if (input_ is None) == (index is None):
+        raise InputError(
+            "Neither --input nor --index is given." if index is None else "--input and --index exclude each other.",
+            expected="impact pseudo-documents as --input, or an impact index as --index",
+        )
+    source: ImpactSource | FinishedIndex
+    settings: EncodeSettings | Manifest | None
+    if input_ is not None:
+        require_disjoint([output], [input_], nested=True)
+        with progress_bar("Checking", None, "documents") as progress:
+            source = open_impacts(input_, progress)
+        settings, name = source.settings, str(input_)
+        start_jvm()
+    else:
+        directory = resolve_index(index or "")
+        require_disjoint([output], [directory], nested=True)
+        check_index_files(directory, any_size=query.verify)
+        start_jvm()
+        require_impact_index(directory, force=query.force)
+        source, settings, name = open_index(directory), read_manifest(directory, IndexManifest), f"Index {directory}"
+    return source, load_queries_for(topics, settings, name, query)
+
+
+def _text_search(
+    varied: SweepOptions, source: "ImpactSource | FinishedIndex", queries: "QuerySet", hits: int, query: QueryOptions
+) -> "TextSearch | None":
+    """Open the text index of hybrid settings. Raises `InputError` when the topics are impact vectors."""
+    from splade_anserini.parallel import cpu_count
+    from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
+    from splade_anserini.tradeoffs.documents import FinishedIndex
+    from splade_anserini.tradeoffs.text_search import TextSearch
+
+    if varied.hybrid is None:
+        return None
+    ids = None if isinstance(source, FinishedIndex) else (document.id for document in source.documents())
+    directory = bm25_index(varied.hybrid, source.path, ids, verify=query.verify)
+    if queries.texts is None:
+        raise texts_needed(queries.source)
+    return TextSearch(directory, queries.texts, hits, varied.bm25_options, threads=query.threads or cpu_count())
 
 
 if __name__ == "__main__":

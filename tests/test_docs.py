@@ -94,6 +94,8 @@ class Page:
                 for word in inputs(name, arguments):
                     self._files.supply(word)
                 added = {option: value for option, value in ADDED.get(name, {}).items() if option not in arguments}
+                if name == "sweep" and "--index" in arguments:
+                    del added["--documents"]
                 done = run_stage(name, *arguments, *(word for pair in added.items() for word in pair))
                 assert done.code == 0, f"{block}: {shlex.join(words)}\n{done.out}{done.err}"
                 sys.stdout.write(done.out)

@@ -18,7 +18,7 @@ from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.tradeoffs.labels import Box, Label, place_labels
 from splade_anserini.tradeoffs.plot import figure_of
 from splade_anserini.tradeoffs.results import Result, SweepState, pareto_front, pareto_fronts
-from splade_anserini.tradeoffs.settings import DEFAULT, KINDS, Pruning, Setting, Space, parse_prunings
+from splade_anserini.tradeoffs.settings import DEFAULT, KINDS, Pruning, Setting, Space, parse_prunings, parse_values
 from splade_anserini.tradeoffs.table import as_comma_separated, as_json, as_table
 
 type Points = list[tuple[float, float]]
@@ -109,6 +109,42 @@ def test_each_value_is_tried_alone_or_in_all_combinations() -> None:
     assert str(grid[-1]) == "documents top-k=9, bits 4, queries mass=0.5, two-step 3"
 
 
+def test_powers_of_idf_and_weights_of_bm25_are_tried_alone_or_together() -> None:
+    space = Space(query_idf=[0, 0.25, 0.5], hybrid=[0.5])
+    assert [str(setting) for setting in space.settings()] == ["exact", "hybrid 0.5", "query-idf 0.25", "query-idf 0.5"]
+    assert str(space.settings(grid=True)[-1]) == "query-idf 0.5, hybrid 0.5"
+    assert len(space.settings(grid=True)) == 3 * 2
+
+
+def test_other_values_are_tried_with_the_usual_power_of_idf() -> None:
+    space = Space(bits=[4], query_idf=[0, 0.25], usual_idf=0.75)
+    assert [str(setting) for setting in space.settings()] == [
+        "query-idf 0.75",
+        "exact",
+        "query-idf 0.25",
+        "bits 4, query-idf 0.75",
+    ]
+
+
+def test_numbers_are_parsed_once_each() -> None:
+    assert parse_values("--query-idf", ["0.25, .5", "0.250", "1e0"], 10) == [0.25, 0.5, 1]
+
+
+@pytest.mark.parametrize("text", ["", "a", "0.5,", "-1", "nan", "inf", "11", "0.5;1"])
+def test_an_invalid_number_is_an_error(text: str) -> None:
+    with pytest.raises(InputError, match=r"--query-idf '.*' is not valid(.|\n)*at most 10"):
+        parse_values("--query-idf", [text], 10)
+
+
+def test_inputs_that_only_some_settings_have_may_be_added_and_must_stay_the_same(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps(STORED))
+    result = SweepState(tmp_path, INPUTS).results["exact"]
+    SweepState(tmp_path, INPUTS | {"text index": "a"}).add({"hybrid 0.5": result})
+    assert "hybrid 0.5" in SweepState(tmp_path, INPUTS).results
+    with pytest.raises(MismatchError, match="text index was a, is b"):
+        SweepState(tmp_path, INPUTS | {"text index": "b"})
+
+
 @pytest.mark.parametrize("grid", [False, True])
 def test_settings_of_the_same_index_are_consecutive(grid: bool) -> None:
     indexes = [setting.index_setting for setting in DEFAULT.settings(grid=grid)]
@@ -189,11 +225,13 @@ def test_each_cost_has_its_own_pareto_front() -> None:
 
 
 def test_the_table_marks_settings_on_a_pareto_front() -> None:
-    *lines, note = as_table(RESULTS, ["nDCG@10", "R@100"]).splitlines()
+    *lines, note, best = as_table(RESULTS, ["nDCG@10", "R@100"]).splitlines()
     assert [line.count("*") for line in lines] == [0, 1, 2, 2]
     assert lines[0].split() == ["nDCG@10", "R@100", "FLOPS", "MB", "ms"]
     assert lines[2].startswith("documents top-k=64")
     assert note == "*: on the Pareto front of nDCG@10 and this cost."
+    assert best == "Best nDCG@10: exact (0.5000)."
+    assert as_table(RESULTS, ["R@100"]).splitlines()[-1] == "Best R@100: bits 2 (0.9000)."
 
 
 def test_the_csv_file_has_one_line_per_setting_with_all_digits() -> None:
@@ -209,6 +247,7 @@ def test_the_json_has_one_object_per_setting() -> None:
     exact, pruned, _ = as_json(RESULTS, ["nDCG@10", "R@100"])
     assert (exact["setting"], exact["pareto_front"]) == ({}, ["milliseconds"])
     assert (pruned["setting"], pruned["pareto_front"]) == ({"documents": "top-k=64"}, ["flops", "bytes"])
+    assert (exact["best"], pruned["best"]) == (True, False)
     assert (pruned["flops"], pruned["measures"]) == (2.0, {"nDCG@10": 0.5, "R@100": 0.5})
 
 

@@ -86,6 +86,13 @@ class Bm25Searcher(LuceneSearcher[str]):
             rows = zip(repeat(query_id), ranking.ids, ranking.scores)
             yield query_id, list(map(tuple.__new__, repeat(ScoredDoc), rows))
 
+    def words(self, text: str) -> list[str]:
+        """Return the words of a text as the analyzer of the index makes them, for which a search looks."""
+        from jnius import autoclass
+
+        with JAVA_LOCK:
+            return [str(word) for word in autoclass("io.anserini.analysis.AnalyzerUtils").analyze(self._analyzer, text)]
+
     def _similarity(self) -> Any:
         from jnius import autoclass
 

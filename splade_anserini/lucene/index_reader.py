@@ -1,8 +1,9 @@
 """Opens Lucene indexes, counts what they contain, and compares their document ids."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -266,6 +267,18 @@ def share_ids(first: StrPath, second: StrPath) -> bool:
         java_errors(f"comparing {first} and {second}"),
     ):
         return _has_id_of(first_reader, second_reader) or _has_id_of(second_reader, first_reader)
+
+
+def holds_any(index: StrPath, ids: Iterable[str]) -> bool:
+    """Return whether an index has one of the documents with these ids, judging by the first thousand.
+
+    Raises `InputError` when it is not a valid Lucene index.
+    """
+    from jnius import autoclass
+
+    with opened_index(index) as reader, java_errors(f"looking for documents in {index}"):
+        term = autoclass("org.apache.lucene.index.Term")
+        return any(reader.docFreq(term(ID, id_)) > 0 for id_ in islice(ids, _SAMPLE))
 
 
 def _has_id_of(reader: Any, other: Any) -> bool:

@@ -18,14 +18,15 @@ _PREFIX = "bm25:"
 _DO = "Pass an index of the texts of the same collection, built by splade-anserini index --bm25, Anserini or Pyserini."
 
 
-def bm25_index(name: str, impacts: StrPath, *, verify: bool = False) -> Path:
+def bm25_index(name: str, impacts: StrPath, ids: "Iterable[str] | None" = None, *, verify: bool = False) -> Path:
     """Return the directory of the text index in `name`, which has the form bm25:DIRECTORY.
 
     With `verify` all of its files are checked for damage, however large it is. Raises `InputError` when there is no
-    such index, `MismatchError` when it has no document of the index `impacts`, `IntegrityError` when it is damaged.
+    such index, `MismatchError` when it has no document of `impacts`, `IntegrityError` when it is damaged. `impacts` is
+    an index, or documents that are not indexed yet, whose ids are `ids`.
     """
     from splade_anserini.lucene import count_index
-    from splade_anserini.lucene.index_reader import check_index_files, kind_of_index, share_ids
+    from splade_anserini.lucene.index_reader import check_index_files, holds_any, kind_of_index, share_ids
 
     if not name.startswith(_PREFIX) or name == _PREFIX:
         raise InputError(f"--hybrid {name!r} is not valid.", expected="bm25: followed by the directory of a text index")
@@ -35,10 +36,10 @@ def bm25_index(name: str, impacts: StrPath, *, verify: bool = False) -> Path:
         raise InputError(f"{directory} is an impact index; BM25 needs a text index.", do=_DO)
     if not count_index(directory).postings:
         raise InputError(f"{directory} has no text in its field `contents`.", do=_DO)
-    if not share_ids(directory, Path(impacts)):
+    if not (share_ids(directory, Path(impacts)) if ids is None else holds_any(directory, ids)):
         raise MismatchError(
-            f"The indexes {directory} and {impacts} have no document in common.",
-            expected="two indexes of the same collection",
+            f"{'The indexes ' if ids is None else ''}{directory} and {impacts} have no document in common.",
+            expected="two indexes of the same collection" if ids is None else "a text index of the same collection",
             do=_DO,
         )
     return directory
@@ -51,6 +52,13 @@ def texts_needed(topics: str, option: str = "--hybrid") -> InputError:
         expected="topics as texts",
         do="Pass the topics that were encoded, or add --not-pre-encoded if these are texts.",
     )
+
+
+def scores_with_bm25(weight: float, hits: int) -> "FusionOptions":
+    """Return how scores of an impact index and of BM25 are fused: each divided by the greatest, BM25's × `weight`."""
+    from splade_anserini.retrieval.fusion import FusionOptions
+
+    return FusionOptions(method="interpolation", normalization="max", weights=(1.0, weight), depth=hits, hits=hits)
 
 
 def with_bm25(
@@ -71,9 +79,7 @@ def with_bm25(
     with the query's id is left out. With `max_passage`, a separator in ids, `rankings` are of documents and the text
     index is of their passages.
     """
-    from splade_anserini.formats.runs import as_in_a_run
     from splade_anserini.lucene import open_bm25_searcher
-    from splade_anserini.retrieval.fusion import fuse_rankings
     from splade_anserini.retrieval.max_passage import BestPassageSearcher
 
     with open_bm25_searcher(index, threads, bm25) as opened:
@@ -81,5 +87,14 @@ def with_bm25(
         bm25_rankings = searcher.search({query.id: query.text for query in queries}, fusion.hits + remove_query)
         for (query_id, ranking), (_, bm25_ranking) in zip(rankings, bm25_rankings, strict=True):
             others = [hit for hit in bm25_ranking if hit.doc_id != query_id] if remove_query else bm25_ranking
-            both = [as_in_a_run(ranking), as_in_a_run(others)] if fusion.method != "rrf" else [ranking, others]
-            yield query_id, fuse_rankings(query_id, both, fusion)
+            yield query_id, fused(query_id, [ranking, others], fusion)
+
+
+def fused(query_id: str, rankings: "Sequence[Sequence[ScoredDoc]]", fusion: "FusionOptions") -> "list[ScoredDoc]":
+    """Fuse the rankings of a query as `fuse` fuses written runs, whose scores have no ties."""
+    from splade_anserini.formats.runs import as_in_a_run
+    from splade_anserini.retrieval.fusion import fuse_rankings
+
+    # Reciprocal rank fusion sees no scores.
+    as_written = rankings if fusion.method == "rrf" else [as_in_a_run(ranking) for ranking in rankings]
+    return fuse_rankings(query_id, as_written, fusion)

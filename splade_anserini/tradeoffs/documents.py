@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydantic
+
 from splade_anserini.artifacts.files import PARTIAL, output_errors
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_index
+from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.conversion.directory import write_directory
 from splade_anserini.errors import InputError
 from splade_anserini.index import index_source
-from splade_anserini.lucene import IndexOptions
+from splade_anserini.lucene import IndexOptions, count_index
 from splade_anserini.lucene.sources import ImpactSource, open_impacts
-from splade_anserini.records import ImpactDocument, ImpactVector
+from splade_anserini.records import ImpactDocument, ImpactVector, StrPath
 from splade_anserini.tradeoffs.settings import Pruning, Setting
 from splade_anserini.vectors.pruning import requantize
 
@@ -30,6 +34,51 @@ class Collection:
     def greatest_impact(self) -> int:
         """The greatest impact of all documents."""
         return max(self.impacts)
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        return (self.source.counts or Counts()).documents
+
+    @property
+    def inputs(self) -> dict[str, pydantic.JsonValue]:
+        """Everything about the documents that decides the counts and measures of a setting."""
+        counts, settings = self.source.counts or Counts(), self.source.settings
+        return {
+            "encoder": settings.encoder.weights if settings and settings.encoder else None,
+            "scale": settings.scale if settings else None,
+            "documents": counts.documents,
+            "postings": counts.postings,
+            "impacts": fingerprint_of_bytes(repr(sorted(self.impacts.items())).encode()),
+        }
+
+    def check(self, setting: Setting) -> None:
+        """Raise `InputError` when a setting removes all entries of all documents."""
+        check_pruning(setting.documents, self.impacts, "documents")
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedIndex:
+    """An index as it is: settings vary how it is searched."""
+
+    path: Path
+    documents: int
+
+    @property
+    def inputs(self) -> dict[str, pydantic.JsonValue]:
+        """The index, which decides the counts and measures of a setting."""
+        return {"index": fingerprint_of_index(self.path), "documents": self.documents}
+
+    def check(self, setting: Setting) -> None:
+        """Raise `InputError` for a setting that needs another index."""
+        if setting.index_setting != Setting():
+            raise InputError(f"{setting.index_setting} needs the vectors of the documents, got the index {self.path}.")
+
+
+def open_index(index: StrPath) -> FinishedIndex:
+    """Return an impact index. Raises `InputError` when it is not a Lucene index."""
+    path = Path(index)
+    return FinishedIndex(path, count_index(path).documents)
 
 
 def open_collection(source: ImpactSource) -> Collection:

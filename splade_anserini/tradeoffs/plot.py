@@ -21,6 +21,8 @@ _KINDS = {
     "bits": ("s", "C1", "quantization of impacts"),
     "queries": ("^", "C2", "query pruning"),
     "two-step": ("D", "C3", "two-step search"),
+    "query-idf": ("P", "C5", "idf in queries"),
+    "hybrid": ("v", "C6", "with BM25"),
     "several": ("X", "C4", "several of these"),
 }
 """Kind of a setting → marker, color, and entry in the legend."""
@@ -181,6 +183,10 @@ def _label(setting: Setting) -> str:
             return f"{bits} bits"
         case [("two-step", terms)]:
             return f"{terms} tokens"
+        case [("query-idf", alpha)]:
+            return f"idf^{alpha}"
+        case [("hybrid", weight)]:
+            return f"BM25 {weight}"
         case [(_, value)]:
             return value
         case _:

@@ -14,6 +14,9 @@ from splade_anserini.errors import MismatchError
 COSTS = ("flops", "bytes", "milliseconds")
 """Costs that have a Pareto front."""
 
+OPTIONAL = ("text index", "texts", "bm25")
+"""Inputs that only hybrid searches have."""
+
 _RENAMED = {"two-phase ": "two-step "}
 """Words in the names of settings that earlier versions wrote → what they are now."""
 
@@ -68,13 +71,16 @@ class SweepState:
         """Load the results, unless `overwrite` starts over. Raises `MismatchError` when they have other inputs."""
         self._directory = directory
         manifest = None if overwrite else read_manifest(directory, SweepManifest)
-        if manifest and manifest.inputs != inputs:
+        # What only some settings need may be there before or now, or both times and then must be the same.
+        before, now = (manifest.inputs if manifest else {}), dict(inputs)
+        before, now = _with_optional(before, now), _with_optional(now, before)
+        if manifest and before != now:
             raise MismatchError(
-                f"The sweep in {directory} was created with other inputs: {changes(manifest.inputs, inputs)}.",
+                f"The sweep in {directory} was created with other inputs: {changes(before, now)}.",
                 expected="the same inputs, to resume it",
                 do="Choose another --output, or pass --overwrite to start over.",
             )
-        self._manifest = manifest or SweepManifest(inputs=dict(inputs))
+        self._manifest = (manifest or SweepManifest(inputs={})).model_copy(update={"inputs": now})
 
     @property
     def results(self) -> Mapping[str, Result]:
@@ -85,6 +91,12 @@ class SweepState:
         """Add results and write the manifest."""
         self._manifest = self._manifest.model_copy(update={"rows": {**self.results, **results}})
         write_manifest(self._directory, self._manifest)
+
+
+def _with_optional(
+    inputs: Mapping[str, pydantic.JsonValue], others: Mapping[str, pydantic.JsonValue]
+) -> dict[str, pydantic.JsonValue]:
+    return dict(inputs) | {name: others[name] for name in OPTIONAL if name in others and name not in inputs}
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:

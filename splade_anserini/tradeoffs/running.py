@@ -12,12 +12,18 @@ import pydantic
 from splade_anserini.artifacts.figures import require_figure_format, save_figure
 from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
-from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.lucene.index_reader import check_index_files
 from splade_anserini.lucene.sources import ImpactSource
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
-from splade_anserini.tradeoffs.documents import Collection, build_index, check_pruning, count_impacts, open_collection
+from splade_anserini.tradeoffs.documents import (
+    Collection,
+    FinishedIndex,
+    build_index,
+    check_pruning,
+    count_impacts,
+    open_collection,
+)
 from splade_anserini.tradeoffs.measuring import QueryWorkload, measure
 from splade_anserini.tradeoffs.plot import figure_of
 from splade_anserini.tradeoffs.results import Result, SweepState
@@ -43,7 +49,7 @@ class ExecutionOptions:
 
 
 def sweep(
-    source: ImpactSource,
+    source: ImpactSource | FinishedIndex,
     workload: QueryWorkload,
     settings: Sequence[Setting],
     output: StrPath,
@@ -51,6 +57,8 @@ def sweep(
     progress: Progress = silent,
 ) -> dict[Setting, Result]:
     """Measure the settings that `output` has no results of, and return the results of all settings.
+
+    `source` has the documents, or is their index, if no setting varies them.
 
     `sweep.csv` and the plot are written after each index. Raises `MismatchError` when `output` contains results of
     other inputs, `InputError` for a pruning that removes all entries.
@@ -64,7 +72,7 @@ def sweep(
     with output_errors(output):
         resolved_output(output).mkdir(parents=True, exist_ok=True)
     with directory_lock(output):
-        collection = open_collection(source)
+        collection = source if isinstance(source, FinishedIndex) else open_collection(source)
         _check_prunings(collection, workload, settings)
         state = SweepState(output, _inputs(collection, workload), overwrite=options.overwrite)
         if options.overwrite:
@@ -77,30 +85,30 @@ def sweep(
         return {setting: state.results[str(setting)] for setting in settings}
 
 
-def _inputs(collection: Collection, workload: QueryWorkload) -> dict[str, pydantic.JsonValue]:
+def _inputs(collection: Collection | FinishedIndex, workload: QueryWorkload) -> dict[str, pydantic.JsonValue]:
     """Return everything that decides the counts and measures of a setting."""
-    counts, settings = collection.source.counts or Counts(), collection.source.settings
     queries = (f"{query_id}\t{sorted(vector.items())}".encode() for query_id, vector in workload.queries.items())
     qrels = sorted(f"{qrel.query_id}\t{qrel.doc_id}\t{qrel.relevance}".encode() for qrel in workload.qrels)
     return {
-        "encoder": settings.encoder.weights if settings and settings.encoder else None,
-        "scale": settings.scale if settings else None,
-        "documents": counts.documents,
-        "postings": counts.postings,
-        "impacts": fingerprint_of_bytes(repr(sorted(collection.impacts.items())).encode()),
+        **collection.inputs,
         "queries": fingerprint_of_bytes(*queries),
         "qrels": fingerprint_of_bytes(*qrels),
         "measures": [*workload.measure_names],
         "hits": workload.hits,
         "candidates": workload.candidates,
+        **(workload.text_search.inputs if workload.text_search else {}),
     }
 
 
-def _check_prunings(collection: Collection, workload: QueryWorkload, settings: Sequence[Setting]) -> None:
+def _check_prunings(
+    collection: Collection | FinishedIndex, workload: QueryWorkload, settings: Sequence[Setting]
+) -> None:
+    """Raise `InputError` for prunings that remove all entries; of queries times idf, that is known with the index."""
     query_impacts = count_impacts(workload.queries.values())
     for setting in settings:
-        check_pruning(setting.documents, collection.impacts, "documents")
-        check_pruning(setting.queries, query_impacts, "queries")
+        collection.check(setting)
+        if not setting.query_idf:
+            check_pruning(setting.queries, query_impacts, "queries")
 
 
 def _by_index(settings: Sequence[Setting]) -> Iterator[list[Setting]]:
@@ -114,7 +122,7 @@ def _index_name(setting: Setting) -> str:
 
 
 def _measure_index(
-    collection: Collection,
+    collection: Collection | FinishedIndex,
     workload: QueryWorkload,
     group: Sequence[Setting],
     output: Path,
@@ -123,6 +131,10 @@ def _measure_index(
 ) -> None:
     """Build an index, measure the settings that have no results, and remove the index unless it should be kept."""
     remaining = [setting for setting in group if str(setting) not in state.results]
+    if isinstance(collection, FinishedIndex):
+        if remaining:
+            state.add(measure(collection.path, remaining, workload, collection.documents))
+        return
     index = output / "indexes" / _index_name(group[0])
     _log.info("%s: %d of %d settings to measure", _index_name(group[0]), len(remaining), len(group))
     if remaining or (options.keep_indexes and not index.is_dir()):
@@ -130,7 +142,7 @@ def _measure_index(
         build_index(collection, group[0], index, options.threads)
     if remaining:
         check_index_files(index, any_size=options.verify)
-        state.add(measure(index, remaining, workload, (collection.source.counts or Counts()).documents))
+        state.add(measure(index, remaining, workload, collection.documents))
     if index.is_dir() and not options.keep_indexes:
         shutil.rmtree(index)
         if not any(index.parent.iterdir()):

@@ -1,11 +1,14 @@
-"""The settings of a sweep: pruning of documents and queries, bits of an impact, and two-step search."""
+"""The settings of a sweep: pruning of documents and queries, bits of an impact, two-step search, idf and BM25."""
 
+import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats.parsing.numbers import parse_number
 from splade_anserini.records import ImpactVector
 from splade_anserini.vectors.pruning import impact_at_quantile, prune_below, prune_to_mass, prune_top_k
 
@@ -65,15 +68,34 @@ def parse_prunings(texts: Iterable[str]) -> list[Pruning]:
     return list(prunings)
 
 
+def parse_values(option: str, texts: Iterable[str], greatest: float = math.inf) -> list[float]:
+    """Parse texts such as "0.25,0.5"; each number is returned once. Raises `InputError`, which names the option."""
+    numbers = dict[float, None]()
+    for value in (value.strip() for text in texts for value in text.split(",")):
+        number = parse_number(value)
+        if number is None or not 0 <= number <= greatest:
+            upper = "" if math.isinf(greatest) else f" and at most {greatest:g}"
+            raise InputError(
+                f"{option} {value!r} is not valid.",
+                expected=f"numbers of at least 0{upper}, such as 0.25,0.5",
+            )
+        numbers[number] = None
+    return list(numbers)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A way to search; None everywhere is the exact search of unpruned documents."""
+    """A way to search; the defaults are the exact search of unpruned documents."""
 
     documents: Pruning | None = None
     bits: int | None = None
     queries: Pruning | None = None
     two_step: int | None = None
     """Tokens of a query in the first step."""
+    query_idf: float = 0.0
+    """The power of idf by which the impacts of queries are multiplied."""
+    hybrid: float | None = None
+    """The weight of BM25, whose scores are fused in."""
 
     @property
     def variations(self) -> dict[str, str]:
@@ -83,6 +105,8 @@ class Setting:
             "bits": self.bits,
             "queries": self.queries,
             "two-step": self.two_step,
+            "query-idf": f"{self.query_idf:g}" if self.query_idf else None,
+            "hybrid": None if self.hybrid is None else f"{self.hybrid:g}",
         }
         return {name: str(value) for name, value in values.items() if value is not None}
 
@@ -106,17 +130,25 @@ class Space:
     bits: Sequence[int] = ()
     queries: Sequence[Pruning] = ()
     two_step: Sequence[int] = ()
+    query_idf: Sequence[float] = ()
+    hybrid: Sequence[float] = ()
+    usual_idf: float = 0.0
+    """The power of idf where only something else is varied."""
 
     def settings(self, *, grid: bool = False) -> list[Setting]:
-        """Return the exact setting and each value alone, or all combinations with `grid`.
+        """Return the usual setting and each value alone, or all combinations with `grid`.
 
         Settings that search the same index, with the same pruning of documents and bits, are consecutive.
         """
-        combinations = product(
-            *([None, *values] for values in (self.documents, self.bits, self.queries, self.two_step))
-        )
-        settings = [Setting(*values) for values in combinations]
-        return settings if grid else [setting for setting in settings if len(setting.variations) <= 1]
+        values: list[list[Any]] = [[None, *v] for v in (self.documents, self.bits, self.queries, self.two_step)]
+        values.append(list(dict.fromkeys([self.usual_idf, *self.query_idf])))
+        values.append([None, *self.hybrid])
+        usual = tuple(options[0] for options in values)
+        return [
+            Setting(*combination)
+            for combination in product(*values)
+            if grid or sum(map(operator.ne, combination, usual)) <= 1
+        ]
 
 
 DEFAULT = Space(
@@ -125,4 +157,4 @@ DEFAULT = Space(
     queries=tuple(parse_prunings(["top-k=4,8,16", "min-impact=20,50"])),
     two_step=(4, 8),
 )
-"""The values tried when none are given."""
+"""The values tried when none are given; powers of idf and weights of BM25 are chosen, not traded off."""
