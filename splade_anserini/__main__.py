@@ -12,6 +12,7 @@ COMMANDS = {
     "encode": "documents → impact pseudo-documents",
     "convert": "impact vectors → SciPy, Parquet, CIFF, Seismic, BMP, and back",
     "index": "impact pseudo-documents → a Lucene impact index",
+    "merge": "impact indexes → one of all documents, or a sharded one",
     "search": "topics → a TREC run",
     "fuse": "runs → one run; passages → documents",
     "rescore": "a run → the same documents with exact impact scores",

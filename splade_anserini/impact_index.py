@@ -173,6 +173,7 @@ class ImpactIndex:
         """
         from splade_anserini.artifacts.files import whole_directory
         from splade_anserini.artifacts.outputs import already_exists
+        from splade_anserini.artifacts.sharded_index import copy_index
         from splade_anserini.index import check_index_output
 
         self._check_open()
@@ -181,7 +182,7 @@ class ImpactIndex:
         if not overwrite and output.exists() and any(output.iterdir()):
             raise already_exists(output)
         with whole_directory(output, replace=True) as partial:
-            shutil.copytree(self.directory, partial, dirs_exist_ok=True)
+            copy_index(self.directory, partial)
 
     def close(self) -> None:
         """Close the index, and remove its files if they are temporary."""

@@ -176,7 +176,8 @@ def _queries(topics: str, index: Path | None, documents: DocumentOptions, query:
 
 
 def _inputs(index: Path | None, documents: DocumentOptions, candidates: CandidateOptions) -> dict[str, str]:
-    from splade_anserini.artifacts.fingerprints import fingerprint_of_file, fingerprint_of_index
+    from splade_anserini.artifacts.fingerprints import fingerprint_of_file
+    from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 
     pairs = fingerprint_of_file(candidates.run) if candidates.run else str(candidates.qrels)
     return {"pairs": pairs, "documents": fingerprint_of_index(index) if index else str(documents.corpus)}

@@ -225,8 +225,8 @@ def _check_combination(
 
 def _record(index: Path, text_index: Path | None, queries: "QuerySet", groups: "tuple[object, ...]") -> "OutputRecord":
     """Describe a run by all that decides its content."""
-    from splade_anserini.artifacts.fingerprints import fingerprint_of_index
     from splade_anserini.artifacts.outputs import OutputRecord
+    from splade_anserini.artifacts.sharded_index import fingerprint_of_index
     from splade_anserini.retrieval.recorded_run import query_inputs
 
     inputs = {"index": fingerprint_of_index(index)} | query_inputs(queries)
@@ -272,9 +272,9 @@ def _search_texts(
     engine: EngineOptions,
 ) -> None:
     """Search a text index with BM25 and write the run."""
-    from splade_anserini.artifacts.fingerprints import fingerprint_of_index
     from splade_anserini.artifacts.manifests import TextIndexManifest, read_manifest
     from splade_anserini.artifacts.outputs import OutputRecord
+    from splade_anserini.artifacts.sharded_index import fingerprint_of_index
     from splade_anserini.lucene import open_bm25_searcher
     from splade_anserini.lucene.index_reader import kind_of_index
     from splade_anserini.parallel import cpu_count

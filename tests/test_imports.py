@@ -21,8 +21,8 @@ TIERS = [
     {"encoding", "exporting", "profiling"},
     {"retrieval"},
     {"cli", "training"},
-    {"convert", "encode", "evaluate", "export", "fuse", "index", "mine", "profile", "rescore", "score", "search"}
-    | {"pyserini", "text_index", "train", "warm_start"},
+    {"convert", "encode", "evaluate", "export", "fuse", "index", "merge", "mine", "profile", "rescore", "score"}
+    | {"search", "pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
     {"inspection"},
     {"info", "pyterrier", "quickstart", "reproduce", "status", "sweep", "verify"},

@@ -71,9 +71,3 @@ def fingerprint_of_arrays(arrays: Iterable[tuple[str, str, tuple[int, ...], byte
         for name, dtype, shape, data in arrays
     )
     return fingerprint_of_bytes(*(part.encode() for part in sorted(parts)))
-
-
-def fingerprint_of_index(directory: Path) -> str:
-    """Return the fingerprint of a Lucene index: that of its commits, which have unique ids."""
-    commits = sorted(directory.glob("segments_*"))
-    return fingerprint_of_bytes(*(part for path in commits for part in (path.name.encode(), path.read_bytes())))

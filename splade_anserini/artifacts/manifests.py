@@ -162,10 +162,23 @@ class ImpactManifest(GrowingModel):
     later_fields = frozenset({"truncation", "ids_with_spaces"})
 
 
-class IndexManifest(GrowingModel):
-    """The manifest of an impact index: how its documents were encoded."""
+class IndexPart(Model):
+    """An index that was merged into another one, or that is a shard of a sharded index."""
 
-    kind: Literal["index"] = "index"
+    path: str
+    """Its directory; relative paths start at the directory of the manifest."""
+    fingerprint: str
+    """SHA-256 of its commit, see `artifacts.sharded_index.fingerprint_of_index`."""
+    counts: Counts
+
+
+class IndexManifest(GrowingModel):
+    """The manifest of an impact index: how its documents were encoded.
+
+    That of a sharded index is alone in its directory, or beside the directories of the shards.
+    """
+
+    kind: Literal["index", "sharded-index"] = "index"
     version: str = __version__
     encoder: EncoderIdentity | None = None
     """None when the pseudo-documents had no manifest."""
@@ -182,8 +195,10 @@ class IndexManifest(GrowingModel):
     """Entries of the vectors that are not in the index because their impact is 0; `encode` writes none."""
     ids_with_spaces: Count = 0
     """Number of documents whose ids contain spaces, which a run of TREC cannot hold."""
+    parts: tuple[IndexPart, ...] = ()
+    """The indexes that `merge` joined; the shards of a sharded index."""
 
-    later_fields = frozenset({"zeros", "ids_with_spaces"})
+    later_fields = frozenset({"zeros", "ids_with_spaces", "parts"})
 
 
 class TextCounts(Model):
@@ -309,6 +324,7 @@ class EncoderManifest(GrowingModel):
 _KINDS = {
     "impacts": "a directory of impact pseudo-documents",
     "index": "an impact index",
+    "sharded-index": "a sharded index",
     "text-index": "a text index (BM25)",
     "output": "an output",
     "checkpoint": "a trained checkpoint",

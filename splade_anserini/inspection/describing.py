@@ -16,6 +16,7 @@ from splade_anserini.artifacts.manifests import (
     read_manifest,
 )
 from splade_anserini.artifacts.outputs import read_output_manifest
+from splade_anserini.artifacts.sharded_index import is_sharded
 from splade_anserini.errors import counted
 from splade_anserini.inspection.progress import Status, named
 from splade_anserini.inspection.status import status_of
@@ -102,6 +103,9 @@ def _index(path: Path) -> tuple[list[str], list[str]]:
     if manifest.scale:
         about.append(f"Impacts are weights × {manifest.scale:g}; queries are encoded with the same scale.")
     about.append(f"Written by {manifest.writer}.")
+    if manifest.parts:
+        names = ", ".join(part.path for part in manifest.parts)
+        about.append(f"{'Its shards are' if is_sharded(path) else 'Merged from'} {names}.")
     if manifest.ids_with_spaces:
         about.append(f"{counted(manifest.ids_with_spaces, 'id contains', 'ids contain')} spaces: use --format msmarco.")
     return about, [

@@ -16,6 +16,7 @@ from splade_anserini.artifacts.manifests import (
     read_manifest,
 )
 from splade_anserini.artifacts.outputs import read_output_manifest
+from splade_anserini.artifacts.sharded_index import is_sharded, recorded_shards
 from splade_anserini.errors import InputError, SpladeAnseriniError, counted
 from splade_anserini.inspection.progress import Part, Status, unfinished
 from splade_anserini.reproduction.ledger import ReproductionManifest
@@ -138,7 +139,21 @@ def _index(path: Path, status: Status) -> None:
         status.kind, status.detail = KINDS["index"], "without a manifest: Anserini or another program wrote it"
         return
     status.detail = f"{counted(manifest.counts.documents, 'document')}, {counted(manifest.counts.postings, 'posting')}"
-    _require_commit(path, status)
+    if is_sharded(path):
+        _shards(path, manifest, status)
+    else:
+        _require_commit(path, status)
+
+
+def _shards(path: Path, manifest: IndexManifest, status: Status) -> None:
+    status.kind = "a sharded index"
+    status.detail += f" in {counted(len(manifest.parts), 'shard')}"
+    for directory, shard in zip(recorded_shards(path), manifest.parts, strict=True):
+        state = "whole" if any(directory.glob("segments_*")) else "missing"
+        status.parts.append(Part(shard.path, state, counted(shard.counts.documents, "document")))
+    if any(part.state == "missing" for part in status.parts):
+        status.state = "incomplete"
+        status.next_step = "Put the missing shards back, or make it again with splade-anserini merge --sharded."
 
 
 def _text_index(path: Path, status: Status) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from splade_anserini.artifacts.sharded_index import shard_directories
 from splade_anserini.lucene.index_reader import check_index_directory
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
@@ -28,11 +29,15 @@ _PART_OF = {extension: part for part, extensions in PARTS.items() for extension 
 def index_parts(index: StrPath) -> dict[str, int]:
     """Return the bytes of each part, in the order of `PARTS`, then `OTHER`; they add up to the size of the directory.
 
-    The files inside compound files are counted by part; the headers of compound files count as `OTHER`. Raises
-    `InputError` when `index` is not a Lucene index.
+    The files inside compound files are counted by part; the headers of compound files count as `OTHER`. Of a sharded
+    index the parts of all shards are added up. Raises `InputError` when `index` is not a Lucene index.
     """
-    index = Path(index)
     check_index_directory(index)
+    each = [_parts_of_directory(directory) for directory in shard_directories(Path(index))]
+    return {part: sum(parts[part] for parts in each) for part in [*PARTS, OTHER]}
+
+
+def _parts_of_directory(index: Path) -> dict[str, int]:
     sizes = {path.name: path.stat().st_size for path in index.iterdir() if path.is_file()}
     total = sum(sizes.values())
     if any(name.endswith(".cfs") for name in sizes):

@@ -1,10 +1,9 @@
 """Pyserini's LuceneImpactSearcher, reimplemented over `ImpactSearcher`."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import repeat
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -12,14 +11,13 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.lucene.feedback import check_document_vectors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW, require_impact_index
-from splade_anserini.lucene.java.abandoned import close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
-from splade_anserini.lucene.java.output_capture import captured_output
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.query_encoders import QueryEncoder, check_query_encoder, resolve_query_encoder
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.searcher import Closeable
+from splade_anserini.lucene.token_idf import TokenIdf
 from splade_anserini.records import StrPath
 
 _CONTENTS_ONLY: Mapping[str, float] = MappingProxyType({})
@@ -245,15 +243,12 @@ class FastLuceneImpactSearcher(Closeable):
     @cached_property
     def _pyserinis(self) -> Any:
         """Pyserini's searcher, whose import and opening take seconds."""
-        from splade_anserini.lucene.pyserini_searcher import impact_searcher_class
+        from splade_anserini.lucene.pyserini_searcher import open_pyserini_searcher
 
         encoder = self.query_encoder if self.encoder_type == "onnx" else _Checked(self)
-        path = str(Path(self.index_dir).absolute())
-        arguments = path, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name
-        with JAVA_LOCK, java_errors(f"opening {self.index_dir}"), captured_output():
-            searcher = impact_searcher_class()(*arguments)
-        close_when_freed(self, searcher.object)
-        return searcher
+        return open_pyserini_searcher(
+            self.index_dir, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name
+        )
 
     @property
     def _has_pyserinis(self) -> bool:
@@ -302,42 +297,6 @@ class FastLuceneImpactSearcher(Closeable):
     def _hits_of_pyserini(self, hits: Sequence[Any]) -> list[Hit]:
         with JAVA_LOCK:
             return [Hit(hit.docid, hit.score, hit.lucene_docid, self) for hit in hits]
-
-
-class TokenIdf(Mapping[str, float]):
-    """ln(documents / documents with the token) of each token of an index, looked up when it is needed."""
-
-    def __init__(self, searcher: ImpactSearcher) -> None:
-        self._searcher = searcher
-        self._idf: dict[str, float] = {}
-
-    def __getitem__(self, token: str) -> float:
-        if token not in self._idf:
-            with JAVA_LOCK:
-                frequency = self._searcher.lucene.getIndexReader().docFreq(_term(CONTENTS, token))
-            if not frequency:
-                raise KeyError(token)
-            self._idf[token] = math.log(self._searcher.documents / frequency)
-        return self._idf[token]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tokens)
-
-    def __len__(self) -> int:
-        return len(self._tokens)
-
-    @cached_property
-    def _tokens(self) -> list[str]:
-        from jnius import autoclass
-
-        with JAVA_LOCK, java_errors("reading the tokens of an index"):
-            terms = autoclass("org.apache.lucene.index.MultiTerms").getTerms(
-                self._searcher.lucene.getIndexReader(), CONTENTS
-            )
-            tokens, iterator = [], terms and terms.iterator()
-            while terms and (token := iterator.next()) is not None:
-                tokens.append(str(token.utf8ToString()))
-            return tokens
 
 
 class _Checked:

@@ -14,6 +14,7 @@ from splade_anserini.artifacts.manifests import (
     kind_of_manifest,
     read_manifest,
 )
+from splade_anserini.artifacts.sharded_index import is_sharded, require_recorded_shards, shard_directories
 from splade_anserini.errors import NOTE, InputError, IntegrityError, MismatchError, SpladeAnseriniError
 from splade_anserini.lucene.index_files import IndexFiles
 from splade_anserini.lucene.java.abandoned import close_abandoned
@@ -80,7 +81,7 @@ def kind_of_index(index: StrPath) -> IndexKind | None:
     """
     check_index_directory(index)
     match kind_of_manifest(index):
-        case "index":
+        case "index" | "sharded-index":
             return "impact"
         case "text-index":
             return "text"
@@ -103,7 +104,7 @@ def require_impact_index(index: StrPath, *, force: bool = False) -> None:
 
 @contextmanager
 def opened_index(index: StrPath) -> Iterator[Any]:
-    """Yield the `DirectoryReader` that `open_reader` returns, and close it."""
+    """Yield the reader that `open_reader` returns, and close it."""
     reader = open_reader(index)
     try:
         yield reader
@@ -115,18 +116,15 @@ def opened_index(index: StrPath) -> Iterator[Any]:
 def open_reader(index: StrPath) -> Any:
     """Return a Lucene `DirectoryReader` of an index whose files and counts were checked, see `check_index_files`.
 
-    Raises `InputError` when `index` is not a Lucene index, `IntegrityError` when it is damaged.
+    For a sharded index it is a `MultiReader` of all shards, in their order. Raises `InputError` when `index` is not a
+    Lucene index or lacks a shard, `IntegrityError` when it is damaged, `MismatchError` when a shard was changed.
     """
     index = Path(index)
     check_index_files(index)
+    require_recorded_shards(index)
     start_jvm()
     close_abandoned()
-    from jnius import JavaException, autoclass
-
-    try:
-        reader = autoclass("org.apache.lucene.index.DirectoryReader").open(_directory(index))
-    except JavaException as error:
-        raise _opening_error(index, error) from error
+    reader = _multi_reader(index) if is_sharded(index) else _directory_reader(index)
     try:
         _check_counts(index, reader)
     except BaseException:
@@ -135,8 +133,33 @@ def open_reader(index: StrPath) -> Any:
     return reader
 
 
+def _directory_reader(index: Path) -> Any:
+    from jnius import JavaException, autoclass
+
+    try:
+        return autoclass("org.apache.lucene.index.DirectoryReader").open(_directory(index))
+    except JavaException as error:
+        raise _opening_error(index, error) from error
+
+
+def _multi_reader(index: Path) -> Any:
+    """Return one reader of all shards; closing it closes them."""
+    from jnius import autoclass
+
+    readers: list[Any] = []
+    try:
+        for directory in shard_directories(index):
+            readers.append(_directory_reader(directory))  # noqa: PERF401  # those opened so far are closed on errors
+        with java_errors(f"opening {index}"):
+            return autoclass("org.apache.lucene.index.MultiReader")(*readers)
+    except BaseException:
+        for reader in readers:
+            reader.close()
+        raise
+
+
 def check_index_files(index: StrPath, *, any_size: bool = False, again: bool = False) -> None:
-    """Compare every file of an index with the checksum that Lucene wrote into it.
+    """Compare every file of an index, and of all its shards, with the checksum that Lucene wrote into it.
 
     What was checked before and not written since is not read again, except with `again`. Files of more than
     `CHECKED_BYTES` together are left unchecked, which a line says, except with `any_size`. Java is started only when a
@@ -144,15 +167,20 @@ def check_index_files(index: StrPath, *, any_size: bool = False, again: bool = F
     """
     index = Path(index)
     check_index_directory(index)
-    files = IndexFiles(index)
-    if files.were_checked and not again:
-        return
-    if files.size > CHECKED_BYTES and not any_size:
+    directories = {directory: IndexFiles(directory) for directory in shard_directories(index)}
+    unread = {directory: files for directory, files in directories.items() if again or not files.were_checked}
+    size_in_bytes = sum(files.size for files in unread.values())
+    if size_in_bytes > CHECKED_BYTES and not any_size:
         if index not in _unchecked:
             _unchecked.add(index)
-            size = f"{files.size / 1e9:,.1f} GB"
+            size = f"{size_in_bytes / 1e9:,.1f} GB"
             _log.log(NOTE, "The files of %s (%s) are not checked for damage; add --verify to do it once.", index, size)
         return
+    for directory, files in unread.items():
+        _check_files(directory, files)
+
+
+def _check_files(index: Path, files: IndexFiles) -> None:
     damages = files.damages()
     if damages:
         used = _files_of_last_commit(index)
@@ -251,7 +279,7 @@ def check_index_directory(index: StrPath) -> None:
     if not index.is_dir():
         problem = "is a file" if index.exists() else "does not exist"
         raise InputError(f"The index {index} {problem}.", expected="the directory of a Lucene index", do=_DO)
-    if not any(index.glob("segments_*")):
+    if not any(index.glob("segments_*")) and not is_sharded(index):
         problem = "has no segments file" if any(index.iterdir()) else "is empty"
         raise InputError(f"{index} is not a Lucene index: it {problem}.", do=_DO)
 

@@ -5,16 +5,21 @@ from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+from splade_anserini.artifacts.sharded_index import is_sharded, shard_directories
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
+from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import opened_index
 from splade_anserini.lucene.java.abandoned import close_abandoned, close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.lucene.java.method_handles import as_callable, bind, java_class
 from splade_anserini.lucene.java.output_capture import captured_output
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.searcher import Closeable
+from splade_anserini.lucene.token_idf import TokenIdf
 from splade_anserini.records import ImpactVector, StrPath
 
 if TYPE_CHECKING:
@@ -32,6 +37,67 @@ def impact_searcher_class() -> Any:
     from pyserini.search.lucene import LuceneImpactSearcher
 
     return LuceneImpactSearcher
+
+
+def open_pyserini_searcher(
+    index: StrPath,
+    encoder: Any,
+    min_idf: float,
+    encoder_type: str = "pytorch",
+    prebuilt_index_name: str | None = None,
+) -> Any:
+    """Return Pyserini's LuceneImpactSearcher of an index; of a sharded index it searches all shards.
+
+    It is closed after it is freed.
+    """
+    path = Path(index).absolute()
+    start_jvm()
+    with JAVA_LOCK, java_errors(f"opening {index}"), captured_output():
+        arguments = str(_for_pyserini(path)), encoder, min_idf, encoder_type, prebuilt_index_name
+        searcher = impact_searcher_class()(*arguments)
+        if is_sharded(path):
+            _give_all_shards(searcher, path)
+        close_when_freed(searcher, searcher.object)
+    return searcher
+
+
+def _for_pyserini(index: Path) -> Path:
+    """Return the directory that Pyserini can open: of a sharded index the shard with the most documents."""
+    manifest = read_manifest(index, IndexManifest) if is_sharded(index) else None
+    if manifest is None:
+        return index
+    documents = [part.counts.documents for part in manifest.parts]
+    return shard_directories(index)[documents.index(max(documents))]
+
+
+def _give_all_shards(searcher: Any, index: Path) -> None:
+    """Replace the index of Pyserini's searcher, one shard, with all shards.
+
+    Anserini's searcher opens a directory only. Its searches, feedback and documents use these two fields.
+    """
+    from jnius import cast
+
+    everything = ImpactSearcher(index)
+    searcher.idf = TokenIdf(everything)
+    searcher.num_docs = everything.documents
+    reader = everything.lucene.getIndexReader()
+    shard = _exchange_field(searcher.object, "reader", reader)
+    _exchange_field(searcher.object, "searcher", everything.lucene)
+    cast("org.apache.lucene.index.IndexReader", shard).close()
+    # Its reader lives as long as Pyserini's searcher.
+    searcher.all_shards = everything
+
+
+def _exchange_field(searcher: Any, name: str, value: Any) -> Any:
+    """Set a field of Anserini's searcher that is not public; return the old value."""
+    from jnius import autoclass
+
+    field = java_class("io.anserini.search.SimpleImpactSearcher").getDeclaredField(name)
+    field.setAccessible(True)
+    lookup = autoclass("java.lang.invoke.MethodHandles").publicLookup()
+    before = as_callable(bind(lookup.unreflectGetter(field), searcher)).call()
+    as_callable(bind(lookup.unreflectSetter(field), searcher, value)).call()
+    return before
 
 
 def download_index(name: str) -> str:
@@ -70,11 +136,10 @@ class PyseriniImpactSearcher(Closeable):
         self._threads = threads
         self._feedback = feedback
         self._encoder = _VectorsById()
-        with java_errors(f"opening {index}"), captured_output():
-            # A negative min_idf keeps the terms that all documents contain, whose idf is 0.
-            self._searcher = impact_searcher_class()(str(self._index.absolute()), self._encoder, min_idf=-1)
-            close_when_freed(self, self._searcher.object)
-            if feedback:
+        # A negative min_idf keeps the terms that all documents contain, whose idf is 0.
+        self._searcher = open_pyserini_searcher(self._index, self._encoder, min_idf=-1)
+        if feedback:
+            with java_errors(f"opening {index}"), captured_output():
                 feedback.apply_to(self._searcher)
 
     def search(self, queries: Mapping[str, ImpactVector], hits: int) -> "Iterator[tuple[str, list[ScoredDoc]]]":

@@ -13,6 +13,7 @@ type ArtifactKind = Literal["impacts", "index", "text-index", "output", "sweep",
 _MANIFESTS: dict[str, ArtifactKind] = {
     "impacts": "impacts",
     "index": "index",
+    "sharded-index": "index",
     "text-index": "text-index",
     "sweep": "sweep",
     "reproduction": "reproduction",

@@ -11,6 +11,7 @@ from splade_anserini.artifacts.manifests import (
     read_manifest,
 )
 from splade_anserini.artifacts.model import Model
+from splade_anserini.artifacts.sharded_index import is_sharded, shard_directories
 from splade_anserini.errors import counted
 from splade_anserini.lucene.check_index import check_index
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
@@ -30,7 +31,8 @@ _VECTORS = 2
 def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progress: Progress = silent) -> Report:
     """Check an index with CheckIndex at `level`; its counts; with `impacts`, that it holds these pseudo-documents."""
     of_texts = kind_of_manifest(path) == "text-index"
-    report = Report(str(path), "a text index (BM25)" if of_texts else "a Lucene impact index")
+    words = "a text index (BM25)" if of_texts else "a sharded index" if is_sharded(path) else "a Lucene impact index"
+    report = Report(str(path), words)
     kind: type[Model] = TextIndexManifest if of_texts else IndexManifest
     manifest = None
     with report.check("manifest") as check:
@@ -39,7 +41,9 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
         check.left_out = manifest is None
     with report.check("CheckIndex") as check:
         check.detail = f"level {level}"
-        check.problems += check_index(path, level)
+        for shard in shard_directories(path):
+            name = f"shard {shard}: " if is_sharded(path) else ""
+            check.problems += [f"{name}{problem}" for problem in check_index(shard, level)]
     if not check.passed:
         return report
     with report.check("counts") as check:
@@ -51,7 +55,9 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
         return report
     with report.check("pseudo-documents") as check:
         source = find_impacts(impacts)
-        if isinstance(manifest, IndexManifest) and manifest.source and not source.is_source_of(manifest.source):
+        # Of a merged or sharded index the manifest names its parts, not the pseudo-documents of all of them.
+        recorded = manifest.source if isinstance(manifest, IndexManifest) and not manifest.parts else None
+        if recorded and not source.is_source_of(recorded):
             check.fail(f"{impacts} has another fingerprint than the source that the manifest records")
         _compare_documents(path, source, check, progress)
     return report

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from splade_anserini.artifacts.fingerprints import fingerprint_of_index
 from splade_anserini.artifacts.manifests import OutputManifest
 from splade_anserini.artifacts.outputs import fingerprint_of_output, read_output_manifest
+from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.runs import read_rankings
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
