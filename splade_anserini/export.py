@@ -17,8 +17,9 @@ from splade_anserini.options import recorded_options
 from splade_anserini.records import Side, StrPath
 
 if TYPE_CHECKING:
-    from splade_anserini.artifacts.manifests import EncoderManifest, ParityReport
+    from splade_anserini.artifacts.manifests import EncoderManifest
     from splade_anserini.artifacts.outputs import OutputRecord
+    from splade_anserini.artifacts.parity_report import ParityReport
     from splade_anserini.formats.corpora import Corpus
     from splade_anserini.modeling.checkpoint import Checkpoint
 
@@ -67,7 +68,8 @@ def _sentence_transformers_report(
     Documents and queries are encoded as the export is used by default. Raises `IntegrityError` when they differ by more
     than the bound.
     """
-    from splade_anserini.artifacts.manifests import CheckpointManifest, ParityReport, read_manifest
+    from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest
+    from splade_anserini.artifacts.parity_report import ParityReport
     from splade_anserini.encoding.encoder_pair import EncoderPair
     from splade_anserini.encoding.options import EncoderOptions
     from splade_anserini.verification import sentence_transformers_encoder as theirs

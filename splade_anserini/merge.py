@@ -205,7 +205,7 @@ def command(
     \b
     Examples:
       splade-anserini merge --input indexes/a --input indexes/b --output indexes/both
-      splade-anserini merge --sharded --input indexes/a --input indexes/b --output indexes/both
+      splade-anserini merge --sharded --input indexes/a --input indexes/b --output indexes/sharded
     """
     manifest = merge(input, target.output, options, overwrite=target.overwrite, bars=progress_bar)
     counts = manifest.counts

@@ -172,6 +172,13 @@ def write_runs(files: Files, path: Path) -> None:
         write_run(files, path / f"{name}.txt")
 
 
+def write_part_of_index(files: Files, path: Path) -> None:
+    """An index of one document, whose id is the name of the index."""
+    vectors = files.shared / f"{path.name}.jsonl"
+    vectors.write_text(json.dumps({"id": path.name, "vector": {"cat": 3, "dog": 1}}) + "\n")
+    assert run_stage("index", "--input", vectors, "--index", path).code == 0
+
+
 def write_data(files: Files, path: Path) -> None:
     """The directory {data} of the card nfcorpus.splade-v3, with few documents."""
     write_beir(path / "nfcorpus")
@@ -275,6 +282,7 @@ MAKERS: dict[str, Maker] = {
     **dict.fromkeys(["DIR", "DIR/nfcorpus", "DIR/splade-v3.nfcorpus/topics.test.tsv.gz"], write_data),
     **dict.fromkeys(["impacts", "impacts/mine"], _copy("impacts")),
     **dict.fromkeys(["index", "indexes/mine"], _copy("index")),
+    **dict.fromkeys(["indexes/a", "indexes/b"], write_part_of_index),
     **dict.fromkeys(["index-bm25", "indexes/mine-bm25"], _copy("text_index")),
     "sweeps/mine": _copy("sweep"),
     "theirs.jsonl": write_weights,

@@ -16,8 +16,8 @@ from splade_anserini.artifacts.manifests import (
     EncoderIdentity,
     EncoderManifest,
     IndexManifest,
-    ParityReport,
 )
+from splade_anserini.artifacts.parity_report import ParityReport
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.finding import read_card
 from splade_anserini.errors import InputError, OutputError, RecordError

@@ -12,7 +12,8 @@ from pydantic_core import PydanticSerializationError
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifest_checksums import with_checksum, without_checksum
-from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Measured, Model, Scale
+from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Model, Scale
+from splade_anserini.artifacts.parity_report import ParityReport
 from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.errors import InputError
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Language, Pooling, QuerySide, StrPath
@@ -246,23 +247,6 @@ class OutputManifest(Model):
     """What was counted or measured of the output."""
     sha256: str
     """SHA-256 of the output file."""
-
-
-class ParityReport(Model):
-    """Comparison of an exported encoder with its checkpoint on real text."""
-
-    against: str = "torch"
-    """What ran the checkpoint: "torch", which is this package, or sentence-transformers with its version."""
-    texts: Count
-    max_difference: Measured
-    """The greatest difference between two weights, relative to the weight if that is above 1."""
-    mean_difference: Measured
-    """The sum of all differences, relative to the sum of all weights."""
-    bound: Measured
-    """The largest `max_difference` that fp32 may have, or the largest `mean_difference` for int8."""
-    equal_impacts: Annotated[float, pydantic.Field(ge=0, le=1)]
-    """Share of the entries that are active in either encoder whose impacts at `scale` are equal."""
-    scale: Scale
 
 
 class CheckpointManifest(GrowingModel):

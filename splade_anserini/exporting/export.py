@@ -11,9 +11,9 @@ from splade_anserini.artifacts.manifests import (
     QUERY_MODEL,
     EncoderIdentity,
     EncoderManifest,
-    ParityReport,
     write_manifest,
 )
+from splade_anserini.artifacts.parity_report import ParityReport
 from splade_anserini.errors import InputError, IntegrityError
 from splade_anserini.exporting.anserini_files import (
     JAVA_MAX_LENGTH,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from splade_anserini.artifacts.manifests import ParityReport
+from splade_anserini.artifacts.parity_report import ParityReport
 from splade_anserini.modeling.splade import Splade
 from splade_anserini.modeling.token_batches import padded
 from splade_anserini.vectors.quantization import rounded
