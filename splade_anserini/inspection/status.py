@@ -149,8 +149,9 @@ def _shards(path: Path, manifest: IndexManifest, status: Status) -> None:
     status.kind = "a sharded index"
     status.detail += f" in {counted(len(manifest.parts), 'shard')}"
     for directory, shard in zip(recorded_shards(path), manifest.parts, strict=True):
-        state = "whole" if any(directory.glob("segments_*")) else "missing"
-        status.parts.append(Part(shard.path, state, counted(shard.counts.documents, "document")))
+        whole = any(directory.glob("segments_*"))
+        documents = counted(shard.counts.documents, "document")
+        status.parts.append(Part(shard.path, "whole" if whole else "missing", documents))
     if any(part.state == "missing" for part in status.parts):
         status.state = "incomplete"
         status.next_step = "Put the missing shards back, or make it again with splade-anserini merge --sharded."
