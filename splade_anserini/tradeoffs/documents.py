@@ -10,8 +10,9 @@ from pathlib import Path
 import pydantic
 
 from splade_anserini.artifacts.files import PARTIAL, output_errors
-from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_index
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import Counts
+from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.conversion.directory import write_directory
 from splade_anserini.errors import InputError
 from splade_anserini.index import index_source

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_index
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
+from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.lucene import open_bm25_searcher
 from splade_anserini.lucene.disk_usage import index_parts
 from splade_anserini.lucene.frequencies import document_frequencies
