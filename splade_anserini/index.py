@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_anserini.cli.console import main_of, progress_bar
-from splade_anserini.errors import InputError, IntegrityError, OutputError, counted
+from splade_anserini.errors import NOTE, InputError, IntegrityError, OutputError, counted
 from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.lucene.index_options import IndexOptions
@@ -89,6 +89,7 @@ def index_source(
 
     options = options or IndexOptions()
     settings = source.settings
+    query_idf, query_max_length = _queries_of(settings.encoder.name if settings and settings.encoder else None)
     with whole_directory(output, replace=True) as partial:
         read = write_impact_index(source, partial, options, progress)
         counts = count_index(partial)
@@ -104,11 +105,33 @@ def index_source(
             counts=counts,
             zeros=read.zeros if read else 0,
             ids_with_spaces=read.ids_with_spaces if read else source.ids_with_spaces,
+            query_idf=query_idf,
+            query_max_length=query_max_length,
         )
         write_manifest(partial, manifest)
     if read:
         _say_what_was_read(read, source)
     return manifest
+
+
+def _queries_of(encoder: str | None) -> tuple[float, int | None]:
+    """Return the power of idf and the length of queries that an encoder, by its name, is used with."""
+    from splade_anserini.cards.finding import find_encoder
+    from splade_anserini.encoding.usage import query_idf_of, query_max_length_of
+
+    if encoder is None:
+        return 0.0, None
+    try:
+        source = find_encoder(encoder)
+    except InputError:
+        _log.log(
+            NOTE,
+            "Encoder %s, with which the documents were encoded, is not here: the index records no idf and no length for "
+            "queries; search with --query-idf and --max-length if its card has them.",
+            encoder,
+        )
+        return 0.0, None
+    return query_idf_of(source), query_max_length_of(source)
 
 
 def _say_what_was_read(read: "ReadCounts", source: "ImpactSource") -> None:

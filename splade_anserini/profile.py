@@ -138,6 +138,7 @@ def _open_queries(
 
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.parallel import cpu_count
+    from splade_anserini.retrieval.query_settings import query_idf_for
     from splade_anserini.retrieval.query_vectors import load_queries, open_query_encoder_for
 
     manifest = read_manifest(index, IndexManifest)
@@ -150,7 +151,7 @@ def _open_queries(
         return encoders[max(encoders)]
 
     queries = load_queries(topics, open_encoders, query, encoder_name=query.encoder)
-    queries.multiply_by_idf(index, query.query_idf)
+    queries.multiply_by_idf(index, query_idf_for(manifest, query, f"Index {index}"))
     return queries, {threads: encoder.encode for threads, encoder in encoders.items()}
 
 

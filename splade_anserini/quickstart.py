@@ -107,21 +107,26 @@ def _index(corpus: "Corpus", paths: OutputPaths, *, overwrite: bool) -> None:
 def _search(
     queries: "Sequence[Query]", encoder: "Encoder", scale: float, paths: OutputPaths
 ) -> "dict[str, ImpactVector]":
+    from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.encoding import quantize
     from splade_anserini.formats.runs import write_run
     from splade_anserini.lucene import ImpactSearcher, search_bm25
     from splade_anserini.parallel import cpu_count
-    from splade_anserini.retrieval.options import SearchOptions
+    from splade_anserini.retrieval.options import QueryOptions, SearchOptions
+    from splade_anserini.retrieval.query_idf import weighted_by_idf
+    from splade_anserini.retrieval.query_settings import query_idf_for
     from splade_anserini.search import search
 
     with _step(f"encode and search {len(queries)} topics"):
         encoded = encoder.encode([query.text for query in queries])
         vectors = {query.id: quantize(vector, scale) for query, vector in zip(queries, encoded, strict=True)}
+        query_idf = query_idf_for(read_manifest(paths.index, IndexManifest), QueryOptions())
+        weighted = weighted_by_idf(vectors, paths.index, query_idf)
         with (
             progress_bar("Searching", len(queries), "topics") as progress,
             ImpactSearcher(paths.index, threads=cpu_count()) as searcher,
         ):
-            rankings = search(vectors, searcher, SearchOptions(hits=HITS), progress=progress)
+            rankings = search(weighted, searcher, SearchOptions(hits=HITS), progress=progress)
             write_run(paths.run("splade"), rankings, "trec", "splade-mini")
     with _step("search the same topics with BM25"):
         write_run(paths.run("bm25"), search_bm25(paths.bm25, queries, HITS, cpu_count()), "trec", "bm25")

@@ -10,7 +10,7 @@ import typer
 
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
-from splade_anserini.errors import InputError
+from splade_anserini.errors import NOTE, InputError
 from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
@@ -149,7 +149,7 @@ def command(
         progress_bar("Scoring", len(vectors), "queries") as progress,
     ):
         rankings = rescore(read_candidates(candidates.run, candidates.qrels), vectors, scorer, progress)
-        if query.query_idf:
+        if queries.query_idf:
             rankings = with_exact_scores(rankings)
         recorded.write(rankings, queries)
     typer.echo(f"{recorded}, rescored")
@@ -158,17 +158,25 @@ def command(
 def _queries(topics: str, index: Path | None, documents: DocumentOptions, query: QueryOptions) -> "QuerySet":
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
+    from splade_anserini.retrieval.query_settings import query_idf_for, query_idf_of_encoder
     from splade_anserini.retrieval.query_vectors import load_queries, load_queries_for, open_query_encoder_for
 
     if index is not None:
         check_index_files(index, any_size=query.verify)
         require_impact_index(index, force=query.force)
-        queries = load_queries_for(topics, read_manifest(index, IndexManifest), f"Index {index}", query)
-        queries.multiply_by_idf(index, query.query_idf)
+        manifest = read_manifest(index, IndexManifest)
+        queries = load_queries_for(topics, manifest, f"Index {index}", query)
+        queries.multiply_by_idf(index, query_idf_for(manifest, query, f"Index {index}"))
         return queries
     if query.query_idf:
         raise InputError(
             "--query-idf needs --index, whose documents are counted; --corpus is given.", do="Leave one of them out."
+        )
+    if power := query_idf_of_encoder(query.encoder):
+        _log.log(
+            NOTE,
+            "Impacts of queries are not multiplied by idf^%g, as a search in an index would: a corpus has no counts.",
+            power,
         )
     # --encoder is the documents' encoder, so encoded topics may go with it.
     source = f"Corpus {documents.corpus}"

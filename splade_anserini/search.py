@@ -169,7 +169,7 @@ def _search_impacts(
         _open_searcher(index, engine, feedback, query.threads) as searcher,
     ):
         rankings = search(vectors, _two_step(searcher, two_step), search_options, progress=progress)
-        if query.query_idf:
+        if queries.query_idf:
             rankings = with_exact_scores(rankings)
         if two_step.check_exact:
             exact = replace(search_options, query_top_k=None, query_min_impact=1)
@@ -183,13 +183,14 @@ def _search_impacts(
 def _load_queries(index: Path, topics: str, run: RunOptions, query: QueryOptions) -> "QuerySet":
     """Read the topics. Raises `InputError` before that when the run cannot hold the ids of the index."""
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+    from splade_anserini.retrieval.query_settings import query_idf_for
     from splade_anserini.retrieval.query_vectors import load_queries_for
     from splade_anserini.retrieval.recorded_run import check_ids_for_run
 
     manifest = read_manifest(index, IndexManifest)
     check_ids_for_run(index, manifest.ids_with_spaces if manifest else 0, run)
     queries = load_queries_for(topics, manifest, f"Index {index}", query)
-    queries.multiply_by_idf(index, query.query_idf)
+    queries.multiply_by_idf(index, query_idf_for(manifest, query, f"Index {index}"))
     return queries
 
 

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifest_checksums import with_checksum, without_checksum
-from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Model, Scale
+from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Model, QueryIdf, Scale
 from splade_anserini.artifacts.parity_report import ParityReport
 from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.errors import InputError
@@ -198,8 +198,13 @@ class IndexManifest(GrowingModel):
     """Number of documents whose ids contain spaces, which a run of TREC cannot hold."""
     parts: tuple[IndexPart, ...] = ()
     """The indexes that `merge` joined; the shards of a sharded index."""
+    query_idf: QueryIdf | None = None
+    """The power of idf by which impacts of queries are multiplied, as the encoder says. None: not recorded, by version
+    0.1."""
+    query_max_length: Length | None = None
+    """Tokens of a query that are encoded, as the encoder says. None: not recorded, or all that the model can read."""
 
-    later_fields = frozenset({"zeros", "ids_with_spaces", "parts"})
+    later_fields = frozenset({"zeros", "ids_with_spaces", "parts", "query_idf", "query_max_length"})
 
 
 class TextCounts(Model):
@@ -265,13 +270,15 @@ class CheckpointManifest(GrowingModel):
     """Text that is put before every document."""
     query_prompt: str = ""
     """Text that is put before every query."""
+    query_idf: QueryIdf = 0.0
+    """The power of the collection's idf by which impacts of queries are multiplied."""
     steps: Count
     recipe: dict[str, pydantic.JsonValue]
     """The table `[training]` of the card, with all overrides."""
     truncation: TextTruncation | None = None
     """Texts that were longer than the recipe reads, on the first device; None where they were not counted."""
 
-    later_fields = frozenset({"activation", "prompt", "query_prompt", "truncation"})
+    later_fields = frozenset({"activation", "prompt", "query_prompt", "query_idf", "truncation"})
 
     @property
     def aggregation(self) -> Aggregation:
@@ -299,10 +306,12 @@ class EncoderManifest(GrowingModel):
     """SHA-256 of query_weights.json, for the query side `idf`."""
     query_prompt: str = ""
     """Text that is put before every query; that of documents is in the identity."""
+    query_idf: QueryIdf = 0.0
+    """The power of the collection's idf by which impacts of queries are multiplied."""
     opset: Annotated[int, pydantic.Field(gt=0)]
     parity: ParityReport | None = None
 
-    later_fields = frozenset({"query_prompt"})
+    later_fields = frozenset({"query_prompt", "query_idf"})
 
 
 _KINDS = {

@@ -9,6 +9,7 @@ type Length = Annotated[int, pydantic.Field(gt=2)]
 """A length in tokens, special tokens included."""
 
 type Scale = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+type QueryIdf = Annotated[float, pydantic.Field(ge=0, le=10, allow_inf_nan=False)]
 type Measured = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 type EncoderPrecision = Literal["fp32", "bf16", "fp16", "int8"]
 

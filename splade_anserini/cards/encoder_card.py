@@ -4,7 +4,7 @@ from typing import Self
 
 import pydantic
 
-from splade_anserini.artifacts.model import GrowingModel, Model
+from splade_anserini.artifacts.model import GrowingModel, Model, QueryIdf
 from splade_anserini.cards.training_recipe import TrainingRecipe
 from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide, Side
 
@@ -50,6 +50,10 @@ class EncoderCard(GrowingModel):
     scale: float = pydantic.Field(default=DEFAULT_SCALE, gt=0)
     max_length: int = pydantic.Field(default=256, gt=2)
     query_max_length: int = pydantic.Field(default=256, gt=2)
+    query_idf: QueryIdf = 0.0
+    """The power of the collection's idf by which impacts of queries are multiplied (--query-idf); 0: none."""
+    earlier_query_max_length: int | None = pydantic.Field(default=None, gt=2)
+    """Tokens of a query for indexes that do not record it, which version 0.1 built. None: `query_max_length`."""
     prompt: str = ""
     """Text that is put before every document."""
     query_prompt: str = ""
@@ -65,7 +69,10 @@ class EncoderCard(GrowingModel):
     training: TrainingRecipe | None = None
     """The recipe by which `train` makes the encoder."""
 
-    later_fields = frozenset({"activation", "prompt", "query_prompt", "published", "verified", "reference"})
+    later_fields = frozenset(
+        {"activation", "prompt", "query_prompt", "published", "verified", "reference"}
+        | {"query_idf", "earlier_query_max_length"}
+    )
 
     @property
     def aggregation(self) -> Aggregation:

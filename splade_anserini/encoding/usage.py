@@ -35,6 +35,8 @@ class Usage:
     max_length: int = DEFAULT_MAX_LENGTH
     query_max_length: int = UNLIMITED
     """Queries are short: where nothing else is said, all is read that the model can read."""
+    query_idf: float = 0.0
+    """The power of the collection's idf by which impacts of queries are multiplied."""
     scale: float = DEFAULT_SCALE
     prompt: str = ""
     query_prompt: str = ""
@@ -91,6 +93,17 @@ def scale_of(source: EncoderSource) -> float:
     return float(_merged(source, _manifest_values(source)).get("scale", DEFAULT_SCALE))
 
 
+def query_idf_of(source: EncoderSource) -> float:
+    """Return the power of idf in an encoder's card, else in its manifest, else 0; the Hub is not asked."""
+    return float(_merged(source, _manifest_values(source)).get("query_idf", 0.0))
+
+
+def query_max_length_of(source: EncoderSource) -> int | None:
+    """Return the tokens of a query in an encoder's card, else in its manifest, else None; the Hub is not asked."""
+    length = _merged(source, _manifest_values(source)).get("query_max_length")
+    return None if length is None or length >= UNLIMITED else int(length)
+
+
 def _merged(source: EncoderSource, published: dict[str, Any]) -> dict[str, Any]:
     """Return what the card says, else what the publisher says. Raises `MismatchError` when they differ."""
     card = _values(source.card, source.card.model_fields_set) if source.card else {}
@@ -141,6 +154,7 @@ def _manifest_values(source: EncoderSource) -> dict[str, Any]:
         "query_side": None if exported.query_side == "splade" else exported.query_side,
         "max_length": exported.default_max_length,
         "query_max_length": exported.default_query_max_length,
+        "query_idf": exported.query_idf,
         "scale": exported.scale,
         "prompt": exported.identity.prompt,
         "query_prompt": exported.query_prompt,

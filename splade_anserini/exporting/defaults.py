@@ -26,6 +26,7 @@ class ExportDefaults:
     query_side: QuerySide = "splade"
     prompt: str = ""
     query_prompt: str = ""
+    query_idf: float = 0.0
     max_active_dims: int | None = None
     queries: SpladeDescription | StaticDescription | None = None
     """The description of the queries' side, when sentence-transformers' files describe the checkpoint."""
@@ -68,6 +69,7 @@ def trained_defaults(*checkpoints: Checkpoint) -> ExportDefaults:
         query_side=trained.query_side,
         prompt=trained.prompt,
         query_prompt=trained.query_prompt,
+        query_idf=trained.query_idf,
     )
 
 

@@ -132,6 +132,7 @@ def _write_model(
         scale=defaults.scale,
         query_side=defaults.query_side,
         query_prompt=defaults.query_prompt,
+        query_idf=defaults.query_idf,
         opset=OPSET,
         parity=_checked_parity(splade, directory, options, defaults.scale, tokenized),
     )

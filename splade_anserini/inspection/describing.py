@@ -102,6 +102,7 @@ def _index(path: Path) -> tuple[list[str], list[str]]:
     about = [f"Documents of {manifest.corpus or 'an unknown corpus'}, encoded by {_encoder_words(manifest.encoder)}."]
     if manifest.scale:
         about.append(f"Impacts are weights × {manifest.scale:g}; queries are encoded with the same scale.")
+    about += _query_words(manifest)
     about.append(f"Written by {manifest.writer}.")
     if manifest.parts:
         names = ", ".join(part.path for part in manifest.parts)
@@ -113,6 +114,15 @@ def _index(path: Path) -> tuple[list[str], list[str]]:
         f"splade-anserini verify {path} --against IMPACTS",
         f"splade-anserini profile --index {path} --topics TOPICS --output profile",
     ]
+
+
+def _query_words(manifest: IndexManifest) -> Lines:
+    if manifest.query_idf is None:
+        yield "It does not record how queries are weighted (version 0.1): their impacts are not multiplied by idf."
+    elif manifest.query_idf:
+        yield f"Impacts of queries are multiplied by idf^{manifest.query_idf:g}, unless --query-idf says otherwise."
+    if manifest.query_max_length:
+        yield f"Queries are cut at {manifest.query_max_length} tokens."
 
 
 def _text_index(path: Path) -> tuple[list[str], list[str]]:

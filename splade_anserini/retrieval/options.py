@@ -43,12 +43,13 @@ class QueryOptions:
         unset="for texts the one that the documents were encoded with, or the encoder's",
         recorded=False,
     )
-    query_idf: float = option(
-        default=0.0,
+    query_idf: float | None = option(
+        default=None,
         least=0,
         greatest=10,
         metavar="ALPHA",
         help="Multiply each impact of a query by idf^ALPHA of the token in the index, such as 0.75. 0: do not.",
+        unset="what the index records of its encoder",
         recorded=False,
     )
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.", recorded=False)

@@ -162,6 +162,7 @@ def open_query_encoder_for(
         default_scale,
         open_query_encoder,
     )
+    from splade_anserini.retrieval.query_settings import query_max_length_for
 
     recorded = documents.encoder.name if documents and documents.encoder else None
     name = options.encoder or recorded
@@ -176,7 +177,7 @@ def open_query_encoder_for(
         encoder = open_query_encoder(
             name,
             EncoderOptions(
-                max_length=options.max_length,
+                max_length=query_max_length_for(documents, options),
                 device=options.device,
                 batch_size=options.batch_size,
                 threads=options.threads,

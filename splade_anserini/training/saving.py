@@ -44,6 +44,7 @@ def save_student(
         scale=card.scale,
         prompt=card.prompt,
         query_prompt=card.query_prompt,
+        query_idf=card.query_idf,
         steps=steps,
         recipe=recipe.model_dump(mode="json"),
         truncation=truncation,
