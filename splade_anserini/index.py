@@ -126,8 +126,8 @@ def _queries_of(encoder: str | None) -> tuple[float, int | None]:
     except InputError:
         _log.log(
             NOTE,
-            "Encoder %s, with which the documents were encoded, is not here: the index records no idf and no length for "
-            "queries; search with --query-idf and --max-length if its card has them.",
+            "Encoder %s, with which the documents were encoded, is not here, so the index does not record the idf and "
+            "the length of its queries; search with --query-idf and --max-length if its card has them.",
             encoder,
         )
         return 0.0, None

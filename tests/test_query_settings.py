@@ -131,7 +131,7 @@ class TestSearch:
         assert (tmp_path / "earlier").read_bytes() == (tmp_path / "named").read_bytes()
 
     def test_an_index_without_manifest_follows_the_card_of_the_query_encoder(
-        self, home: Path, earlier_index: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         import shutil
 
@@ -159,7 +159,7 @@ class TestSearch:
     ) -> None:
         search(home, tmp_path / "run")
         paths = ["--topics", home / "topics.tsv", "--run", tmp_path / "run", "--output", tmp_path / "rescored"]
-        rescored = run_stage("rescore", "--index", home / "index", *paths)
+        assert run_stage("rescore", "--index", home / "index", *paths).code == 0
         assert "multiplied by idf^0.5" in caplog.text
         assert (tmp_path / "run").read_bytes() == (tmp_path / "rescored").read_bytes()
 
