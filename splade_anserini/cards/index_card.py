@@ -45,6 +45,8 @@ class SearchTable(Table):
     hits: int = pydantic.Field(default=1000, gt=0)
     remove_query: bool = False
     """Whether the document with the query's id is left out, for queries that are documents of the corpus."""
+    query_idf: float | None = pydantic.Field(default=None, ge=0, le=10)
+    """The power of idf by which impacts of queries are multiplied. None: the encoder's."""
 
 
 class Expectation(Table):

@@ -53,6 +53,21 @@ class ResolvedCard:
 
         return self.card.encode.scale or default_scale(self.encoder)
 
+    @property
+    def query_idf(self) -> float:
+        """The power of idf for queries: that of the card, or else of the encoder."""
+        from splade_anserini.retrieval.query_settings import query_idf_of_encoder
+
+        own = self.card.search.query_idf
+        return query_idf_of_encoder(self.encoder) if own is None else own
+
+    @property
+    def query_max_length(self) -> int | None:
+        """The tokens of a query: those of the card, or else of the encoder's card or manifest."""
+        from splade_anserini.encoding.usage import query_max_length_of
+
+        return self.card.encode.query_max_length or query_max_length_of(find_encoder(self.encoder))
+
     def output_directory(self, output: Path | None) -> Path:
         """Return the directory to build the index in: `output`, or the one that `--index NAME` searches."""
         return output or index_homes(self.path)[-1]

@@ -53,6 +53,7 @@ def search_settings(resolved: ResolvedCard, documents: Settings, queries: "Query
         "query_max_length": encoder.max_length if encoder else None,
         "hits": search.hits,
         "remove_query": search.remove_query,
+        **({"query_idf": queries.query_idf} if queries.query_idf else {}),
     }
 
 

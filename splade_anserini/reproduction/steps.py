@@ -46,7 +46,8 @@ class StepRunner:
         encode, index = self._card.encode, self._paths.index
         options = QueryOptions(
             encoder=self._resolved.encoder,
-            max_length=encode.query_max_length,
+            # That of the cards, also where an earlier version built the index.
+            max_length=self._resolved.query_max_length,
             scale=encode.scale,
             device=self._options.device,
             batch_size=self._options.batch_size or DEFAULT_BATCH_SIZE,
@@ -142,7 +143,9 @@ class StepRunner:
         from splade_anserini.retrieval.query_vectors import load_queries
 
         options = QueryOptions(pre_encoded=evaluation.expectation.encoded)
-        return load_queries(evaluation.topics, lambda: self.query_encoder, options)
+        queries = load_queries(evaluation.topics, lambda: self.query_encoder, options)
+        queries.multiply_by_idf(self._paths.index, self._resolved.query_idf)
+        return queries
 
     def search(self, evaluation: ResolvedEvaluation, queries: "QuerySet") -> str:
         """Write the run of an evaluation."""
@@ -150,6 +153,7 @@ class StepRunner:
         from splade_anserini.lucene import ImpactSearcher
         from splade_anserini.lucene.index_reader import check_index_files
         from splade_anserini.retrieval.options import SearchOptions
+        from splade_anserini.retrieval.query_idf import with_exact_scores
         from splade_anserini.search import search
 
         check_index_files(self._paths.index, any_size=True)
@@ -161,6 +165,8 @@ class StepRunner:
             ImpactSearcher(self._paths.index, self._options.java_threads) as searcher,
         ):
             rankings = search(vectors, searcher, options, progress=progress)
+            if queries.query_idf:
+                rankings = with_exact_scores(rankings)
             write_run(self._paths.run(evaluation.expectation.name), rankings, tag=self._card.name)
         return f"{counted(len(vectors), 'query', 'queries')}, at most {counted(hits, 'hit')} each"
 
