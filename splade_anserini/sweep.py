@@ -97,7 +97,7 @@ class SweepOptions(Bm25Options):
 class SweepQueryOptions(QueryOptions):
     """How topics become impact vectors, for any power of idf."""
 
-    query_idf: float = option(default=0.0, help="SweepOptions has several.", python_only=True)
+    query_idf: float | None = option(default=None, help="SweepOptions has several.", python_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
