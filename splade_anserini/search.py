@@ -273,9 +273,10 @@ def _search_texts(
     engine: EngineOptions,
 ) -> None:
     """Search a text index with BM25 and write the run."""
-    from splade_anserini.artifacts.manifests import TextIndexManifest, read_manifest
+    from splade_anserini.artifacts.manifests import read_manifest
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.artifacts.sharded_index import fingerprint_of_index
+    from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
     from splade_anserini.lucene import open_bm25_searcher
     from splade_anserini.lucene.index_reader import kind_of_index
     from splade_anserini.parallel import cpu_count

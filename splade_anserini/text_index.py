@@ -13,7 +13,7 @@ from splade_anserini.progress import Progress, ProgressBars, no_bars
 from splade_anserini.records import Language, StrPath
 
 if TYPE_CHECKING:
-    from splade_anserini.artifacts.manifests import TextIndexManifest
+    from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
     from splade_anserini.formats.corpora import Corpus, CorpusDigest
     from splade_anserini.records import Document
 
@@ -56,7 +56,8 @@ def _build(
     corpus: "Corpus", output: Path, language: Language, options: IndexOptions, documents: int, progress: Progress
 ) -> "TextIndexManifest":
     from splade_anserini.artifacts.files import whole_directory
-    from splade_anserini.artifacts.manifests import TextIndexManifest, write_manifest
+    from splade_anserini.artifacts.manifests import write_manifest
+    from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
     from splade_anserini.formats.corpora import CorpusDigest
     from splade_anserini.lucene import write_text_index, writer_version
     from splade_anserini.lucene.analyzers import analyzer_of
@@ -107,8 +108,9 @@ def _up_to_date(
     Raises `OutputError` when another index would be replaced, `IntegrityError` when it is damaged; with `overwrite`
     None is returned.
     """
-    from splade_anserini.artifacts.manifests import TextIndexManifest, changes, kind_of_manifest, read_manifest
+    from splade_anserini.artifacts.manifests import changes, kind_of_manifest, read_manifest
     from splade_anserini.artifacts.outputs import already_exists
+    from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
     from splade_anserini.formats.corpora import CorpusDigest
     from splade_anserini.lucene.index_reader import check_index_files
 

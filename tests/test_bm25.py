@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from splade_anserini.artifacts.manifests import (
-    MANIFEST,
-    Counts,
-    IndexManifest,
-    TextCounts,
-    TextIndexManifest,
-    read_manifest,
-    write_manifest,
-)
+from splade_anserini.artifacts.manifests import MANIFEST, Counts, IndexManifest, read_manifest, write_manifest
+from splade_anserini.artifacts.text_index_manifest import TextCounts, TextIndexManifest
 from splade_anserini.cards.shipped import cranfield
 from splade_anserini.errors import InputError, JavaError, OutputError
 from splade_anserini.formats.corpora import InMemoryCorpus, open_corpus

@@ -22,12 +22,12 @@ from splade_anserini.artifacts.manifests import (
     MANIFEST,
     IndexManifest,
     OutputManifest,
-    TextIndexManifest,
     manifest_bytes,
     parse_manifest,
     read_manifest,
     write_manifest,
 )
+from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import InputError, IntegrityError, SpladeAnseriniError
 from splade_anserini.formats.corpora import InMemoryCorpus
 from splade_anserini.formats.topics import write_encoded_topics

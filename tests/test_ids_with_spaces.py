@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from splade_anserini.artifacts.manifests import ImpactManifest, IndexManifest, TextIndexManifest, read_manifest
+from splade_anserini.artifacts.manifests import ImpactManifest, IndexManifest, read_manifest
+from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.encode import encode
 from splade_anserini.encoding import open_encoder
 from splade_anserini.errors import RecordError

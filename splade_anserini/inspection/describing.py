@@ -11,12 +11,12 @@ from splade_anserini.artifacts.manifests import (
     EncodeSettings,
     ImpactManifest,
     IndexManifest,
-    TextIndexManifest,
     kind_of_manifest,
     read_manifest,
 )
 from splade_anserini.artifacts.outputs import read_output_manifest
 from splade_anserini.artifacts.sharded_index import is_sharded
+from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import counted
 from splade_anserini.inspection.progress import Status, named
 from splade_anserini.inspection.status import status_of

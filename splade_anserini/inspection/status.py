@@ -11,12 +11,12 @@ from splade_anserini.artifacts.manifests import (
     EncoderManifest,
     ImpactManifest,
     IndexManifest,
-    TextIndexManifest,
     kind_of_manifest,
     read_manifest,
 )
 from splade_anserini.artifacts.outputs import read_output_manifest
 from splade_anserini.artifacts.sharded_index import is_sharded, recorded_shards
+from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import InputError, SpladeAnseriniError, counted
 from splade_anserini.inspection.progress import Part, Status, unfinished
 from splade_anserini.reproduction.ledger import ReproductionManifest

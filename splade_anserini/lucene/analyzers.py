@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from splade_anserini.artifacts.manifests import TextIndexManifest, kind_of_manifest, read_manifest
+from splade_anserini.artifacts.manifests import kind_of_manifest, read_manifest
+from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import JavaError
 from splade_anserini.lucene.text_options import DEFAULT_LANGUAGE, SPLIT_AT_WHITE_SPACE
 from splade_anserini.records import Language, StrPath

@@ -7,14 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from splade_anserini.artifacts.manifests import (
-    Counts,
-    IndexManifest,
-    TextIndexManifest,
-    kind_of_manifest,
-    read_manifest,
-)
+from splade_anserini.artifacts.manifests import Counts, IndexManifest, kind_of_manifest, read_manifest
 from splade_anserini.artifacts.sharded_index import is_sharded, require_recorded_shards, shard_directories
+from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import NOTE, InputError, IntegrityError, MismatchError, SpladeAnseriniError
 from splade_anserini.lucene.index_files import IndexFiles
 from splade_anserini.lucene.java.abandoned import close_abandoned

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from splade_anserini.artifacts.manifests import TextCounts
+from splade_anserini.artifacts.text_index_manifest import TextCounts
 from splade_anserini.lucene.analyzers import analyzer_of
 from splade_anserini.lucene.document_adder import DocumentAdder
 from splade_anserini.lucene.index_options import IndexOptions

@@ -4,14 +4,10 @@ import random
 from math import sumprod
 from pathlib import Path
 
-from splade_anserini.artifacts.manifests import (
-    IndexManifest,
-    TextIndexManifest,
-    kind_of_manifest,
-    read_manifest,
-)
+from splade_anserini.artifacts.manifests import IndexManifest, kind_of_manifest, read_manifest
 from splade_anserini.artifacts.model import Model
 from splade_anserini.artifacts.sharded_index import is_sharded, shard_directories
+from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import counted
 from splade_anserini.lucene.check_index import check_index
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
