@@ -1,7 +1,7 @@
 """The command `index`: vectors of documents → a Lucene impact index, or a corpus → a text index for BM25."""
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.text_options import TextIndexOptions
+from splade_anserini.lucene.worker_options import IndexWorkerOptions
 from splade_anserini.options import changed_options, option, options
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
 from splade_anserini.records import StrPath
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import Counts, IndexManifest
     from splade_anserini.formats.corpora import Corpus
     from splade_anserini.lucene.batches import ReadCounts
+    from splade_anserini.lucene.parallel_writer import PartWriter
     from splade_anserini.lucene.sources import ImpactSource
 
 _log = logging.getLogger(__name__)
 
 _NOT_COMPARED = {"threads", "memory"}
 """Options that do not decide what an index holds."""
+
+_PARTS = "parts"
+"""Directory, inside the index that is being written, of the parts that workers write."""
 
 
 def index(
@@ -37,6 +42,7 @@ def index(
     options: IndexOptions | None = None,
     *,
     reading: ReadingOptions | None = None,
+    workers: IndexWorkerOptions | None = None,
     overwrite: bool = False,
     bars: ProgressBars = no_bars,
 ) -> "IndexManifest":
@@ -44,19 +50,23 @@ def index(
 
     Vectors without a manifest are read as `reading` says, and checked while they are indexed. The index appears when it
     is complete and its counts agree with those of the vectors. If the same call made it before, it is left as it is.
+    With `workers` it is built in several processes, or as a sharded index.
+
     Raises `InputError` or `MismatchError` for what cannot be indexed, `OutputError` when another index or directory
     would be replaced, `IntegrityError` when counts differ.
     """
     impacts, output, options = Path(impacts), Path(output), options or IndexOptions()
+    workers = workers or IndexWorkerOptions()
+    workers.check_writer(options.writer)
     check_index_output(output, impacts)
     source = _open(impacts, reading or ReadingOptions())
-    if manifest := up_to_date_index(source, output, options, overwrite=overwrite):
+    if manifest := up_to_date_index(source, output, options, shards=workers.shards, overwrite=overwrite):
         _log.info("Index %s is up to date", output)
         return manifest
     _log.info("Indexing %s into %s", impacts, output)
     total = source.counts.documents if source.counts else None
     with bars("Indexing", total, "documents") as progress:
-        return index_source(source, output, options, progress=progress)
+        return index_source(source, output, options, workers=workers, progress=progress)
 
 
 def _open(path: Path, reading: ReadingOptions) -> "ImpactSource":
@@ -77,6 +87,7 @@ def index_source(
     options: IndexOptions | None = None,
     *,
     provenance: "Mapping[str, str] | None" = None,
+    workers: IndexWorkerOptions | None = None,
     progress: Progress = silent,
 ) -> "IndexManifest":
     """Build the index of files that were found, in place of the one that may be at `output`.
@@ -84,30 +95,15 @@ def index_source(
     `provenance` is added to the options in the manifest: what else was done to the documents.
     """
     from splade_anserini.artifacts.files import whole_directory
-    from splade_anserini.artifacts.manifests import IndexManifest, write_manifest
-    from splade_anserini.lucene import count_index, write_impact_index, writer_version
+    from splade_anserini.artifacts.manifests import write_manifest
 
-    options = options or IndexOptions()
-    settings = source.settings
-    query_idf, query_max_length = _queries_of(settings.encoder.name if settings and settings.encoder else None)
+    options, workers = options or IndexOptions(), workers or IndexWorkerOptions()
     with whole_directory(output, replace=True) as partial:
-        read = write_impact_index(source, partial, options, progress)
-        counts = count_index(partial)
-        _compare(counts, read, source)
-        manifest = IndexManifest(
-            encoder=settings.encoder if settings else None,
-            scale=source.scale,
-            max_length=settings.max_length if settings else None,
-            corpus=settings.corpus if settings else "",
-            writer=writer_version(options),
-            options={**asdict(options), **source.reading_settings, **(provenance or {})},
-            source=source.fingerprint,
-            counts=counts,
-            zeros=read.zeros if read else 0,
-            ids_with_spaces=read.ids_with_spaces if read else source.ids_with_spaces,
-            query_idf=query_idf,
-            query_max_length=query_max_length,
-        )
+        if workers.shards is not None:
+            read, manifest = _write_shards(source, partial, options, workers, progress)
+        else:
+            read, manifest = _write_one(source, partial, options, workers, progress)
+        manifest = manifest.model_copy(update={"options": {**manifest.options, **(provenance or {})}})
         write_manifest(partial, manifest)
     if read:
         _say_what_was_read(read, source)
@@ -134,6 +130,97 @@ def _queries_of(encoder: str | None) -> tuple[float, int | None]:
     return query_idf_of(source), query_max_length_of(source)
 
 
+def _write_one(
+    source: "ImpactSource", path: Path, options: IndexOptions, workers: IndexWorkerOptions, progress: Progress
+) -> "tuple[ReadCounts | None, IndexManifest]":
+    """Write one index, with several workers its parts first; return what was read, and its manifest."""
+    from splade_anserini.lucene import count_index, write_impact_index
+    from splade_anserini.lucene.index_merging import merge_indexes
+    from splade_anserini.lucene.parallel_writer import PARTS_FOR_EACH_WORKER, remove_parts, split_source, total_read
+
+    parts = split_source(source, PARTS_FOR_EACH_WORKER * workers.workers) if workers.workers > 1 else []
+    if len(parts) > 1:
+        # Segments are merged once, at the end.
+        writer = _part_writer(replace(options, optimize=False), workers, len(parts))
+        written = writer.write(parts, path / _PARTS, progress)
+        merge_indexes([part.path for part in written], path, optimize=options.optimize)
+        remove_parts(path / _PARTS)
+        read = total_read(written)
+    else:
+        read = write_impact_index(source, path, options, progress)
+    counts = count_index(path)
+    _compare(counts, read, source)
+    return read, _manifest(source, options, counts, read)
+
+
+def _write_shards(
+    source: "ImpactSource", path: Path, options: IndexOptions, workers: IndexWorkerOptions, progress: Progress
+) -> "tuple[ReadCounts | None, IndexManifest]":
+    """Write the shards of a sharded index; return what was read, and its manifest."""
+    from splade_anserini.artifacts.manifests import Counts, IndexPart, write_manifest
+    from splade_anserini.artifacts.sharded_index import SHARDED, fingerprint_of_index, shard_name
+    from splade_anserini.lucene import count_index
+    from splade_anserini.lucene.parallel_writer import remove_parts, split_into_shards, total_read
+
+    parts = split_into_shards(source, workers.shards or 1)
+    shards = []
+    written = _part_writer(options, workers, len(parts)).write(parts, path / _PARTS, progress)
+    read = total_read(written)
+    manifest = _manifest(source, options, Counts(), read)
+    for number, part in enumerate(written):
+        shard = part.path.replace(path / shard_name(number))
+        counts = count_index(shard)
+        own = {"source": part.source.fingerprint, "counts": counts, **_of_reading(part.source, part.read)}
+        write_manifest(shard, manifest.model_copy(update=own))
+        shards.append(IndexPart(path=shard.name, fingerprint=fingerprint_of_index(shard), counts=counts))
+    remove_parts(path / _PARTS)
+    manifest = manifest.model_copy(update={"counts": sum((shard.counts for shard in shards), Counts())})
+    _compare(manifest.counts, read, source)
+    changes = {"kind": SHARDED, "parts": tuple(shards), "options": {**manifest.options, "shards": workers.shards}}
+    return read, manifest.model_copy(update=changes)
+
+
+def _part_writer(options: IndexOptions, workers: IndexWorkerOptions, parts: int) -> "PartWriter":
+    """Return what writes the parts of an index."""
+    from splade_anserini.lucene.parallel_writer import PartWriter, processes
+
+    count = min(workers.workers, parts)
+    if count == 1:
+        return PartWriter(options)
+    backend, options_of_each = processes(count, options)
+    return PartWriter(options_of_each, backend)
+
+
+def _manifest(
+    source: "ImpactSource", options: IndexOptions, counts: "Counts", read: "ReadCounts | None"
+) -> "IndexManifest":
+    from splade_anserini.artifacts.manifests import IndexManifest
+    from splade_anserini.lucene import writer_version
+
+    settings = source.settings
+    query_idf, query_max_length = _queries_of(settings.encoder.name if settings and settings.encoder else None)
+    return IndexManifest(
+        encoder=settings.encoder if settings else None,
+        scale=source.scale,
+        max_length=settings.max_length if settings else None,
+        corpus=settings.corpus if settings else "",
+        writer=writer_version(options),
+        options={**asdict(options), **source.reading_settings},
+        source=source.fingerprint,
+        counts=counts,
+        query_idf=query_idf,
+        query_max_length=query_max_length,
+        **_of_reading(source, read),
+    )
+
+
+def _of_reading(source: "ImpactSource", read: "ReadCounts | None") -> dict[str, int]:
+    """Return the fields of a manifest that count what was read."""
+    if read:
+        return {"zeros": read.zeros, "ids_with_spaces": read.ids_with_spaces}
+    return {"zeros": 0, "ids_with_spaces": source.ids_with_spaces}
+
+
 def _say_what_was_read(read: "ReadCounts", source: "ImpactSource") -> None:
     if read.zeros:
         _log.warning("Entries with an impact of 0, which are left out: %d", read.zeros)
@@ -146,7 +233,12 @@ def _say_what_was_read(read: "ReadCounts", source: "ImpactSource") -> None:
 
 
 def up_to_date_index(
-    source: "ImpactSource", output: Path, options: IndexOptions, *, overwrite: bool = False
+    source: "ImpactSource",
+    output: Path,
+    options: IndexOptions,
+    *,
+    shards: int | None = None,
+    overwrite: bool = False,
 ) -> "IndexManifest | None":
     """Return the manifest of the index at `output` if it was made from `source` with `options`, else None.
 
@@ -165,7 +257,8 @@ def up_to_date_index(
     if manifest is None or manifest.source is None:
         raise already_exists(output)
     fingerprint = manifest.source if source.is_source_of(manifest.source) else source.fingerprint
-    now = _compared({**asdict(options), **source.reading_settings}, fingerprint)
+    as_shards = {} if shards is None else {"shards": shards}
+    now = _compared({**asdict(options), **source.reading_settings, **as_shards}, fingerprint)
     made = _compared(manifest.options, manifest.source)
     if made != now:
         raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")
@@ -229,6 +322,7 @@ def command(
     fields: CorpusOptions,
     options: IndexOptions,
     reading: ReadingOptions,
+    workers: IndexWorkerOptions,
 ) -> None:
     """Build a Lucene impact index, as Anserini's, and check that it holds every document.
 
@@ -246,17 +340,26 @@ def command(
 
     if text.bm25:
         _check_unused(reading, "has no effect with --bm25")
+        _check_unused(workers, "has no effect with --bm25")
         _index_texts(open_corpus(input, fields), target, text, options)
         return
     _check_unused(fields, "needs --bm25")
-    counts = index(input, target.index, options, reading=reading, overwrite=target.overwrite, bars=progress_bar).counts
+    manifest = index(
+        *(input, target.index, options),
+        reading=reading,
+        workers=workers,
+        overwrite=target.overwrite,
+        bars=progress_bar,
+    )
+    counts = manifest.counts
+    shards = f" in {counted(len(manifest.parts), 'shard')}" if workers.shards is not None else ""
     typer.echo(
         f"{target.index}: {counted(counts.documents, 'document')}, {counted(counts.postings, 'posting')}, "
-        f"{counted(counts.impacts, 'impact')}"
+        f"{counted(counts.impacts, 'impact')}{shards}"
     )
 
 
-def _check_unused(group: "CorpusOptions | ReadingOptions", why: str) -> None:
+def _check_unused(group: "CorpusOptions | ReadingOptions | IndexWorkerOptions", why: str) -> None:
     """Raise `InputError` for an option that is given in vain. Both groups have --id-field."""
     if names := [name for name in changed_options(group) if name != "--id-field"]:
         raise InputError(f"{names[0]} {why}.", do=f"Leave {names[0]} out.")

@@ -58,6 +58,16 @@ class ReadCounts:
     has_impacts: bool = True
     """Whether the sum of the impacts was counted; it is not when vectors were not parsed."""
 
+    def __add__(self, other: "ReadCounts") -> "ReadCounts":
+        return ReadCounts(
+            self.counts + other.counts,
+            self.empty + other.empty,
+            self.zeros + other.zeros,
+            self.ids_with_spaces + other.ids_with_spaces,
+            self.tokens_are_numbers and other.tokens_are_numbers,
+            self.has_impacts and other.has_impacts,
+        )
+
     def differences(self, index: Counts) -> list[str]:
         """Return a phrase for each count of an index that differs."""
         expected = self.counts if self.has_impacts else self.counts.model_copy(update={"impacts": index.impacts})
@@ -101,10 +111,11 @@ class BatchReader:
                     self._ids.add(id_)
                 yield batch
 
-    def counts(self) -> ReadCounts | None:
+    def counts(self, *, may_be_empty: bool = False) -> ReadCounts | None:
         """Check that ids are unique and return what was read, once all is; None with a manifest.
 
-        Raises `InputError` when there were no documents or only empty vectors, `RecordError` for a duplicate id.
+        Raises `RecordError` for a duplicate id and, unless it `may_be_empty`, `InputError` when there were no documents
+        or only empty vectors.
         """
         if self._source.is_checked:
             refuse_duplicates(self._ids, self._located_ids, "document id")
@@ -112,7 +123,7 @@ class BatchReader:
         tallies = self._tallies
         counts = sum((tally.counts for tally in tallies), Counts())
         empty = sum(tally.counter.empty for tally in tallies)
-        if not counts.documents:
+        if not counts.documents and not may_be_empty:
             raise nothing_to_index(self._source) if empty else no_records(self._source.path)
         refuse_duplicates(self._ids, self._located_ids, "document id")
         return ReadCounts(

@@ -70,10 +70,11 @@ def _add_indexes(writer: Any, kind: str, items: Sequence[Any], pool: JavaThreads
     pool.call(as_callable(chain(list_to_array(java_list, kind), add)))
 
 
-def refuse_shared_documents(inputs: Sequence[Path]) -> None:
+def refuse_shared_documents(inputs: Sequence[Path], names: Sequence[str] = ()) -> None:
     """Raise `InputError` for an id that two documents of these indexes have, and for deleted documents.
 
-    Lucene counts terms and documents of what was deleted as well.
+    Lucene counts terms and documents of what was deleted as well. `names` are what the indexes are called, instead of
+    their paths.
     """
     start_jvm()
     from jnius import autoclass, cast
@@ -89,12 +90,13 @@ def refuse_shared_documents(inputs: Sequence[Path]) -> None:
             return
         shared = _first_shared(_id_terms(everything))
         term = autoclass(f"{_INDEX}.Term")(ID, shared)
-        names = [str(path) for path, reader in zip(inputs, readers, strict=True) if reader.docFreq(term)]
-    where = f"in {names[0]} and in {names[1]}" if len(names) > 1 else f"twice in {names[0]}"
+        names = names or [str(path) for path in inputs]
+        places = [name for name, reader in zip(names, readers, strict=True) if reader.docFreq(term)]
+    where = f"in {places[0]} and in {places[1]}" if len(places) > 1 else f"twice in {places[0]}"
     raise InputError(
         f"The document {shared!r} is {where}.",
         expected="ids that only one document has",
-        do="Leave one of the indexes out, or index the documents again with other ids.",
+        do="Leave one of them out, or use other ids.",
     )
 
 

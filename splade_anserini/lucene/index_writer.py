@@ -96,12 +96,17 @@ def lucene_version() -> str:
 
 
 def write_with_lucene(
-    source: ImpactSource, index: Path, options: IndexOptions, progress: Progress = silent
+    source: ImpactSource,
+    index: Path,
+    options: IndexOptions,
+    progress: Progress = silent,
+    *,
+    may_be_empty: bool = False,
 ) -> ReadCounts | None:
     """Index the vectors of `source`, reporting documents to `progress`; return their counts without a manifest.
 
-    Raises `RecordError` or `InputError` for documents that Lucene cannot hold, a duplicate id or no documents,
-    `JavaError` or `OutputError` when writing fails.
+    Raises `RecordError` or `InputError` for documents that Lucene cannot hold, a duplicate id or, unless it
+    `may_be_empty`, no documents, `JavaError` or `OutputError` when writing fails.
     """
     start_jvm()
     readers = options.workers // 2
@@ -119,7 +124,7 @@ def write_with_lucene(
                 for count, fields in batches:
                     adders[0].load(fields).call()
                     progress(count)
-        return reader.counts()
+        return reader.counts(may_be_empty=may_be_empty)
 
 
 def _analyzer() -> Any:

@@ -1,7 +1,7 @@
 """Inputs of an index: their manifests and files are checked before they are read."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class ImpactSource:
     read_file: FileReader = read_vectors
     checksums: Mapping[Path, Checksum] = field(default_factory=dict)
     """The SHA-256 of files, as far as manifests record it."""
+    shards: Mapping[Path, Shard] = field(default_factory=dict)
+    """What manifests say of each file."""
 
     @property
     def is_checked(self) -> bool:
@@ -95,6 +97,16 @@ class ImpactSource:
         except InputError:
             return False
         return fingerprint == self._fingerprint_by_counts(counts)
+
+    def part(self, files: Sequence[Path]) -> "ImpactSource":
+        """Return a source of some of the files."""
+        checksums = {path: self.checksums[path] for path in files if path in self.checksums}
+        shards = {path: self.shards[path] for path in files if path in self.shards}
+        part = replace(self, files=VectorFiles(self.files.path, tuple(files)), checksums=checksums, shards=shards)
+        if not shards:
+            return part
+        counts = sum((shard.counts for shard in shards.values()), Counts())
+        return replace(part, counts=counts, ids_with_spaces=sum(shard.ids_with_spaces for shard in shards.values()))
 
     def check_file(self, path: Path) -> None:
         """Raise `IntegrityError` when a file has another SHA-256 than its manifest records.
@@ -158,8 +170,9 @@ def find_impacts(path: StrPath, reading: VectorOptions | None = None) -> ImpactS
     settings = _common_settings(manifests)
     counts = sum((manifest.counts for manifest in manifests.values()), Counts())
     ids_with_spaces = sum(manifest.ids_with_spaces for manifest in manifests.values())
-    checksums = _checksums((directory, shard) for directory, each in manifests.items() for shard in each.shards)
-    source = ImpactSource(files, counts, settings, ids_with_spaces, checksums=checksums)
+    listed = [(directory, shard) for directory, each in manifests.items() for shard in each.shards]
+    shards = {directory / shard.file: shard for directory, shard in listed}
+    source = ImpactSource(files, counts, settings, ids_with_spaces, checksums=_checksums(listed), shards=shards)
     _require_documents(source)
     return source
 

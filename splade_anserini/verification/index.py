@@ -51,12 +51,17 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
         return report
     with report.check("pseudo-documents") as check:
         source = find_impacts(impacts)
-        # Of a merged or sharded index the manifest names its parts, not the pseudo-documents of all of them.
-        recorded = manifest.source if isinstance(manifest, IndexManifest) and not manifest.parts else None
+        # The source of an index that merge made is its parts, not the pseudo-documents of all of them.
+        recorded = manifest.source if isinstance(manifest, IndexManifest) and not _is_joined(manifest) else None
         if recorded and not source.is_source_of(recorded):
             check.fail(f"{impacts} has another fingerprint than the source that the manifest records")
         _compare_documents(path, source, check, progress)
     return report
+
+
+def _is_joined(manifest: IndexManifest) -> bool:
+    """Whether `merge` made it."""
+    return bool(manifest.parts) and "shards" not in manifest.options
 
 
 def _check_counts(path: Path, manifest: Model | None, check: Check) -> None:
