@@ -40,7 +40,8 @@ LONGEST = ["test_splade_tiny.py", "test_packaging.py", "test_docs.py", "test_nfc
 HEAVY_TESTS = (
     "activation checkpoint description encoders fused gradients heads hub loop losses objective optimizer pooling "
     "published pyterrier sparse_projection splade_mini teachers text_attention train trainable unindexable_entries "
-    "verify warm_start two_step index convert other_vectors edited_shards damaged_indexes status hybrid rescore merge index_workers"
+    "verify warm_start two_step index convert other_vectors edited_shards damaged_indexes status hybrid rescore "
+    "merge index_workers"
 )
 """Files whose tests run models with torch, or start Java: seconds in each process. They count as slow."""
 
