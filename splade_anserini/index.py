@@ -210,8 +210,7 @@ def _manifest(
         counts=counts,
         query_idf=query_idf,
         query_max_length=query_max_length,
-        **_of_reading(source, read),
-    )
+    ).model_copy(update=_of_reading(source, read))
 
 
 def _of_reading(source: "ImpactSource", read: "ReadCounts | None") -> dict[str, int]:
