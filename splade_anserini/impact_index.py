@@ -38,15 +38,22 @@ class ImpactIndex:
     """
 
     def __init__(
-        self, directory: Path, open_query_encoder: "Callable[[], ImpactQueryEncoder]", *, temporary: bool = False
+        self,
+        directory: Path,
+        open_query_encoder: "Callable[[], ImpactQueryEncoder]",
+        *,
+        query_idf: float = 0.0,
+        temporary: bool = False,
     ) -> None:
         """Open the index in `directory`; `from_texts` and `open` are more convenient."""
         from splade_anserini.lucene import ImpactSearcher
+        from splade_anserini.lucene.query_weights import QueryWeights
 
         self.directory = directory
         """The directory of the Lucene index."""
         self.searcher: ImpactSearcher = ImpactSearcher(directory)
-        """Searches for impact vectors."""
+        """Searches for impact vectors as they are."""
+        self._weights = QueryWeights(self.searcher, query_idf)
         self._open_query_encoder = open_query_encoder
         self._query_encoder: ImpactQueryEncoder | None = None
         self._lock = threading.Lock()
@@ -64,6 +71,7 @@ class ImpactIndex:
         scale: float | None = None,
         top_k: int | None = None,
         store_text: bool = True,
+        query_idf: float | None = None,
         bars: ProgressBars = no_bars,
     ) -> Self:
         """Encode and index texts, as the commands `encode` and `index` do.
@@ -72,6 +80,7 @@ class ImpactIndex:
         queries are encoded by the query encoder that belongs to `encoder`. impact = round(weight × `scale`), by default
         the scale of an encoder that is given by its name, else 100. `top_k` keeps only the strongest entries of a text
         (static pruning). With `store_text`, hits have their texts. Texts with an empty vector are never found.
+        `query_idf` is that of `open`.
 
         Raises `RecordError` or `InputError` for texts or ids that cannot be indexed or an encoder that cannot be
         opened.
@@ -90,7 +99,8 @@ class ImpactIndex:
             encode(InMemoryCorpus("texts", documents), document_encoder, home / "impacts", options, bars=bars)
             manifest = index(home / "impacts", home / "index", IndexOptions(store_text=store_text), bars=bars)
             shutil.rmtree(home / "impacts")
-            return cls(home / "index", _opener(query_encoder or encoder, manifest, "The index"), temporary=True)
+            opener = _opener(query_encoder or encoder, manifest, "The index")
+            return cls(home / "index", opener, query_idf=query_idf or 0.0, temporary=True)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise
@@ -101,13 +111,15 @@ class ImpactIndex:
         directory: StrPath,
         *,
         query_encoder: "Encoder | StrPath | None" = None,
+        query_idf: float | None = None,
         force: bool = False,
         verify: bool = False,
     ) -> Self:
         """Open an impact index that `save`, the command `index` or Anserini wrote, or the one that an index card names.
 
         `query_encoder` is what `open_query_encoder` takes or returns, by default the encoder that the index was made
-        with. With `verify` all files of the index are checked for damage, however large it is. Raises `InputError` when
+        with. Impacts of queries are multiplied by idf^`query_idf` of their tokens in the index, as search --query-idf
+        does. With `verify` all files of the index are checked for damage, however large it is. Raises `InputError` when
         there is no such index or it holds texts, `IntegrityError` when it is damaged, and `search` when the encoder is
         unknown, cannot be opened, or does not belong to the encoder of the documents (`MismatchError`; with `force`
         only a warning is logged).
@@ -120,7 +132,8 @@ class ImpactIndex:
         check_index_files(path, any_size=verify)
         require_impact_index(path, force=force)
         manifest = read_manifest(path, IndexManifest)
-        return cls(path, _opener(query_encoder, manifest, f"Index {path}", force=force))
+        opener = _opener(query_encoder, manifest, f"Index {path}", force=force)
+        return cls(path, opener, query_idf=query_idf or 0.0)
 
     @property
     def query_encoder(self) -> "ImpactQueryEncoder":
@@ -129,6 +142,15 @@ class ImpactIndex:
             if self._query_encoder is None:
                 self._query_encoder = self._open_query_encoder()
             return self._query_encoder
+
+    @property
+    def query_idf(self) -> float:
+        """The power of idf by which impacts of queries are multiplied."""
+        return self._weights.alpha
+
+    def weighted(self, vector: "ImpactVector") -> "ImpactVector":
+        """Return the impacts of a query times idf^`query_idf` of their tokens, rounded, as a search multiplies them."""
+        return self._weights.weighted(vector)
 
     def __len__(self) -> int:
         """Return the number of documents that can be found."""
@@ -156,13 +178,18 @@ class ImpactIndex:
     def search_vectors(
         self, vectors: "Iterable[ImpactVector]", k: int = 10, *, with_text: bool = True
     ) -> Iterator[list[Hit]]:
-        """Yield the best `k` documents of each impact vector. Without `with_text`, hits have no text."""
+        """Yield the best `k` documents of each impact vector, `weighted`. Without `with_text`, hits have no text.
+
+        Raises `InputError` for a score from 2²⁴ up with `query_idf`, as it may have been rounded.
+        """
         from splade_anserini.parallel import cpu_count
 
         _check_k(k)
         self._check_open()
-        queries = [(str(position), vector) for position, vector in enumerate(vectors)]
-        for _, (ids, scores, docs) in self.searcher.rankings(queries, k, max(1, min(len(queries), cpu_count()))):
+        queries = [(str(position), self.weighted(vector)) for position, vector in enumerate(vectors)]
+        rankings = self.searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
+        for query_id, (ids, scores, docs) in rankings:
+            self._weights.check_score(query_id, max(scores, default=0))
             records = self.searcher.records(docs) if with_text else [None] * len(docs)
             yield [Hit(*hit) for hit in zip(ids, scores, map(_text, records), strict=True)]
 

@@ -1,5 +1,6 @@
 """Feedback, compared with Pyserini's own searcher and with its formulas in plain Python."""
 
+import json
 import math
 import random
 import re
@@ -258,6 +259,22 @@ def test_rankings_follow_the_formulas(indexes: Path, feedback: Feedback) -> None
             check_ranking(ranking, query, feedback)
 
         check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feedback", SETTINGS[::3], ids=str)
+def test_queries_times_idf_are_expanded_by_the_same_formulas(indexes: Path, tmp_path: Path, feedback: Feedback) -> None:
+    rows = (json.dumps({"id": id_, "vector": vector}) + "\n" for id_, vector in QUERIES.items() if vector)
+    (tmp_path / "topics.jsonl").write_text("".join(rows))
+    inputs = ("--index", indexes / "ours", "--topics", tmp_path / "topics.jsonl", "--output", tmp_path / "run.txt")
+    done = run_stage("search", *inputs, "--query-idf", 0.75, "--feedback", feedback.method, "--hits", SIZE)
+    assert done.code == 0, done.err
+    rankings = dict(read_rankings(tmp_path / "run.txt"))
+    assert len(rankings) > 25
+    for id_, ranking in rankings.items():
+        idf = {token: math.log(1 + (SIZE - n + 0.5) / (n + 0.5)) for token, n in FREQUENCY.items()}
+        query = {token: round(impact * idf[token] ** 0.75) for token, impact in QUERIES[id_].items() if token in idf}
+        check_ranking(ranking, query, feedback)
 
 
 @pytest.fixture(scope="module")

@@ -181,7 +181,8 @@ def test_threads_that_share_an_index_get_the_hits_that_one_gets(shared: ImpactIn
 
 
 @pytest.mark.slow
-def test_the_results_are_those_of_encode_index_and_search_to_the_byte(tmp_path: Path) -> None:
+@pytest.mark.parametrize("power", [0, 0.75])
+def test_the_results_are_those_of_encode_index_and_search_to_the_byte(tmp_path: Path, power: float) -> None:
     name = write_dictionary_encoder(tmp_path / "encoder", EXPANSIONS, scale=51.2)
     texts = [f"{first} {second}" for first in EXPANSIONS for second in EXPANSIONS]
     ids = [f"d{(7 * position) % 31}" for position in range(len(texts))]
@@ -194,21 +195,21 @@ def test_the_results_are_those_of_encode_index_and_search_to_the_byte(tmp_path: 
         ("index", "--input", files["impacts"], "--index", files["index"], "--store-text"),
     ):
         assert run_stage(*command).code == 0
-    with ImpactIndex.from_texts(texts, ids, encoder=name) as index:
+    with ImpactIndex.from_texts(texts, ids, encoder=name, query_idf=power) as index:
         index.save(files["saved"])
         hits = dict(zip(queries, index.search(list(queries.values()), k=10), strict=True))
     runs = {}
     for kind in ("index", "saved"):
         run = tmp_path / f"{kind}.txt"
-        done = run_stage(
-            "search", "--index", files[kind], "--topics", files["topics.tsv"], "--output", run, "--hits", 10
-        )
+        options = ("--topics", files["topics.tsv"], "--output", run, "--hits", 10, "--query-idf", power)
+        done = run_stage("search", "--index", files[kind], *options)
         assert done.code == 0, done.err
         runs[kind] = run.read_bytes()
     assert runs["saved"] == runs["index"]
     lines = [line.split() for line in runs["index"].decode().splitlines()]
     assert [(line[0], line[2]) for line in lines] == [(id_, hit.id) for id_, found in hits.items() for hit in found]
-    with ImpactIndex.open(files["index"]) as reopened:
+    with ImpactIndex.open(files["index"], query_idf=power) as reopened:
+        assert reopened.query_idf == power
         assert dict(zip(queries, reopened.search(queries.values(), k=10), strict=True)) == hits
     made, saved = (read_manifest(files[kind], IndexManifest) for kind in ("index", "saved"))
     assert made is not None

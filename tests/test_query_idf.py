@@ -13,14 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ir_measures import ScoredDoc
 
+from splade_anserini import ImpactIndex
 from splade_anserini.artifacts.manifests import MANIFEST
 from splade_anserini.errors import InputError
 from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.formats.runs import read_rankings
+from splade_anserini.lucene import FastLuceneImpactSearcher, Feedback, PyseriniImpactSearcher
 from splade_anserini.lucene.frequencies import CollectionFrequencies, document_frequencies
+from splade_anserini.lucene.query_weights import LARGEST_SCORE
 from splade_anserini.records import ImpactDocument
-from splade_anserini.retrieval.query_idf import LARGEST_SCORE, idf, weighted, with_exact_scores
+from splade_anserini.retrieval.query_idf import weighted, with_exact_scores
 from splade_anserini.retrieval.query_vectors import QuerySet
+from splade_anserini.vectors.idf import idf
 from tests.cli_runner import Outcome, run_stage
 
 TOKENS = [f"t{n}" for n in range(12)]
@@ -111,7 +115,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 writer.write(ImpactDocument(id_, vector))
     lines = (json.dumps({"id": id_, "vector": vector}) for id_, vector in QUERIES.items())
     (directory / "topics.jsonl").write_text("\n".join(lines))
-    outcome = run_stage("index", "--input", directory / "impacts", "--index", directory / "index")
+    outcome = run_stage("index", "--input", directory / "impacts", "--index", directory / "index", "--store-docvectors")
     assert outcome.code == 0, outcome.err
     return directory
 
@@ -199,3 +203,95 @@ class TestSearch:
         outcome = run_stage("search", "--index", home / "index", *topics, "--query-idf", 4)
         assert (outcome.code, "may have been rounded" in outcome.err) == (2, True)
         assert not (tmp_path / "run").exists()
+
+
+class QueriesByName:
+    """A query encoder whose texts are ids of queries."""
+
+    def encode(self, text: str) -> Mapping[str, int]:
+        return QUERIES[text]
+
+
+@pytest.mark.slow
+class TestOtherSearchers:
+    """All of them give the hits of `search --query-idf`."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def expected(home: Path) -> dict[str, list[tuple[str, int]]]:
+        run = home / "expected.txt"
+        outcome = search(home, run, "--query-idf", ALPHA, "--hits", 30)
+        assert outcome.code == 0, outcome.err
+        return {id_: [(doc.doc_id, round(doc.score)) for doc in ranking] for id_, ranking in read_rankings(run)}
+
+    def test_an_impact_index(self, home: Path, expected: dict[str, list[tuple[str, int]]]) -> None:
+        with ImpactIndex.open(home / "index", query_idf=ALPHA) as index:
+            found = dict(zip(QUERIES, index.search_vectors(QUERIES.values(), 30), strict=True))
+            assert {id_: [(hit.id, hit.score) for hit in hits] for id_, hits in found.items() if hits} == expected
+            assert {id_: index.weighted(query) for id_, query in QUERIES.items()} == expected_queries(DOCUMENTS, ALPHA)
+        with ImpactIndex.open(home / "index", query_idf=0) as index:
+            assert {id_: index.weighted(query) for id_, query in QUERIES.items()} == QUERIES
+
+    def test_pyserinis_searcher_reimplemented(self, home: Path, expected: dict[str, list[tuple[str, int]]]) -> None:
+        with FastLuceneImpactSearcher(home / "index", QueriesByName(), -1, query_idf=ALPHA) as searcher:
+            single = {id_: [(hit.docid, hit.score) for hit in searcher.search(id_, 30)] for id_ in QUERIES}
+            batch = searcher.batch_search(list(QUERIES), list(QUERIES), 30, threads=2)
+            assert {id_: ranking for id_, ranking in single.items() if ranking} == expected
+            assert {id_: [(hit.docid, hit.score) for hit in hits] for id_, hits in batch.items()} == single
+            assert searcher.encode("q0") == QUERIES["q0"]
+        with FastLuceneImpactSearcher(home / "index", QueriesByName(), -1) as searcher:
+            assert searcher.query_idf == 0
+            assert [(hit.docid, hit.score) for hit in searcher.search("q0", 30)] != single["q0"]
+
+    @pytest.mark.parametrize("method", ["rm3", "rocchio"])
+    def test_feedback(self, home: Path, tmp_path: Path, method: Any) -> None:
+        feedback = Feedback(method=method)
+        with PyseriniImpactSearcher(home / "index", 1, feedback) as searcher:
+            plain = dict(searcher.search(expected_queries(DOCUMENTS, ALPHA), 30))
+        outcome = search(home, tmp_path / "run", "--query-idf", ALPHA, "--hits", 30, "--feedback", method)
+        assert outcome.code == 0, outcome.err
+        of_search = {id_: [doc.doc_id for doc in ranking] for id_, ranking in read_rankings(tmp_path / "run")}
+        assert of_search == {id_: [doc.doc_id for doc in ranking] for id_, ranking in plain.items() if ranking}
+        with FastLuceneImpactSearcher(home / "index", QueriesByName(), -1, query_idf=ALPHA) as fast:
+            if method == "rm3":
+                fast.set_rm3(filter_terms=False)
+            else:
+                fast.set_rocchio()
+            assert {id_: [hit.docid for hit in fast.search(id_, 30)] for id_ in of_search} == of_search
+
+    def test_pyterrier(self, home: Path, expected: dict[str, list[tuple[str, int]]]) -> None:
+        pytest.importorskip("pyterrier", reason="needs the extra `pyterrier`")
+        import pandas as pd
+
+        from splade_anserini.pyterrier import ImpactReranker, ImpactRetriever
+
+        topics = pd.DataFrame({"qid": list(QUERIES), "query_toks": list(QUERIES.values())})
+        frame = ImpactRetriever(home / "index", num_results=30, query_idf=ALPHA)(topics)
+        # Scores that are equal are lowered, by less than 1.
+        rows = list(zip(frame["qid"], frame["docno"], frame["score"], strict=True))
+        assert {
+            id_: [(docno, round(score)) for qid, docno, score in rows if qid == id_] for id_ in expected
+        } == expected
+        reranked = ImpactReranker(home / "index", query_idf=ALPHA)(frame.drop(columns=["score", "rank"]))
+        assert [*reranked["score"]] == [*frame["score"]]
+        assert [*reranked["docno"]] == [*frame["docno"]]
+        with ImpactIndex.open(home / "index") as index, pytest.raises(InputError, match="has its power of idf"):
+            ImpactRetriever(index, query_idf=ALPHA)
+
+    @pytest.mark.parametrize("power", [-1, 11, math.nan])
+    def test_a_power_out_of_range_is_an_error(self, home: Path, power: float) -> None:
+        for opened in (ImpactIndex.open, lambda path, **p: FastLuceneImpactSearcher(path, QueriesByName(), **p)):
+            with pytest.raises(InputError, match="Expected a number from 0 to 10"):
+                opened(home / "index", query_idf=power)
+
+    def test_a_possible_rounding_is_an_error(self, home: Path) -> None:
+        query = {"t11": 1_000_000, "t10": 1_000_000}
+        with (
+            ImpactIndex.open(home / "index", query_idf=4) as index,
+            pytest.raises(InputError, match="may have been rounded"),
+        ):
+            list(index.search_vectors([query]))
+
+    def test_queries_that_stay_in_java_cannot_be_multiplied(self, home: Path) -> None:
+        with pytest.raises(InputError, match="query_idf cannot be used with the encoder type onnx"):
+            FastLuceneImpactSearcher(home / "index", "SpladeV3", encoder_type="onnx", query_idf=1)

@@ -15,10 +15,11 @@ from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.query_encoders import QueryEncoder, check_query_encoder, resolve_query_encoder
+from splade_anserini.lucene.query_weights import QueryWeights
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.searcher import Closeable
 from splade_anserini.lucene.token_idf import TokenIdf
-from splade_anserini.records import StrPath
+from splade_anserini.records import ImpactVector, StrPath
 
 _CONTENTS_ONLY: Mapping[str, float] = MappingProxyType({})
 
@@ -51,6 +52,8 @@ class FastLuceneImpactSearcher(Closeable):
     `query_encoder` is an object with the method `encode(text)`, or a name: of an encoder card, of a directory that
     `export` wrote, or what Pyserini opens by name. A token of a query counts only if ln(documents / documents with the
     token) > `min_idf`. With Pyserini's default, 0, tokens that occur in every document do not count; with -1, all do.
+    Unlike in Pyserini, impacts of queries may be multiplied by idf^`query_idf` of their tokens, as search --query-idf
+    does; by default, 0, they are not.
 
     It is also a context manager; one that is not closed is closed after it is freed. Raises `InputError` when
     `index_dir` is not a Lucene index, or the encoder cannot be opened, `IntegrityError` when the index is damaged. A
@@ -64,6 +67,8 @@ class FastLuceneImpactSearcher(Closeable):
         min_idf: float = 0,
         encoder_type: Literal["pytorch", "onnx"] = "pytorch",
         prebuilt_index_name: str | None = None,
+        *,
+        query_idf: float = 0.0,
     ) -> None:
         if encoder_type not in {"pytorch", "onnx"}:
             raise InputError(f"The encoder type is {encoder_type!r}.", expected="pytorch or onnx")
@@ -72,6 +77,11 @@ class FastLuceneImpactSearcher(Closeable):
                 f"The query encoder {query_encoder!r} is not a name.",
                 expected="with the encoder type onnx, the name of an encoder of Anserini, such as SpladeV3",
                 do="Leave encoder_type out for objects with encode(text), such as OnnxQueryEncoder.",
+            )
+        if encoder_type == "onnx" and query_idf:
+            raise InputError(
+                "query_idf cannot be used with the encoder type onnx, whose queries stay in Java.",
+                do="Leave encoder_type out, and pass an encoder such as OnnxQueryEncoder.",
             )
         # As Pyserini's, the constructor has no way to force anything: what does not fit is a warning.
         require_impact_index(index_dir, force=True)
@@ -82,6 +92,7 @@ class FastLuceneImpactSearcher(Closeable):
         self._searcher = ImpactSearcher(index_dir)
         self.idf = TokenIdf(self._searcher)
         try:
+            self._weights = QueryWeights(self._searcher, query_idf)
             self.query_encoder: Any = query_encoder if encoder_type == "onnx" else resolve_query_encoder(query_encoder)
             check_query_encoder(index_dir, self.query_encoder, force=True)
         except BaseException:
@@ -95,6 +106,8 @@ class FastLuceneImpactSearcher(Closeable):
         query_encoder: QueryEncoder | str | None,
         min_idf: float = 0,
         encoder_type: Literal["pytorch", "onnx"] = "pytorch",
+        *,
+        query_idf: float = 0.0,
     ) -> Self:
         """Open an index that Pyserini provides by its name; Pyserini downloads it when it is first used.
 
@@ -103,7 +116,7 @@ class FastLuceneImpactSearcher(Closeable):
         from splade_anserini.lucene.pyserini_searcher import download_index
 
         index_dir = download_index(prebuilt_index_name)
-        return cls(index_dir, query_encoder, min_idf, encoder_type, prebuilt_index_name)
+        return cls(index_dir, query_encoder, min_idf, encoder_type, prebuilt_index_name, query_idf=query_idf)
 
     @staticmethod
     def list_prebuilt_indexes() -> None:
@@ -116,6 +129,11 @@ class FastLuceneImpactSearcher(Closeable):
     def num_docs(self) -> int:
         """Number of documents in the index."""
         return self._searcher.documents
+
+    @property
+    def query_idf(self) -> float:
+        """The power of idf by which impacts of queries are multiplied."""
+        return self._weights.alpha
 
     @property
     def object(self) -> Any:
@@ -133,8 +151,8 @@ class FastLuceneImpactSearcher(Closeable):
         if self._needs_pyserini(fields):
             return self._hits_of_pyserini(self._synchronized().search(q, k))
         if fields:
-            return self._hits(self._searcher.rank_fields(self._impacts(q), k, fields))
-        return self._hits(self._searcher.rank(self._impacts(q), k))
+            return self._hits(self._searcher.rank_fields(self._impacts(q), k, fields), q)
+        return self._hits(self._searcher.rank(self._impacts(q), k), q)
 
     def batch_search(
         self,
@@ -157,7 +175,7 @@ class FastLuceneImpactSearcher(Closeable):
             return {qid: self._hits_of_pyserini(results[qid]) for qid in qids}
         vectors = ((qid, self._impacts(query)) for qid, query in zip(qids, queries, strict=True))
         rankings = self._searcher.rankings(vectors, k, max(threads, 1))
-        return {qid: self._hits(ranking) for qid, ranking in rankings}
+        return {qid: self._hits(ranking, qid) for qid, ranking in rankings}
 
     def set_analyzer(self, analyzer: Any) -> None:
         """Set the analyzer of the query's tokens; only feedback uses it."""
@@ -245,7 +263,7 @@ class FastLuceneImpactSearcher(Closeable):
         """Pyserini's searcher, whose import and opening take seconds."""
         from splade_anserini.lucene.pyserini_searcher import open_pyserini_searcher
 
-        encoder = self.query_encoder if self.encoder_type == "onnx" else _Checked(self)
+        encoder = self.query_encoder if self.encoder_type == "onnx" else _Checked(self, self._weights)
         return open_pyserini_searcher(
             self.index_dir, encoder, self.min_idf, self.encoder_type, self.prebuilt_index_name
         )
@@ -271,9 +289,11 @@ class FastLuceneImpactSearcher(Closeable):
         if self.prebuilt_index_name is None:
             check_document_vectors(self.index_dir)
 
-    def _impacts(self, text: str) -> dict[str, int]:
+    def _impacts(self, text: str) -> ImpactVector:
         encoded = self.query_encoder.encode(text)
-        return {token: _integer(token, weight) for token, weight in encoded.items() if self._has_min_idf(token)}
+        return self._weights.weighted(
+            {token: _integer(token, weight) for token, weight in encoded.items() if self._has_min_idf(token)}
+        )
 
     def _has_min_idf(self, token: str) -> bool:
         return self.min_idf < 0 or self.idf.get(token, -math.inf) > self.min_idf
@@ -290,7 +310,8 @@ class FastLuceneImpactSearcher(Closeable):
     def _stored(self, lucene_docid: int) -> "StoredDocument":
         return StoredDocument(self._searcher.lucene.getIndexReader().storedFields().document(lucene_docid))
 
-    def _hits(self, ranking: Ranking) -> list[Hit]:
+    def _hits(self, ranking: Ranking, query: str) -> list[Hit]:
+        self._weights.check_score(query, max(ranking.scores, default=0))
         # The constructor of a named tuple is slow.
         return list(map(tuple.__new__, repeat(Hit), zip(*ranking, repeat(self), strict=False)))
 
@@ -300,14 +321,16 @@ class FastLuceneImpactSearcher(Closeable):
 
 
 class _Checked:
-    """The query encoder of a searcher, for Pyserini: weights that are not non-negative integers are refused."""
+    """The query encoder of a searcher, for Pyserini: weights that are not non-negative integers are refused, and those
+    that are, are multiplied by idf as the searcher does.
+    """
 
-    def __init__(self, searcher: FastLuceneImpactSearcher) -> None:
-        self._searcher = searcher
+    def __init__(self, searcher: FastLuceneImpactSearcher, weights: QueryWeights) -> None:
+        self._searcher, self._weights = searcher, weights
 
-    def encode(self, text: str) -> dict[str, int]:
+    def encode(self, text: str) -> ImpactVector:
         encoded = self._searcher.query_encoder.encode(text)
-        return {token: _integer(token, weight) for token, weight in encoded.items()}
+        return self._weights.weighted({token: _integer(token, weight) for token, weight in encoded.items()})
 
 
 class StoredDocument:

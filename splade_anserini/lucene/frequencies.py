@@ -1,7 +1,7 @@
 """How many documents of an index contain each of some tokens."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from splade_anserini.lucene.index_reader import CONTENTS, opened_index
 from splade_anserini.lucene.java.java_errors import java_errors
@@ -26,10 +26,20 @@ def document_frequencies(index: StrPath, tokens: Iterable[str]) -> CollectionFre
     with JAVA_LOCK, opened_index(index) as reader, java_errors(f"counting documents of {index}"):
         from jnius import autoclass
 
-        term, query = (autoclass(f"org.apache.lucene.{name}") for name in ("index.Term", "search.TermQuery"))
         searcher = autoclass("org.apache.lucene.search.IndexSearcher")(
             reader, signature="(Lorg/apache/lucene/index/IndexReader;)V"
         )
-        # A segment without deletions knows its count; in another one, Lucene counts the postings.
-        counts = {token: int(searcher.count(query(term(CONTENTS, token)))) for token in dict.fromkeys(tokens)}
-        return CollectionFrequencies(int(reader.numDocs()), counts)
+        return frequencies_in(searcher, tokens)
+
+
+def frequencies_in(searcher: Any, tokens: Iterable[str]) -> CollectionFrequencies:
+    """Return the document frequencies of tokens in the index that one of Lucene's IndexSearchers has open.
+
+    The caller holds `JAVA_LOCK`.
+    """
+    from jnius import autoclass
+
+    term, query = (autoclass(f"org.apache.lucene.{name}") for name in ("index.Term", "search.TermQuery"))
+    # A segment without deletions knows its count; in another one, Lucene counts the postings.
+    counts = {token: int(searcher.count(query(term(CONTENTS, token)))) for token in dict.fromkeys(tokens)}
+    return CollectionFrequencies(int(searcher.getIndexReader().numDocs()), counts)

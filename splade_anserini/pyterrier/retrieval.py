@@ -22,9 +22,10 @@ class ImpactRetriever(Described, pt.Transformer):
     """Finds the best `num_results` documents of each query, by `query_toks` or else by `query`.
 
     `index` is an `ImpactIndex` or what `ImpactIndex.open` takes. Queries without `query_toks` are encoded with
-    `query_encoder`, by default the encoder that the index was made with. With `include_text`, documents have the column
-    `text`, which the index must store. Scores are dot products of impacts; tied ones are lowered by the least that
-    float32 can represent, in ascending order of docno, so that every measure sees the order of `rank`.
+    `query_encoder`, by default the encoder that the index was made with. Impacts of queries, also of `query_toks`, are
+    multiplied by idf^`query_idf` of their tokens in the index, as by `ImpactIndex.open`. With `include_text`, documents
+    have the column `text`, which the index must store. Scores are dot products of impacts; tied ones are lowered by the
+    least that float32 can represent, in ascending order of docno, so that every measure sees the order of `rank`.
     """
 
     def __init__(
@@ -33,13 +34,14 @@ class ImpactRetriever(Described, pt.Transformer):
         *,
         num_results: int = 1000,
         query_encoder: Encoder | StrPath | None = None,
+        query_idf: float | None = None,
         include_text: bool = False,
     ) -> None:
         if num_results < 1:
             raise InputError(f"num_results must be at least 1, got {num_results}.")
         self.index, self.num_results, self.query_encoder = index, num_results, query_encoder
-        self.include_text = include_text
-        self._index = _opened(index, query_encoder)
+        self.query_idf, self.include_text = query_idf, include_text
+        self._index = _opened(index, query_encoder, query_idf)
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Return the hits of each query, best first, with the columns of the query."""
@@ -67,13 +69,19 @@ class ImpactRetriever(Described, pt.Transformer):
 class ImpactReranker(Described, pt.Transformer):
     """Scores the documents of a ranking, given by `docno`, by an impact index, and ranks them by these.
 
-    `index` and `query_encoder` are those of `ImpactRetriever`. The scores are those of a search, 0 for a document that
-    shares no token with its query. Raises `InputError` for a document that the index does not contain.
+    `index`, `query_encoder` and `query_idf` are those of `ImpactRetriever`. The scores are those of a search, 0 for a
+    document that shares no token with its query. Raises `InputError` for a document that the index does not contain.
     """
 
-    def __init__(self, index: ImpactIndex | StrPath, *, query_encoder: Encoder | StrPath | None = None) -> None:
-        self.index, self.query_encoder = index, query_encoder
-        self._index = _opened(index, query_encoder)
+    def __init__(
+        self,
+        index: ImpactIndex | StrPath,
+        *,
+        query_encoder: Encoder | StrPath | None = None,
+        query_idf: float | None = None,
+    ) -> None:
+        self.index, self.query_encoder, self.query_idf = index, query_encoder, query_idf
+        self._index = _opened(index, query_encoder, query_idf)
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Return the documents of each query, best first, with new `score` and `rank`."""
@@ -83,17 +91,22 @@ class ImpactReranker(Described, pt.Transformer):
         queries, docnos = _query_vectors(inp, self._index), list(inp["docno"])
         scores = [0.0] * len(docnos)
         for rows in rows_by_query(inp):
-            of_query = self._index.searcher.scores(queries[rows[0]], [docnos[row] for row in rows])
+            query = self._index.weighted(queries[rows[0]])
+            of_query = self._index.searcher.scores(query, [docnos[row] for row in rows])
             for row, score in zip(rows, of_query, strict=True):
                 scores[row] = score
         return reranked(inp, scores)
 
 
-def _opened(index: ImpactIndex | StrPath, query_encoder: Encoder | StrPath | None) -> ImpactIndex:
+def _opened(
+    index: ImpactIndex | StrPath, query_encoder: Encoder | StrPath | None, query_idf: float | None
+) -> ImpactIndex:
     if not isinstance(index, ImpactIndex):
-        return ImpactIndex.open(index, query_encoder=query_encoder)
+        return ImpactIndex.open(index, query_encoder=query_encoder, query_idf=query_idf)
     if query_encoder is not None:
         raise InputError("An ImpactIndex has its query encoder.", do="Give query_encoder to ImpactIndex.")
+    if query_idf is not None:
+        raise InputError("An ImpactIndex has its power of idf.", do="Give query_idf to ImpactIndex.")
     return index
 
 

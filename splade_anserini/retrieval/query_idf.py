@@ -4,12 +4,11 @@ An encoder learns weights from its training texts and knows nothing of the colle
 entry is there, only the index can tell. In the query the factor costs nothing: documents stay as they are.
 """
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactVector, StrPath
+from splade_anserini.vectors.idf import idf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
     from ir_measures import ScoredDoc
 
     from splade_anserini.lucene.frequencies import CollectionFrequencies
-
-LARGEST_SCORE = 1 << 24
-"""Lucene's scores are float32, which holds all integers up to this one."""
-
-
-def idf(documents: int, frequency: int) -> float:
-    """Return log(1 + (N − n + 0.5) / (n + 0.5)), as Lucene's BM25 has it, of a token in n of N documents."""
-    return math.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
 
 
 def weighted_by_idf(queries: Mapping[str, ImpactVector], index: StrPath, alpha: float) -> dict[str, ImpactVector]:
@@ -57,11 +48,9 @@ def with_exact_scores(
     rankings: "Iterable[tuple[str, list[ScoredDoc]]]",
 ) -> "Iterator[tuple[str, list[ScoredDoc]]]":
     """Yield the rankings. Raises `InputError` for a score from 2²⁴ up, which float32 may have rounded."""
+    from splade_anserini.lucene.query_weights import check_exact
+
     for query_id, ranking in rankings:
-        if ranking and ranking[0].score >= LARGEST_SCORE:
-            raise InputError(
-                f"Query {query_id!r} has a score of {ranking[0].score:,.0f}, which may have been rounded.",
-                expected="integer scores below 2²⁴",
-                do="Use a smaller --query-idf, or a smaller --scale.",
-            )
+        if ranking:
+            check_exact(query_id, ranking[0].score)
         yield query_id, ranking
