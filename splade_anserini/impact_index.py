@@ -71,7 +71,6 @@ class ImpactIndex:
         scale: float | None = None,
         top_k: int | None = None,
         store_text: bool = True,
-        query_idf: float | None = None,
         bars: ProgressBars = no_bars,
     ) -> Self:
         """Encode and index texts, as the commands `encode` and `index` do.
@@ -80,7 +79,7 @@ class ImpactIndex:
         queries are encoded by the query encoder that belongs to `encoder`. impact = round(weight × `scale`), by default
         the scale of an encoder that is given by its name, else 100. `top_k` keeps only the strongest entries of a text
         (static pruning). With `store_text`, hits have their texts. Texts with an empty vector are never found.
-        `query_idf` is that of `open`.
+        `query_idf` is that of the encoder, and may be set.
 
         Raises `RecordError` or `InputError` for texts or ids that cannot be indexed or an encoder that cannot be
         opened.
@@ -100,7 +99,7 @@ class ImpactIndex:
             manifest = index(home / "impacts", home / "index", IndexOptions(store_text=store_text), bars=bars)
             shutil.rmtree(home / "impacts")
             opener = _opener(query_encoder or encoder, manifest, "The index")
-            return cls(home / "index", opener, query_idf=query_idf or 0.0, temporary=True)
+            return cls(home / "index", opener, query_idf=_power(None, manifest, query_encoder), temporary=True)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise
@@ -118,11 +117,11 @@ class ImpactIndex:
         """Open an impact index that `save`, the command `index` or Anserini wrote, or the one that an index card names.
 
         `query_encoder` is what `open_query_encoder` takes or returns, by default the encoder that the index was made
-        with. Impacts of queries are multiplied by idf^`query_idf` of their tokens in the index, as search --query-idf
-        does. With `verify` all files of the index are checked for damage, however large it is. Raises `InputError` when
-        there is no such index or it holds texts, `IntegrityError` when it is damaged, and `search` when the encoder is
-        unknown, cannot be opened, or does not belong to the encoder of the documents (`MismatchError`; with `force`
-        only a warning is logged).
+        with. Impacts of queries are multiplied by idf^`query_idf` of their tokens in the index, by default as the index
+        records it, else as the encoder says. With `verify` all files of the index are checked for damage, however large
+        it is. Raises `InputError` when there is no such index or it holds texts, `IntegrityError` when it is damaged,
+        and `search` when the encoder is unknown, cannot be opened, or does not belong to the encoder of the documents
+        (`MismatchError`; with `force` only a warning is logged).
         """
         from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
         from splade_anserini.cards.finding import resolve_index
@@ -133,7 +132,7 @@ class ImpactIndex:
         require_impact_index(path, force=force)
         manifest = read_manifest(path, IndexManifest)
         opener = _opener(query_encoder, manifest, f"Index {path}", force=force)
-        return cls(path, opener, query_idf=query_idf or 0.0)
+        return cls(path, opener, query_idf=_power(query_idf, manifest, query_encoder, f"Index {path}"))
 
     @property
     def query_encoder(self) -> "ImpactQueryEncoder":
@@ -145,8 +144,14 @@ class ImpactIndex:
 
     @property
     def query_idf(self) -> float:
-        """The power of idf by which impacts of queries are multiplied."""
+        """The power of idf by which impacts of queries are multiplied; it may be set."""
         return self._weights.alpha
+
+    @query_idf.setter
+    def query_idf(self, power: float) -> None:
+        from splade_anserini.lucene.query_weights import QueryWeights
+
+        self._weights = QueryWeights(self.searcher, power)
 
     def weighted(self, vector: "ImpactVector") -> "ImpactVector":
         """Return the impacts of a query times idf^`query_idf` of their tokens, rounded, as a search multiplies them."""
@@ -288,6 +293,22 @@ def _opener(
         return ImpactQueryEncoder(encoder, scale=scale)
 
     return open_query_encoder
+
+
+def _power(
+    query_idf: float | None,
+    manifest: "IndexManifest | None",
+    encoder: "Encoder | StrPath | None",
+    source: str = "The index",
+) -> float:
+    """Return the power of idf for queries of an index: the one that is given, else as `query_idf_for` says."""
+    from splade_anserini.retrieval.options import QueryOptions
+    from splade_anserini.retrieval.query_settings import query_idf_for
+
+    if query_idf is not None:
+        return query_idf
+    name = str(encoder) if isinstance(encoder, str | PathLike) else None
+    return query_idf_for(manifest, QueryOptions(encoder=name), source)
 
 
 def _text(record: str | None) -> str | None:

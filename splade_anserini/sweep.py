@@ -1,5 +1,6 @@
 """The command `sweep`: impact pseudo-documents or an index, topics and qrels → effectiveness–efficiency trade-offs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -71,8 +72,6 @@ class SweepOptions(Bm25Options):
 
         With `finished` the index is there already, and the default ones vary queries only.
         """
-        from dataclasses import replace
-
         from splade_anserini.tradeoffs.settings import DEFAULT, Space, parse_prunings, parse_values
 
         if finished and (self.documents or self.bits):
@@ -175,8 +174,8 @@ def command(
     check_candidates(varied.candidates, measured.hits)
     if output.output.exists() and not output.output.is_dir():
         raise InputError(f"--output {output.output} is a file.", expected="a directory", do="Choose another path.")
-    source, queries = _open(input, index, topics, query, output.output)
-    settings = space.settings(grid=varied.grid)
+    source, queries, usual_idf = _open(input, index, topics, query, output.output)
+    settings = replace(space, usual_idf=usual_idf).settings(grid=varied.grid)
     texts = _text_search(varied, source, queries, measured.hits, query)
     vectors = queries.vectors(query.batch_size, progress_bar)
     workload = QueryWorkload(
@@ -196,14 +195,15 @@ def command(
 
 def _open(
     input_: Path | None, index: str | None, topics: str, query: QueryOptions, output: Path
-) -> "tuple[ImpactSource | FinishedIndex, QuerySet]":
-    """Open the documents or their index, and the queries, encoded as the documents were."""
+) -> "tuple[ImpactSource | FinishedIndex, QuerySet, float]":
+    """Open the documents or their index, and the queries; return also the usual power of idf."""
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
     from splade_anserini.lucene.sources import open_impacts
+    from splade_anserini.retrieval.query_settings import query_idf_for
     from splade_anserini.retrieval.query_vectors import load_queries_for
     from splade_anserini.tradeoffs.documents import open_index
 
@@ -227,7 +227,7 @@ def _open(
         start_jvm()
         require_impact_index(directory, force=query.force)
         source, settings, name = open_index(directory), read_manifest(directory, IndexManifest), f"Index {directory}"
-    return source, load_queries_for(topics, settings, name, query)
+    return source, load_queries_for(topics, settings, name, query), query_idf_for(settings, query, name)
 
 
 def _text_search(

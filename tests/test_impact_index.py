@@ -195,7 +195,9 @@ def test_the_results_are_those_of_encode_index_and_search_to_the_byte(tmp_path: 
         ("index", "--input", files["impacts"], "--index", files["index"], "--store-text"),
     ):
         assert run_stage(*command).code == 0
-    with ImpactIndex.from_texts(texts, ids, encoder=name, query_idf=power) as index:
+    with ImpactIndex.from_texts(texts, ids, encoder=name) as index:
+        assert index.query_idf == 0
+        index.query_idf = power
         index.save(files["saved"])
         hits = dict(zip(queries, index.search(list(queries.values()), k=10), strict=True))
     runs = {}

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from splade_anserini import ImpactIndex
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest, write_manifest
 from splade_anserini.encoding import open_encoder, quantize
 from splade_anserini.index import index
 from splade_anserini.lucene import build_bm25_index
@@ -131,6 +134,22 @@ def test_an_index_and_its_documents_give_the_same_results(home: Path, tmp_path: 
     )
     assert of_index == of_input
     assert not (tmp_path / "index" / "indexes").exists()
+
+
+def test_other_values_are_tried_with_the_power_of_idf_that_the_index_records(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "index", tmp_path / "index")
+    manifest = read_manifest(home / "index", IndexManifest)
+    assert manifest
+    write_manifest(tmp_path / "index", manifest.model_copy(update={"query_idf": 0.5}))
+    data = ("--topics", home / "topics.tsv", "--qrels", home / "qrels.txt", "--samples", 0)
+    options = ("--query-idf", "0,1", "--queries", "top-k=2", "--plot", "none")
+    outcome = run_stage("sweep", "--index", tmp_path / "index", *data, *options, "--output", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert [*rows(tmp_path / "out")] == ["query-idf 0.5", "exact", "query-idf 1", "queries top-k=2, query-idf 0.5"]
+    expected = measures(home, tmp_path / "index", tmp_path / "runs", "--hits", 1000)
+    assert of(rows(tmp_path / "out")["query-idf 0.5"], expected) == expected
+    with ImpactIndex.open(tmp_path / "index") as index:
+        assert index.query_idf == 0.5
 
 
 def test_the_costs_of_a_hybrid_search_are_those_of_both(home: Path, tmp_path: Path) -> None:
