@@ -37,6 +37,7 @@ MARKS = {
     "formula": 3,
     "needs Docker": 1,
     "needs a GPU": 3,
+    "needs a cluster": 1,
     "needs the network": 4,
     "output": 9,
     "takes hours": 2,

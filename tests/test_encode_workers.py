@@ -1,6 +1,5 @@
 """encode with several processes: the bytes of one, whoever is killed, and no process that stays behind."""
 
-import hashlib
 import json
 import os
 import re
@@ -15,43 +14,30 @@ import pytest
 from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
 from splade_anserini.errors import WorkerError
 from tests.cli_runner import heeding_interrupts, run_stage
-from tests.encoder_fixtures import write_dictionary_encoder
 from tests.shared_models import SharedModels
-from tests.worker_fixtures import alive, children_of, wait_until_ended
+from tests.worker_fixtures import (
+    alive,
+    bytes_of,
+    children_of,
+    wait_until_ended,
+    write_words_corpus,
+    write_words_encoder,
+)
 
 pytestmark = pytest.mark.slow
 
 type Arguments = list[str | Path]
 
 
-def bytes_of(directory: Path) -> dict[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in directory.iterdir()
-        if not path.name.startswith(".")
-    }
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus with texts that are cut, empty vectors and ids with spaces."""
-    path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
-    lines = (
-        json.dumps({"_id": f"d {i}" if i % 9 == 0 else f"d{i}", "title": "cat", "text": words(i)}) for i in range(6000)
-    )
-    path.write_text("\n".join(lines))
-    return path
-
-
-def words(i: int) -> str:
-    return " ".join(f"w{(7 * i + 3 * k) % 110}" for k in range(i % 20))
+    return write_words_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", 6000)
 
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Arguments:
     """Options for 60 shards, encoded without torch."""
-    expansions = {f"w{n}": {f"w{n}": 1.0, f"w{n + 1}": 0.5} for n in range(100)}
-    encoder = write_dictionary_encoder(tmp_path_factory.mktemp("encoder") / "words", expansions)
+    encoder = write_words_encoder(tmp_path_factory.mktemp("encoder") / "words")
     return ["--corpus", corpus, "--encoder", encoder, "--docs-per-shard", "100", "--max-length", "16"]
 
 

@@ -46,6 +46,7 @@ HEAVY = {
     "datasets": {"formats"},
     "matplotlib": {"artifacts", "evaluation", "profiling", "tradeoffs", "training"},
     "scipy": {"evaluation"},
+    "ray": {"workers"},
     # Only commands draw progress bars.
     "tqdm": {"cli"},
 }

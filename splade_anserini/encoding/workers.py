@@ -1,10 +1,10 @@
 """Encoding shards in other processes: each worker has an encoder, the driver reads the corpus and writes the files."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -13,11 +13,13 @@ from splade_anserini import free_memory
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifests import EncoderIdentity, Shard
+from splade_anserini.cards.finding import find_encoder
 from splade_anserini.encoding.devices import worker_devices
 from splade_anserini.encoding.opening import open_encoder
 from splade_anserini.encoding.options import EncodeOptions, EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.shard_files import InProcess, PendingShard, document_encoder, write_shard
+from splade_anserini.errors import InputError
 from splade_anserini.parallel import cpu_count
 from splade_anserini.progress import Progress
 from splade_anserini.records import Document
@@ -77,14 +79,18 @@ class ShardWorker:
 class ShardRecipe:
     """Makes a `ShardWorker`."""
 
-    open_encoder: Callable[[], Encoder]
+    name: str
+    options: EncoderOptions
     processes: int = 1
-    """How many such workers share the memory of a machine."""
+    """How many such workers there are: memory is divided among those that there can be on a machine."""
 
     def __call__(self) -> ShardWorker:
         """Open the encoder."""
-        free_memory.divide(self.processes)
-        return ShardWorker(self.open_encoder())
+        threads = max(1, self.options.threads)
+        # The tokenizer would start a thread for each processor.
+        os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
+        free_memory.divide(min(self.processes, max(1, cpu_count() // threads)))
+        return ShardWorker(open_encoder(self.name, self.options))
 
 
 class EncoderWorkers:
@@ -144,8 +150,12 @@ def open_for_shards(
     """Open an encoder as the options of workers ask: in this process, or in several.
 
     `name` and errors are those of `open_encoder`. Raises `InputError` also for devices and numbers of workers that do
-    not go together.
+    not go together, `DependencyError` and `WorkerError` for Ray that is missing or cannot be reached.
     """
+    if workers.on_ray:
+        with _open_on_ray(name, options, workers) as encoders:
+            yield encoders
+        return
     devices = worker_devices(options.device, workers.workers)
     if len(devices) == 1:
         yield InProcess(open_encoder(name, replace(options, device=devices[0])))
@@ -157,9 +167,28 @@ def open_for_shards(
 def _processes(name: str, options: EncoderOptions, devices: list[str]) -> ProcessBackend:
     """Return a process for each device; threads and memory are divided among them."""
     threads = max(1, (options.threads or cpu_count()) // len(devices))
-    recipes = [
-        ShardRecipe(partial(open_encoder, name, replace(options, device=device, threads=threads)), len(devices))
-        for device in devices
-    ]
-    # OpenMP and the tokenizer would start a thread for each processor.
-    return ProcessBackend(recipes, {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)})
+    recipes = [ShardRecipe(name, replace(options, device=device, threads=threads), len(devices)) for device in devices]
+    # OpenMP would start a thread for each processor.
+    return ProcessBackend(recipes, {"OMP_NUM_THREADS": str(threads)})
+
+
+@contextmanager
+def _open_on_ray(name: str, options: EncoderOptions, workers: WorkerOptions) -> Iterator[EncoderWorkers]:
+    """Open encoders in actors of Ray. Their GPU, if they have one, is the only one they see."""
+    from splade_anserini.workers.ray_backend import RayBackend
+    from splade_anserini.workers.ray_cluster import open_cluster, worker_count
+
+    cpus, gpus = workers.cpus_per_worker or 1.0, workers.gpus_per_worker or 0.0
+    if options.threads:
+        raise InputError("--threads is not for --ray.", do="Use --cpus-per-worker: a worker has as many threads.")
+    if options.device not in ({"auto", "cuda"} if gpus else {"auto", "cpu"}):
+        raise InputError(
+            f"--device {options.device} is not for --ray.", do="Leave it out; --gpus-per-worker 1 gives each a GPU."
+        )
+    find_encoder(name)
+    device = "cuda" if gpus else "cpu"
+    with open_cluster(workers) as cluster:
+        count = worker_count(cluster, workers)
+        recipe = ShardRecipe(name, replace(options, device=device, threads=max(1, int(cpus))), count)
+        with EncoderWorkers(RayBackend(cluster, recipe, count, cpus, gpus)) as encoders:
+            yield encoders
