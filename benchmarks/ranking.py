@@ -5,20 +5,24 @@ each --hybrid-weight. p, in parentheses, is that of the encoder alone against --
 scores against reciprocal rank fusion in the same row.
 
 Run: python benchmarks/ranking.py --encoder splade-mini --collection BEIR_DIRECTORY[@SPLIT] …
+or, for vectors of another encoder: --impacts FILE --topics FILE --collection BEIR_DIRECTORY[@SPLIT]
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
-from effectiveness import Collection, bm25, search_with, vectors_of
+from effectiveness import Collection, bm25, make_missing, run_command, search_with, vectors_of
 from ir_measures import ScoredDoc
 
 from splade_anserini.evaluation.evaluation import Evaluation, evaluate
 from splade_anserini.evaluation.measures import parse_measures
 from splade_anserini.evaluation.significance import randomization_test
 from splade_anserini.formats.runs import as_in_a_run, read_rankings
+from splade_anserini.formats.topics import read_encoded_topics
 from splade_anserini.lucene import ImpactSearcher, start_jvm
+from splade_anserini.records import ImpactVector
 from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
 from splade_anserini.retrieval.query_idf import weighted_by_idf
 from splade_anserini.search import search
@@ -31,13 +35,24 @@ type Rankings = Mapping[str, Sequence[ScoredDoc]]
 class Experiment:
     """The rankings of an encoder and of BM25 on a collection."""
 
-    def __init__(self, encoder: str, collection: Collection) -> None:
-        self._collection = collection
-        self._bm25 = dict(read_rankings(bm25(collection)))
+    def __init__(self, collection: Collection, index: Path, vectors: Mapping[str, ImpactVector]) -> None:
+        self._collection, self._index, self._vectors = collection, index, vectors
+        self.bm25: Rankings = dict(read_rankings(bm25(collection)))
+
+    @classmethod
+    def with_encoder(cls, encoder: str, collection: Collection) -> Self:
+        """Encode documents and queries."""
         search_with(encoder, collection, "auto")
-        self._index = collection.work / f"{Path(encoder).name}.auto.index"
         ids = [query.id for query in collection.queries]
-        self._vectors = dict(zip(ids, vectors_of(collection.queries, encoder), strict=True))
+        vectors = dict(zip(ids, vectors_of(collection.queries, encoder), strict=True))
+        return cls(collection, collection.work / f"{Path(encoder).name}.auto.index", vectors)
+
+    @classmethod
+    def with_vectors(cls, impacts: Path, topics: Path, collection: Collection) -> Self:
+        """Take documents and queries that are encoded already."""
+        index = collection.work / f"{impacts.parent.name}.index"
+        make_missing(index, lambda: run_command("index", "--input", impacts, "--index", index))
+        return cls(collection, index, read_encoded_topics(topics))
 
     def rankings(self, alpha: float) -> Rankings:
         """Search with --query-idf; scores are those of a written run."""
@@ -47,12 +62,17 @@ class Experiment:
 
     def fused(self, rankings: Rankings, options: FusionOptions) -> Rankings:
         """Fuse rankings with BM25's."""
-        return {id_: fuse_rankings(id_, [hits, self._bm25.get(id_, [])], options) for id_, hits in rankings.items()}
+        return fused([rankings, self.bm25], options)
 
     def evaluate(self, rankings: Rankings) -> Evaluation:
         """Measure rankings."""
         docs = (doc for hits in rankings.values() for doc in as_in_a_run(hits))
         return evaluate(docs, self._collection.qrels, parse_measures([MEASURE]))
+
+
+def fused(runs: Sequence[Rankings], options: FusionOptions) -> Rankings:
+    """Fuse runs, of the queries of the first."""
+    return {id_: fuse_rankings(id_, [run.get(id_, []) for run in runs], options) for id_ in runs[0]}
 
 
 def cell(evaluation: Evaluation, baseline: Evaluation | None = None) -> str:
@@ -84,6 +104,8 @@ def main() -> None:
     """Print a table for each collection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="splade-mini", help="as for encode")
+    parser.add_argument("--impacts", type=Path, help="encoded documents, in place of an encoder")
+    parser.add_argument("--topics", type=Path, help="with --impacts: the encoded topics")
     parser.add_argument("--collection", action="append", required=True, help="BEIR directory, DIR or DIR@SPLIT")
     parser.add_argument("--alpha", type=float, nargs="+", default=[0, 0.25, 0.5, 0.75, 1])
     parser.add_argument("--weight", type=float, nargs="+", default=[0.25, 0.5, 1], help="of BM25, beside 1")
@@ -93,7 +115,12 @@ def main() -> None:
     for name in arguments.collection:
         collection = Collection(name, arguments.work)
         print(f"\n{collection.directory.name}, {collection.split}, {len(collection.queries)} queries\n", flush=True)
-        table(Experiment(arguments.encoder, collection), arguments.alpha, arguments.weight)
+        if arguments.impacts:
+            experiment = Experiment.with_vectors(arguments.impacts, arguments.topics, collection)
+        else:
+            experiment = Experiment.with_encoder(arguments.encoder, collection)
+        print(f"BM25 alone: {cell(experiment.evaluate(experiment.bm25))}\n")
+        table(experiment, arguments.alpha, arguments.weight)
 
 
 if __name__ == "__main__":

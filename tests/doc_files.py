@@ -226,6 +226,12 @@ def write_teacher(_: Files, path: Path) -> None:
     save_teacher(path, tiny_cross_encoder(1, layers=1))
 
 
+def write_dense_encoder(files: Files, path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    SentenceTransformer(str(files.models.checkpoint()), device="cpu").save_pretrained(str(path))
+
+
 def write_card(files: Files, path: Path) -> None:
     path.write_text(CARD.format(name=path.stem, source=files.models.checkpoint()))
 
@@ -293,6 +299,7 @@ MAKERS: dict[str, Maker] = {
         ["my-checkpoint", "path/to/checkpoint", "my-model", "my-sparse-encoder"], _copy("sentence_transformer")
     ),
     "cross-encoder/ms-marco-MiniLM-L6-v2": write_teacher,
+    "sentence-transformers/all-MiniLM-L6-v2": write_dense_encoder,
     **dict.fromkeys(["splade-v3", "splade-pp-ed"], write_card),
     **dict.fromkeys(["splade-v2-max", "distilsplade-v2-max"], write_recipe),
     "cranfield.splade-mini": write_cranfield_card,

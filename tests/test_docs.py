@@ -38,7 +38,7 @@ MARKS = {
     "needs Docker": 1,
     "needs a GPU": 3,
     "needs a cluster": 1,
-    "needs the network": 4,
+    "needs the network": 3,
     "output": 9,
     "takes hours": 2,
 }
@@ -48,6 +48,7 @@ BLOCKS = {page.relative_to(ROOT).as_posix(): blocks_of(page) for page in PAGES}
 ELSEWHERE = {"docs/coming-from-pyserini.md": "test_coming_from_pyserini.py"}
 """Pages whose blocks another test runs: in processes of their own, without Java."""
 NEEDS = {
+    "docs/fusion.md": "sentence_transformers",
     "docs/coming-from-pyterrier.md": "pyterrier",
     "docs/coming-from-sentence-transformers.md": "sentence_transformers",
 }

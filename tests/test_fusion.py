@@ -143,13 +143,26 @@ def test_examples_of_normalized_scores(
 
 @pytest.mark.parametrize(
     ("least_score", "normalization", "expected"),
-    [(4.0, "minmax", 0), (4.0, "max", 0), (4.0, "sum", 0), (4.0, "none", 0), (4.0, "zscore", -1), (-4.0, "none", -4)],
+    [
+        (4.0, "minmax", 0),
+        (4.0, "max", 0),
+        (4.0, "sum", 0),
+        (4.0, "none", 0),
+        (4.0, "zscore", -1),
+        (-4.0, "none", -4),
+    ],
 )
 def test_a_document_that_a_ranking_lacks_gets_the_score_of_its_last_document_or_0(
     least_score: float, normalization: Normalization, expected: float
 ) -> None:
     rankings = [ranking({"a": 9.0, "b": least_score}), ranking({"z": 0.0})]
     assert interpolate(rankings, [1, 0], normalization)["z"] == expected
+
+
+def test_cosines_below_0_stay_below_0_and_a_missing_document_ranks_no_higher() -> None:
+    dense, sparse = ranking({"a": 0.5, "b": 0.25, "c": -0.125}), ranking({"d": 8.0, "c": 4.0})
+    fused = interpolate([dense, sparse], [1, 1], "max")
+    assert fused == {"a": 0.5, "b": 0.25, "c": (-0.25 + 0.5) / 2, "d": (-0.25 + 1) / 2}
 
 
 @pytest.mark.parametrize("normalization", ["minmax", "max", "sum", "none"])
