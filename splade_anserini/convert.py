@@ -10,7 +10,7 @@ import typer
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.cli.results import make_once
-from splade_anserini.errors import InputError, counted
+from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import ProgressBars, no_bars
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from splade_anserini.artifacts.manifests import EncodeSettings
     from splade_anserini.artifacts.outputs import OutputRecord
-    from splade_anserini.conversion import Converted, Source
+    from splade_anserini.conversion import Converted, LeftOut, Source
+    from splade_anserini.lucene.sources import ImpactSource
     from splade_anserini.records import ImpactDocument
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,14 @@ class ConvertOptions:
     max_impact: int | None = option(
         default=None, least=1, help="Scale all impacts down when one is greater; none becomes 0."
     )
+    document_idf: float = option(
+        default=0.0,
+        least=0,
+        greatest=10,
+        metavar="ALPHA",
+        help="Multiply each impact by idf^ALPHA of its token in the input, as index --document-idf. 0: do not.",
+        recorded="set",
+    )
     docs_per_shard: int = option(
         default=DOCS_PER_SHARD, least=1, greatest=2**31 - 1, help="Documents in each file of pseudo-documents."
     )
@@ -56,6 +65,8 @@ class ConvertOptions:
     def __post_init__(self) -> None:
         if self.topics and self.max_impact is not None:
             raise InputError("--max-impact is for documents, not for --topics.", do="Leave --max-impact out.")
+        if self.topics and self.document_idf:
+            raise InputError("--document-idf is for documents, not for --topics.", do="Leave --document-idf out.")
 
 
 def convert(
@@ -92,33 +103,51 @@ def convert(
     target = document_format(output, options.target_format, for_output=True)
     if isinstance(target, ImpactDirectory):
         target = ImpactDirectory(options.docs_per_shard, replace=overwrite)
-    documents = open_source(source, options.source_format, reading)
+    documents = open_source(source, options.source_format, reading, options.document_idf, bars)
     total, clamped = documents.counts.documents if documents.counts else None, ClampedImpacts()
     if options.max_impact is not None:
         documents = scaled_down(documents, options.max_impact, clamped)
     _log.info("Converting %s to %s", source, output)
     with bars("Converting", total, "documents") as progress:
         converted = write_converted(documents, output, target, progress=progress)
-    if converted.zeros:
-        _log.warning("Entries with an impact of 0, which are left out: %d", converted.zeros)
-    if documents.left_out.tokens_are_numbers:
-        _log.warning("All tokens of %s are numbers; if they are ids of a vocabulary, pass it with --vocabulary", source)
+    _say_what_was_left_out(converted, documents, target.name, options)
     if clamped.entries:
         _log.warning("Impacts that scaling rounded to 0, and which were set to 1: %d", clamped.entries)
-    if converted.contents_left_out:
-        _log.warning(
-            "Documents whose contents the format %s does not store: %d", target.name, converted.contents_left_out
-        )
-    if converted.settings_left_out:
-        _log.warning("The format %s does not store how documents were encoded: encoder and scale are lost", target.name)
     return converted
 
 
-def open_source(path: Path, format_name: str | None, reading: ReadingOptions | None = None) -> "Source":
+def _say_what_was_left_out(converted: "Converted", source: "Source", format_name: str, options: ConvertOptions) -> None:
+    left_out = source.left_out
+    if converted.zeros:
+        _log.warning("Entries with an impact of 0, which are left out: %d", converted.zeros)
+    if left_out.rounded_to_zero:
+        _log.log(NOTE, "Entries that --document-idf made 0, which are left out: %d", left_out.rounded_to_zero)
+    if left_out.emptied:
+        _log.warning("Documents whose vector --document-idf made empty: %d", left_out.emptied)
+    if left_out.tokens_are_numbers:
+        _log.warning(
+            "All tokens of %s are numbers; if they are ids of a vocabulary, pass it with --vocabulary", source.path
+        )
+    if converted.contents_left_out:
+        _log.warning(
+            "Documents whose contents the format %s does not store: %d", format_name, converted.contents_left_out
+        )
+    if converted.settings_left_out:
+        lost = "encoder, scale and idf" if options.document_idf else "encoder and scale"
+        _log.warning("The format %s does not store how documents were encoded: %s are lost", format_name, lost)
+
+
+def open_source(
+    path: Path,
+    format_name: str | None,
+    reading: ReadingOptions | None = None,
+    document_idf: float = 0.0,
+    bars: ProgressBars = no_bars,
+) -> "Source":
     """Return the documents at `path`, in the format of this name, or else the one that the path's name implies.
 
-    A directory of pseudo-documents with a manifest is checked as index checks it. Raises `InputError` when it cannot
-    be used.
+    A directory of pseudo-documents with a manifest is checked as index checks it. With `document_idf`, they are read
+    once before, to count the documents with each token. Raises `InputError` when it cannot be used.
     """
     from splade_anserini.conversion import ImpactDirectory, LeftOut, Source, document_format
     from splade_anserini.formats.vectors import VectorReader
@@ -137,12 +166,42 @@ def open_source(path: Path, format_name: str | None, reading: ReadingOptions | N
     if options.scale is not None:
         settings = _settings_of_weights(path, settings, options.scale)
 
+    if document_idf:
+        return _with_document_idf(impacts, settings, left_out, document_idf, bars)
+
     def read() -> "Iterator[ImpactDocument]":
         reader = VectorReader(options)
         yield from impacts.documents(reader)
         left_out.zeros, left_out.tokens_are_numbers = reader.zeros, reader.tokens_are_numbers
 
     return Source(path, read, settings, impacts.counts, left_out)
+
+
+def _with_document_idf(
+    impacts: "ImpactSource", settings: "EncodeSettings | None", left_out: "LeftOut", alpha: float, bars: ProgressBars
+) -> "Source":
+    """Return the documents of `impacts` with each impact times idf^alpha; counts them first."""
+    from splade_anserini.conversion import Source
+    from splade_anserini.formats.vectors import VectorReader
+    from splade_anserini.lucene.document_idf import document_idf_of, multiplied_by_idf, weighted_documents
+
+    with bars("Counting", impacts.counts.documents if impacts.counts else None, "documents") as progress:
+        impacts = multiplied_by_idf(impacts, alpha, progress=progress)
+    if settings is None:
+        _log.warning("%s says nothing of how it was encoded, so neither will the output of its idf", impacts.path)
+    else:
+        settings = settings.model_copy(update={"document_idf": document_idf_of(impacts)})
+
+    def read() -> "Iterator[ImpactDocument]":
+        reader = VectorReader(impacts.reading)
+        before, after = yield from weighted_documents(impacts, reader)
+        left_out.zeros, left_out.tokens_are_numbers = reader.zeros, reader.tokens_are_numbers
+        left_out.rounded_to_zero, left_out.emptied = (
+            before.postings - after.postings,
+            before.documents - after.documents,
+        )
+
+    return Source(impacts.path, read, settings, None, left_out)
 
 
 def _settings_of_weights(path: Path, settings: "EncodeSettings | None", scale: float) -> "EncodeSettings":
@@ -199,6 +258,7 @@ def command(
     Examples:
       splade-anserini convert --input impacts/mine --output mine.parquet
       splade-anserini convert --input impacts/mine --output mine.bmp.ciff --max-impact 255
+      splade-anserini convert --input impacts/mine --output mine.ciff --document-idf 0.5
       splade-anserini convert --input theirs.parquet --output impacts/theirs --scale 100
       splade-anserini convert --input topics.tsv --output topics.jsonl --topics
     """

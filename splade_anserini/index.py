@@ -1,7 +1,7 @@
 """The command `index`: vectors of documents → a Lucene impact index, or a corpus → a text index for BM25."""
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.text_options import TextIndexOptions
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
-from splade_anserini.options import changed_options, option, options
+from splade_anserini.options import changed_options, option, options, recorded_options
 from splade_anserini.progress import Progress, ProgressBars, no_bars, silent
 from splade_anserini.records import StrPath
 
@@ -65,6 +65,12 @@ def index(
         return manifest
     _log.info("Indexing %s into %s", impacts, output)
     total = source.counts.documents if source.counts else None
+    if options.document_idf:
+        from splade_anserini.lucene.document_idf import with_document_idf
+
+        with bars("Counting", total, "documents") as progress:
+            source = with_document_idf(source, options, progress)
+        total = source.idf.documents if source.idf else None
     with bars("Indexing", total, "documents") as progress:
         return index_source(source, output, options, workers=workers, progress=progress)
 
@@ -96,8 +102,11 @@ def index_source(
     """
     from splade_anserini.artifacts.files import whole_directory
     from splade_anserini.artifacts.manifests import write_manifest
+    from splade_anserini.lucene.document_idf import with_document_idf
 
     options, workers = options or IndexOptions(), workers or IndexWorkerOptions()
+    if source.idf is None:
+        source = with_document_idf(source, options)
     with whole_directory(output, replace=True) as partial:
         if workers.shards is not None:
             read, manifest = _write_shards(source, partial, options, workers, progress)
@@ -143,9 +152,9 @@ def _write_one(
         # Segments are merged once, at the end.
         writer = _part_writer(replace(options, optimize=False), workers, len(parts))
         written = writer.write(parts, path / _PARTS, progress)
+        read = total_read(written, source)
         merge_indexes([part.path for part in written], path, optimize=options.optimize)
         remove_parts(path / _PARTS)
-        read = total_read(written)
     else:
         read = write_impact_index(source, path, options, progress)
     counts = count_index(path)
@@ -165,7 +174,7 @@ def _write_shards(
     parts = split_into_shards(source, workers.shards or 1)
     shards = []
     written = _part_writer(options, workers, len(parts)).write(parts, path / _PARTS, progress)
-    read = total_read(written)
+    read = total_read(written, source)
     manifest = _manifest(source, options, Counts(), read)
     for number, part in enumerate(written):
         shard = part.path.replace(path / shard_name(number))
@@ -196,8 +205,9 @@ def _manifest(
 ) -> "IndexManifest":
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.lucene import writer_version
+    from splade_anserini.lucene.document_idf import document_idf_of
 
-    settings = source.settings
+    settings, document_idf = source.settings, document_idf_of(source)
     query_idf, query_max_length = _queries_of(settings.encoder.name if settings and settings.encoder else None)
     return IndexManifest(
         encoder=settings.encoder if settings else None,
@@ -205,18 +215,20 @@ def _manifest(
         max_length=settings.max_length if settings else None,
         corpus=settings.corpus if settings else "",
         writer=writer_version(options),
-        options={**asdict(options), **source.reading_settings},
+        options={**recorded_options(options), **source.reading_settings},
         source=source.fingerprint,
         counts=counts,
-        query_idf=query_idf,
+        query_idf=0.0 if document_idf else query_idf,
         query_max_length=query_max_length,
+        document_idf=document_idf,
     ).model_copy(update=_of_reading(source, read))
 
 
 def _of_reading(source: "ImpactSource", read: "ReadCounts | None") -> dict[str, int]:
     """Return the fields of a manifest that count what was read."""
     if read:
-        return {"zeros": read.zeros, "ids_with_spaces": read.ids_with_spaces}
+        counts = {"zeros": read.zeros, "ids_with_spaces": read.ids_with_spaces}
+        return {**counts, "rounded_to_zero": read.rounded_to_zero, "emptied": read.emptied}
     return {"zeros": 0, "ids_with_spaces": source.ids_with_spaces}
 
 
@@ -225,6 +237,10 @@ def _say_what_was_read(read: "ReadCounts", source: "ImpactSource") -> None:
         _log.warning("Entries with an impact of 0, which are left out: %d", read.zeros)
     if read.empty:
         _log.warning("Documents with an empty vector, which Lucene cannot hold: %d", read.empty)
+    if read.rounded_to_zero:
+        _log.log(NOTE, "Entries that --document-idf made 0, which are left out: %d", read.rounded_to_zero)
+    if read.emptied:
+        _log.warning("Documents without an entry after --document-idf, which Lucene cannot hold: %d", read.emptied)
     if read.tokens_are_numbers:
         _log.warning(
             "All tokens of %s are numbers; if they are ids of a vocabulary, pass it with --vocabulary", source.path
@@ -244,7 +260,8 @@ def up_to_date_index(
     Raises `OutputError` when another index would be replaced, `IntegrityError` when it is damaged; with `overwrite`
     None is returned.
     """
-    from splade_anserini.artifacts.manifests import IndexManifest, changes, kind_of_manifest, read_manifest
+    from splade_anserini.artifacts.changes import changes
+    from splade_anserini.artifacts.manifests import IndexManifest, kind_of_manifest, read_manifest
     from splade_anserini.artifacts.outputs import already_exists
     from splade_anserini.lucene.index_reader import check_index_files
 
@@ -257,7 +274,7 @@ def up_to_date_index(
         raise already_exists(output)
     fingerprint = manifest.source if source.is_source_of(manifest.source) else source.fingerprint
     as_shards = {} if shards is None else {"shards": shards}
-    now = _compared({**asdict(options), **source.reading_settings, **as_shards}, fingerprint)
+    now = _compared({**recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
     made = _compared(manifest.options, manifest.source)
     if made != now:
         raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")
@@ -340,6 +357,8 @@ def command(
     if text.bm25:
         _check_unused(reading, "has no effect with --bm25")
         _check_unused(workers, "has no effect with --bm25")
+        if options.document_idf:
+            raise InputError("--document-idf has no effect with --bm25.", do="Leave --document-idf out.")
         _index_texts(open_corpus(input, fields), target, text, options)
         return
     _check_unused(fields, "needs --bm25")

@@ -55,9 +55,11 @@ def merge(
     output holds a manifest that names them. If the same call made the output before, it is left as it is.
 
     Raises `InputError` for a document that is in two of the indexes, and for text indexes; `MismatchError` when the
-    manifests do not agree; `OutputError` when another index would be replaced; `IntegrityError` when counts differ.
+    manifests do not agree, and for an index with --document-idf; `OutputError` when another index would be replaced;
+    `IntegrityError` when counts differ.
     """
     from splade_anserini.artifacts.sharded_index import shard_directories
+    from splade_anserini.lucene.document_idf import require_no_document_idf
     from splade_anserini.lucene.index_reader import check_index_files, kind_of_index
 
     paths, output, options = list(map(Path, inputs)), Path(output), options or MergeOptions()
@@ -67,6 +69,8 @@ def merge(
             raise InputError(f"{path} is a text index.", expected="impact indexes", do="Index all texts together.")
     parts = [part for path in paths for part in shard_directories(path)]
     _check_parts(parts)
+    for part in parts:
+        require_no_document_idf(part, "joining it with others")
     _check_output(output, parts, options, overwrite=overwrite)
     manifest = _manifest(output, parts, options)
     if not overwrite and _is_made(output, manifest):
@@ -135,7 +139,8 @@ def _manifest(output: Path, parts: Sequence[Path], options: MergeOptions) -> "In
 
 def _is_made(output: Path, manifest: "IndexManifest") -> bool:
     """Say whether the output was made by this command. Raises `OutputError` when another one would be replaced."""
-    from splade_anserini.artifacts.manifests import MANIFEST, IndexManifest, changes, kind_of_manifest, read_manifest
+    from splade_anserini.artifacts.changes import changes
+    from splade_anserini.artifacts.manifests import MANIFEST, IndexManifest, kind_of_manifest, read_manifest
     from splade_anserini.artifacts.outputs import already_exists
     from splade_anserini.lucene.index_reader import check_index_files
 

@@ -1,8 +1,10 @@
-"""Number of processors, and prefetching in a thread."""
+"""Number of processors, and generators that threads draw from."""
 
 import os
-from collections.abc import Generator, Iterable
-from queue import SimpleQueue
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
 
 
@@ -55,3 +57,36 @@ def _draw[T](
     except BaseException as error:  # raised again in the thread that waits
         end = error
     ready.put(end)
+
+
+def drawn_in_threads[T](sources: Sequence[Generator[T]], depth: int) -> Generator[T]:
+    """Yield one item of each generator in turn until all are exhausted.
+
+    A thread for each draws up to `depth` items ahead; a single one is drawn from in this thread.
+    """
+    if len(sources) == 1:
+        return sources[0]
+    return _round_robin([prefetch(source, depth) for source in sources])
+
+
+def _round_robin[T](sources: Sequence[Generator[T]]) -> Generator[T]:
+    """Yield one item from each source in turn until all are exhausted."""
+    with ExitStack() as stack:
+        for source in sources:
+            stack.enter_context(closing(source))
+        remaining = deque(sources)
+        while remaining:
+            source = remaining.popleft()
+            for item in source:
+                yield item
+                remaining.append(source)
+                break
+
+
+def taken_from[T](queue: "SimpleQueue[T]") -> Iterator[T]:
+    """Yield the items of a queue that several threads share, until it is empty."""
+    while True:
+        try:
+            yield queue.get_nowait()
+        except Empty:
+            return

@@ -108,7 +108,8 @@ def _up_to_date(
     Raises `OutputError` when another index would be replaced, `IntegrityError` when it is damaged; with `overwrite`
     None is returned.
     """
-    from splade_anserini.artifacts.manifests import changes, kind_of_manifest, read_manifest
+    from splade_anserini.artifacts.changes import changes
+    from splade_anserini.artifacts.manifests import kind_of_manifest, read_manifest
     from splade_anserini.artifacts.outputs import already_exists
     from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
     from splade_anserini.formats.corpora import CorpusDigest

@@ -10,6 +10,7 @@ from splade_anserini.index import index
 from splade_anserini.lucene import FastLuceneImpactSearcher, ImpactSearcher, IndexOptions, count_index
 from splade_anserini.lucene.index_reader import opened_index
 from tests.impact_fixtures import UNUSUAL, documents, random_vectors, write_documents, write_encoded
+from tests.index_postings import doc_values, postings, segments
 
 pytestmark = pytest.mark.slow
 
@@ -52,33 +53,6 @@ def indexes(request: pytest.FixtureRequest, anserinis: Path, tmp_path_factory: p
         write_documents(home / "impacts" / "all.jsonl", documents(VECTORS))
     index(home / "impacts", home / "index", IndexOptions(**OPTIONS))
     return Indexes(home / "index", anserinis)
-
-
-def postings(directory: Path) -> dict[str, dict[str, int]]:
-    """Return term → document → impact, and check Lucene's own sums against them."""
-    by_term: dict[str, dict[str, int]] = {}
-    with opened_index(directory) as reader:
-        for segment in segments(reader):
-            ids = doc_values(segment)
-            terms = segment.terms("contents").iterator()
-            while (term := terms.next()) is not None:
-                impacts = {}
-                entries = terms.postings(None, 8)  # 8: frequencies
-                while (doc := entries.nextDoc()) != 2**31 - 1:
-                    impacts[ids[doc]] = entries.freq()
-                assert (terms.docFreq(), terms.totalTermFreq()) == (len(impacts), sum(impacts.values()))
-                by_term.setdefault(term.utf8ToString(), {}).update(impacts)
-    return by_term
-
-
-def segments(reader: Any) -> list[Any]:
-    leaves = reader.leaves()
-    return [leaves.get(number).reader() for number in range(leaves.size())]
-
-
-def doc_values(segment: Any) -> list[str]:
-    values = segment.getBinaryDocValues("id")
-    return [values.binaryValue().utf8ToString() for doc in range(segment.maxDoc()) if values.advanceExact(doc)]
 
 
 def fields(directory: Path) -> dict[str, tuple[object, ...]]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -10,6 +9,7 @@ import pydantic
 from pydantic_core import PydanticSerializationError
 
 from splade_anserini._version import __version__
+from splade_anserini.artifacts.document_idf import DocumentIdf
 from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifest_checksums import with_checksum, without_checksum
 from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Model, QueryIdf, Scale
@@ -110,8 +110,10 @@ class EncodeSettings(GrowingModel):
     """The keys or columns of the corpus that were named; None: they were recognized."""
     passages: str | None = None
     """`WORDS/STRIDE`: the documents are passages of these, with ids `doc#n`."""
+    document_idf: DocumentIdf | None = None
+    """The idf by which `convert --document-idf` multiplied the impacts; None: they are the encoder's."""
 
-    later_fields = frozenset({"fields", "passages"})
+    later_fields = frozenset({"fields", "passages", "document_idf"})
 
 
 class Batching(Model):
@@ -203,8 +205,17 @@ class IndexManifest(GrowingModel):
     0.1."""
     query_max_length: Length | None = None
     """Tokens of a query that are encoded, as the encoder says. None: not recorded, or all that the model can read."""
+    document_idf: DocumentIdf | None = None
+    """The idf by which impacts were multiplied; None: they are those of the vectors."""
+    rounded_to_zero: Count = 0
+    """Entries that are not in the index because idf made them 0."""
+    emptied: Count = 0
+    """Documents that are not in the index because idf made all their entries 0."""
 
-    later_fields = frozenset({"zeros", "ids_with_spaces", "parts", "query_idf", "query_max_length"})
+    later_fields = frozenset(
+        {"zeros", "ids_with_spaces", "parts", "query_idf", "query_max_length"}
+        | {"document_idf", "rounded_to_zero", "emptied"}
+    )
 
 
 class OutputManifest(Model):
@@ -292,18 +303,6 @@ _KINDS = {
     "encoder": "an exported encoder",
 }
 """Kind of manifest → what it describes, as messages call it."""
-
-
-def changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """Return the differences as a phrase, such as "hits was 10, is 100; scale was 100, is 51.2"."""
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return "; ".join(f"{name} was {_shortened(before.get(name))}, is {_shortened(now.get(name))}" for name in names)
-
-
-def _shortened(value: object) -> str:
-    """Return a value for a message; of a fingerprint the beginning tells it from others."""
-    text = str(value)
-    return f"{text[:12]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
 def write_manifest(directory: StrPath, manifest: Model) -> None:

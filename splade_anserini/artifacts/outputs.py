@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pydantic
 
+from splade_anserini.artifacts.changes import changes
 from splade_anserini.artifacts.files import (
     around_placement,
     partial_path,
@@ -23,7 +24,7 @@ from splade_anserini.artifacts.files import (
     whole_file,
 )
 from splade_anserini.artifacts.fingerprints import fingerprint_of_directory, fingerprint_of_file
-from splade_anserini.artifacts.manifests import MANIFEST, OutputManifest, changes, manifest_bytes, parse_manifest
+from splade_anserini.artifacts.manifests import MANIFEST, OutputManifest, manifest_bytes, parse_manifest
 from splade_anserini.errors import InputError, IntegrityError, OutputError
 from splade_anserini.records import StrPath
 

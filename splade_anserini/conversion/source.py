@@ -21,6 +21,10 @@ class LeftOut:
 
     zeros: int = 0
     """Entries with an impact of 0."""
+    rounded_to_zero: int = 0
+    """Entries that idf made 0."""
+    emptied: int = 0
+    """Documents whose vector idf made empty."""
     tokens_are_numbers: bool = False
     """Whether all tokens are numbers, which may be the ids of a vocabulary."""
 

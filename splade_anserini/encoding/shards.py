@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from splade_anserini.artifacts.changes import changes
 from splade_anserini.artifacts.checksums import Checksum
 from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output
 from splade_anserini.artifacts.manifests import (
@@ -15,7 +16,6 @@ from splade_anserini.artifacts.manifests import (
     EncodeSettings,
     ImpactManifest,
     Shard,
-    changes,
     read_manifest,
     write_manifest,
 )

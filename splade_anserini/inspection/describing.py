@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from splade_anserini.artifacts.document_idf import DocumentIdf
 from splade_anserini.artifacts.manifests import (
     CheckpointManifest,
     EncoderIdentity,
@@ -64,11 +65,18 @@ def _encoder_words(encoder: EncoderIdentity | None) -> str:
     return f"{encoder.name} ({encoder.precision}, {encoder.pooling} pooling)"
 
 
+def _document_idf_words(idf: DocumentIdf) -> str:
+    documents = counted(idf.documents, "document")
+    return f"The impacts were multiplied by idf^{idf.alpha:g} of their tokens in {documents} (--document-idf)."
+
+
 def _settings_words(settings: EncodeSettings) -> Lines:
     yield f"Documents of {settings.corpus}, encoded by {_encoder_words(settings.encoder)}."
     pruning = f", the {settings.top_k} greatest of each document" if settings.top_k else ""
     length = f"; texts are cut at {settings.max_length} tokens" if settings.max_length else ""
     yield f"Impacts are weights × {settings.scale:g}{pruning}{length}."
+    if settings.document_idf:
+        yield _document_idf_words(settings.document_idf)
     if settings.passages:
         yield f"The documents are passages of {settings.passages} words."
     yield f"The text is {'kept' if settings.contents else 'not kept'} beside the vectors."
@@ -103,6 +111,8 @@ def _index(path: Path) -> tuple[list[str], list[str]]:
     if manifest.scale:
         about.append(f"Impacts are weights × {manifest.scale:g}; queries are encoded with the same scale.")
     about += _query_words(manifest)
+    if manifest.document_idf:
+        about.append(f"{_document_idf_words(manifest.document_idf)} Search without --query-idf.")
     about.append(f"Written by {manifest.writer}.")
     if manifest.parts:
         names = ", ".join(part.path for part in manifest.parts)

@@ -139,6 +139,8 @@ def _index(path: Path, status: Status) -> None:
         status.kind, status.detail = KINDS["index"], "without a manifest: Anserini or another program wrote it"
         return
     status.detail = f"{counted(manifest.counts.documents, 'document')}, {counted(manifest.counts.postings, 'posting')}"
+    if manifest.document_idf:
+        status.detail += f", impacts × idf^{manifest.document_idf.alpha:g}"
     if is_sharded(path):
         _shards(path, manifest, status)
     else:

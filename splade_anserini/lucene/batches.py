@@ -1,23 +1,29 @@
 """Vectors of documents in batches for Java: read by several threads, counted and checked where nobody did so before."""
 
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
 import orjson
 
 from splade_anserini.artifacts.manifests import Counts
-from splade_anserini.formats.impacts import DocumentCounter, no_records
+from splade_anserini.formats.impacts import DocumentCounter, no_records, read_trusted
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.parsing.json_records import json_lines
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.vector_files import JsonDocuments, is_parquet, read_vectors
 from splade_anserini.formats.vectors import VectorReader
+from splade_anserini.lucene.document_idf import (
+    FrequencyCounter,
+    WeightedDocuments,
+    all_became_zero,
+    require_unchanged,
+    sum_of_frequencies,
+)
 from splade_anserini.lucene.frequency_text import (
     Entry,
     VerbatimEntry,
@@ -30,7 +36,7 @@ from splade_anserini.lucene.frequency_text import (
 )
 from splade_anserini.lucene.lucene_writer import Batch
 from splade_anserini.lucene.sources import ImpactSource, nothing_to_index
-from splade_anserini.parallel import prefetch
+from splade_anserini.parallel import drawn_in_threads, taken_from
 
 BATCH_SIZE = 256
 """Documents that are passed to Java at once: less than a megabyte. A call for each would cost as much as indexing."""
@@ -45,7 +51,7 @@ type _CheckedBatch = tuple[Batch, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class ReadCounts:
-    """What was counted while files without a manifest were indexed."""
+    """What was counted while files were indexed that have no manifest, or whose impacts were multiplied by idf."""
 
     counts: Counts
     empty: int = 0
@@ -57,6 +63,10 @@ class ReadCounts:
     """Whether all tokens are numbers, which may be the ids of a vocabulary."""
     has_impacts: bool = True
     """Whether the sum of the impacts was counted; it is not when vectors were not parsed."""
+    before_idf: Counts | None = None
+    """The counts before impacts were multiplied by idf."""
+    frequencies: Mapping[str, int] | None = None
+    """Token → number of documents, counted again while impacts were multiplied; None: checksums make it needless."""
 
     def __add__(self, other: "ReadCounts") -> "ReadCounts":
         return ReadCounts(
@@ -66,7 +76,29 @@ class ReadCounts:
             self.ids_with_spaces + other.ids_with_spaces,
             self.tokens_are_numbers and other.tokens_are_numbers,
             self.has_impacts and other.has_impacts,
+            self.before_idf + other.before_idf if self.before_idf and other.before_idf else None,
+            sum_of_frequencies([each.frequencies for each in (self, other) if each.frequencies is not None]),
         )
+
+    @property
+    def rounded_to_zero(self) -> int:
+        """Entries that idf made 0."""
+        return self.before_idf.postings - self.counts.postings if self.before_idf else 0
+
+    @property
+    def emptied(self) -> int:
+        """Documents of which idf left no entry."""
+        return self.before_idf.documents - self.counts.documents if self.before_idf else 0
+
+    def check_products(self, source: ImpactSource) -> None:
+        """Check that those impacts were multiplied by idf that had been counted for it, and that some are left.
+
+        Raises `IntegrityError`, or `InputError` when none is.
+        """
+        if source.idf and self.before_idf:
+            require_unchanged(source, self.before_idf.documents, self.frequencies)
+            if not self.counts.documents:
+                raise all_became_zero(source.path, source.idf.alpha)
 
     def differences(self, index: Counts) -> list[str]:
         """Return a phrase for each count of an index that differs."""
@@ -102,9 +134,7 @@ class BatchReader:
             files.put(path)
         self._tallies = [_Tally(self._source) for _ in range(threads)]
         sources = [self._read(files, tally) for tally in self._tallies]
-        if threads > 1:
-            sources = [_round_robin([prefetch(source, _BATCHES_AHEAD) for source in sources])]
-        with closing(sources[0]) as batches:
+        with closing(drawn_in_threads(sources, _BATCHES_AHEAD)) as batches:
             for batch, ids in batches:
                 # In this thread: buckets of ids are not shared between threads.
                 for id_ in ids:
@@ -112,12 +142,12 @@ class BatchReader:
                 yield batch
 
     def counts(self, *, may_be_empty: bool = False) -> ReadCounts | None:
-        """Check that ids are unique and return what was read, once all is; None with a manifest.
+        """Check that ids are unique and return what was read, once all is; None with a manifest and without idf.
 
         Raises `RecordError` for a duplicate id and, unless it `may_be_empty`, `InputError` when there were no documents
         or only empty vectors.
         """
-        if self._source.is_checked:
+        if self._source.is_checked and not self._source.idf:
             refuse_duplicates(self._ids, self._located_ids, "document id")
             return None
         tallies = self._tallies
@@ -126,13 +156,31 @@ class BatchReader:
         if not counts.documents and not may_be_empty:
             raise nothing_to_index(self._source) if empty else no_records(self._source.path)
         refuse_duplicates(self._ids, self._located_ids, "document id")
-        return ReadCounts(
+        read = ReadCounts(
             counts,
-            empty,
+            0 if self._source.is_checked else empty,
             sum(tally.reader.zeros for tally in tallies),
             sum(tally.ids_with_spaces for tally in tallies),
-            all(tally.tokens_are_numbers for tally in tallies if tally.counts.documents),
+            not self._source.is_checked
+            and all(tally.tokens_are_numbers for tally in tallies if tally.counts.documents),
             has_impacts=not any(tally.verbatim_documents for tally in tallies),
+        )
+        if self._source.idf is None:
+            return read
+        read = self._with_products(read)
+        if not may_be_empty:
+            read.check_products(self._source)
+        return read
+
+    def _with_products(self, read: ReadCounts) -> ReadCounts:
+        """Return counts of what was read with those of the products in their place."""
+        weights = [tally.weights for tally in self._tallies if tally.weights]
+        frequencies = [each.before.frequencies for each in weights if isinstance(each.before, FrequencyCounter)]
+        return replace(
+            read,
+            counts=sum((each.after.counts for each in weights), Counts()),
+            before_idf=read.counts,
+            frequencies=sum_of_frequencies(frequencies),
         )
 
     def _located_ids(self) -> Iterator[tuple[Location, str]]:
@@ -146,10 +194,10 @@ class BatchReader:
         fields: list[bytes] = []
         ids: list[str] = []
         count = 0
-        for path in _taken_from(files):
+        for path in taken_from(files):
             self._source.check_file(path)
-            is_checked = self._source.is_checked
-            entries = _trusted_entries(path, ids) if is_checked else self._entries(path, tally, ids)
+            is_trusted = self._source.is_checked and not tally.weights
+            entries = _trusted_entries(path, ids) if is_trusted else self._entries(path, tally, ids)
             for (id_, text), record in entries:
                 fields += (b'"', id_, b'","', text, b'"')
                 if self._with_records:
@@ -165,14 +213,16 @@ class BatchReader:
             yield (count, _json_array(fields)), ids
 
     def _entries(self, path: Path, tally: "_Tally", ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
-        """Yield the entries of a file that has no manifest; count its documents and add their ids to `ids`."""
+        """Yield the entries of a file that is not read as it is; count its documents and add their ids to `ids`."""
         is_json = self._source.read_file is read_vectors and not is_parquet(path)
-        if is_json and self._source.reading.are_defaults and not self._with_records:
+        if is_json and self._source.reading.are_defaults and not self._with_records and not tally.weights:
             yield from _verbatim_entries(path, tally, ids)
             return
-        for _, document in self._source.read_file(path, tally.reader):
-            tally.counter.add(document)
-            ids.append(document.id)
+        trusted = self._source.is_sealed
+        for location, read in read_trusted(path) if trusted else self._source.read_file(path, tally.reader):
+            tally.counter.add(read)
+            ids.append(read.id)
+            document = tally.weights.weighted(read, location) if tally.weights else read
             if document.vector:
                 yield entry(document), record_of(document) if self._with_records else b""
 
@@ -225,7 +275,8 @@ class _Tally:
 
     def __init__(self, source: ImpactSource) -> None:
         self.reader = VectorReader(source.reading)
-        self.counter = DocumentCounter()
+        self.weights = WeightedDocuments(source, source.idf) if source.idf else None
+        self.counter = self.weights.before if self.weights else DocumentCounter()
         self.verbatim_documents = self.verbatim_postings = self.verbatim_ids_with_spaces = 0
         self.verbatim_numbers = True
         """Whether all tokens of verbatim entries are numbers."""
@@ -255,27 +306,5 @@ class _Tally:
         return self.verbatim_numbers and (self.reader.tokens_are_numbers if parsed else bool(self.verbatim_documents))
 
 
-def _taken_from(files: "SimpleQueue[Path]") -> Iterator[Path]:
-    while True:
-        try:
-            yield files.get_nowait()
-        except Empty:
-            return
-
-
 def _json_array(fields: list[bytes]) -> bytes:
     return b"".join((b"[", *fields[:-1], b"]"))
-
-
-def _round_robin(sources: Sequence[Generator[_CheckedBatch]]) -> Generator[_CheckedBatch]:
-    """Yield one batch from each source in turn until all are exhausted."""
-    with ExitStack() as stack:
-        for source in sources:
-            stack.enter_context(closing(source))
-        remaining = deque(sources)
-        while remaining:
-            source = remaining.popleft()
-            for batch in source:
-                yield batch
-                remaining.append(source)
-                break

@@ -26,6 +26,15 @@ class IndexOptions:
         default="lucene",
         help="Lucene's IndexWriter, or Anserini's IndexCollection: the same index, several times slower.",
     )
+    document_idf: float = option(
+        default=0.0,
+        least=0,
+        greatest=10,
+        metavar="ALPHA",
+        help="Multiply each impact of a document by idf^ALPHA of the token in the input, which is read twice. 0: do "
+        "not.",
+        recorded="set",
+    )
 
     @property
     def workers(self) -> int:

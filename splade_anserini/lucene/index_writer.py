@@ -6,11 +6,15 @@ about the same time. Each of Java's threads starts a segment of its own, and the
 two threads there is only one segment and nothing to merge.
 """
 
+import gzip
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import batched
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import orjson
 
 from splade_anserini._version import __version__
 from splade_anserini.errors import InputError
@@ -32,6 +36,9 @@ from splade_anserini.records import StrPath
 _LONGEST_WITH_FREQUENCY = "1024"
 """Maximum length of a token with its frequency, in UTF-16 units; valid tokens alone are within Lucene's limit, 255."""
 
+_BATCHES_IN_FILE = 40
+"""Batches in each file that is written for Anserini, whose threads read one file each."""
+
 _SIMILARITY = "io.anserini.search.similarity.ImpactSimilarity"
 
 
@@ -45,12 +52,33 @@ def write_impact_index(
     index = Path(index)
     if options.writer == "lucene":
         return write_with_lucene(source, index, options, progress)
+    if source.idf:
+        return _write_products_with_anserini(source, index, options, progress)
     if source.is_checked:
         check_files_and_ids(source)
     counted = None if source.is_checked else _count_for_anserini(source)
     with _linked_files(source) as documents:
         write_with_anserini(documents, index, options, progress)
     return counted
+
+
+def _write_products_with_anserini(
+    source: ImpactSource, index: Path, options: IndexOptions, progress: Progress
+) -> ReadCounts | None:
+    """Write pseudo-documents of the products into the directory of the index, for Anserini; they are removed again."""
+    index.mkdir(exist_ok=True)
+    with (
+        TemporaryDirectory(prefix="pseudo-documents-", dir=index) as name,
+        BatchReader(source, with_records=True) as reader,
+    ):
+        for number, batches in enumerate(batched(reader.batches(1), _BATCHES_IN_FILE)):
+            with gzip.open(Path(name) / f"{number:05}.jsonl.gz", "wb", compresslevel=1) as file:
+                for _, fields in batches:
+                    # The id, the text and the record of each document.
+                    file.writelines(f"{record}\n".encode() for record in orjson.loads(fields)[2::3])
+        counts = reader.counts()
+        write_with_anserini(Path(name), index, options, progress)
+    return counts
 
 
 def _count_for_anserini(source: ImpactSource) -> ReadCounts:

@@ -122,10 +122,16 @@ def split_into_shards(source: ImpactSource, count: int) -> list[ImpactSource]:
     return parts
 
 
-def total_read(parts: Sequence[IndexedPart]) -> ReadCounts | None:
-    """Return the counts of all parts; None for files with a manifest."""
+def total_read(parts: Sequence[IndexedPart], source: ImpactSource) -> ReadCounts | None:
+    """Return the counts of all parts of a source; None for files with a manifest, without idf.
+
+    Raises what `ReadCounts.check_products` raises.
+    """
     reads = [part.read for part in parts if part.read]
-    return sum(reads[1:], reads[0]) if reads else None
+    total = sum(reads[1:], reads[0]) if reads else None
+    if total:
+        total.check_products(source)
+    return total
 
 
 def remove_parts(directory: Path) -> None:

@@ -9,11 +9,12 @@ from splade_anserini.artifacts.checksums import Checksum, checksum_of_output
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes, fingerprint_of_directory, fingerprint_of_file
 from splade_anserini.artifacts.manifests import MANIFEST, Counts, EncodeSettings, ImpactManifest, Shard, read_manifest
 from splade_anserini.errors import InputError, MismatchError, counted
-from splade_anserini.formats.impacts import count_impacts, require_files
+from splade_anserini.formats.impacts import count_impacts, read_trusted, require_files
 from splade_anserini.formats.vector_files import LocatedDocument, VectorFiles, find_vector_files, read_vectors
 from splade_anserini.formats.vectors import VectorOptions, VectorReader
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactDocument, StrPath
+from splade_anserini.vectors.idf import CollectionIdf
 
 _logger = logging.getLogger(__name__)
 
@@ -38,11 +39,20 @@ class ImpactSource:
     """The SHA-256 of files, as far as manifests record it."""
     shards: Mapping[Path, Shard] = field(default_factory=dict)
     """What manifests say of each file."""
+    which_part: str = ""
+    """What part of a collection the files are, such as "part 0 of 3"; "" when they are not known to be one."""
+    idf: CollectionIdf | None = None
+    """The idf by which impacts are multiplied when they are indexed; `documents` yields them as they are."""
 
     @property
     def is_checked(self) -> bool:
         """Whether `encode` wrote the files, and a manifest says what they hold: they are not checked again."""
         return self.settings is not None and self.counts is not None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether `encode` wrote the files, and each has a checksum: its records need no check but that."""
+        return self.is_checked and self.checksums.keys() >= set(self.files.files)
 
     @property
     def path(self) -> Path:
@@ -116,6 +126,11 @@ class ImpactSource:
         if checksum := self.checksums.get(path):
             checksum.check(path)
 
+    def located_documents(self, path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
+        """Yield the documents of one of the files, which is checked first as `check_file` does."""
+        self.check_file(path)
+        return read_trusted(path) if self.is_sealed else self.read_file(path, reader)
+
     def documents(self, reader: VectorReader | None = None) -> Iterator[ImpactDocument]:
         """Yield the documents of all files, each of which is checked first as `check_file` does."""
         reader = reader or VectorReader(self.reading)
@@ -172,7 +187,10 @@ def find_impacts(path: StrPath, reading: VectorOptions | None = None) -> ImpactS
     ids_with_spaces = sum(manifest.ids_with_spaces for manifest in manifests.values())
     listed = [(directory, shard) for directory, each in manifests.items() for shard in each.shards]
     shards = {directory / shard.file: shard for directory, shard in listed}
-    source = ImpactSource(files, counts, settings, ids_with_spaces, checksums=_checksums(listed), shards=shards)
+    part = _part(settings) if len(manifests) == 1 else ""
+    source = ImpactSource(
+        files, counts, settings, ids_with_spaces, checksums=_checksums(listed), shards=shards, which_part=part
+    )
     _require_documents(source)
     return source
 
@@ -223,16 +241,21 @@ def _listed_shard(path: Path) -> ImpactSource | None:
         return None
     if len(manifest.shards) > 1:
         _logger.warning("%s is one of %d files; the index contains no other", path, len(manifest.shards))
-    shard = shards[0]
+    shard, part = shards[0], f"one of {counted(len(manifest.shards), 'file')}" if len(manifest.shards) > 1 else ""
     source = ImpactSource(
         VectorFiles(path, (path,)),
         shard.counts,
         manifest.settings,
         shard.ids_with_spaces,
         checksums=_checksums([(path.parent, shard)]),
+        which_part=part or _part(manifest.settings),
     )
     _require_documents(source)
     return source
+
+
+def _part(settings: EncodeSettings) -> str:
+    return f"part {settings.shard_id} of {settings.shard_num}" if settings.shard_num > 1 else ""
 
 
 def _require_documents(source: ImpactSource) -> None:
@@ -331,5 +354,6 @@ def _shared_settings(settings: EncodeSettings) -> dict[str, object]:
         "top-k": settings.top_k,
         "fields": settings.fields,
         "passages": settings.passages,
+        "document idf": settings.document_idf,
         "number of parts": settings.shard_num,
     }

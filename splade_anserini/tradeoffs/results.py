@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pydantic
 
 from splade_anserini._version import __version__
-from splade_anserini.artifacts.manifests import changes, read_manifest, write_manifest
+from splade_anserini.artifacts.changes import changes
+from splade_anserini.artifacts.manifests import read_manifest, write_manifest
 from splade_anserini.artifacts.model import Model
 from splade_anserini.errors import MismatchError
 

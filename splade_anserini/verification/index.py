@@ -10,6 +10,7 @@ from splade_anserini.artifacts.sharded_index import is_sharded, shard_directorie
 from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import counted
 from splade_anserini.lucene.check_index import check_index
+from splade_anserini.lucene.document_idf import document_idf_of, multiplied_by_idf
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import count_index
 from splade_anserini.lucene.sources import ImpactSource, find_impacts
@@ -55,6 +56,8 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
         recorded = manifest.source if isinstance(manifest, IndexManifest) and not _is_joined(manifest) else None
         if recorded and not source.is_source_of(recorded):
             check.fail(f"{impacts} has another fingerprint than the source that the manifest records")
+        if isinstance(manifest, IndexManifest):
+            source = _as_indexed(source, manifest, check)
         _compare_documents(path, source, check, progress)
     return report
 
@@ -62,6 +65,17 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
 def _is_joined(manifest: IndexManifest) -> bool:
     """Whether `merge` made it."""
     return bool(manifest.parts) and "shards" not in manifest.options
+
+
+def _as_indexed(source: ImpactSource, manifest: IndexManifest, check: Check) -> ImpactSource:
+    """Return a source with the idf by which its impacts were multiplied for the index."""
+    recorded = manifest.document_idf
+    if recorded is None or document_idf_of(source):
+        return source
+    source = multiplied_by_idf(source, recorded.alpha)
+    if document_idf_of(source) != recorded:
+        check.fail(f"{source.path} has other numbers of documents with each token than those the manifest records")
+    return source
 
 
 def _check_counts(path: Path, manifest: Model | None, check: Check) -> None:
@@ -113,7 +127,7 @@ def _dot_products(source: ImpactSource, progress: Progress) -> tuple[dict[str, t
         weights: list[dict[str, int]] = [{} for _ in range(_VECTORS)]
         expected: dict[str, tuple[int, ...]] = {}
         for document in source.documents():
-            vector = document.vector
+            vector = source.idf.weighted(document.vector) if source.idf else document.vector
             if not vector:
                 continue
             for token in vector:
