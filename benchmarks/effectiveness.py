@@ -83,6 +83,14 @@ def search_with(encoder: str, collection: Collection, precision: str) -> tuple[P
     return run, [*(f"{mean:.0f}" for mean in means), f"{flops(queries, documents):.2f}", f"{size:.1f}"]
 
 
+def without_idf(run: Path, collection: Collection) -> Path:
+    """Search again with the encoder of a run of `search_with` and without idf; return the run."""
+    index, plain = run.with_suffix("").with_suffix(".index"), run.with_suffix(".without-idf.txt")
+    search = ["search", "--index", index, "--topics", collection.topics, "--query-idf", 0, "--output", plain]
+    make_missing(plain, lambda: run_command(*search))
+    return plain
+
+
 def vectors_of(queries: Sequence[Query], encoder: str) -> Iterator[ImpactVector]:
     """Yield the impact vector of each query."""
     scale = default_scale(encoder)
@@ -99,10 +107,10 @@ def bm25(collection: Collection) -> Path:
 
 
 def hybrid(runs: Sequence[Path], output: Path) -> Path:
-    """Write the reciprocal rank fusion of runs."""
+    """Fuse the run of an encoder and that of BM25, in this order, as `search --hybrid` does; write a run."""
     together = zip_rankings([read_rankings(run) for run in runs])
-    options = FusionOptions()
-    write_run(output, ((id_, fuse_rankings(id_, rankings, options)) for id_, rankings in together), "trec", "rrf")
+    options = FusionOptions(method="interpolation", normalization="max", weights=(1.0, 0.5))
+    write_run(output, ((id_, fuse_rankings(id_, rankings, options)) for id_, rankings in together), "trec", "hybrid")
     return output
 
 
@@ -126,8 +134,9 @@ def main() -> None:
         for encoder in arguments.encoder:
             run, more = search_with(encoder, collection, arguments.precision)
             print(collection.row(Path(encoder).name, run, more), flush=True)
+            print(collection.row(f"{Path(encoder).name} without idf", without_idf(run, collection)), flush=True)
             both = collection.work / f"{Path(encoder).name}.hybrid.{collection.split}.txt"
-            print(collection.row(f"{Path(encoder).name} with BM25, RRF", hybrid([bm25_run, run], both)), flush=True)
+            print(collection.row(f"{Path(encoder).name} with BM25", hybrid([run, bm25_run], both)), flush=True)
 
 
 if __name__ == "__main__":
