@@ -19,7 +19,7 @@ TIERS = [
     {"conversion", "evaluation", "lucene", "modeling"},
     {"verification"},
     {"encoding", "exporting", "profiling"},
-    {"retrieval"},
+    {"ray_data", "retrieval"},
     {"cli", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "merge", "mine", "profile", "rescore", "score"}
     | {"search", "pyserini", "text_index", "train", "warm_start"},
@@ -42,11 +42,11 @@ HEAVY = {
     "pyserini": {"lucene"},
     "pyterrier": {"lucene", "pyterrier"},
     "pandas": {"pyterrier"},
-    "pyarrow": {"conversion", "formats"},
+    "pyarrow": {"conversion", "formats", "ray_data"},
     "datasets": {"formats"},
     "matplotlib": {"artifacts", "evaluation", "profiling", "tradeoffs", "training"},
     "scipy": {"evaluation"},
-    "ray": {"workers"},
+    "ray": {"ray_data", "workers"},
     # Only commands draw progress bars.
     "tqdm": {"cli"},
 }

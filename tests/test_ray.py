@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from splade_anserini.artifacts.manifests import ImpactManifest, read_manifest
 from splade_anserini.encode import encode
 from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.workers import EncoderWorkers
-from splade_anserini.errors import DependencyError, InputError, WorkerError
+from splade_anserini.errors import DependencyError, InputError, OutputError, WorkerError
 from splade_anserini.formats.corpora import open_corpus
+from splade_anserini.formats.impacts import count_impacts
 from splade_anserini.workers import ray_backend
 from splade_anserini.workers.options import WorkerOptions
 from splade_anserini.workers.ray_backend import RayBackend
@@ -237,6 +239,106 @@ def test_options_that_do_not_go_together_are_refused(
     done = run_stage("encode", *arguments(corpus, encoder, tmp_path / "out"), *options)
     assert done.code in {1, 2}
     assert f"error: {message}" in done.err
+
+
+# Ray Data.
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_batch_is_encoded_to_columns(encoder: str) -> None:
+    import numpy as np
+
+    from splade_anserini.ray_data import SpladeBatchEncoder
+
+    batch = {
+        "doc_id": np.array([7, 8]),
+        "passage": np.array(["w1 w2", "nothing"], dtype=object),
+        "row": np.array([1, 2]),
+        "url": np.array(["a", "b"]),
+    }
+    table = SpladeBatchEncoder(encoder, columns=["row"], scale=10)(batch)
+    assert table.to_pylist() == [
+        {"id": "7", "contents": "w1 w2", "tokens": ["w1", "w2", "w3"], "impacts": [10, 10, 5], "row": 1},
+        {"id": "8", "contents": "nothing", "tokens": [], "impacts": [], "row": 2},
+    ]
+    with pytest.raises(InputError, match="has no column 'rows'; it has doc_id, passage, row, url"):
+        SpladeBatchEncoder(encoder, columns=["rows"])(batch)
+    with pytest.raises(InputError, match="A batch is a Table"):
+        SpladeBatchEncoder(encoder)(table)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_parts_in_any_order_become_the_shards_of_encode(
+    tmp_path: Path, corpus: Path, encoder: str, expected: dict[str, str]
+) -> None:
+    from splade_anserini.ray_data import ImpactDatasink, SpladeBatchEncoder
+
+    encode_batch = SpladeBatchEncoder(encoder, columns=["row"])
+    documents = list(open_corpus(corpus))
+    sink = ImpactDatasink(tmp_path / "out", encoder=encoder, encode=OPTIONS, corpus=str(corpus), order_by="row")
+    sink.on_write_start(None)
+    parts = []
+    for start in (3, 0, 2, 1):
+        rows = [row for row in range(len(documents)) if part_of(row) == start][::-1]
+        columns: dict[str, Any] = {
+            "id": [documents[row].id for row in rows],
+            "title": [documents[row].title for row in rows],
+        }
+        columns |= {"text": [documents[row].text for row in rows], "row": rows}
+        parts.append(sink.write([encode_batch(columns)], None))
+    sink.on_write_complete(SimpleNamespace(write_returns=[*parts, sink.write([], None)]))
+    assert shards_of(bytes_of(tmp_path / "out")) == shards_of(expected)
+    manifest = read_manifest(tmp_path / "out", ImpactManifest)
+    assert manifest is not None
+    assert manifest.complete
+    assert manifest.settings.corpus == str(corpus)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    with pytest.raises(OutputError, match="out already exists"):
+        sink.on_write_start(None)
+    with pytest.raises(OutputError, match="is not there on the node"):
+        sink.write([], None)
+
+
+def part_of(row: int) -> int:
+    """Divide rows into parts that overlap, as Ray's blocks may."""
+    return (row // 150) if row < 300 else 2 + row % 2
+
+
+def shards_of(files: dict[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in files.items() if name.endswith(".gz")}
+
+
+@needs_ray
+@pytest.mark.full
+def test_a_pipeline_of_ray_data_writes_the_shards_of_encode(
+    tmp_path: Path, corpus: Path, encoder: str, expected: dict[str, str], cluster: RayCluster
+) -> None:
+    import ray.data
+
+    from splade_anserini.ray_data import ImpactDatasink, SpladeBatchEncoder
+
+    rows = [{"id": each.id, "title": each.title, "text": each.text} for each in open_corpus(corpus)]
+    numbered = [{"row": number, **row} for number, row in enumerate(rows)]
+    dataset = ray.data.from_items(numbered[::-1][::2] + numbered[::2], override_num_blocks=7)
+    encoded = dataset.map_batches(
+        SpladeBatchEncoder,
+        fn_constructor_kwargs={"encoder": encoder, "columns": ["row"]},
+        batch_size=50,
+        num_cpus=0.5,
+        compute=ray.data.ActorPoolStrategy(size=1),
+    )
+    output = tmp_path / "out"
+    encoded.write_datasink(ImpactDatasink(output, encoder=encoder, encode=OPTIONS, order_by="row"))
+    written = bytes_of(output)
+    manifest = read_manifest(output, ImpactManifest)
+    assert manifest is not None
+    assert manifest.complete
+    assert manifest.counts.documents + manifest.empty == len(rows)
+    assert shards_of(written) == shards_of(expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert count_impacts(output)[0] == manifest.counts
 
 
 # Nodes and drivers that are killed.
