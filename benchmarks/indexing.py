@@ -22,14 +22,16 @@ LARGE = 100_000
 RATE = Measure("documents/s", digits=0)
 
 
-def ours(impacts: str, index: str, threads: int) -> dict[str, Any]:
+def ours(impacts: str, index: str, threads: int, document_idf: float = 0.0) -> dict[str, Any]:
     """Run our `index`, its checks included."""
     from splade_anserini.index import index as build
     from splade_anserini.lucene import IndexOptions, start_jvm
 
     start_jvm()
     begin = time.perf_counter()
-    manifest = build(Path(impacts), Path(index), IndexOptions(threads=threads), overwrite=True)
+    manifest = build(
+        Path(impacts), Path(index), IndexOptions(threads=threads, document_idf=document_idf), overwrite=True
+    )
     seconds = time.perf_counter() - begin
     return {RATE.name: manifest.counts.documents / seconds, HEAP.name: peak_heap(), "index": str(manifest.counts)}
 
@@ -149,11 +151,17 @@ def races(settings: Settings) -> Iterator[Race]:
     for documents in settings.documents():
         for threads in (1, 2) if settings.full else (2,):
             same = {"impacts": str(synthetic(settings.data, documents, settings.work)), "threads": threads}
-            built = {name: str(settings.work / f"index-{documents}-{name}") for name in ("ours", "anserini")}
+            built = {name: str(settings.work / f"index-{documents}-{name}") for name in ("ours", "idf", "anserini")}
             yield Race(
                 title=f"Index {documents:,} documents, {threads} thread{'s' if threads > 1 else ''}",
                 contestants=[
                     Contestant("splade-anserini", __name__, "ours", {**same, "index": built["ours"]}),
+                    Contestant(
+                        "splade-anserini, --document-idf 0.5",
+                        __name__,
+                        "ours",
+                        {**same, "index": built["idf"], "document_idf": 0.5},
+                    ),
                     Contestant(
                         "Anserini's IndexCollection", __name__, "anserini", {**same, "index": built["anserini"]}
                     ),

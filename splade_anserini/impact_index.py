@@ -132,7 +132,8 @@ class ImpactIndex:
         require_impact_index(path, force=force)
         manifest = read_manifest(path, IndexManifest)
         opener = _opener(query_encoder, manifest, f"Index {path}", force=force)
-        return cls(path, opener, query_idf=_power(query_idf, manifest, query_encoder, f"Index {path}"))
+        power = _power(query_idf, manifest, query_encoder, f"Index {path}", force=force)
+        return cls(path, opener, query_idf=power)
 
     @property
     def query_encoder(self) -> "ImpactQueryEncoder":
@@ -149,8 +150,10 @@ class ImpactIndex:
 
     @query_idf.setter
     def query_idf(self, power: float) -> None:
+        from splade_anserini.lucene.document_idf import document_idf_in, refuse_idf_twice
         from splade_anserini.lucene.query_weights import QueryWeights
 
+        refuse_idf_twice(document_idf_in(self.directory), power, f"index {self.directory}")
         self._weights = QueryWeights(self.searcher, power)
 
     def weighted(self, vector: "ImpactVector") -> "ImpactVector":
@@ -300,12 +303,16 @@ def _power(
     manifest: "IndexManifest | None",
     encoder: "Encoder | StrPath | None",
     source: str = "The index",
+    *,
+    force: bool = False,
 ) -> float:
     """Return the power of idf for queries of an index: the one that is given, else as `query_idf_for` says."""
+    from splade_anserini.lucene.document_idf import refuse_idf_twice
     from splade_anserini.retrieval.options import QueryOptions
     from splade_anserini.retrieval.query_settings import query_idf_for
 
     if query_idf is not None:
+        refuse_idf_twice(manifest.document_idf if manifest else None, query_idf, source, force=force)
         return query_idf
     name = str(encoder) if isinstance(encoder, str | PathLike) else None
     return query_idf_for(manifest, QueryOptions(encoder=name), source)

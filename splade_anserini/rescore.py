@@ -149,7 +149,7 @@ def command(
         progress_bar("Scoring", len(vectors), "queries") as progress,
     ):
         rankings = rescore(read_candidates(candidates.run, candidates.qrels), vectors, scorer, progress)
-        if queries.query_idf:
+        if queries.has_idf:
             rankings = with_exact_scores(rankings)
         recorded.write(rankings, queries)
     typer.echo(f"{recorded}, rescored")

@@ -169,7 +169,7 @@ def _search_impacts(
         _open_searcher(index, engine, feedback, query.threads) as searcher,
     ):
         rankings = search(vectors, _two_step(searcher, two_step), search_options, progress=progress)
-        if queries.query_idf:
+        if queries.has_idf:
             rankings = with_exact_scores(rankings)
         if two_step.check_exact:
             exact = replace(search_options, query_top_k=None, query_min_impact=1)

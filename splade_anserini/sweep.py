@@ -15,6 +15,8 @@ from splade_anserini.options import changed_options, option, options
 from splade_anserini.retrieval.options import QueryOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from splade_anserini.artifacts.manifests import EncodeSettings
     from splade_anserini.artifacts.manifests import IndexManifest as Manifest
     from splade_anserini.lucene.sources import ImpactSource
@@ -174,7 +176,7 @@ def command(
     check_candidates(varied.candidates, measured.hits)
     if output.output.exists() and not output.output.is_dir():
         raise InputError(f"--output {output.output} is a file.", expected="a directory", do="Choose another path.")
-    source, queries, usual_idf = _open(input, index, topics, query, output.output)
+    source, queries, usual_idf = _open(input, index, topics, query, output.output, space.query_idf)
     settings = replace(space, usual_idf=usual_idf).settings(grid=varied.grid)
     texts = _text_search(varied, source, queries, measured.hits, query)
     vectors = queries.vectors(query.batch_size, progress_bar)
@@ -194,13 +196,14 @@ def command(
 
 
 def _open(
-    input_: Path | None, index: str | None, topics: str, query: QueryOptions, output: Path
+    input_: Path | None, index: str | None, topics: str, query: QueryOptions, output: Path, powers: "Sequence[float]"
 ) -> "tuple[ImpactSource | FinishedIndex, QuerySet, float]":
     """Open the documents or their index, and the queries; return also the usual power of idf."""
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene import start_jvm
+    from splade_anserini.lucene.document_idf import refuse_idf_twice
     from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
     from splade_anserini.lucene.sources import open_impacts
     from splade_anserini.retrieval.query_settings import query_idf_for
@@ -227,6 +230,7 @@ def _open(
         start_jvm()
         require_impact_index(directory, force=query.force)
         source, settings, name = open_index(directory), read_manifest(directory, IndexManifest), f"Index {directory}"
+    refuse_idf_twice(settings.document_idf if settings else None, max(powers, default=0.0), name, force=query.force)
     return source, load_queries_for(topics, settings, name, query), query_idf_for(settings, query, name)
 
 

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from splade_anserini.artifacts.document_idf import DocumentIdf
 from splade_anserini.artifacts.manifests import MANIFEST, IndexManifest, read_manifest, write_manifest
 from splade_anserini.convert import ConvertOptions, convert
-from splade_anserini.errors import InputError, IntegrityError, MismatchError, RecordError
+from splade_anserini.errors import NOTE, InputError, IntegrityError, MismatchError, RecordError
+from splade_anserini.impact_index import ImpactIndex
 from splade_anserini.index import index
 from splade_anserini.lucene import ImpactSearcher, IndexOptions, PyseriniImpactSearcher, count_index
 from splade_anserini.lucene.document_idf import multiplied_by_idf, require_no_document_idf
 from splade_anserini.lucene.sources import find_impacts
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
+from splade_anserini.retrieval.options import QueryOptions
+from splade_anserini.retrieval.query_settings import query_idf_for
 from splade_anserini.vectors.idf import CollectionIdf
 from tests.cli_runner import Outcome, run_stage
 from tests.impact_fixtures import documents, write_documents, write_encoded
@@ -370,6 +373,112 @@ class TestSearch:
             assert [(-hit.score, hit.doc_id) for hit in rankings[id_]] == expected
             ties += len(expected) - len({score for score, _ in expected})
         assert ties > 10
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index with --document-idf, an index of the same products without it, and topics."""
+    directory = tmp_path_factory.mktemp("document-idf")
+    write_encoded(directory / "impacts", VECTORS)
+    index(directory / "impacts", directory / "index", options(store_docvectors=True))
+    write_encoded(directory / "products", products(VECTORS, ALPHA))
+    index(directory / "products", directory / "same", IndexOptions(threads=1, store_docvectors=True))
+    lines = [json.dumps({"id": id_, "vector": vector}) + "\n" for id_, vector in QUERIES.items()]
+    (directory / "topics.jsonl").write_text("".join(lines))
+    return directory
+
+
+def find(home: Path, name: str, output: Path, *more: object, command: str = "search") -> Outcome:
+    """Search one of the indexes of `home`."""
+    topics = ["--topics", home / "topics.jsonl", "--output", output]
+    return run_stage(command, "--index", home / name, *topics, *more)
+
+
+@pytest.mark.slow
+class TestSearchCommands:
+    @pytest.mark.parametrize(
+        "more",
+        [
+            [],
+            ["--searcher", "pyserini"],
+            ["--two-step", 2, "--hits", 20],
+            ["--query-top-k", 2],
+            ["--feedback", "rm3"],
+            ["--feedback", "rocchio"],
+        ],
+    )
+    def test_every_search_is_that_of_the_products(self, more: list[object], home: Path, tmp_path: Path) -> None:
+        outcome = find(home, "index", tmp_path / "run", *more)
+        assert outcome.code == 0, outcome.err
+        assert find(home, "same", tmp_path / "same", *more).code == 0
+        assert (tmp_path / "run").read_bytes() == (tmp_path / "same").read_bytes() != b""
+
+    def test_rescoring_gives_the_scores_of_the_search(self, home: Path, tmp_path: Path) -> None:
+        assert find(home, "index", tmp_path / "run").code == 0
+        rescored = find(home, "index", tmp_path / "rescored", "--run", tmp_path / "run", command="rescore")
+        assert rescored.code == 0, rescored.err
+        assert (tmp_path / "rescored").read_bytes() == (tmp_path / "run").read_bytes()
+
+    def test_the_manifest_of_a_run_names_the_power(self, home: Path, tmp_path: Path) -> None:
+        assert find(home, "index", tmp_path / "run").code == 0
+        assert json.loads((tmp_path / "run.manifest").read_text())["inputs"]["document idf"] == "0.75"
+        assert find(home, "same", tmp_path / "same").code == 0
+        assert "document idf" not in json.loads((tmp_path / "same.manifest").read_text())["inputs"]
+
+    @pytest.mark.parametrize("command", ["search", "rescore"])
+    def test_idf_counts_twice_only_with_force(
+        self, command: str, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert find(home, "index", tmp_path / "run").code == 0
+        more = ["--query-idf", 0.5, *(["--run", tmp_path / "run"] if command == "rescore" else [])]
+        refused = find(home, "index", tmp_path / "twice", *more, command=command)
+        assert (refused.code, "--query-idf 0.5 would count idf twice" in refused.err) == (2, True)
+        assert not (tmp_path / "twice").exists()
+        assert find(home, "index", tmp_path / "twice", *more, "--force", command=command).code == 0
+        assert "Impacts of queries are multiplied by idf^0.5, and those of Index" in caplog.text
+        assert find(home, "same", tmp_path / "same", *more, command=command).code == 0
+        assert (tmp_path / "twice").read_bytes() == (tmp_path / "same").read_bytes()
+
+    def test_an_encoder_that_asks_for_idf_in_queries_does_not_get_it_twice(
+        self, home: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        manifest = read_manifest(home / "index", IndexManifest)
+        assert manifest
+        assert manifest.query_idf == 0
+        # As of vectors of unknown origin.
+        unknown = manifest.model_copy(update={"encoder": None, "query_idf": None})
+        with caplog.at_level(NOTE):
+            assert query_idf_for(unknown, QueryOptions(encoder="splade-mini"), "Index i") == 0
+        assert "those of index i were, by idf^0.75 (--document-idf)" in caplog.text
+        plain = unknown.model_copy(update={"document_idf": None})
+        assert query_idf_for(plain, QueryOptions(encoder="splade-mini"), "Index i") == 0.75
+
+    def test_sweep_and_impact_index_refuse_idf_twice(self, home: Path, tmp_path: Path) -> None:
+        (tmp_path / "qrels").write_text("q1 0 d1 1\n")
+        sweep = ["--qrels", tmp_path / "qrels", "--query-idf", "0.5"]
+        outcome = find(home, "index", tmp_path / "sweep", *sweep, command="sweep")
+        assert (outcome.code, "would count idf twice" in outcome.err) == (2, True)
+        with pytest.raises(MismatchError, match="would count idf twice"):
+            ImpactIndex.open(home / "index", query_idf=1.0)
+        with ImpactIndex.open(home / "index") as opened:
+            assert opened.query_idf == 0
+            with pytest.raises(MismatchError, match="would count idf twice"):
+                opened.query_idf = 1.0
+        with ImpactIndex.open(home / "index", query_idf=1.0, force=True) as opened:
+            assert opened.query_idf == 1
+
+    def test_a_possible_rounding_ends_the_search_without_a_run(self, home: Path, tmp_path: Path) -> None:
+        vector = dict.fromkeys(TOKENS, 1_000_000)
+        (tmp_path / "topics.jsonl").write_text(json.dumps({"id": "q", "vector": vector}))
+        output = ["--topics", tmp_path / "topics.jsonl", "--output", tmp_path / "run"]
+        outcome = run_stage("search", "--index", home / "index", *output)
+        assert (outcome.code, "which may have been rounded" in outcome.err) == (2, True)
+        assert not (tmp_path / "run").exists()
+        with (
+            ImpactIndex.open(home / "index", query_idf=0.0) as opened,
+            pytest.raises(InputError, match="may have been rounded"),
+        ):
+            list(opened.search_vectors([vector]))
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ The vectors are read twice: first the documents with each token are counted, the
 that of the table of tokens.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -25,6 +26,8 @@ from splade_anserini.parallel import drawn_in_threads, taken_from
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactDocument, ImpactVector, StrPath
 from splade_anserini.vectors.idf import CollectionIdf
+
+_log = logging.getLogger(__name__)
 
 _STEP = 256
 """Documents that are counted between two reports of progress."""
@@ -170,15 +173,38 @@ def record_of_idf(idf: CollectionIdf) -> DocumentIdf:
     return DocumentIdf(alpha=idf.alpha, documents=idf.documents, frequencies=idf.fingerprint)
 
 
+def document_idf_in(index: StrPath) -> DocumentIdf | None:
+    """Return the idf by which the impacts of an index were multiplied, as its manifest says."""
+    manifest = read_manifest(index, IndexManifest)
+    return manifest.document_idf if manifest else None
+
+
+def refuse_idf_twice(documents: DocumentIdf | None, power: float, source: str, *, force: bool = False) -> None:
+    """Raise `MismatchError` when impacts of queries are to be multiplied by idf as well as those of the documents.
+
+    With `force` only a warning is logged. `source` names the documents.
+    """
+    if documents is None or not power:
+        return
+    if not force:
+        raise MismatchError(
+            f"--query-idf {power:g} would count idf twice: the impacts of {source[:1].lower()}{source[1:]} were "
+            f"multiplied by idf^{documents.alpha:g} of their tokens already (--document-idf).",
+            expected="--query-idf 0",
+            do="Leave --query-idf out, or add --force to multiply both.",
+        )
+    _log.warning(
+        "Impacts of queries are multiplied by idf^%g, and those of %s were by idf^%g", power, source, documents.alpha
+    )
+
+
 def require_no_document_idf(index: StrPath, doing: str) -> None:
     """Raise `MismatchError` when the impacts of an index were multiplied by idf.
 
     `doing` completes "which … would make untrue", such as "merging it": with more documents, or fewer, each factor
     would be another.
     """
-    manifest = read_manifest(index, IndexManifest)
-    if manifest and manifest.document_idf:
-        idf = manifest.document_idf
+    if idf := document_idf_in(index):
         raise MismatchError(
             f"The impacts of index {index} were multiplied by idf^{idf.alpha:g} of their tokens in its "
             f"{counted(idf.documents, 'document')} (--document-idf), which {doing} would make untrue.",

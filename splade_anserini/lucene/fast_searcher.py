@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
 
 from splade_anserini.errors import InputError, counted
+from splade_anserini.lucene.document_idf import document_idf_in, refuse_idf_twice
 from splade_anserini.lucene.feedback import check_document_vectors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW, require_impact_index
@@ -92,6 +93,7 @@ class FastLuceneImpactSearcher(Closeable):
         self._searcher = ImpactSearcher(index_dir)
         self.idf = TokenIdf(self._searcher)
         try:
+            refuse_idf_twice(document_idf_in(index_dir), query_idf, f"index {index_dir}", force=True)
             self._weights = QueryWeights(self._searcher, query_idf)
             self.query_encoder: Any = query_encoder if encoder_type == "onnx" else resolve_query_encoder(query_encoder)
             check_query_encoder(index_dir, self.query_encoder, force=True)

@@ -43,6 +43,11 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         self._idle: list[QueryExecutor] = []
 
     @property
+    def directory(self) -> StrPath:
+        """The directory of the index."""
+        return self._index
+
+    @property
     def documents(self) -> int:
         """Number of documents in the index."""
         return self._ids.documents

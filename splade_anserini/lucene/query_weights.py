@@ -3,6 +3,7 @@
 from typing import Any
 
 from splade_anserini.errors import InputError
+from splade_anserini.lucene.document_idf import document_idf_in
 from splade_anserini.lucene.frequencies import frequencies_in
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
@@ -28,6 +29,7 @@ class QueryWeights:
             raise InputError(f"query_idf is {alpha:g}.", expected=f"a number from 0 to {GREATEST_POWER}")
         self.alpha = alpha
         self._searcher = searcher
+        self._has_idf = bool(alpha or document_idf_in(searcher.directory))
         self._factors: dict[str, float] = {}
 
     def weighted(self, vector: ImpactVector) -> ImpactVector:
@@ -43,8 +45,8 @@ class QueryWeights:
         return {token: impact for token, impact in products.items() if impact}
 
     def check_score(self, query: str, score: float) -> None:
-        """Raise `InputError` for the greatest score of a query from 2²⁴ up, if impacts are multiplied."""
-        if self.alpha:
+        """Raise `InputError` for the greatest score of a query from 2²⁴ up, if impacts are multiplied by idf."""
+        if self._has_idf:
             check_exact(query, score)
 
     def _look_up(self, tokens: list[str]) -> None:
@@ -62,5 +64,5 @@ def check_exact(query: str, score: float) -> None:
         raise InputError(
             f"Query {query!r} has a score of {score:,.0f}, which may have been rounded.",
             expected="integer scores below 2²⁴",
-            do="Use a smaller --query-idf, or a smaller --scale.",
+            do="Use a smaller power of idf, or a smaller --scale.",
         )

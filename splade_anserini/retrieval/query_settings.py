@@ -6,10 +6,12 @@ is found in it. Indexes of version 0.1 record nothing, and are searched as that 
 
 import logging
 
+from splade_anserini.artifacts.document_idf import DocumentIdf
 from splade_anserini.artifacts.manifests import EncodeSettings, IndexManifest
 from splade_anserini.cards.finding import EncoderSource, find_encoder
 from splade_anserini.encoding.usage import query_idf_of
 from splade_anserini.errors import NOTE, InputError
+from splade_anserini.lucene.document_idf import refuse_idf_twice
 from splade_anserini.retrieval.options import QueryOptions
 
 _log = logging.getLogger(__name__)
@@ -21,8 +23,11 @@ def query_idf_for(
     """Return the power of idf for queries of `documents`; a note says so where no option says it and it is not 0.
 
     It is that of `options`, else that which the index records, else, when the encoder of the documents is not known,
-    that of the encoder which `options` names. `source` names the documents in the note.
+    that of the encoder which `options` names. Where the impacts of the documents were multiplied by idf, it is 0 unless
+    `options` says otherwise with `force`; else that is a `MismatchError`. `source` names the documents in messages.
     """
+    if documents and documents.document_idf:
+        return _beside_document_idf(documents.document_idf, options, source)
     if options.query_idf is not None:
         return options.query_idf
     if isinstance(documents, IndexManifest) and documents.encoder:
@@ -33,6 +38,18 @@ def query_idf_for(
     if power:
         _log.log(NOTE, "Impacts of queries are multiplied by idf^%g, as %s says (--query-idf).", power, says)
     return power
+
+
+def _beside_document_idf(idf: DocumentIdf, options: QueryOptions, source: str) -> float:
+    refuse_idf_twice(idf, options.query_idf or 0.0, source, force=options.force)
+    if options.query_idf is None:
+        _log.log(
+            NOTE,
+            "Impacts of queries are not multiplied by idf: those of %s were, by idf^%g (--document-idf).",
+            f"{source[:1].lower()}{source[1:]}",
+            idf.alpha,
+        )
+    return options.query_idf or 0.0
 
 
 def query_idf_of_encoder(name: str | None) -> float:

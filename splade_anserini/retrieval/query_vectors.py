@@ -42,12 +42,23 @@ class QuerySet:
         """The queries that were longer than the encoder reads; None before they are encoded, and for vectors."""
         self.query_idf = 0.0
         """The power of idf by which impacts are multiplied; see `retrieval.query_idf`."""
+        self.document_idf = 0.0
+        """The power of idf by which impacts of the documents were multiplied."""
         self._vectors = vectors
         self._index: StrPath | None = None
 
     def multiply_by_idf(self, index: StrPath, alpha: float) -> None:
         """Multiply the impacts that `vectors` returns by idf^`alpha` of their tokens in `index`."""
+        from splade_anserini.lucene.document_idf import document_idf_in
+
         self._index, self.query_idf = index, alpha
+        of_documents = document_idf_in(index)
+        self.document_idf = of_documents.alpha if of_documents else 0.0
+
+    @property
+    def has_idf(self) -> bool:
+        """Whether impacts of queries or documents are multiplied by idf, so that scores may be great."""
+        return bool(self.query_idf or self.document_idf)
 
     def __len__(self) -> int:
         return len(self.texts if self.texts is not None else self._vectors or ())

@@ -74,6 +74,8 @@ def query_inputs(queries: "QuerySet") -> dict[str, str]:
     inputs = {"topics": queries.fingerprint()}
     if queries.query_idf:
         inputs["query idf"] = f"{queries.query_idf:g}"
+    if queries.document_idf:
+        inputs["document idf"] = f"{queries.document_idf:g}"
     if queries.encoder:
         encoder, scale = queries.encoder.encoder, queries.encoder.scale
         # The same encoder under another name or path gives the same run.

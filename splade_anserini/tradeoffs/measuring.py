@@ -10,6 +10,7 @@ from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.formats.runs import without_ties
 from splade_anserini.lucene import ImpactSearcher, Searcher, TwoStepSearcher
 from splade_anserini.lucene.disk_usage import index_parts
+from splade_anserini.lucene.document_idf import document_idf_in
 from splade_anserini.lucene.statistics import index_statistics
 from splade_anserini.profiling.flops import Occurrences, flops, occurrences
 from splade_anserini.profiling.latency import Timing, combined, rounds, sample, time_calls
@@ -98,6 +99,7 @@ class _Configuration:
     ) -> None:
         self.setting, self._workload = setting, workload
         self.queries = _pruned_queries(setting, queries)
+        self._has_idf = bool(setting.query_idf or document_idf_in(searcher.directory))
         self._texts = workload.text_search if setting.hybrid is not None else None
         self._weight = setting.hybrid or 0.0
         self._two_step = TwoStepSearcher(searcher, setting.two_step, workload.candidates) if setting.two_step else None
@@ -106,7 +108,7 @@ class _Configuration:
     def evaluate(self) -> dict[str, float]:
         """Search for all queries once and return the measures, 0 when nothing is found."""
         rankings = self._searcher.search(self.queries, self._workload.hits)
-        if self.setting.query_idf:
+        if self._has_idf:
             rankings = with_exact_scores(rankings)
         if self._texts:
             rankings = self._texts.fused(rankings, self._weight)
