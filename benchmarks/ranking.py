@@ -32,7 +32,8 @@ from splade_anserini.retrieval.fusion import FusionOptions, fuse_rankings
 from splade_anserini.retrieval.query_idf import weighted_by_idf, with_exact_scores
 from splade_anserini.search import search
 
-MEASURE = "nDCG@10"
+DEPTH = 10
+MEASURE = f"nDCG@{DEPTH}"
 
 type Rankings = Mapping[str, Sequence[ScoredDoc]]
 
@@ -90,7 +91,7 @@ class Experiment:
 
     def evaluate(self, rankings: Rankings) -> Evaluation:
         """Measure rankings."""
-        docs = (doc for hits in rankings.values() for doc in as_in_a_run(hits))
+        docs = (doc for hits in rankings.values() for doc in as_in_a_run(hits[:DEPTH]))
         return evaluate(docs, self._collection.qrels, parse_measures([MEASURE]))
 
 

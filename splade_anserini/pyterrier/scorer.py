@@ -18,7 +18,7 @@ class ImpactScorer(Described, pt.Transformer):
 
     Vectors that are there, `query_toks` and `toks`, are used; else `query` and the `fields` of the documents are
     encoded, each once, with `encoder` and the query encoder that belongs to it. A score is the dot product of the
-    impacts, as in a search of an index of these documents.
+    impacts, as in a search of an index of these documents with a `query_idf` of 0: texts alone have no idf.
     """
 
     def __init__(
