@@ -113,12 +113,23 @@ def test_anserinis_writer_builds_one_index_in_one_process(home: Path, tmp_path: 
     assert (done.code, "needs --writer lucene, got anserini" in done.err) == (2, True)
 
 
-def test_files_are_divided_by_their_sizes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, ["012345"]),
+        (2, ["0", "12345"]),
+        (3, ["0", "1234", "5"]),
+        (5, ["0", "12", "3", "4", "5"]),
+        (6, [*"012345"]),
+        (9, [*"012345"]),
+    ],
+)
+def test_files_are_divided_by_their_sizes(tmp_path: Path, count: int, expected: list[str]) -> None:
     for number, size in enumerate([40, 1, 1, 1, 1, 36]):
         vectors = {f"{number}-{n}": {"t": 1} for n in range(size)}
         write_documents(tmp_path / f"{number}.jsonl", documents(vectors))
-    parts = split_source(find_impacts(tmp_path), 2)
-    assert [[path.name[0] for path in part.files.files] for part in parts] == [["0"], ["1", "2", "3", "4", "5"]]
+    parts = split_source(find_impacts(tmp_path), count)
+    assert ["".join(path.name[0] for path in part.files.files) for part in parts] == expected
 
 
 def test_a_process_that_is_killed_is_replaced(home: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The parts are then joined by `index_merging`, or stay the shards of a sharded in
 import os
 import shutil
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,17 +97,22 @@ def processes(count: int, options: IndexOptions) -> tuple[ProcessBackend, IndexO
 
 
 def split_source(source: ImpactSource, count: int) -> list[ImpactSource]:
-    """Divide the files of a source, in their order, into at most `count` parts of about the same size in bytes."""
-    files = source.files.files
-    sizes = [path.stat().st_size for path in files]
-    total, before = max(1, sum(sizes)), 0
-    groups: list[list[Path]] = [[] for _ in range(count)]
-    for path, size in zip(files, sizes, strict=True):
-        middle = before + size / 2
-        groups[min(count - 1, int(middle * count / total))].append(path)
-        before += size
-    parts = [source.part(group) for group in groups if group]
-    return [part for part in parts if part.counts is None or part.counts.documents]
+    """Divide the files of a source, in their order, into `count` parts of about the same size in bytes.
+
+    Of fewer files there are as many parts as files.
+    """
+    files = deque((path, path.stat().st_size) for path in source.files.files)
+    count, left = min(count, len(files)), sum(size for _, size in files)
+    parts = []
+    for following in range(count - 1, -1, -1):
+        group, taken, share = list[Path](), 0.0, left / (following + 1)
+        while files and len(files) > following and (not group or taken + files[0][1] / 2 <= share or not following):
+            path, size = files.popleft()
+            group.append(path)
+            taken += size
+        left -= int(taken)
+        parts.append(source.part(group))
+    return parts
 
 
 def split_into_shards(source: ImpactSource, count: int) -> list[ImpactSource]:
@@ -116,7 +122,7 @@ def split_into_shards(source: ImpactSource, count: int) -> list[ImpactSource]:
         files = len(source.files.files)
         raise InputError(
             f"{source.path} has {counted(files, 'file')}, which cannot be divided into {counted(count, 'shard')}.",
-            expected="several files of about the same size for each shard",
+            expected="a file or more for each shard",
             do="Use fewer --shards, or encode with a smaller --docs-per-shard.",
         )
     return parts
