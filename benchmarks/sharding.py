@@ -171,11 +171,11 @@ def search_each_step(sharded: str) -> Row:
 
 def search_sliced_step(sharded: str) -> Row:
     """Search with one reader of all shards, each on a thread of Java's."""
-    from jnius import autoclass
-
     from splade_anserini.lucene import ImpactSearcher
 
     with ImpactSearcher(sharded) as searcher:
+        from jnius import autoclass
+
         pool = autoclass("java.util.concurrent.Executors").newFixedThreadPool(2)
         sliced = autoclass("org.apache.lucene.search.IndexSearcher")(
             searcher.lucene.getIndexReader(),

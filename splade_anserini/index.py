@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import Counts, IndexManifest
     from splade_anserini.formats.corpora import Corpus
     from splade_anserini.lucene.batches import ReadCounts
-    from splade_anserini.lucene.parallel_writer import PartWriter
     from splade_anserini.lucene.sources import ImpactSource
 
 _log = logging.getLogger(__name__)
@@ -58,6 +57,9 @@ def index(
     impacts, output, options = Path(impacts), Path(output), options or IndexOptions()
     workers = workers or IndexWorkerOptions()
     workers.check_writer(options.writer)
+    if workers.on_ray:
+        # Actors have other working directories.
+        impacts = impacts.absolute()
     check_index_output(output, impacts)
     source = _open(impacts, reading or ReadingOptions())
     if manifest := up_to_date_index(source, output, options, shards=workers.shards, overwrite=overwrite):
@@ -145,13 +147,19 @@ def _write_one(
     """Write one index, with several workers its parts first; return what was read, and its manifest."""
     from splade_anserini.lucene import count_index, write_impact_index
     from splade_anserini.lucene.index_merging import merge_indexes
-    from splade_anserini.lucene.parallel_writer import PARTS_FOR_EACH_WORKER, remove_parts, split_source, total_read
+    from splade_anserini.lucene.parallel_writer import (
+        open_part_writer,
+        part_count,
+        remove_parts,
+        split_source,
+        total_read,
+    )
 
-    parts = split_source(source, PARTS_FOR_EACH_WORKER * workers.workers) if workers.workers > 1 else []
+    parts = split_source(source, part_count(workers))
     if len(parts) > 1:
         # Segments are merged once, at the end.
-        writer = _part_writer(replace(options, optimize=False), workers, len(parts))
-        written = writer.write(parts, path / _PARTS, progress)
+        with open_part_writer(replace(options, optimize=False), workers, len(parts)) as writer:
+            written = writer.write(parts, path / _PARTS, progress)
         read = total_read(written, source)
         merge_indexes([part.path for part in written], path, optimize=options.optimize)
         remove_parts(path / _PARTS)
@@ -169,11 +177,12 @@ def _write_shards(
     from splade_anserini.artifacts.manifests import Counts, IndexPart, write_manifest
     from splade_anserini.artifacts.sharded_index import SHARDED, fingerprint_of_index, shard_name
     from splade_anserini.lucene import count_index
-    from splade_anserini.lucene.parallel_writer import remove_parts, split_into_shards, total_read
+    from splade_anserini.lucene.parallel_writer import open_part_writer, remove_parts, split_into_shards, total_read
 
     parts = split_into_shards(source, workers.shards or 1)
     shards = []
-    written = _part_writer(options, workers, len(parts)).write(parts, path / _PARTS, progress)
+    with open_part_writer(options, workers, len(parts)) as writer:
+        written = writer.write(parts, path / _PARTS, progress)
     read = total_read(written, source)
     manifest = _manifest(source, options, Counts(), read)
     for number, part in enumerate(written):
@@ -187,17 +196,6 @@ def _write_shards(
     _compare(manifest.counts, read, source)
     changes = {"kind": SHARDED, "parts": tuple(shards), "options": {**manifest.options, "shards": workers.shards}}
     return read, manifest.model_copy(update=changes)
-
-
-def _part_writer(options: IndexOptions, workers: IndexWorkerOptions, parts: int) -> "PartWriter":
-    """Return what writes the parts of an index."""
-    from splade_anserini.lucene.parallel_writer import PartWriter, processes
-
-    count = min(workers.workers, parts)
-    if count == 1:
-        return PartWriter(options)
-    backend, options_of_each = processes(count, options)
-    return PartWriter(options_of_each, backend)
 
 
 def _manifest(

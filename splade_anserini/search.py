@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,25 +12,25 @@ from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.lucene.feedback import Feedback
-from splade_anserini.lucene.text_options import Bm25Options
-from splade_anserini.options import changed_options, option, options, recorded_options
+from splade_anserini.options import changed_options, recorded_options
 from splade_anserini.progress import Progress, silent
+from splade_anserini.retrieval.engine_options import EngineOptions
 from splade_anserini.retrieval.options import QueryOptions, RunOptions, SearchOptions, TwoStepOptions
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ir_measures import ScoredDoc
 
     from splade_anserini.artifacts.outputs import OutputRecord
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, Searcher
+    from splade_anserini.lucene.shard_workers import WorkersSearcher
     from splade_anserini.records import ImpactVector, Query
-    from splade_anserini.retrieval.fusion import FusionOptions
     from splade_anserini.retrieval.query_vectors import QuerySet
 
 _log = logging.getLogger(__name__)
 
 _OF_HYBRID = ("hybrid_method", "hybrid_weight")
-
-type HybridMethod = Literal["rrf", "interpolation"]
 
 
 def search(
@@ -53,46 +53,6 @@ def search(
         searcher = BestPassageSearcher(searcher, options.max_passage)
     pruned = prune_queries(queries, options.query_top_k, options.query_min_impact)
     yield from _shown(searcher.search(pruned, options.hits + options.remove_query), options, progress)
-
-
-@options
-class EngineOptions(Bm25Options):
-    """What searches."""
-
-    bm25: bool = option(default=False, help="Search a text index with BM25, as Anserini; --feedback expands the query.")
-    searcher: Literal["lucene", "pyserini"] | None = option(
-        default=None,
-        help="Lucene's IndexSearcher, or Pyserini's LuceneImpactSearcher: the same run, slower.",
-        unset="lucene; with --feedback pyserini",
-    )
-    hybrid: str | None = option(
-        default=None, help="bm25:DIRECTORY, a text index of the same collection: its BM25 ranking is fused in."
-    )
-    hybrid_method: HybridMethod = option(
-        default="interpolation",
-        help="With --hybrid: score / greatest + weight × BM25 / greatest, or reciprocal rank fusion.",
-    )
-    hybrid_weight: float = option(
-        default=0.5, least=0, help="With --hybrid-method interpolation: the weight of BM25; the other is 1."
-    )
-
-    def __post_init__(self) -> None:
-        if self.hybrid_method == "rrf" and "--hybrid-weight" in changed_options(self):
-            raise InputError("--hybrid-weight has no effect with --hybrid-method rrf.", do="Leave one of them out.")
-
-    def fusion(self, hits: int) -> "FusionOptions":
-        """How the rankings of the impact index and of BM25 are fused, with --hybrid."""
-        from splade_anserini.retrieval.fusion import FusionOptions
-        from splade_anserini.retrieval.hybrid import scores_with_bm25
-
-        if self.hybrid_method == "rrf":
-            return FusionOptions(depth=hits, hits=hits)
-        return scores_with_bm25(self.hybrid_weight, hits)
-
-    @property
-    def bm25_options(self) -> Bm25Options:
-        """How BM25 scores, with --bm25 or --hybrid."""
-        return Bm25Options(k1=self.k1, b=self.b, language=self.language)
 
 
 def command(
@@ -205,6 +165,8 @@ def _check_combination(
     if not engine.hybrid and (unused := [name for name in changed_options(engine) if name.startswith("--hybrid-")]):
         raise InputError(f"{unused[0]} needs --hybrid.", do=f"Leave {unused[0]} out, or add --hybrid.")
     check_candidates(two_step.candidates, search_options.hits)
+    if engine.on_ray:
+        _check_ray(two_step, feedback, engine)
     if two_step.two_step is not None and engine.searcher == "pyserini":
         raise InputError("--two-step needs --searcher lucene, got pyserini.")
     if two_step.candidates is not None and search_options.max_passage is not None:
@@ -224,6 +186,12 @@ def _check_combination(
         )
 
 
+def _check_ray(two_step: TwoStepOptions, feedback: Feedback, engine: EngineOptions) -> None:
+    used = {"--two-step": two_step.two_step, "--feedback": feedback.method, "--searcher": engine.searcher}
+    if unfit := [name for name, value in used.items() if value is not None]:
+        raise InputError(f"--ray and {unfit[0]} exclude each other.", do="Leave one of them out.")
+
+
 def _record(index: Path, text_index: Path | None, queries: "QuerySet", groups: "tuple[object, ...]") -> "OutputRecord":
     """Describe a run by all that decides its content."""
     from splade_anserini.artifacts.outputs import OutputRecord
@@ -240,8 +208,8 @@ def _recorded(groups: "tuple[object, ...]", *, bm25: bool = False) -> "dict[str,
     """Return the options that decide a run. Those of BM25, newer than others, are left out where they are defaults."""
     settings = recorded_options(*groups)
     for field in fields(EngineOptions):
-        if field.name not in {"searcher", "hybrid", *_OF_HYBRID} and settings[field.name] == field.default:
-            del settings[field.name]
+        if field.name not in {"searcher", "hybrid", *_OF_HYBRID} and settings.get(field.name) == field.default:
+            settings.pop(field.name, None)
     # Earlier versions had reciprocal rank fusion only.
     if not settings["hybrid"] or settings["hybrid_method"] == "rrf":
         for name in _OF_HYBRID:
@@ -335,20 +303,24 @@ def _shown(
 
 def _open_searcher(
     index: Path, engine: EngineOptions, feedback: Feedback, threads: int
-) -> "ImpactSearcher | PyseriniImpactSearcher":
+) -> "AbstractContextManager[ImpactSearcher | PyseriniImpactSearcher | WorkersSearcher]":
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher
     from splade_anserini.parallel import cpu_count
 
     threads = threads or cpu_count()
+    if options := engine.on_ray:
+        from splade_anserini.lucene.shard_workers import open_on_ray
+
+        return open_on_ray(index, options)
     if engine.searcher == "pyserini" or feedback.method:
         return PyseriniImpactSearcher(index, threads, feedback if feedback.method else None)
     return ImpactSearcher(index, threads)
 
 
-def _two_step(searcher: "ImpactSearcher | PyseriniImpactSearcher", two_step: TwoStepOptions) -> "Searcher":
-    from splade_anserini.lucene import PyseriniImpactSearcher, TwoStepSearcher
+def _two_step(searcher: "Searcher", two_step: TwoStepOptions) -> "Searcher":
+    from splade_anserini.lucene import ImpactSearcher, TwoStepSearcher
 
-    if two_step.two_step is None or isinstance(searcher, PyseriniImpactSearcher):
+    if two_step.two_step is None or not isinstance(searcher, ImpactSearcher):
         return searcher
     return TwoStepSearcher(searcher, two_step.two_step, two_step.candidates)
 

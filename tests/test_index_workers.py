@@ -13,7 +13,7 @@ from splade_anserini.artifacts.sharded_index import shard_directories
 from splade_anserini.errors import InputError, OutputError
 from splade_anserini.index import index
 from splade_anserini.lucene import ImpactSearcher, IndexOptions
-from splade_anserini.lucene.parallel_writer import PartWriter, processes, split_source
+from splade_anserini.lucene.parallel_writer import processes, split_source
 from splade_anserini.lucene.sources import find_impacts
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
 from splade_anserini.merge import merge
@@ -134,7 +134,8 @@ def test_files_are_divided_by_their_sizes(tmp_path: Path, count: int, expected: 
 
 def test_a_process_that_is_killed_is_replaced(home: Path, tmp_path: Path) -> None:
     source = find_impacts(home / "encoded")
-    backend, options = processes(2, OPTIONS)
+    writer = processes(2, OPTIONS)
+    backend: Any = writer.backend
     killed: list[int] = []
 
     def kill_one(_: int) -> None:
@@ -142,7 +143,7 @@ def test_a_process_that_is_killed_is_replaced(home: Path, tmp_path: Path) -> Non
             killed.append(next(iter(backend.pids().values())))
             os.kill(killed[0], signal.SIGKILL)
 
-    written = PartWriter(options, backend).write(split_source(source, 4), tmp_path / "parts", kill_one)
+    written = writer.write(split_source(source, 4), tmp_path / "parts", kill_one)
     assert killed
     counts = sum((part.source.counts for part in written if part.source.counts), Counts())
     merge([part.path for part in written], tmp_path / "index")

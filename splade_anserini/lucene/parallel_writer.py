@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,13 +21,20 @@ from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.index_writer import write_with_lucene
 from splade_anserini.lucene.java.heap import HEAP, heap_size
 from splade_anserini.lucene.sources import ImpactSource
+from splade_anserini.lucene.worker_options import IndexWorkerOptions
+from splade_anserini.parallel import cpu_count
 from splade_anserini.progress import Progress, silent
 from splade_anserini.workers.processes import ProcessBackend
 from splade_anserini.workers.protocol import Backend
 from splade_anserini.workers.task_queue import TaskQueue
 
-PARTS_FOR_EACH_WORKER = 2
+_SMALLEST_HEAP = 256 * 2**20
+
+_PARTS_FOR_EACH_WORKER = 2
 """Two, so that a worker that is done early takes work from another."""
+
+_PARTS_ON_RAY = 64
+"""Parts for a cluster whose number of workers is not known before."""
 
 
 class PartTask(NamedTuple):
@@ -89,11 +97,59 @@ class PartWriter:
             yield from queue.run([(_files(task.source), task) for task in tasks], progress)
 
 
-def processes(count: int, options: IndexOptions) -> tuple[ProcessBackend, IndexOptions]:
-    """Return so many processes, and the options of each: threads, and half of the memory, are divided among them."""
-    heap = max(heap_size(os.environ) // count, 256 * 2**20)
-    backend = ProcessBackend([PartWorker] * count, {HEAP: f"{heap // 2**20}m"})
-    return backend, replace(options, threads=max(1, options.workers // count))
+@dataclass(frozen=True, slots=True)
+class PartRecipe:
+    """Makes a `PartWorker`."""
+
+    share: float | None = None
+    """The share of this machine that it gets."""
+    cpus: float = 1.0
+    """Instead of a share: processors that it gets."""
+
+    def __call__(self) -> PartWorker:
+        """Take a share of the memory for Java, unless the environment says how much."""
+        share = self.share or min(1.0, self.cpus / cpu_count())
+        take_heap(share)
+        return PartWorker()
+
+
+def take_heap(share: float) -> None:
+    """Let Java, which has not started yet, take this share of the heap that a process would have alone."""
+    heap = max(int(heap_size(os.environ) * share), _SMALLEST_HEAP)
+    os.environ.setdefault(HEAP, f"{heap // 2**20}m")
+
+
+def processes(count: int, options: IndexOptions) -> PartWriter:
+    """Return what writes in so many processes: threads and memory are divided among them."""
+    backend = ProcessBackend([PartRecipe(1 / count)] * count)
+    return PartWriter(replace(options, threads=max(1, options.workers // count)), backend)
+
+
+@contextmanager
+def open_part_writer(options: IndexOptions, workers: IndexWorkerOptions, parts: int) -> Iterator[PartWriter]:
+    """Yield what writes so many parts as `workers` asks: in this process, in several, or on Ray.
+
+    Raises `DependencyError` and `WorkerError` for Ray that is missing or cannot be reached.
+    """
+    if ray_options := workers.on_ray:
+        from splade_anserini.workers.ray_backend import RayBackend
+        from splade_anserini.workers.ray_cluster import open_cluster, worker_count
+
+        cpus = ray_options.cpus_per_worker or 1.0
+        with open_cluster(ray_options) as cluster:
+            count = min(worker_count(cluster, ray_options), parts)
+            backend = RayBackend(cluster, PartRecipe(cpus=cpus), count, cpus)
+            yield PartWriter(replace(options, threads=max(1, int(cpus))), backend)
+        return
+    count = min(workers.workers or 1, parts)
+    yield processes(count, options) if count > 1 else PartWriter(options)
+
+
+def part_count(workers: IndexWorkerOptions) -> int:
+    """Return in how many parts an index is built that will be one."""
+    if workers.workers is None:
+        return _PARTS_ON_RAY if workers.on_ray else 1
+    return _PARTS_FOR_EACH_WORKER * workers.workers if workers.workers > 1 or workers.on_ray else 1
 
 
 def split_source(source: ImpactSource, count: int) -> list[ImpactSource]:
