@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RecordError,
         SpladeAnseriniError,
         TrainingError,
+        WorkerError,
     )
     from splade_anserini.formats.corpora import Corpus, InMemoryCorpus, open_corpus
     from splade_anserini.formats.qrels import read_qrels
@@ -91,6 +92,7 @@ __all__ = [
     "TorchQueryEncoder",
     "TrainingError",
     "TwoStepSearcher",
+    "WorkerError",
     "__version__",
     "open_corpus",
     "open_encoder",
@@ -138,6 +140,7 @@ _MODULE_OF = {
     "TorchQueryEncoder": "encoding",
     "TrainingError": "errors",
     "TwoStepSearcher": "lucene",
+    "WorkerError": "errors",
     "open_corpus": "formats.corpora",
     "open_encoder": "encoding",
     "open_query_encoder": "encoding",

@@ -166,6 +166,7 @@ PUBLIC = [
     "TorchQueryEncoder",
     "TrainingError",
     "TwoStepSearcher",
+    "WorkerError",
     "__version__",
     "open_corpus",
     "open_encoder",
