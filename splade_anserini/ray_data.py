@@ -108,9 +108,9 @@ def _listed(column: Any) -> list[Any]:
 
 def _assigned_threads() -> int:
     """Return how many processors Ray has given to this actor; 0, all, outside of an actor."""
-    if not ray.is_initialized():
+    if not ray.is_initialized() or (context := ray.get_runtime_context()).get_actor_id() is None:
         return 0
-    return max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
+    return max(1, int(context.get_assigned_resources().get("CPU", 1)))
 
 
 class Part(NamedTuple):

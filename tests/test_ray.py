@@ -150,6 +150,7 @@ def test_an_encoder_that_is_not_there_is_reported(
     done = run_stage("encode", *arguments(corpus, encoder, tmp_path / "out"), "--ray", "--pooling", "sum")
     assert done.code == 2
     assert "was exported with pooling max" in done.err
+    assert "That is on the node " in done.err
     assert not (tmp_path / "out").exists()
 
 

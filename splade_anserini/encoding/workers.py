@@ -82,14 +82,17 @@ class ShardRecipe:
     name: str
     options: EncoderOptions
     processes: int = 1
-    """How many such workers there are: memory is divided among those that there can be on a machine."""
+    """How many such workers there are."""
+    cpus: float | None = None
+    """Processors of a worker, where not all workers need be on this machine."""
 
     def __call__(self) -> ShardWorker:
         """Open the encoder."""
         threads = max(1, self.options.threads)
         # The tokenizer would start a thread for each processor.
         os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
-        free_memory.divide(min(self.processes, max(1, cpu_count() // threads)))
+        here = self.processes if self.cpus is None else min(self.processes, max(1, int(cpu_count() / self.cpus)))
+        free_memory.divide(here)
         return ShardWorker(open_encoder(self.name, self.options))
 
 
@@ -189,6 +192,6 @@ def _open_on_ray(name: str, options: EncoderOptions, workers: WorkerOptions) -> 
     device = "cuda" if gpus else "cpu"
     with open_cluster(workers) as cluster:
         count = worker_count(cluster, workers)
-        recipe = ShardRecipe(name, replace(options, device=device, threads=max(1, int(cpus))), count)
+        recipe = ShardRecipe(name, replace(options, device=device, threads=max(1, int(cpus))), count, cpus)
         with EncoderWorkers(RayBackend(cluster, recipe, count, cpus, gpus)) as encoders:
             yield encoders

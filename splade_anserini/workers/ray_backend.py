@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from logging import WARNING
 from typing import Any
 
-from splade_anserini.errors import WorkerError, counted, first_line
+from splade_anserini.errors import SpladeAnseriniError, WorkerError, counted, first_line
 from splade_anserini.workers.child import forward_logs, portable
 from splade_anserini.workers.protocol import Died, Event, Failed, Finished, Logged, Progressed, Ready, Recipe
-from splade_anserini.workers.ray_cluster import RayCluster, described
+from splade_anserini.workers.ray_cluster import RayCluster, described, import_ray
 
 PROGRESS_INTERVAL = 2.0
 """Seconds between two questions to an actor how far it is."""
@@ -48,7 +48,7 @@ class RemoteWorker:
             self._worker = self._recipe()
             return [*self._reported(), Ready(slot, self._worker.info)]
         except BaseException as error:  # raised again in the driver
-            return [*self._reported(), Failed(slot, portable(error))]
+            return [*self._reported(), Failed(slot, _with_node(portable(error)))]
 
     def run(self, slot: int, task: Any) -> list[Event]:
         """Run a task."""
@@ -182,6 +182,14 @@ class RayBackend:
         """End all actors, whatever they do."""
         for slot in list(self._actors):
             self._remove(slot)
+
+
+def _with_node(error: BaseException) -> BaseException:
+    """Add to the message of an error of ours on which node it was raised: others may lack what this one has."""
+    if isinstance(error, SpladeAnseriniError):
+        ray = import_ray()
+        error.args = (f"{error}\nThat is on the node {ray.util.get_node_ip_address()}.",)
+    return error
 
 
 def _reason(error: Exception) -> str:

@@ -141,7 +141,8 @@ class TaskQueue[Info, Task, Result]:
                 self._failed_starts = 0
                 self._idle.append(slot)
             case Progressed(slot, count):
-                self._report(self._busy[slot], count)
+                if job := self._busy.get(slot):
+                    self._report(job, count)
             case Finished(slot, result):
                 self._results[self._busy.pop(slot).index] = result
                 self._idle.append(slot)
