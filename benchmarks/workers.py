@@ -10,6 +10,7 @@ turns. Memory is measured with a tiny model with random weights, on short texts,
 import argparse
 import itertools
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -104,7 +105,7 @@ def made(size: str, arguments: argparse.Namespace) -> str:
 
 def encode(corpus: Path, encoder: str, work: Path, options: list[str]) -> Peaks:
     """Run the command once."""
-    output = work / "workers-impacts"
+    output = work / f"workers-impacts-{os.getpid()}"
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "splade_anserini.encode", "--corpus", str(corpus), "--encoder", encoder]
     begin, result = time.monotonic(), Peaks()

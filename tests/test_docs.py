@@ -41,6 +41,7 @@ MARKS = {
     "needs the network": 3,
     "output": 9,
     "takes hours": 2,
+    "test_ray.py runs it": 1,
 }
 """Reason → number of blocks that are not run."""
 

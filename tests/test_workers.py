@@ -2,7 +2,11 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_anserini.encoding.devices import worker_devices
+from splade_anserini.encoding.options import EncoderOptions
+from splade_anserini.encoding.workers import EncoderWorkers, ShardRecipe, open_for_shards
 from splade_anserini.errors import InputError, MismatchError, RecordError, WorkerError
 from splade_anserini.workers.options import WorkerOptions
 from splade_anserini.workers.processes import ProcessBackend
@@ -164,6 +170,48 @@ def test_an_error_of_a_record_is_pickled_with_its_attributes() -> None:
 )
 def test_each_worker_has_a_device(device: str, workers: int | None, devices: list[str]) -> None:
     assert worker_devices(device, workers) == devices
+
+
+@pytest.mark.parametrize(("threads", "each"), [(8, 4), (3, 1), (1, 1)])
+def test_each_gpu_has_a_process_with_its_share_of_the_threads(
+    monkeypatch: pytest.MonkeyPatch, threads: int, each: int
+) -> None:
+    backends: list[ProcessBackend] = []
+
+    def recorded(backend: ProcessBackend) -> EncoderWorkers:
+        backends.append(backend)
+        return EncoderWorkers(backend)
+
+    monkeypatch.setattr("splade_anserini.encoding.workers.EncoderWorkers", recorded)
+    options = EncoderOptions(device="cuda:0,cuda:1", threads=threads, precision="fp16")
+    with open_for_shards("my-checkpoint", options, WorkerOptions()):
+        pass
+    ((first, second),) = (backend.recipes for backend in backends)
+    assert first == ShardRecipe("my-checkpoint", replace(options, device="cuda:0", threads=each), 2)
+    assert second == ShardRecipe("my-checkpoint", replace(options, device="cuda:1", threads=each), 2)
+    assert backends[0].environment == {"OMP_NUM_THREADS": str(each)}
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install '.[ray]'")
+def test_actors_with_a_gpu_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from splade_anserini.workers.ray_backend import RayBackend
+    from splade_anserini.workers.ray_cluster import RayCluster
+
+    backends: list[RayBackend] = []
+
+    def recorded(backend: RayBackend) -> EncoderWorkers:
+        backends.append(backend)
+        return EncoderWorkers(backend)
+
+    cluster = RayCluster(SimpleNamespace(cluster_resources=lambda: {"CPU": 16.0, "GPU": 3.0}), is_local=False)
+    monkeypatch.setattr("splade_anserini.workers.ray_cluster.open_cluster", lambda _: nullcontext(cluster))
+    monkeypatch.setattr("splade_anserini.encoding.workers.EncoderWorkers", recorded)
+    workers = WorkerOptions(ray_address="auto", gpus_per_worker=0.5, cpus_per_worker=2)
+    with open_for_shards("splade-mini", EncoderOptions(), workers):
+        pass
+    (backend,) = backends
+    assert (backend.slots, backend.cpus, backend.gpus) == (6, 2, 0.5)
+    assert backend.recipe == ShardRecipe("splade-mini", EncoderOptions(device="cuda", threads=2), 6, 2)
 
 
 def test_all_gpus_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,7 @@ class TaskQueue[Info, Task, Result]:
         self._starting.discard(slot)
         if slot in self._idle:
             self._idle.remove(slot)
+            _log.warning("A worker %s while it waited; another one takes its place.", reason)
             return
         job = self._busy.pop(slot, None)
         if job is None:
