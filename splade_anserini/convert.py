@@ -193,7 +193,7 @@ def _with_document_idf(
         settings = settings.model_copy(update={"document_idf": document_idf_of(impacts)})
 
     def read() -> "Iterator[ImpactDocument]":
-        reader = VectorReader(impacts.reading)
+        reader = VectorReader(impacts.reading, notes=False)
         before, after = yield from weighted_documents(impacts, reader)
         left_out.zeros, left_out.tokens_are_numbers = reader.zeros, reader.tokens_are_numbers
         left_out.rounded_to_zero, left_out.emptied = (

@@ -166,9 +166,12 @@ class TestIndex:
             ("npz", 2),
         ],
     )
-    def test_the_index_is_that_of_a_computation_in_plain_python(self, kind: str, threads: int, tmp_path: Path) -> None:
+    def test_the_index_is_that_of_a_computation_in_plain_python(
+        self, kind: str, threads: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         source = write_vectors(tmp_path / "impacts", VECTORS, kind)
         manifest = index(source, tmp_path / "index", options(threads=threads))
+        assert caplog.text.count("ids are read from docid, vectors from sparse") == (kind == "weights")
         expected = products(VECTORS, ALPHA)
         assert postings(tmp_path / "index") == by_token(expected)
         assert manifest.counts == count_index(tmp_path / "index")

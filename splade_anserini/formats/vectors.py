@@ -59,10 +59,14 @@ class VectorOptions:
 
 
 class VectorReader:
-    """Reads vectors and documents, and counts what it leaves out. Each thread needs its own."""
+    """Reads vectors and documents, and counts what it leaves out. Each thread needs its own.
 
-    def __init__(self, options: VectorOptions | None = None) -> None:
+    With `notes`, a line says from which fields ids and vectors are read, where these are not the usual ones.
+    """
+
+    def __init__(self, options: VectorOptions | None = None, *, notes: bool = True) -> None:
         self._options = options or VectorOptions()
+        self._logs_notes = notes
         self._plain = self._options.are_defaults
         self._check = VectorCheck()
         self._notes: set[tuple[str, str]] = set()
@@ -158,7 +162,7 @@ class VectorReader:
 
     def _note(self, id_key: str, vector_key: str, location: Location) -> None:
         names = (id_key, vector_key)
-        if names in {("id", "vector"), ("id", "tokens and impacts"), *self._notes}:
+        if not self._logs_notes or names in {("id", "vector"), ("id", "tokens and impacts"), *self._notes}:
             return
         self._notes.add(names)
         _log.log(NOTE, "%s: ids are read from %s, vectors from %s", location, *names)

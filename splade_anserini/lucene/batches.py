@@ -274,7 +274,8 @@ class _Tally:
     """What one thread reads with, and its counts."""
 
     def __init__(self, source: ImpactSource) -> None:
-        self.reader = VectorReader(source.reading)
+        # The first reading, which counts, said how records are read.
+        self.reader = VectorReader(source.reading, notes=source.idf is None)
         self.weights = WeightedDocuments(source, source.idf) if source.idf else None
         self.counter = self.weights.before if self.weights else DocumentCounter()
         self.verbatim_documents = self.verbatim_postings = self.verbatim_ids_with_spaces = 0
