@@ -170,6 +170,7 @@ class TestIndex:
         self, kind: str, threads: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         source = write_vectors(tmp_path / "impacts", VECTORS, kind)
+        caplog.set_level(NOTE)
         manifest = index(source, tmp_path / "index", options(threads=threads))
         assert caplog.text.count("ids are read from docid, vectors from sparse") == (kind == "weights")
         expected = products(VECTORS, ALPHA)
@@ -253,6 +254,7 @@ class TestIndex:
 
     def test_the_command_says_what_it_left_out(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         write_encoded(tmp_path / "impacts", VECTORS)
+        caplog.set_level(NOTE)
         outcome = build(tmp_path, "--document-idf", ALPHA)
         assert outcome.code == 0, outcome.err
         assert "Entries that --document-idf made 0, which are left out: " in caplog.text
