@@ -189,7 +189,7 @@ def test_each_gpu_has_a_process_with_its_share_of_the_threads(
     ((first, second),) = (backend.recipes for backend in backends)
     assert first == ShardRecipe("my-checkpoint", replace(options, device="cuda:0", threads=each), 2)
     assert second == ShardRecipe("my-checkpoint", replace(options, device="cuda:1", threads=each), 2)
-    assert backends[0].environment == {"OMP_NUM_THREADS": str(each)}
+    assert backends[0].environment == {"OMP_NUM_THREADS": str(each), "MALLOC_ARENA_MAX": "2"}
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install '.[ray]'")

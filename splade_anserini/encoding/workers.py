@@ -28,6 +28,10 @@ from splade_anserini.workers.processes import ProcessBackend
 from splade_anserini.workers.protocol import Backend
 from splade_anserini.workers.task_queue import TaskQueue
 
+_FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+"""Each shard is encoded by new threads. With an arena of glibc's allocator for each, of which little is given back, a
+worker took up to 2.5 GB after 50 shards instead of 1.2."""
+
 
 class EncoderInfo(NamedTuple):
     """What the driver needs to know of the encoders, which it does not open itself."""
@@ -172,7 +176,7 @@ def _processes(name: str, options: EncoderOptions, devices: list[str]) -> Proces
     threads = max(1, (options.threads or cpu_count()) // len(devices))
     recipes = [ShardRecipe(name, replace(options, device=device, threads=threads), len(devices)) for device in devices]
     # OpenMP would start a thread for each processor.
-    return ProcessBackend(recipes, {"OMP_NUM_THREADS": str(threads)})
+    return ProcessBackend(recipes, {"OMP_NUM_THREADS": str(threads), **_FEW_ARENAS})
 
 
 @contextmanager
@@ -193,5 +197,5 @@ def _open_on_ray(name: str, options: EncoderOptions, workers: WorkerOptions) -> 
     with open_cluster(workers) as cluster:
         count = worker_count(cluster, workers)
         recipe = ShardRecipe(name, replace(options, device=device, threads=max(1, int(cpus))), count, cpus)
-        with EncoderWorkers(RayBackend(cluster, recipe, count, cpus, gpus)) as encoders:
+        with EncoderWorkers(RayBackend(cluster, recipe, count, cpus, gpus, _FEW_ARENAS)) as encoders:
             yield encoders

@@ -5,7 +5,7 @@ starts another. Every wait has an end, and actors for which there is no room are
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from logging import WARNING
@@ -92,6 +92,8 @@ class RayBackend:
     slots: int
     cpus: float = 1.0
     gpus: float = 0.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the actors' processes."""
     attempts: int = ATTEMPTS
     advice: str = "See Ray's dashboard or logs for the reason. Run the same command again to resume."
     _actors: dict[int, _Actor] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class RayBackend:
             max_restarts=0,
             max_task_retries=0,
             concurrency_groups={_STATUS: 1},
+            runtime_env={"env_vars": dict(self.environment)},
         )
         handle = actor_class(RemoteWorker).remote(self.recipe)
         self._actors[slot] = _Actor(handle, time.monotonic())
