@@ -37,7 +37,7 @@ MARKS = {
     "formula": 3,
     "needs Docker": 1,
     "needs a GPU": 3,
-    "needs a cluster": 4,
+    "needs a cluster": 5,
     "needs the network": 3,
     "output": 9,
     "takes hours": 2,
