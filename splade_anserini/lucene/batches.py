@@ -218,7 +218,7 @@ class BatchReader:
         if is_json and self._source.reading.are_defaults and not self._with_records and not tally.weights:
             yield from _verbatim_entries(path, tally, ids)
             return
-        trusted = self._source.is_sealed
+        trusted = self._source.is_sealed_file(path)
         for location, read in read_trusted(path) if trusted else self._source.read_file(path, tally.reader):
             tally.counter.add(read)
             ids.append(read.id)

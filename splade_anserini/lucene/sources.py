@@ -51,8 +51,12 @@ class ImpactSource:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether `encode` wrote the files, and each has a checksum: its records need no check but that."""
-        return self.is_checked and self.checksums.keys() >= set(self.files.files)
+        """Whether all files are, see `is_sealed_file`."""
+        return all(map(self.is_sealed_file, self.files.files))
+
+    def is_sealed_file(self, path: Path) -> bool:
+        """Whether `encode` or `convert` wrote a file, and it has a checksum: its records need no check but that."""
+        return self.is_checked and path in self.checksums
 
     @property
     def path(self) -> Path:
@@ -129,7 +133,7 @@ class ImpactSource:
     def located_documents(self, path: Path, reader: VectorReader) -> Iterator[LocatedDocument]:
         """Yield the documents of one of the files, which is checked first as `check_file` does."""
         self.check_file(path)
-        return read_trusted(path) if self.is_sealed else self.read_file(path, reader)
+        return read_trusted(path) if self.is_sealed_file(path) else self.read_file(path, reader)
 
     def documents(self, reader: VectorReader | None = None) -> Iterator[ImpactDocument]:
         """Yield the documents of all files, each of which is checked first as `check_file` does."""
