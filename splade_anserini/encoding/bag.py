@@ -71,6 +71,10 @@ class BagEncoder(TokenizedEncoder):
         active = (ids[self._weights[ids] > 0] for ids in distinct)
         return [Entries(ids, self._weights[ids]) for ids in active]
 
+    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        own: npt.NDArray[np.bool_] = batch.ids[0][:, None] == entry_ids
+        return own
+
 
 def open_bag(source: EncoderSource, options: EncoderOptions, usage: Usage) -> BagEncoder:
     """Open the inference-free query encoder of a model, with its query weights for the query side `idf`.

@@ -20,9 +20,10 @@ from splade_anserini.artifacts.manifests import Batching, EncoderManifest, read_
 from splade_anserini.encoding.batch_bound import BatchBound, bounded, bytes_per_token
 from splade_anserini.encoding.exported import read_exported
 from splade_anserini.encoding.memory import BatchLimit
+from splade_anserini.encoding.onnx_tensors import nodes, with_output
 from splade_anserini.encoding.options import DEFAULT_BATCH_SIZE, DEFAULT_MAX_LENGTH, EncoderOptions, unknown_device
 from splade_anserini.encoding.protocol import Entries
-from splade_anserini.encoding.published_onnx import feed, read_published
+from splade_anserini.encoding.published_onnx import LogitsOutput, feed, read_published
 from splade_anserini.encoding.tokenized import TokenizedEncoder, launched_ahead, no_entries, split_by_text
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.token_batches import TokenBatch
@@ -64,6 +65,8 @@ class OnnxEncoder(TokenizedEncoder):
         self._parallel_batches, threads_per_batch = (1, threads) if options.low_latency else (threads, 1)
         manifest = read_manifest(directory, EncoderManifest)
         model = read_exported(directory, manifest) if manifest else read_published(directory)
+        self._path, self._device = model.path, options.device
+        self._tensors: tuple[Any, str] | None = None
         self._open_session = partial(_session, model.path, options.device, threads_per_batch)
         self._has_threads = threads_per_batch > 1
         session = self._session = self._open_session()
@@ -161,6 +164,30 @@ class OnnxEncoder(TokenizedEncoder):
         weights[:, self._masked] = 0.0
         return _active_entries(weights)
 
+    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        if self._tensors is None:
+            self._tensors = self._open_tensors()
+        session, tensor = self._tensors
+        (output,) = session.run([tensor], feed(self._input_types, batch.ids, batch.mask))
+        contributions: npt.NDArray[Any] = output[0][:, entry_ids]
+        return contributions
+
+    def _open_tensors(self) -> tuple[Any, str]:
+        """Return a session with an output [batch, length, vocabulary] that is pooled, and its name.
+
+        What is pooled grows with the logit, so that the greatest is that of the token with the greatest share.
+        """
+        if isinstance(self._output, LogitsOutput):
+            return self._opened_session(), self._output.name
+        graph = self._path.read_bytes()
+        pooled = [node.inputs[0] for node in nodes(graph) if node.operator.startswith("Reduce") and node.inputs]
+        for tensor in reversed(pooled):
+            session = _session(with_output(graph, tensor), self._device, cpu_count())
+            shape = session.get_outputs()[-1].shape
+            if len(shape) == 3 and shape[-1] == self._output.vocabulary_size:
+                return session, tensor
+        raise InputError(f"{self._path} does not show from which tokens entries come.", do="Export the encoder again.")
+
     def _opened_session(self) -> Any:
         if self._session is None:
             with self._session_lock:
@@ -211,7 +238,7 @@ def _active_entries(weights: npt.NDArray[np.float32]) -> list[Entries]:
     return split_by_text(len(weights), rows, ids, weights[rows, ids])
 
 
-def _session(path: Path, device: str, threads: int) -> Any:
+def _session(path: Path | bytes, device: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -224,7 +251,8 @@ def _session(path: Path, device: str, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no public base
-        raise InputError(f"onnxruntime cannot load {path}: {error}", do="Export the encoder again.") from error
+        name = path if isinstance(path, Path) else "the graph"
+        raise InputError(f"onnxruntime cannot load {name}: {error}", do="Export the encoder again.") from error
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:

@@ -10,6 +10,7 @@ from tokenizers import Encoding, Tokenizer
 
 from splade_anserini.artifacts.manifests import Batching, EncoderIdentity
 from splade_anserini.encoding.options import WINDOW
+from splade_anserini.encoding.origins import Origins
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
@@ -191,6 +192,21 @@ class TokenizedEncoder:
             pairs = zip(rows, batch.ids, strict=True)
             kept = rows if factors is None else [_of_own_tokens(row, ids, factors.weights) for row, ids in pairs]
             yield kept if count is None else [_greatest(entries, count) for entries in kept]
+
+    def origins(self, text: str) -> Origins:
+        """Return from which token of a text each active entry comes, see `Origins`."""
+        (batch,) = self.prepare([text])
+        ((entries,),) = self.run([batch])
+        (ids,) = batch.ids
+        tokens = tuple(str(token) for token in self._tokens[ids]) if ids.size else ()
+        if not entries.ids.size:
+            return Origins(tokens, {})
+        sources = self._contributions(batch, entries.ids).argmax(axis=0).tolist()
+        return Origins(tokens, dict(zip(self._tokens[entries.ids].tolist(), sources, strict=True)))
+
+    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return what each token of the only text of a batch contributes to entries: [length, entries]."""
+        raise NotImplementedError
 
     def _is_empty(self, encoding: Encoding) -> bool:
         """Return whether a text has only special tokens and those of the prompt; a model expands even these."""

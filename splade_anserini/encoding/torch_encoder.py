@@ -6,7 +6,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from splade_anserini.artifacts.manifests import Batching
@@ -151,6 +154,13 @@ class TorchEncoder(TokenizedEncoder):
         rows, entry_ids = weights.nonzero(as_tuple=True)
         active = weights[rows, entry_ids]
         return split_by_text(len(batch.ids), rows.cpu().numpy(), entry_ids.cpu().numpy(), active.cpu().numpy())
+
+    @torch.inference_mode()
+    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        ids, mask = (torch.from_numpy(array).to(self._device) for array in (batch.ids, batch.mask))
+        (logits,) = self._forward.logits(ids, mask)
+        # Activations grow with the logit, so the greatest logit has the greatest share, whatever the pooling.
+        return logits[:, torch.from_numpy(entry_ids).to(logits.device)].float().cpu().numpy()
 
     def _free(self) -> None:
         if self._device.type == "cuda":

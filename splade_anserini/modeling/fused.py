@@ -27,6 +27,8 @@ class FastForward:
     """A checkpoint's SPLADE as a function, and what is known of it."""
 
     run: Forward
+    logits: Forward
+    """Logits [batch, length, vocabulary] instead of weights."""
     is_independent: bool = False
     """Whether the weights of a text are the same, to the last bit, whatever the texts beside it."""
 
@@ -54,7 +56,7 @@ def fast_forward(
     if dtype != torch.float32:
         keep_head_in_float32(model)
     if layer is None:
-        return FastForward(_plain_forward(model, checkpoint, aggregation, dtype, device))
+        return FastForward(_plain_forward(model, checkpoint, aggregation, dtype, device), _plain_hidden(model))
     if device.type == "cpu" and not asynchronous:
         # In float32, the head's layers too: each row of a packed layer is the same whatever the rows beside it.
         pack(model if dtype == torch.float32 else model.base_model, dtype)
@@ -62,9 +64,15 @@ def fast_forward(
     table = layer.weight.detach().to(device)
     bias = None if layer.bias is None else layer.bias.detach().to(device)
     masked = torch.tensor(masked_entries(checkpoint.tokenizer, checkpoint.vocabulary_size)).to(device)
+
+    def logits(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        states = _plain_hidden(model)(ids, torch.ones_like(ids) if mask is None else mask)
+        products = states.float() @ table.float().T
+        return products if bias is None else products + bias.float()
+
     if asynchronous:
         buffered = BufferedProjection(table, bias, aggregation, dtype=dtype)
-        return FastForward(_asynchronous_forward(model, buffered, masked, dtype))
+        return FastForward(_asynchronous_forward(model, buffered, masked, dtype), logits)
     weights = Projection(table, bias, aggregation, dtype=dtype)
     by_text = attend_by_text(model) if device.type == "cpu" and dtype == torch.float32 else None
     hidden = by_text or _plain_hidden(model)
@@ -73,7 +81,7 @@ def fast_forward(
         mask = torch.ones_like(ids) if mask is None else mask
         return weights(hidden(ids, mask), mask).index_fill_(1, masked, 0.0)
 
-    return FastForward(forward, is_independent=by_text is not None and can_pack(dtype))
+    return FastForward(forward, logits, is_independent=by_text is not None and can_pack(dtype))
 
 
 def _plain_hidden(model: Any) -> Hidden:
