@@ -14,6 +14,7 @@ COMMANDS = {
     "index": "impact pseudo-documents → a Lucene impact index",
     "merge": "impact indexes → one of all documents, or a sharded one",
     "search": "topics → a TREC run",
+    "explain": "a text → its expansion; with a document, the score term by term",
     "fuse": "runs → one run; passages → documents",
     "rescore": "a run → the same documents with exact impact scores",
     "evaluate": "run and qrels → measures",

@@ -17,6 +17,7 @@ from splade_anserini.records import DEFAULT_SCALE, Document, StrPath
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
+    from splade_anserini.explaining import Expansion, Match
     from splade_anserini.records import ImpactVector
 
 
@@ -200,6 +201,26 @@ class ImpactIndex:
             self._weights.check_score(query_id, max(scores, default=0))
             records = self.searcher.records(docs) if with_text else [None] * len(docs)
             yield [Hit(*hit) for hit in zip(ids, scores, map(_text, records), strict=True)]
+
+    def expand(self, query: str) -> "Expansion":
+        """Return what a query becomes: its tokens, their weights before idf, and from which word each comes."""
+        from splade_anserini.explaining import expand
+
+        self._check_open()
+        return expand(query, self.query_encoder.encoder, self.query_encoder.scale)
+
+    def explain(self, query: "str | Expansion", id: str) -> "Match":  # noqa: A002  # as `Hit.id`
+        """Return the score of a document for a query, term by term. Raises `InputError` when the id is not indexed.
+
+        The score is that of `search`. `query` may be an expansion with other weights (`expand(…).edited(…)`).
+        """
+        from splade_anserini.explaining import explain_match
+        from splade_anserini.lucene.doc_vectors import document_vector
+
+        self._check_open()
+        expansion = self.expand(query) if isinstance(query, str) else query
+        document = document_vector(self.directory, id)
+        return explain_match(self.weighted(expansion.impacts), document, id, expansion.impacts)
 
     def save(self, directory: StrPath, *, overwrite: bool = False) -> None:
         """Write the index to a directory, as the command `index` writes it. The object itself stays as it is.

@@ -19,10 +19,10 @@ TIERS = [
     {"conversion", "evaluation", "lucene", "modeling"},
     {"verification"},
     {"encoding", "exporting", "profiling"},
-    {"ray_data", "retrieval"},
+    {"explaining", "ray_data", "retrieval"},
     {"cli", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "merge", "mine", "profile", "rescore", "score"}
-    | {"search", "pyserini", "text_index", "train", "warm_start"},
+    | {"explain", "search", "pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
     {"inspection"},
     {"info", "pyterrier", "quickstart", "reproduce", "status", "sweep", "verify"},

@@ -105,5 +105,5 @@ def test_an_output_that_is_appended_is_one_of_the_graph() -> None:
 
 @pytest.mark.parametrize("content", [b"\x3a", b"\x3a\x05ab", b"\x3b", b"\xff"])
 def test_what_is_not_a_model_is_an_error(content: bytes) -> None:
-    with pytest.raises(ValueError, match="file|wire"):
+    with pytest.raises(ValueError, match=r"file|wire"):
         nodes(content)

@@ -1,0 +1,122 @@
+"""The vector of a text as one reads it: its own tokens, the added ones, and where each comes from."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from splade_anserini.encoding.origins import Origins, TracedEncoder
+from splade_anserini.errors import InputError
+from splade_anserini.records import ImpactVector
+from splade_anserini.vectors.quantization import quantize
+
+if TYPE_CHECKING:
+    from splade_anserini.encoding import Encoder
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpandedToken:
+    """An entry of the vector of a text."""
+
+    token: str
+    weight: float
+    impact: int
+    """round(weight × scale)"""
+    own: bool
+    """Whether it is a token of the text."""
+    origin: str | None
+    """The token of the text from which its weight comes; None when that is not known, or it was added by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The entries of a text, the greatest first, equal ones by token."""
+
+    text: str
+    tokens: tuple[str, ...]
+    """The tokens that the encoder read, special tokens included; empty when it does not say."""
+    entries: tuple[ExpandedToken, ...]
+    scale: float
+
+    @property
+    def impacts(self) -> ImpactVector:
+        """Token → impact, as it is searched."""
+        return {entry.token: entry.impact for entry in self.entries if entry.impact}
+
+    def edited(self, weights: Mapping[str, float]) -> "Expansion":
+        """Return the expansion with other weights of some tokens: 0 drops a token, one that is not there is added.
+
+        Raises `InputError` for a negative weight.
+        """
+        for token, weight in weights.items():
+            if not 0 <= weight < float("inf"):
+                raise InputError(f"The weight of {token!r} is {weight:g}.", expected="a number of at least 0")
+        before = {entry.token: entry for entry in self.entries}
+        after = {token: entry.weight for token, entry in before.items()} | dict(weights)
+        entries = [
+            ExpandedToken(
+                token,
+                weight,
+                round(weight * self.scale),
+                own=before[token].own if token in before else token in self.tokens,
+                origin=before[token].origin if token in before else None,
+            )
+            for token, weight in after.items()
+            if weight
+        ]
+        return Expansion(self.text, self.tokens, _sorted(entries), self.scale)
+
+    def values(self) -> dict[str, object]:
+        """Return the expansion as JSON values."""
+        return {
+            "text": self.text,
+            "tokens": list(self.tokens),
+            "scale": self.scale,
+            "entries": [
+                {
+                    "token": entry.token,
+                    "weight": round(entry.weight, 4),
+                    "impact": entry.impact,
+                    "own": entry.own,
+                    "origin": entry.origin,
+                }
+                for entry in self.entries
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the entries as bars."""
+        from splade_anserini.explaining.rendering import expansion_text
+
+        return expansion_text(self)
+
+
+def expand(text: str, encoder: "Encoder", scale: float) -> Expansion:
+    """Encode a text; impact = round(weight × `scale`)."""
+    (vector,) = encoder.encode([text])
+    traced = _origins(text, encoder)
+    tokens = traced.tokens if traced else ()
+    origins = {entry: tokens[position] for entry, position in traced.by_entry.items()} if traced else {}
+    impacts = quantize(vector, scale)
+    entries = [
+        ExpandedToken(token, weight, impacts.get(token, 0), own=token in tokens, origin=origins.get(token))
+        for token, weight in vector.items()
+    ]
+    return Expansion(text, tokens, _sorted(entries), scale)
+
+
+def _origins(text: str, encoder: "Encoder") -> Origins | None:
+    """Return the origins of a text's entries; None when the encoder, or its graph, does not show them."""
+    if not isinstance(encoder, TracedEncoder):
+        return None
+    try:
+        return encoder.origins(text)
+    except InputError as error:
+        _log.info("%s", error)
+        return None
+
+
+def _sorted(entries: list[ExpandedToken]) -> tuple[ExpandedToken, ...]:
+    return tuple(sorted(entries, key=lambda entry: (-entry.weight, entry.token)))

@@ -1,0 +1,147 @@
+"""A score term by term: impact of the query × impact of the document."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from splade_anserini.records import ImpactVector
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedTerm:
+    """A token that query and document share."""
+
+    token: str
+    query: int
+    """Impact in the query, times idf if it is multiplied."""
+    document: int
+    product: int
+    share: float
+    """Of the score, from 0 to 1."""
+    unweighted: int
+    """Impact in the query before it was multiplied by idf."""
+
+    def values(self) -> dict[str, object]:
+        """Return the term as JSON values."""
+        return {
+            "token": self.token,
+            "query": self.query,
+            "document": self.document,
+            "product": self.product,
+            "share": round(self.share, 6),
+            "unweighted": self.unweighted,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A score and the terms that it is the sum of."""
+
+    document: str
+    """The id of the document, or its text."""
+    score: int
+    """That of the searcher: the sum of the products. In a run in TREC format it may be a tie step lower."""
+    terms: tuple[MatchedTerm, ...]
+    """The greatest product first, equal ones by token."""
+    query_only: ImpactVector
+    """Tokens of the query that the document lacks, the greatest impact first."""
+    document_only: ImpactVector
+    """Tokens of the document that the query lacks, the greatest impact first."""
+
+    def values(self) -> dict[str, object]:
+        """Return the match as JSON values."""
+        return {
+            "document": self.document,
+            "score": self.score,
+            "terms": [term.values() for term in self.terms],
+            "query_only": dict(self.query_only),
+            "document_only": dict(self.document_only),
+        }
+
+    def __str__(self) -> str:
+        """Return the terms as bars."""
+        from splade_anserini.explaining.rendering import match_text
+
+        return match_text(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a token contributes to two scores."""
+
+    token: str
+    first: int
+    second: int
+
+    @property
+    def difference(self) -> int:
+        """What it adds to the first score more than to the second."""
+        return self.first - self.second
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two documents for one query, by the terms that make the difference."""
+
+    first: Match
+    second: Match
+    terms: tuple[Difference, ...]
+    """The greatest absolute difference first, equal ones by token. Their differences add up to that of the scores."""
+
+    def values(self) -> dict[str, object]:
+        """Return the comparison as JSON values."""
+        return {
+            "first": self.first.values(),
+            "second": self.second.values(),
+            "difference": self.first.score - self.second.score,
+            "terms": [
+                {"token": term.token, "first": term.first, "second": term.second, "difference": term.difference}
+                for term in self.terms
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the differences as bars."""
+        from splade_anserini.explaining.rendering import comparison_text
+
+        return comparison_text(self)
+
+
+def explain_match(
+    query: ImpactVector, document: ImpactVector, name: str = "", unweighted: ImpactVector | None = None
+) -> Match:
+    """Return the score of a document, called `name`, term by term.
+
+    `unweighted` is the query before its impacts were multiplied by idf, if they were.
+    """
+    products = {token: impact * document[token] for token, impact in query.items() if token in document}
+    score = sum(products.values())
+    terms = [
+        MatchedTerm(
+            token,
+            query[token],
+            document[token],
+            product,
+            product / score,
+            (unweighted or query).get(token, query[token]),
+        )
+        for token, product in _descending(products).items()
+    ]
+    return Match(
+        name,
+        score,
+        tuple(terms),
+        _descending({token: impact for token, impact in query.items() if token not in document}),
+        _descending({token: impact for token, impact in document.items() if token not in query}),
+    )
+
+
+def compare(first: Match, second: Match) -> Comparison:
+    """Return why a document is above another one, by the difference that each token makes."""
+    products = [{term.token: term.product for term in match.terms} for match in (first, second)]
+    terms = [Difference(token, *(side.get(token, 0) for side in products)) for token in {**products[0], **products[1]}]
+    ordered = sorted(terms, key=lambda term: (-abs(term.difference), term.token))
+    return Comparison(first, second, tuple(ordered))
+
+
+def _descending(impacts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(impacts.items(), key=lambda item: (-item[1], item[0])))
