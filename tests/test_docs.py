@@ -39,7 +39,7 @@ MARKS = {
     "needs a GPU": 3,
     "needs a cluster": 5,
     "needs the network": 3,
-    "output": 9,
+    "output": 10,
     "takes hours": 2,
     "test_ray.py runs it": 1,
 }

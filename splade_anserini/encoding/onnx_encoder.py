@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from threading import Lock, Semaphore, get_ident
@@ -66,7 +66,6 @@ class OnnxEncoder(TokenizedEncoder):
         manifest = read_manifest(directory, EncoderManifest)
         model = read_exported(directory, manifest) if manifest else read_published(directory)
         self._path, self._device = model.path, options.device
-        self._tensors: tuple[Any, str] | None = None
         self._open_session = partial(_session, model.path, options.device, threads_per_batch)
         self._has_threads = threads_per_batch > 1
         session = self._session = self._open_session()
@@ -164,16 +163,18 @@ class OnnxEncoder(TokenizedEncoder):
         weights[:, self._masked] = 0.0
         return _active_entries(weights)
 
-    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        if self._tensors is None:
-            self._tensors = self._open_tensors()
-        session, tensor = self._tensors
+    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
+        tensors = self._opened_tensors
+        if tensors is None:
+            return None
+        session, tensor = tensors
         (output,) = session.run([tensor], feed(self._input_types, batch.ids, batch.mask))
         contributions: npt.NDArray[Any] = output[0][:, entry_ids]
         return contributions
 
-    def _open_tensors(self) -> tuple[Any, str]:
-        """Return a session with an output [batch, length, vocabulary] that is pooled, and its name.
+    @cached_property
+    def _opened_tensors(self) -> tuple[Any, str] | None:
+        """A session with an output [batch, length, vocabulary] that is pooled, and its name; None when it has none.
 
         What is pooled grows with the logit, so that the greatest is that of the token with the greatest share.
         """
@@ -186,7 +187,7 @@ class OnnxEncoder(TokenizedEncoder):
             shape = session.get_outputs()[-1].shape
             if len(shape) == 3 and shape[-1] == self._output.vocabulary_size:
                 return session, tensor
-        raise InputError(f"{self._path} does not show from which tokens entries come.", do="Export the encoder again.")
+        return None
 
     def _opened_session(self) -> Any:
         if self._session is None:

@@ -13,7 +13,7 @@ class Origins(NamedTuple):
     tokens: tuple[str, ...]
     """As the encoder reads them: word pieces, special tokens included."""
     by_entry: dict[str, int]
-    """Entry → index in `tokens`."""
+    """Entry → index in `tokens`; empty when the graph of an encoder does not show it."""
 
 
 @runtime_checkable

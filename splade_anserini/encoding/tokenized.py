@@ -201,11 +201,17 @@ class TokenizedEncoder:
         tokens = tuple(str(token) for token in self._tokens[ids]) if ids.size else ()
         if not entries.ids.size:
             return Origins(tokens, {})
-        sources = self._contributions(batch, entries.ids).argmax(axis=0).tolist()
+        contributions = self._contributions(batch, entries.ids)
+        if contributions is None:
+            return Origins(tokens, {})
+        sources = contributions.argmax(axis=0).tolist()
         return Origins(tokens, dict(zip(self._tokens[entries.ids].tolist(), sources, strict=True)))
 
-    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return what each token of the only text of a batch contributes to entries: [length, entries]."""
+    def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
+        """Return what each token of the only text of a batch contributes to entries: [length, entries].
+
+        None when that cannot be seen.
+        """
         raise NotImplementedError
 
     def _is_empty(self, encoding: Encoding) -> bool:

@@ -1,19 +1,16 @@
 """The vector of a text as one reads it: its own tokens, the added ones, and where each comes from."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from splade_anserini.encoding.origins import Origins, TracedEncoder
+from splade_anserini.encoding.origins import TracedEncoder
 from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactVector
 from splade_anserini.vectors.quantization import quantize
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class Expansion:
 def expand(text: str, encoder: "Encoder", scale: float) -> Expansion:
     """Encode a text; impact = round(weight × `scale`)."""
     (vector,) = encoder.encode([text])
-    traced = _origins(text, encoder)
+    traced = encoder.origins(text) if isinstance(encoder, TracedEncoder) else None
     tokens = traced.tokens if traced else ()
     origins = {entry: tokens[position] for entry, position in traced.by_entry.items()} if traced else {}
     impacts = quantize(vector, scale)
@@ -105,17 +102,6 @@ def expand(text: str, encoder: "Encoder", scale: float) -> Expansion:
         for token, weight in vector.items()
     ]
     return Expansion(text, tokens, _sorted(entries), scale)
-
-
-def _origins(text: str, encoder: "Encoder") -> Origins | None:
-    """Return the origins of a text's entries; None when the encoder, or its graph, does not show them."""
-    if not isinstance(encoder, TracedEncoder):
-        return None
-    try:
-        return encoder.origins(text)
-    except InputError as error:
-        _log.info("%s", error)
-        return None
 
 
 def _sorted(entries: list[ExpandedToken]) -> tuple[ExpandedToken, ...]:
