@@ -160,7 +160,8 @@ class TorchEncoder(TokenizedEncoder):
         ids, mask = (torch.from_numpy(array).to(self._device) for array in (batch.ids, batch.mask))
         (logits,) = self._forward.logits(ids, mask)
         # Activations grow with the logit, so the greatest logit has the greatest share, whatever the pooling.
-        return logits[:, torch.from_numpy(entry_ids).to(logits.device)].float().cpu().numpy()
+        contributions: npt.NDArray[Any] = logits[:, torch.from_numpy(entry_ids).to(logits.device)].float().cpu().numpy()
+        return contributions
 
     def _free(self) -> None:
         if self._device.type == "cuda":

@@ -56,7 +56,10 @@ def fast_forward(
     if dtype != torch.float32:
         keep_head_in_float32(model)
     if layer is None:
-        return FastForward(_plain_forward(model, checkpoint, aggregation, dtype, device), _plain_hidden(model))
+        return FastForward(
+            _plain_forward(model, checkpoint, aggregation, dtype, device),
+            lambda ids, mask: _plain_hidden(model)(ids, torch.ones_like(ids) if mask is None else mask),
+        )
     if device.type == "cpu" and not asynchronous:
         # In float32, the head's layers too: each row of a packed layer is the same whatever the rows beside it.
         pack(model if dtype == torch.float32 else model.base_model, dtype)
