@@ -40,7 +40,7 @@ MARKS = {
     "needs a cluster": 5,
     "needs the network": 3,
     "output": 10,
-    "takes hours": 2,
+    "takes hours": 3,
     "test_ray.py runs it": 1,
 }
 """Reason → number of blocks that are not run."""

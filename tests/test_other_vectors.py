@@ -23,6 +23,7 @@ from splade_anserini.formats.vectors import VectorOptions, VectorReader
 from splade_anserini.formats.vocabularies import read_vocabulary
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions
+from splade_anserini.lucene.worker_options import IndexWorkerOptions
 from splade_anserini.records import ImpactDocument
 from splade_anserini.vectors.quantization import quantize
 from tests.cli_runner import run_stage
@@ -252,6 +253,9 @@ def test_a_zip_archive_is_a_directory(tmp_path: Path) -> None:
             archive.writestr(f"{name}.jsonl", json.dumps({"id": name[-1], "vector": {"cat": 3}}))
         archive.writestr("v/topics.jsonl", json.dumps({"id": "1", "vector": {"cat": 9}}))
     assert index(tmp_path / "vectors.zip", tmp_path / "index").counts.documents == 2
+    workers = IndexWorkerOptions(shards=2)
+    sharded = index(tmp_path / "vectors.zip", tmp_path / "sharded", workers=workers)
+    assert [part.counts.documents for part in sharded.parts] == [1, 1]
 
 
 def test_files_that_are_not_read_are_named_with_their_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

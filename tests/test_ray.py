@@ -1,5 +1,6 @@
 """encode on Ray: the bytes of one process, whichever actor, node or driver is killed."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -63,8 +64,18 @@ def expected(tmp_path_factory: pytest.TempPathFactory, corpus: Path, encoder: st
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
+    before = handler_of_segv()
     with open_cluster(WorkerOptions(ray=True)) as opened:
+        assert handler_of_segv() == before, "Java in this process would crash"
         yield opened
+    assert handler_of_segv() == before, "Java in this process would crash"
+
+
+def handler_of_segv() -> bytes:
+    """Return the address of the function that is called when memory is accessed that is not there."""
+    action = ctypes.create_string_buffer(256)
+    assert ctypes.CDLL(None).sigaction(signal.SIGSEGV, None, action) == 0
+    return action.raw[: ctypes.sizeof(ctypes.c_void_p)]
 
 
 def arguments(corpus: Path, encoder: str, output: Path) -> list[str]:

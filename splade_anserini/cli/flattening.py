@@ -48,8 +48,9 @@ def _group(group: Any, values: dict[str, Any]) -> Any:
 
 
 def _parameters(group: Any) -> Iterator[inspect.Parameter]:
-    hints, choices = get_type_hints(group), option_choices(group)
-    for field in dataclasses.fields(group):
+    """Yield the parameters of a group: those of its own fields, then those that it inherits."""
+    hints, choices, own = get_type_hints(group), option_choices(group), inspect.get_annotations(group)
+    for field in sorted(dataclasses.fields(group), key=lambda field: field.name not in own):
         info = option_info(field)
         if info.python_only:
             continue

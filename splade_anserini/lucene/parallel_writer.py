@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from splade_anserini._version import __version__
 from splade_anserini.errors import InputError, counted
+from splade_anserini.formats.parsing.archives import size_of
 from splade_anserini.lucene.batches import ReadCounts
 from splade_anserini.lucene.index_merging import refuse_shared_documents
 from splade_anserini.lucene.index_options import IndexOptions
@@ -157,7 +158,7 @@ def split_source(source: ImpactSource, count: int) -> list[ImpactSource]:
 
     Of fewer files there are as many parts as files.
     """
-    files = deque((path, path.stat().st_size) for path in source.files.files)
+    files = deque((path, size_of(path)) for path in source.files.files)
     count, left = min(count, len(files)), sum(size for _, size in files)
     parts = []
     for following in range(count - 1, -1, -1):

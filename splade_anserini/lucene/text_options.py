@@ -41,13 +41,11 @@ class TextIndexOptions:
 class Bm25Options:
     """How BM25 scores the documents of a text index. The defaults are Anserini's."""
 
-    k1: float = option(
-        default=0.9, least=0, greatest=1000, help="With --bm25 or --hybrid: saturation of term frequencies."
-    )
-    b: float = option(default=0.4, least=0, greatest=1, help="With --bm25 or --hybrid: normalization by length.")
+    k1: float = option(default=0.9, least=0, greatest=1000, help="BM25: saturation of term frequencies.")
+    b: float = option(default=0.4, least=0, greatest=1, help="BM25: normalization by length.")
     language: Language | None = option(
         default=None,
         metavar="<code>",
-        help="With --bm25 or --hybrid: language of the topics, see index --language.",
+        help="BM25: language of the topics, see index --language.",
         unset="the text index's, or en",
     )

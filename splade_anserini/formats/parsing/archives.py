@@ -41,6 +41,20 @@ def is_file(path: Path) -> bool:
     return member in _members(archive) if member else path.is_file()
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, of one in an archive those that it takes there."""
+    archive, member = split_archive(path)
+    if not member:
+        return path.stat().st_size
+    try:
+        with zipfile.ZipFile(archive) as content:
+            return content.getinfo(member).compress_size
+    except KeyError as error:
+        raise InputError(f"{archive} has no file {member}.", do="Check the spelling of the path.") from error
+    except (zipfile.BadZipFile, OSError) as error:
+        raise _unreadable(archive, error) from error
+
+
 def as_directory(path: Path) -> Path | None:
     """Return the directory that a path names; of an archive the folder in it that has more than one entry.
 
