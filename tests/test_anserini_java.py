@@ -98,7 +98,9 @@ def warm_started_minilm(home: Path) -> Path:
     return home / "minilm"
 
 
-@pytest.fixture(scope="module", params=["random bert", "warm-started MiniLM", "splade-tiny"])
+@pytest.fixture(
+    scope="module", params=["random bert", pytest.param("warm-started MiniLM", marks=pytest.mark.full), "splade-tiny"]
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     home = tmp_path_factory.mktemp("java")
     match request.param:

@@ -59,7 +59,7 @@ COMMANDS: dict[str, Callable[[Path, Path], list[object]]] = {
     ],
     "sweep": lambda home, out: [
         *("--input", home / "encode", "--topics", home / "queries.jsonl", "--qrels", home / "qrels.txt"),
-        *("--encoder", home / "words", "--output", out, "--samples", 2),
+        *("--encoder", home / "words", "--output", out, "--samples", 2, "--queries", "top-k=2"),
     ],
     "reproduce": lambda home, out: [home / "small.toml", "--output", out],
     "export": lambda home, out: ["--encoder", home / "checkpoint", "--output", out],

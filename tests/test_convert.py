@@ -590,7 +590,9 @@ def test_a_warning_says_what_seismic_rounds_or_truncates(tmp_path: Path, caplog:
 
 @pytest.mark.slow
 @needs_data("splade-v3.nfcorpus")
-@pytest.mark.parametrize("name", ["csr", "parquet", "ciff", "seismic"])
+@pytest.mark.parametrize(
+    "name", ["csr", *(pytest.param(name, marks=pytest.mark.full) for name in ("parquet", "ciff", "seismic"))]
+)
 def test_a_round_trip_keeps_the_vectors_of_a_real_collection(tmp_path: Path, name: str) -> None:
     docs = DATA / "splade-v3.nfcorpus" / "docs.jsonl.gz"
     out = run_stage("convert", "--input", docs, "--output", tmp_path / FILES[name])

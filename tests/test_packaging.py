@@ -99,7 +99,7 @@ def run_elsewhere(directory: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_wheel_passes_the_quickstart_in_a_fresh_environment_and_another_directory(
     installed: Path, tmp_path: Path
 ) -> None:
