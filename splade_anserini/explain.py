@@ -132,8 +132,8 @@ def expanded(text: str, options: TextOptions, index: str | None = None) -> Query
             max_length=options.max_length, device=options.device, trust_remote_code=options.trust_remote_code
         )
         scale = options.scale or (manifest.scale if manifest else None) or default_scale(name)
-        expansion = expand(text, open_encoder(name, settings), scale)
-        return Query(_edited(expansion, options.query_weights), expansion.impacts, 0.0)
+        expansion = _edited(expand(text, open_encoder(name, settings), scale), options.query_weights)
+        return Query(expansion, expansion.impacts, 0.0)
     query = QueryOptions(
         encoder=name,
         max_length=options.max_length,

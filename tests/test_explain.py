@@ -165,6 +165,11 @@ class TestCommand:
             query = values("cats", "--encoder", home / "encoder", "--query-weights", source)["query"]
             assert {entry["token"]: entry["impact"] for entry in query["entries"]} == {"noise": 200, "pet": 50}
 
+    def test_weights_of_a_document_count_in_its_score(self, home: Path) -> None:
+        sides = ["--side", "document", "--query-weights", '{"pet": 0, "sleep": 2}']
+        explained = values("cats", "--encoder", home / "encoder", *sides, "--doc", "cats sleep")
+        assert explained["score"] == 200 * 200 + 200 * 150
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
