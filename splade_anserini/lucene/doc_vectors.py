@@ -3,7 +3,7 @@
 from typing import Any
 
 from splade_anserini.errors import InputError
-from splade_anserini.lucene.index_reader import CONTENTS, ID, opened_index
+from splade_anserini.lucene.index_reader import CONTENTS, ID, index_searcher, opened_index
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.records import ImpactVector, StrPath
@@ -38,10 +38,7 @@ def _number_of(reader: Any, doc_id: str) -> int | None:
     from jnius import autoclass
 
     term, query = (autoclass(f"org.apache.lucene.{name}") for name in ("index.Term", "search.TermQuery"))
-    searcher = autoclass("org.apache.lucene.search.IndexSearcher")(
-        reader, signature="(Lorg/apache/lucene/index/IndexReader;)V"
-    )
-    hits = searcher.search(query(term(ID, doc_id)), 1).scoreDocs
+    hits = index_searcher(reader).search(query(term(ID, doc_id)), 1).scoreDocs
     return int(hits[0].doc) if hits else None
 
 

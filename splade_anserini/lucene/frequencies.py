@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from splade_anserini.lucene.index_reader import CONTENTS, opened_index
+from splade_anserini.lucene.index_reader import CONTENTS, index_searcher, opened_index
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.records import StrPath
@@ -24,12 +24,7 @@ def document_frequencies(index: StrPath, tokens: Iterable[str]) -> CollectionFre
     Raises `InputError` when `index` is not a valid Lucene index.
     """
     with JAVA_LOCK, opened_index(index) as reader, java_errors(f"counting documents of {index}"):
-        from jnius import autoclass
-
-        searcher = autoclass("org.apache.lucene.search.IndexSearcher")(
-            reader, signature="(Lorg/apache/lucene/index/IndexReader;)V"
-        )
-        return frequencies_in(searcher, tokens)
+        return frequencies_in(index_searcher(reader), tokens)
 
 
 def frequencies_in(searcher: Any, tokens: Iterable[str]) -> CollectionFrequencies:

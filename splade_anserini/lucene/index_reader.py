@@ -153,6 +153,14 @@ def _multi_reader(index: Path) -> Any:
         raise
 
 
+def index_searcher(reader: Any) -> Any:
+    """Return a Lucene `IndexSearcher` of a reader. The caller holds `JAVA_LOCK`."""
+    from jnius import autoclass
+
+    searcher = autoclass("org.apache.lucene.search.IndexSearcher")
+    return searcher(reader, signature="(Lorg/apache/lucene/index/IndexReader;)V")
+
+
 def check_index_files(index: StrPath, *, any_size: bool = False, again: bool = False) -> None:
     """Compare every file of an index, and of all its shards, with the checksum that Lucene wrote into it.
 

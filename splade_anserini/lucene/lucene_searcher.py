@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from splade_anserini.lucene.external_ids import ExternalIds
-from splade_anserini.lucene.index_reader import allow_long_queries, open_reader
+from splade_anserini.lucene.index_reader import allow_long_queries, index_searcher, open_reader
 from splade_anserini.lucene.java.abandoned import close_abandoned, close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
@@ -154,10 +154,7 @@ class _Search[Q](NamedTuple):
 
 
 def _index_searcher(reader: Any, similarity: Any) -> Any:
-    from jnius import autoclass
-
     allow_long_queries()
-    index_searcher = autoclass("org.apache.lucene.search.IndexSearcher")
-    searcher = index_searcher(reader, signature="(Lorg/apache/lucene/index/IndexReader;)V")
+    searcher = index_searcher(reader)
     searcher.setSimilarity(similarity)
     return searcher

@@ -9,7 +9,7 @@ from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.lucene_searcher import LuceneSearcher
 from splade_anserini.records import ImpactVector
-from splade_anserini.vectors.idf import idf
+from splade_anserini.vectors.idf import idf, multiplied
 
 LARGEST_SCORE = 1 << 24
 """Lucene's scores are float32, which holds all integers up to this one."""
@@ -41,8 +41,7 @@ class QueryWeights:
             return vector
         if missing := [token for token in vector if token not in self._factors]:
             self._look_up(missing)
-        products = {token: round(impact * self._factors[token]) for token, impact in vector.items()}
-        return {token: impact for token, impact in products.items() if impact}
+        return multiplied(vector, self._factors)
 
     def check_score(self, query: str, score: float) -> None:
         """Raise `InputError` for the greatest score of a query from 2²⁴ up, if impacts are multiplied by idf."""

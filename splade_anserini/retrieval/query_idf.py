@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from splade_anserini.records import ImpactVector, StrPath
-from splade_anserini.vectors.idf import idf
+from splade_anserini.vectors.idf import idf, multiplied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,12 +36,8 @@ def weighted(vector: ImpactVector, frequencies: "CollectionFrequencies", alpha: 
 
     Tokens that no document contains, and those whose impact becomes 0, are left out.
     """
-    products = {
-        token: round(impact * idf(frequencies.documents, frequency) ** alpha)
-        for token, impact in vector.items()
-        if (frequency := frequencies.by_token[token])
-    }
-    return {token: impact for token, impact in products.items() if impact}
+    counts = ((token, frequencies.by_token[token]) for token in vector)
+    return multiplied(vector, {token: idf(frequencies.documents, count) ** alpha for token, count in counts if count})
 
 
 def with_exact_scores(

@@ -16,6 +16,15 @@ def idf(documents: int, frequency: int) -> float:
     return math.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
 
 
+def multiplied(vector: ImpactVector, factors: Mapping[str, float]) -> ImpactVector:
+    """Return a vector with each impact times the factor of its token, rounded to the nearest integer, halves to even.
+
+    Tokens without a factor, and those whose impact becomes 0, are left out.
+    """
+    products = ((token, round(impact * factors.get(token, 0.0))) for token, impact in vector.items())
+    return {token: impact for token, impact in products if impact}
+
+
 @dataclass(frozen=True)
 class CollectionIdf:
     """The idf of all tokens of a collection, to the power of `alpha`."""
