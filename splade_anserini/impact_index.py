@@ -17,7 +17,7 @@ from splade_anserini.records import DEFAULT_SCALE, Document, StrPath
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
-    from splade_anserini.explaining import Expansion, Match
+    from splade_anserini.explaining import Expansion, Match, SearchResult
     from splade_anserini.records import ImpactVector
 
 
@@ -201,6 +201,25 @@ class ImpactIndex:
             self._weights.check_score(query_id, max(scores, default=0))
             records = self.searcher.records(docs) if with_text else [None] * len(docs)
             yield [Hit(*hit) for hit in zip(ids, scores, map(_text, records), strict=True)]
+
+    def result(self, query: "str | Expansion | ImpactVector", k: int = 10) -> "SearchResult":
+        """Search for one query; return its best `k` documents, each with its stored record and the terms of its score.
+
+        `query` is a text, what a text becomes with other weights (`expand(…).edited(…)`), or an impact vector.
+        `values()` of the result is what `search --format json` prints.
+        """
+        from splade_anserini.explaining import Expansion, search_result
+        from splade_anserini.retrieval.options import SearchOptions
+
+        _check_k(k)
+        self._check_open()
+        if isinstance(query, str):
+            text, vector = query, self.query_encoder.encode(query)
+        elif isinstance(query, Expansion):
+            text, vector = query.text, dict(query.impacts)
+        else:
+            text, vector = None, dict(query)
+        return search_result(self.searcher, vector, SearchOptions(hits=k), text=text, weights=self._weights)
 
     def expand(self, query: str) -> "Expansion":
         """Return what a query becomes: its tokens, their weights before idf, and from which word each comes."""

@@ -19,8 +19,8 @@ TIERS = [
     {"conversion", "evaluation", "lucene", "modeling"},
     {"verification"},
     {"encoding", "exporting", "profiling"},
-    {"explaining", "ray_data", "retrieval"},
-    {"cli", "training"},
+    {"ray_data", "retrieval"},
+    {"cli", "explaining", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "merge", "mine", "profile", "rescore", "score"}
     | {"explain", "search", "pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},

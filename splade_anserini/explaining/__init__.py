@@ -2,6 +2,7 @@
 
 from splade_anserini.explaining.expansion import ExpandedToken, Expansion, expand
 from splade_anserini.explaining.match import Comparison, Match, MatchedTerm, compare, explain_match
+from splade_anserini.explaining.search_result import ResultHit, SearchResult, search_result
 
 __all__ = [
     "Comparison",
@@ -9,7 +10,10 @@ __all__ = [
     "Expansion",
     "Match",
     "MatchedTerm",
+    "ResultHit",
+    "SearchResult",
     "compare",
     "expand",
     "explain_match",
+    "search_result",
 ]

@@ -113,25 +113,26 @@ def explain_match(
 
     `unweighted` is the query before its impacts were multiplied by idf, if they were.
     """
-    products = {token: impact * document[token] for token, impact in query.items() if token in document}
-    score = sum(products.values())
-    terms = [
-        MatchedTerm(
-            token,
-            query[token],
-            document[token],
-            product,
-            product / score,
-            (unweighted or query).get(token, query[token]),
-        )
-        for token, product in _descending(products).items()
-    ]
+    terms = matched_terms(query, document, unweighted)
     return Match(
         name,
-        score,
-        tuple(terms),
+        sum(term.product for term in terms),
+        terms,
         _descending({token: impact for token, impact in query.items() if token not in document}),
         _descending({token: impact for token, impact in document.items() if token not in query}),
+    )
+
+
+def matched_terms(
+    query: ImpactVector, document: ImpactVector, unweighted: ImpactVector | None = None
+) -> tuple[MatchedTerm, ...]:
+    """Return the tokens that two vectors share, the greatest product first, equal ones by token."""
+    products = {token: impact * document[token] for token, impact in query.items() if token in document}
+    score = sum(products.values())
+    before = query if unweighted is None else unweighted
+    return tuple(
+        MatchedTerm(token, query[token], document[token], product, product / score, before.get(token, query[token]))
+        for token, product in _descending(products).items()
     )
 
 

@@ -1,6 +1,6 @@
 """Searches an impact index for impact vectors, and scores given documents."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,25 @@ class ImpactSearcher(LuceneSearcher[ImpactVector]):
             return ranking
         with self._locked(), self._executor() as executor:
             return _scored(executor, query, ranking)
+
+    def impacts(self, tokens: Iterable[str], docs: Sequence[int]) -> list[ImpactVector]:
+        """Return the impacts of some tokens in documents, given by Lucene's numbers, in the order of both.
+
+        Only the postings of these tokens are read. Tokens that a document lacks are left out.
+        """
+        impacts: list[dict[str, int]] = [{} for _ in docs]
+        positions = {doc: position for position, doc in enumerate(docs)}
+        if not docs:
+            return []
+        with self._locked(), self._executor() as executor:
+            for token in tokens:
+                executor.score_task({token: 1}, docs).call()
+                for doc, impact in zip(*(column.tolist() for column in executor.hits()), strict=True):
+                    if not impact:
+                        # Documents with the token come first.
+                        break
+                    impacts[positions[doc]][token] = int(impact)
+        return list(impacts)
 
     def _similarity(self) -> Any:
         from jnius import autoclass

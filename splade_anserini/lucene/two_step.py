@@ -62,16 +62,25 @@ class TwoStepSearcher(Closeable):
         """
         from ir_measures import ScoredDoc
 
-        candidates = default_candidates(hits) if self._candidates is None else self._candidates
         pruned = ((query_id, prune_top_k(vector, self._terms)) for query_id, vector in queries.items())
-        for query_id, first_step in self._searcher.rankings(pruned, max(candidates, hits), self._searcher.threads):
+        for query_id, first_step in self._searcher.rankings(pruned, self._depth(hits), self._searcher.threads):
             ranking = self._second_step(queries[query_id], first_step)
             rows = zip(ranking.ids[:hits], ranking.scores[:hits], strict=True)
             yield query_id, [ScoredDoc(query_id, id_, score) for id_, score in rows]
 
+    def rank(self, query: ImpactVector, hits: int) -> Ranking:
+        """Return at most `hits` documents of one query."""
+        first_step = self._searcher.rank(prune_top_k(query, self._terms), self._depth(hits))
+        ids, scores, docs = self._second_step(query, first_step)
+        return Ranking(ids[:hits], scores[:hits], docs[:hits])
+
     def close(self) -> None:
         """Close the index."""
         self._searcher.close()
+
+    def _depth(self, hits: int) -> int:
+        """Return how many candidates the first step finds."""
+        return max(hits, default_candidates(hits) if self._candidates is None else self._candidates)
 
     def _second_step(self, query: ImpactVector, candidates: Ranking) -> Ranking:
         if len(query) <= self._terms:

@@ -1,0 +1,145 @@
+"""The result of one query: its hits with their stored documents, and the terms that each score is the sum of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from splade_anserini.explaining.match import MatchedTerm, matched_terms
+from splade_anserini.records import ImpactVector
+from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
+
+if TYPE_CHECKING:
+    from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.lucene.query_weights import QueryWeights
+
+_SHOWN_TERMS = 3
+"""Terms that a hit shows where there is little room."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultHit:
+    """A document that was found, and why."""
+
+    rank: int
+    """From 1."""
+    id: str
+    score: int
+    """The dot product of the impacts of query and document."""
+    document: Mapping[str, Any] | None
+    """The stored record, without its vector; None when the index does not store it."""
+    terms: tuple[MatchedTerm, ...]
+    """The tokens that query and document share, the greatest product first, equal ones by token."""
+
+    def values(self) -> dict[str, object]:
+        """Return the hit as JSON values."""
+        terms = [
+            {"token": term.token, "query": term.query, "document": term.document, "product": term.product}
+            for term in self.terms
+        ]
+        return {
+            "rank": self.rank,
+            "id": self.id,
+            "score": self.score,
+            "document": None if self.document is None else dict(self.document),
+            "terms": terms,
+        }
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{term.token} {term.share:.0%}" for term in self.terms[:_SHOWN_TERMS])
+        more = ", …" if len(self.terms) > _SHOWN_TERMS else ""
+        return f"<ResultHit {self.rank}: {self.id}, score {self.score:,}: {shares}{more}>"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search finds for one query."""
+
+    query: str | None
+    """The text; None for a query that is a vector."""
+    weights: ImpactVector
+    """Token → impact as it was searched, the greatest first, equal ones by token: times idf, and pruned."""
+    hits: tuple[ResultHit, ...]
+    """The best one first."""
+    query_idf: float = 0.0
+    """The power of idf by which the impacts were multiplied."""
+    unweighted: ImpactVector | None = None
+    """The impacts before they were multiplied by idf; None where they were not."""
+
+    def values(self) -> dict[str, object]:
+        """Return the result as JSON values. `query_idf` and `unweighted` are there where impacts have a factor."""
+        values: dict[str, object] = {"query": self.query, "weights": dict(self.weights)}
+        if self.unweighted is not None:
+            values |= {"query_idf": self.query_idf, "unweighted": dict(self.unweighted)}
+        return values | {"hits": [hit.values() for hit in self.hits]}
+
+    def __repr__(self) -> str:
+        name = "a vector" if self.query is None else repr(self.query)
+        return f"<SearchResult of {name}: {len(self.weights)} tokens, {len(self.hits)} hits>"
+
+
+def search_result(
+    searcher: "ImpactSearcher",
+    query: ImpactVector,
+    options: SearchOptions | None = None,
+    *,
+    text: str | None = None,
+    weights: "QueryWeights | None" = None,
+    two_step: TwoStepOptions | None = None,
+    documents: bool = True,
+) -> SearchResult:
+    """Search for one query, and return its best `options.hits` documents (10 by default) with their terms.
+
+    `query` is multiplied by idf as `weights` say and pruned as `options` say; `text` is what it was encoded from. The
+    postings of the query's tokens are read for the hits alone. Without `documents`, stored records are not read.
+    Raises `InputError` for a score from 2²⁴ up with idf, as it may have been rounded.
+    """
+    from splade_anserini.lucene import TwoStepSearcher
+    from splade_anserini.retrieval.query_vectors import prune_queries
+
+    options = options or SearchOptions(hits=10)
+    weighted = weights.weighted(query) if weights else query
+    (pruned,) = prune_queries({"": weighted}, options.query_top_k, options.query_min_impact).values()
+    impacts = _descending(pruned)
+    terms = two_step.two_step if two_step else None
+    ranker = TwoStepSearcher(searcher, terms, two_step.candidates) if two_step and terms else searcher
+    ranking = ranker.rank(impacts, options.hits)
+    if weights:
+        weights.check_score(text or "", max(ranking.scores, default=0))
+    unweighted = query if weights and weights.alpha else None
+    hits = zip(
+        ranking.ids,
+        ranking.scores,
+        searcher.records(ranking.docs) if documents else [None] * len(ranking.docs),
+        searcher.impacts(impacts, ranking.docs),
+        strict=True,
+    )
+    found = [
+        ResultHit(rank, id_, int(score), _document(record), matched_terms(impacts, document, unweighted))
+        for rank, (id_, score, record, document) in enumerate(hits, start=1)
+    ]
+    return SearchResult(
+        text,
+        impacts,
+        tuple(found),
+        weights.alpha if weights else 0.0,
+        None if unweighted is None else _descending(unweighted),
+    )
+
+
+def _descending(vector: ImpactVector) -> dict[str, int]:
+    return dict(sorted(vector.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _document(record: str | None) -> Mapping[str, Any] | None:
+    """Return a stored record as an object without its vector."""
+    import orjson
+
+    if record is None:
+        return None
+    try:
+        values = orjson.loads(record)
+    except orjson.JSONDecodeError:
+        return {"contents": record}
+    if not isinstance(values, dict):
+        return {"contents": record}
+    return {name: value for name, value in values.items() if name != "vector"}
