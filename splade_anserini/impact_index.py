@@ -18,17 +18,22 @@ if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
     from splade_anserini.explaining import Expansion, Match, SearchResult
-    from splade_anserini.records import ImpactVector
+    from splade_anserini.records import ImpactVector, JsonDocument
 
 
-class Hit(NamedTuple):
-    """A document that a search found."""
-
+class _Hit(NamedTuple):
     id: str
     score: float
     """The dot product of the impacts of query and document."""
     text: str | None
     """None when the index does not store texts."""
+
+
+class Hit(_Hit):
+    """A document that a search found: its id, score and text."""
+
+    document: "JsonDocument | None" = None
+    """The document with all fields that the index stores; None when it stores none."""
 
 
 class ImpactIndex:
@@ -187,7 +192,8 @@ class ImpactIndex:
     def search_vectors(
         self, vectors: "Iterable[ImpactVector]", k: int = 10, *, with_text: bool = True
     ) -> Iterator[list[Hit]]:
-        """Yield the best `k` documents of each impact vector, `weighted`. Without `with_text`, hits have no text.
+        """Yield the best `k` documents of each impact vector, `weighted`. Without `with_text`, hits have no text and no
+        document.
 
         Raises `InputError` for a score from 2²⁴ up with `query_idf`, as it may have been rounded.
         """
@@ -199,8 +205,16 @@ class ImpactIndex:
         rankings = self.searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
         for query_id, (ids, scores, docs) in rankings:
             self._weights.check_score(query_id, max(scores, default=0))
-            records = self.searcher.records(docs) if with_text else [None] * len(docs)
-            yield [Hit(*hit) for hit in zip(ids, scores, map(_text, records), strict=True)]
+            documents = self.searcher.stored(ids, docs) if with_text else [None] * len(docs)
+            yield list(map(_hit, ids, scores, documents))
+
+    def document(self, id: str) -> "JsonDocument | None":  # noqa: A002  # as `Hit.id`
+        """Return a document with all fields that the index stores; None when it stores none.
+
+        Raises `InputError` when there is no document with this id.
+        """
+        self._check_open()
+        return self.searcher.document(id)
 
     def result(self, query: "str | Expansion | ImpactVector", k: int = 10) -> "SearchResult":
         """Search for one query; return its best `k` documents, each with its stored record and the terms of its score.
@@ -358,15 +372,9 @@ def _power(
     return query_idf_for(manifest, QueryOptions(encoder=name), source)
 
 
-def _text(record: str | None) -> str | None:
-    """Return the text in a stored record of an impact index."""
-    import orjson
+def _hit(id_: str, score: float, document: "JsonDocument | None") -> Hit:
+    from splade_anserini.lucene.stored_documents import text_of
 
-    if record is None:
-        return None
-    try:
-        content = orjson.loads(record)
-    except orjson.JSONDecodeError:
-        return record
-    text = content.get("contents") if isinstance(content, dict) else None
-    return text if isinstance(text, str) else None
+    hit = Hit(id_, score, text_of(document))
+    hit.document = document
+    return hit

@@ -6,7 +6,7 @@ The lines of runs and the relevance judgements are `ir_measures.ScoredDoc` and `
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 type StrPath = str | os.PathLike[str]
 """A path, as public functions accept it."""
@@ -19,6 +19,9 @@ type SparseVector = Mapping[str, float]
 
 type ImpactVector = Mapping[str, int]
 """Token → impact ≥ 1: the quantized weight, which Lucene stores as the term frequency."""
+
+type JsonDocument = dict[str, Any]
+"""A document with all its fields, as JSON has it: `id`, and mostly `contents`, its text."""
 
 type Pooling = Literal["max", "sum", "norm"]
 """How the weights of a text's tokens become one: maximum (SPLADE v2), sum (v1), or 4-norm (docs/decisions/0012)."""

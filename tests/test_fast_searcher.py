@@ -10,7 +10,7 @@ import pytest
 from splade_anserini.errors import InputError
 from splade_anserini.exporting.anserini_files import JAVA_MODEL, JAVA_VOCABULARY
 from splade_anserini.lucene import FastLuceneImpactSearcher, IndexOptions, start_jvm
-from tests.impact_fixtures import random_vectors
+from tests.impact_fixtures import ANIMALS, random_vectors
 from tests.tiny import SENTENCES
 
 pytestmark = pytest.mark.slow
@@ -339,3 +339,20 @@ def test_a_path_that_is_not_an_index_is_an_error_and_is_not_created(tmp_path: Pa
     with pytest.raises(InputError, match=r"The index .*typo does not exist"):
         FastLuceneImpactSearcher(tmp_path / "typo", WordCounter())
     assert not (tmp_path / "typo").exists()
+
+
+def test_documents_of_hits_are_read_without_their_vectors(directory: Path) -> None:
+    with FastLuceneImpactSearcher(directory, Number(), min_idf=-1) as searcher:
+        hits = searcher.search("1", 5)
+        expected = [{"id": hit.docid, "contents": f"text of {hit.docid}"} for hit in hits]
+        assert [hit.document for hit in hits] == expected
+        assert searcher.documents([*hits, hits[0]]) == [*expected, expected[0]]
+        assert searcher.documents([]) == []
+        assert searcher.document(hits[3].docid) == expected[3]
+        with pytest.raises(InputError, match=r"1 of 1 document is not in the index .*; the first is 'no-such-id'"):
+            searcher.document("no-such-id")
+
+
+def test_documents_that_are_not_stored_are_none(shared_index: Any) -> None:
+    with FastLuceneImpactSearcher(shared_index(ANIMALS), Number()) as searcher:
+        assert searcher.document("d1") is None

@@ -64,6 +64,15 @@ def test_texts_with_an_empty_vector_are_not_found_and_not_counted(shared: Impact
     assert repr(shared) == f"<ImpactIndex in {shared.directory}: 3 documents>"
 
 
+def test_hits_have_the_documents_that_are_stored(shared: ImpactIndex) -> None:
+    hits = shared.search("cats dogs")
+    assert [hit.document for hit in hits] == [{"id": hit.id, "contents": hit.text} for hit in hits]
+    assert shared.document(hits[0].id) == hits[0].document
+    assert next(shared.search_vectors([{"cat": 1}], with_text=False))[0].document is None
+    with pytest.raises(InputError, match="the first is 'no-such-id'"):
+        shared.document("no-such-id")
+
+
 def test_ids_and_texts_are_any_iterables() -> None:
     with ImpactIndex.from_texts(map(str.lower, ["CATS", "Dogs"]), (f"d{n}" for n in (7, 8)), encoder=ENCODER) as index:
         assert index.search("cats dogs") == [Hit("d8", 45625.0, "dogs"), Hit("d7", 43750.0, "cats")]

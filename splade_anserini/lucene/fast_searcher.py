@@ -11,7 +11,7 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.lucene.document_idf import document_idf_in, refuse_idf_twice
 from splade_anserini.lucene.feedback import check_document_vectors
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
-from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW, require_impact_index
+from splade_anserini.lucene.index_reader import ID, require_impact_index
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
@@ -19,8 +19,9 @@ from splade_anserini.lucene.query_encoders import QueryEncoder, check_query_enco
 from splade_anserini.lucene.query_weights import QueryWeights
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.searcher import Closeable
+from splade_anserini.lucene.stored_documents import StoredDocument
 from splade_anserini.lucene.token_idf import TokenIdf
-from splade_anserini.records import ImpactVector, StrPath
+from splade_anserini.records import ImpactVector, JsonDocument, StrPath
 
 _CONTENTS_ONLY: Mapping[str, float] = MappingProxyType({})
 
@@ -41,6 +42,14 @@ class Hit(NamedTuple):
         """Lucene's Document with the stored fields; it is read from the index, which must be open."""
         document = self.searcher.doc(self.lucene_docid)
         return document and document.lucene_document()
+
+    @property
+    def document(self) -> JsonDocument | None:
+        """The document as the index stores it, without its vector; None when the index stores none.
+
+        It is read from the index, which must be open; `searcher.documents(hits)` reads those of many hits at once.
+        """
+        return self.searcher.documents([self])[0]
 
 
 class FastLuceneImpactSearcher(Closeable):
@@ -241,18 +250,29 @@ class FastLuceneImpactSearcher(Closeable):
         """Return whether feedback by Rocchio is on."""
         return self._has_pyserinis and bool(self._pyserinis.is_using_rocchio())
 
-    def doc(self, docid: str | int) -> "StoredDocument | None":
+    def doc(self, docid: str | int) -> StoredDocument | None:
         """Return a document by its id or by Lucene's document number; None if there is no such document."""
         if isinstance(docid, str):
             return self.doc_by_field(ID, docid)
         with JAVA_LOCK, java_errors(f"reading document {docid}"):
             return self._stored(docid) if 0 <= docid < self.num_docs else None
 
-    def doc_by_field(self, field: str, q: str) -> "StoredDocument | None":
+    def doc_by_field(self, field: str, q: str) -> StoredDocument | None:
         """Return the first document whose `field` has the term `q`, such as another id; None if there is none."""
         with JAVA_LOCK, java_errors(f"looking for a document whose {field} is {q}"):
             lucene_docid = self._lucene_docid(q, field)
             return None if lucene_docid is None else self._stored(lucene_docid)
+
+    def document(self, docid: str) -> JsonDocument | None:
+        """Return the document with this id as the index stores it, without its vector; None when it stores none.
+
+        Raises `InputError` when there is no document with this id.
+        """
+        return self._searcher.document(docid)
+
+    def documents(self, hits: Sequence[Hit]) -> list[JsonDocument | None]:
+        """Return the documents of hits as the index stores them, all read at once; None where it stores none."""
+        return self._searcher.stored([hit.docid for hit in hits], [hit.lucene_docid for hit in hits])
 
     def close(self) -> None:
         """Close the index."""
@@ -309,7 +329,7 @@ class FastLuceneImpactSearcher(Closeable):
         hits = self._searcher.lucene.search(query, 1).scoreDocs
         return int(hits[0].doc) if hits else None
 
-    def _stored(self, lucene_docid: int) -> "StoredDocument":
+    def _stored(self, lucene_docid: int) -> StoredDocument:
         return StoredDocument(self._searcher.lucene.getIndexReader().storedFields().document(lucene_docid))
 
     def _hits(self, ranking: Ranking, query: str) -> list[Hit]:
@@ -333,39 +353,6 @@ class _Checked:
     def encode(self, text: str) -> ImpactVector:
         encoded = self._searcher.query_encoder.encode(text)
         return self._weights.weighted({token: _integer(token, weight) for token, weight in encoded.items()})
-
-
-class StoredDocument:
-    """A document of the index, with the methods of Pyserini's documents."""
-
-    def __init__(self, document: Any) -> None:
-        self._document = document
-
-    def docid(self) -> str:
-        """Return the id."""
-        return str(self.get(ID))
-
-    def id(self) -> str:
-        """Return the id."""
-        return self.docid()
-
-    def contents(self) -> str | None:
-        """Return the text; None if the index does not store it."""
-        return self.get(CONTENTS)
-
-    def raw(self) -> str | None:
-        """Return the record that was indexed; None if the index does not store it."""
-        return self.get(RAW)
-
-    def get(self, field: str) -> str | None:
-        """Return a stored field; None if the document does not have it."""
-        with JAVA_LOCK:
-            value: str | None = self._document.get(field)
-        return value
-
-    def lucene_document(self) -> Any:
-        """Return Lucene's Document."""
-        return self._document
 
 
 def _integer(token: str, weight: float) -> int:

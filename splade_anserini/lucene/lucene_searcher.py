@@ -14,8 +14,9 @@ from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
 from splade_anserini.lucene.query_executor import QueryExecutor, SearchQuery
 from splade_anserini.lucene.ranking import Ranking, hits_to_fetch, rank
-from splade_anserini.lucene.searcher import Closeable
-from splade_anserini.records import StrPath
+from splade_anserini.lucene.searcher import Closeable, check_no_missing
+from splade_anserini.lucene.stored_documents import document_of_record
+from splade_anserini.records import JsonDocument, StrPath
 
 _QUERIES_AHEAD = 2
 """Queries for each thread that are submitted to Java before the results of the first are read."""
@@ -81,6 +82,30 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
             return []
         with self._locked(), self._executor() as executor:
             return executor.records(docs)
+
+    def document(self, doc_id: str) -> JsonDocument | None:
+        """Return the document with this id, as the index stores it; None when the index stores no documents.
+
+        Raises `InputError` when there is no document with this id.
+        """
+        return self.documents_of([doc_id])[0]
+
+    def documents_of(self, ids: Sequence[str]) -> list[JsonDocument | None]:
+        """Return the documents with these ids, in their order, as the index stores them; None where it stores none.
+
+        Raises `InputError` when there is no document with one of the ids.
+        """
+        if not ids:
+            return []
+        with self._locked(), self._executor() as executor:
+            docs = executor.find_docs(list(dict.fromkeys(ids)))
+            numbers = dict(zip(self._ids.of(docs, executor), docs.tolist(), strict=True))
+        check_no_missing([id_ for id_ in ids if id_ not in numbers], len(ids), f"the index {self._index}")
+        return self.stored(ids, [numbers[id_] for id_ in ids])
+
+    def stored(self, ids: Sequence[str], docs: Sequence[int]) -> list[JsonDocument | None]:
+        """Return documents of a ranking, given by their ids and by Lucene's document numbers, as `documents_of`."""
+        return list(map(document_of_record, ids, self.records(docs)))
 
     def close(self) -> None:
         """Close the index; in a forked process, where Java does not run, nothing is open."""

@@ -1,0 +1,68 @@
+"""The documents that an index stores: JSON objects with the id, the text and all other fields, without the vector."""
+
+from typing import Any
+
+import orjson
+
+from splade_anserini.lucene.index_reader import CONTENTS, ID, RAW
+from splade_anserini.lucene.java.threads import JAVA_LOCK
+from splade_anserini.records import JsonDocument
+
+ID_KEY, TITLE_KEY, CONTENTS_KEY, VECTOR_KEY = "id", "title", "contents", "vector"
+
+
+def document_of_record(doc_id: str, record: str | None) -> JsonDocument | None:
+    """Return the document in a stored record of an index, without its vector; None where nothing is stored.
+
+    A record that is not a JSON object, as Anserini stores those of other formats, is the text.
+    """
+    if record is None:
+        return None
+    try:
+        document = orjson.loads(record)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        return {ID_KEY: doc_id, CONTENTS_KEY: record}
+    if isinstance(document.get(VECTOR_KEY), dict):
+        del document[VECTOR_KEY]
+    return document if ID_KEY in document else {ID_KEY: doc_id, **document}
+
+
+def text_of(document: JsonDocument | None) -> str | None:
+    """Return the text of a document; None where it has none."""
+    text = document.get(CONTENTS_KEY) if document else None
+    return text if isinstance(text, str) else None
+
+
+class StoredDocument:
+    """A document of the index, with the methods of Pyserini's documents."""
+
+    def __init__(self, document: Any) -> None:
+        self._document = document
+
+    def docid(self) -> str:
+        """Return the id."""
+        return str(self.get(ID))
+
+    def id(self) -> str:
+        """Return the id."""
+        return self.docid()
+
+    def contents(self) -> str | None:
+        """Return the text; None if the index does not store it."""
+        return self.get(CONTENTS)
+
+    def raw(self) -> str | None:
+        """Return the record that was indexed; None if the index does not store it."""
+        return self.get(RAW)
+
+    def get(self, field: str) -> str | None:
+        """Return a stored field; None if the document does not have it."""
+        with JAVA_LOCK:
+            value: str | None = self._document.get(field)
+        return value
+
+    def lucene_document(self) -> Any:
+        """Return Lucene's Document."""
+        return self._document
