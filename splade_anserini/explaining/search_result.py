@@ -1,11 +1,10 @@
 """The result of one query: its hits with their stored documents, and the terms that each score is the sum of."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from splade_anserini.explaining.match import MatchedTerm, matched_terms
-from splade_anserini.records import ImpactVector
+from splade_anserini.records import ImpactVector, JsonDocument
 from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class ResultHit:
     id: str
     score: int
     """The dot product of the impacts of query and document."""
-    document: Mapping[str, Any] | None
+    document: JsonDocument | None
     """The stored record, without its vector; None when the index does not store it."""
     terms: tuple[MatchedTerm, ...]
     """The tokens that query and document share, the greatest product first, equal ones by token."""
@@ -109,13 +108,13 @@ def search_result(
     hits = zip(
         ranking.ids,
         ranking.scores,
-        searcher.records(ranking.docs) if documents else [None] * len(ranking.docs),
+        searcher.stored(ranking.ids, ranking.docs) if documents else [None] * len(ranking.docs),
         searcher.impacts(impacts, ranking.docs),
         strict=True,
     )
     found = [
-        ResultHit(rank, id_, int(score), _document(record), matched_terms(impacts, document, unweighted))
-        for rank, (id_, score, record, document) in enumerate(hits, start=1)
+        ResultHit(rank, id_, int(score), stored, matched_terms(impacts, document, unweighted))
+        for rank, (id_, score, stored, document) in enumerate(hits, start=1)
     ]
     return SearchResult(
         text,
@@ -128,18 +127,3 @@ def search_result(
 
 def _descending(vector: ImpactVector) -> dict[str, int]:
     return dict(sorted(vector.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _document(record: str | None) -> Mapping[str, Any] | None:
-    """Return a stored record as an object without its vector."""
-    import orjson
-
-    if record is None:
-        return None
-    try:
-        values = orjson.loads(record)
-    except orjson.JSONDecodeError:
-        return {"contents": record}
-    if not isinstance(values, dict):
-        return {"contents": record}
-    return {name: value for name, value in values.items() if name != "vector"}
