@@ -14,8 +14,6 @@ from splade_anserini.retrieval.options import QueryOptions
 from splade_anserini.vectors.scale import scale_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.explaining import Expansion, Match
     from splade_anserini.records import ImpactVector
@@ -169,35 +167,9 @@ def _opened(index: str | None, *, force: bool) -> "tuple[Path | None, IndexManif
 
 
 def _edited(expansion: "Expansion", weights: str | None) -> "Expansion":
+    from splade_anserini.explaining.weights import read_weights
+
     return expansion if weights is None else expansion.edited(read_weights(weights))
-
-
-def read_weights(source: str) -> "Mapping[str, float]":
-    """Return token → weight from a JSON object, or from the file after an @. Raises `InputError` for anything else."""
-    import orjson
-
-    from splade_anserini.formats.parsing.unique_keys import duplicate_key
-
-    name = "--query-weights"
-    if source.startswith("@"):
-        path = Path(source[1:])
-        try:
-            source, name = path.read_text(encoding="utf-8"), str(path)
-        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
-            raise InputError(f"--query-weights {source} is not a text file that can be read.") from error
-    expected = 'a JSON object such as {"pain": 1.2, "wicket": 0}'
-    try:
-        weights = orjson.loads(source)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{name} is not valid JSON: {error}.", expected=expected) from error
-    if repeated := duplicate_key(source):
-        raise InputError(f"{name} has the token {repeated[0]!r} twice.", expected="one weight for each token")
-    numbers = isinstance(weights, dict) and all(
-        isinstance(weight, int | float) and not isinstance(weight, bool) for weight in weights.values()
-    )
-    if not numbers:
-        raise InputError(f"{name} is not an object of numbers.", expected=expected)
-    return {str(token): float(weight) for token, weight in weights.items()}
 
 
 def _matches(query: Query, encoding: TextOptions, against: AgainstOptions) -> "list[Match]":

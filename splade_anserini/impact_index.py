@@ -174,18 +174,21 @@ class ImpactIndex:
         return f"<ImpactIndex in {self.directory}: {len(self):,} documents>"
 
     @overload
-    def search(self, queries: str, k: int = 10) -> list[Hit]: ...  # type: ignore[overload-overlap]
+    def search(self, queries: "str | Expansion", k: int = 10) -> list[Hit]: ...  # type: ignore[overload-overlap]
     @overload
     def search(self, queries: Iterable[str], k: int = 10) -> list[list[Hit]]: ...
-    def search(self, queries: str | Iterable[str], k: int = 10) -> list[Hit] | list[list[Hit]]:
+    def search(self, queries: "str | Expansion | Iterable[str]", k: int = 10) -> list[Hit] | list[list[Hit]]:
         """Return the best `k` documents of a query, best first; for several queries, a list for each.
 
-        Equal scores are in ascending order of ids. Documents without a token of the query are not hits.
+        A query is a text, or what one becomes with other weights (`expand(…).edited(…)`). Equal scores are in ascending
+        order of ids. Documents without a token of the query are not hits.
         """
+        from splade_anserini.explaining import Expansion
+
         _check_k(k)
         self._check_open()
-        if isinstance(queries, str):
-            return next(self.search_vectors([self.query_encoder.encode(queries)], k))
+        if isinstance(queries, str | Expansion):
+            return next(self.search_vectors([self._vector(queries)], k))
         texts = list(queries)
         return list(self.search_vectors(self._encode(texts), k)) if texts else []
 
@@ -227,12 +230,8 @@ class ImpactIndex:
 
         _check_k(k)
         self._check_open()
-        if isinstance(query, str):
-            text, vector = query, self.query_encoder.encode(query)
-        elif isinstance(query, Expansion):
-            text, vector = query.text, dict(query.impacts)
-        else:
-            text, vector = None, dict(query)
+        text = query if isinstance(query, str) else query.text if isinstance(query, Expansion) else None
+        vector = self._vector(query)
         return search_result(self.searcher, vector, SearchOptions(hits=k), text=text, weights=self._weights)
 
     def expand(self, query: str) -> "Expansion":
@@ -291,6 +290,14 @@ class ImpactIndex:
         require_own_java()
         if not self._finalizer.alive:
             raise InputError("The index is closed.", do="Search and save before the end of its `with` block.")
+
+    def _vector(self, query: "str | Expansion | ImpactVector") -> "ImpactVector":
+        """Return the impacts of a query before idf."""
+        from splade_anserini.explaining import Expansion
+
+        if isinstance(query, str):
+            return self.query_encoder.encode(query)
+        return query.impacts if isinstance(query, Expansion) else query
 
     def _encode(self, texts: Sequence[str]) -> "list[ImpactVector]":
         from splade_anserini.records import Query

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_anserini.encoding import DictionaryEncoder
+from splade_anserini.encoding import DictionaryEncoder, open_query_encoder
+from splade_anserini.encoding.origins import SpanningEncoder
 from splade_anserini.errors import InputError
 from splade_anserini.explaining import compare, expand, explain_match
 from splade_anserini.formats.impacts import ImpactWriter
@@ -61,6 +62,26 @@ class TestExpansion:
     def test_a_weight_that_is_none_is_refused(self, weight: float) -> None:
         with pytest.raises(InputError, match="The weight of 'cat' is"):
             expand("cats", DictionaryEncoder(EXPANSIONS), 100).edited({"cat": weight})
+
+    def test_a_token_that_the_encoder_lacks_is_refused_with_its_pieces_and_similar_ones(self) -> None:
+        expansion = expand("pain in the head", open_query_encoder("splade-mini"), 100)
+        with pytest.raises(InputError, match=r"'hedache' is not a token[^?]*reads it as he ##da ##che\. .*headache"):
+            expansion.edited({"pain": 0, "hedache": 1})
+        with pytest.raises(InputError, match=r"'Pain' is not a token[^?]*Did you mean pain, "):
+            expansion.edited({"Pain": 0})
+        edited = expansion.edited({"pain": 0, "headache": 1})
+        assert edited.impacts["headache"] == 100
+        assert "pain" not in edited.impacts
+
+    def test_tokens_of_a_long_text_are_found_where_they_are(self) -> None:
+        encoder = open_query_encoder("splade-mini")
+        assert isinstance(encoder, SpanningEncoder)
+        text = "Ibuprofén relieves pain. " * 300
+        spans = encoder.spans(text)
+        assert len(spans) > encoder.max_length
+        assert [text[span.start : span.stop] for span in spans[-8:]] == [
+            *("Ib", "up", "ro", "fén", "relieve", "s", "pain", "."),
+        ]
 
 
 @pytest.fixture(scope="module")

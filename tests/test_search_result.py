@@ -81,6 +81,8 @@ def test_a_query_is_a_text_or_an_edited_expansion_or_a_vector(shared: ImpactInde
     edited = shared.result(shared.expand("cats bark").edited({"cat": 0, "sleep": 1}))
     assert edited.weights == {"noise": 125, "dog": 100, "sleep": 100, "pet": 50}
     assert edited.query == "cats bark"
+    hits = shared.search(shared.expand("cats bark").edited({"cat": 0, "sleep": 1}))
+    assert [(hit.id, hit.score) for hit in hits] == [(hit.id, hit.score) for hit in edited.hits]
     vector = shared.result({"noise": 125, "pet": 50, "dog": 100, "sleep": 100})
     assert vector.query is None
     assert vector.hits == edited.hits

@@ -1,5 +1,6 @@
-"""From which token of a text each entry of its vector comes."""
+"""From which token of a text each entry of its vector comes, and where its tokens are."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 
@@ -22,4 +23,26 @@ class TracedEncoder(Protocol):
 
     def origins(self, text: str) -> Origins:
         """Return the origins of the active entries of a text."""
+        ...
+
+
+class TokenSpan(NamedTuple):
+    """A token of a text and where it is: `text[start:stop]`."""
+
+    token: str
+    start: int
+    stop: int
+
+
+@runtime_checkable
+class SpanningEncoder(Protocol):
+    """An encoder that knows where the tokens of a text are, and which tokens there are."""
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """The vocabulary, by id."""
+        ...
+
+    def spans(self, text: str) -> list[TokenSpan]:
+        """Return all tokens of a text, also of a long one, without special tokens."""
         ...

@@ -10,7 +10,7 @@ from tokenizers import Encoding, Tokenizer
 
 from splade_anserini.artifacts.manifests import Batching, EncoderIdentity
 from splade_anserini.encoding.options import WINDOW
-from splade_anserini.encoding.origins import Origins
+from splade_anserini.encoding.origins import Origins, TokenSpan
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.truncation import TruncationCounts
 from splade_anserini.modeling.token_batches import TokenBatch, padded, positions_by_length
@@ -206,6 +206,16 @@ class TokenizedEncoder:
             return Origins(tokens, {})
         sources = contributions.argmax(axis=0).tolist()
         return Origins(tokens, dict(zip(self._tokens[entries.ids].tolist(), sources, strict=True)))
+
+    def spans(self, text: str) -> list[TokenSpan]:
+        """Return all tokens of a text with their places, also those after the maximum length; no special tokens."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return [
+            TokenSpan(str(self._tokens[token_id]), start, stop)
+            for part in (encoding, *encoding.overflowing)
+            for token_id, (start, stop) in zip(part.ids, part.offsets, strict=True)
+            if stop > start
+        ]
 
     def _contributions(self, batch: TokenBatch, entry_ids: npt.NDArray[np.int64]) -> npt.NDArray[Any] | None:
         """Return what each token of the only text of a batch contributes to entries: [length, entries].

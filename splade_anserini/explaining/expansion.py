@@ -1,11 +1,12 @@
 """The vector of a text as one reads it: its own tokens, the added ones, and where each comes from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from splade_anserini.encoding.origins import TracedEncoder
 from splade_anserini.errors import InputError
+from splade_anserini.explaining.vocabulary import Vocabulary
 from splade_anserini.records import ImpactVector
 from splade_anserini.vectors.quantization import quantize
 
@@ -36,6 +37,8 @@ class Expansion:
     """The tokens that the encoder read, special tokens included; empty when it does not say."""
     entries: tuple[ExpandedToken, ...]
     scale: float
+    vocabulary: Vocabulary | None = field(default=None, compare=False, repr=False)
+    """What else may be an entry; None when the encoder does not say it."""
 
     @property
     def impacts(self) -> ImpactVector:
@@ -45,12 +48,14 @@ class Expansion:
     def edited(self, weights: Mapping[str, float]) -> "Expansion":
         """Return the expansion with other weights of some tokens: 0 drops a token, one that is not there is added.
 
-        Raises `InputError` for a negative weight.
+        Raises `InputError` for a negative weight, and for a token that is not in the vocabulary.
         """
         for token, weight in weights.items():
             if not 0 <= weight < float("inf"):
                 raise InputError(f"The weight of {token!r} is {weight:g}.", expected="a number of at least 0")
         before = {entry.token: entry for entry in self.entries}
+        if self.vocabulary:
+            self.vocabulary.check(token for token in weights if token not in before)
         after = {token: entry.weight for token, entry in before.items()} | dict(weights)
         entries = [
             ExpandedToken(
@@ -63,7 +68,7 @@ class Expansion:
             for token, weight in after.items()
             if weight
         ]
-        return Expansion(self.text, self.tokens, _sorted(entries), self.scale)
+        return Expansion(self.text, self.tokens, _sorted(entries), self.scale, self.vocabulary)
 
     def values(self) -> dict[str, object]:
         """Return the expansion as JSON values."""
@@ -101,7 +106,7 @@ def expand(text: str, encoder: "Encoder", scale: float) -> Expansion:
         ExpandedToken(token, weight, impacts.get(token, 0), own=token in tokens, origin=origins.get(token))
         for token, weight in vector.items()
     ]
-    return Expansion(text, tokens, _sorted(entries), scale)
+    return Expansion(text, tokens, _sorted(entries), scale, Vocabulary.of(encoder))
 
 
 def _sorted(entries: list[ExpandedToken]) -> tuple[ExpandedToken, ...]:
