@@ -262,7 +262,7 @@ class ImpactIndex:
         from splade_anserini.artifacts.files import whole_directory
         from splade_anserini.artifacts.outputs import already_exists
         from splade_anserini.artifacts.sharded_index import copy_index
-        from splade_anserini.index import check_index_output
+        from splade_anserini.indexing.existing import check_index_output
 
         self._check_open()
         output = Path(directory)

@@ -95,7 +95,7 @@ def _check_output(output: Path, parts: Sequence[Path], options: MergeOptions, *,
     A sharded index may hold its shards.
     """
     from splade_anserini.artifacts.manifests import MANIFEST
-    from splade_anserini.index import check_index_output
+    from splade_anserini.indexing.existing import check_index_output
 
     if not (options.sharded and _holds(output, parts)):
         for part in parts:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError, IntegrityError, counted
-from splade_anserini.index import check_index_output
+from splade_anserini.indexing.existing import check_index_output
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.text_options import DEFAULT_LANGUAGE
 from splade_anserini.progress import Progress, ProgressBars, no_bars

@@ -15,7 +15,7 @@ from splade_anserini.artifacts.manifests import Counts
 from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.conversion.directory import write_directory
 from splade_anserini.errors import InputError
-from splade_anserini.index import index_source
+from splade_anserini.indexing.building import index_source
 from splade_anserini.lucene import IndexOptions, count_index
 from splade_anserini.lucene.sources import ImpactSource, open_impacts
 from splade_anserini.records import ImpactDocument, ImpactVector, StrPath

@@ -1,0 +1,1 @@
+"""Builds impact indexes with their manifests, and recognizes those that are up to date."""
