@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from splade_anserini.errors import OutputError
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.options import recorded_options
-from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
