@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+
 def index(
     impacts: StrPath,
     output: StrPath,

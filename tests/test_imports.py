@@ -19,7 +19,7 @@ TIERS = [
     {"conversion", "evaluation", "lucene", "modeling"},
     {"verification"},
     {"encoding", "exporting", "profiling"},
-    {"ray_data", "retrieval"},
+    {"indexing", "ray_data", "retrieval"},
     {"cli", "explaining", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "merge", "mine", "profile", "rescore", "score"}
     | {"explain", "search", "pyserini", "text_index", "train", "warm_start"},
