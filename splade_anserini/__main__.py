@@ -15,6 +15,7 @@ COMMANDS = {
     "merge": "impact indexes → one of all documents, or a sharded one",
     "search": "topics → a TREC run",
     "explain": "a text → its expansion; with a document, the score term by term",
+    "serve": "impact indexes → a search service over HTTP",
     "fuse": "runs → one run; passages → documents",
     "rescore": "a run → the same documents with exact impact scores",
     "evaluate": "run and qrels → measures",

@@ -1,5 +1,6 @@
 """The files that the docs name, small: collections, vectors, indexes, runs, models and cards."""
 
+import csv
 import gzip
 import json
 import re
@@ -113,6 +114,17 @@ def write_corpus(_: Files, path: Path) -> None:
 
 def write_table(_: Files, path: Path) -> None:
     path.write_text("".join(f"{id_}\t{title} {text}\n" for id_, (title, text) in DOCUMENTS.items()))
+
+
+def write_csv(_: Files, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "title", "text"])
+        writer.writerows([id_, title, text] for id_, (title, text) in DOCUMENTS.items())
+
+
+def write_keys(_: Files, path: Path) -> None:
+    path.write_text(f"{24 * 'k'}\n")
 
 
 def write_topics(_: Files, path: Path) -> None:
@@ -274,6 +286,8 @@ def _beir(_: Files, path: Path) -> None:
 MAKERS: dict[str, Maker] = {
     **dict.fromkeys(["corpus.jsonl", "corpus.jsonl.gz", "documents.jsonl"], write_corpus),
     "collection.tsv": write_table,
+    "products.csv": write_csv,
+    "keys.txt": write_keys,
     **dict.fromkeys(["topics.tsv", "queries.tsv", "queries.jsonl", "train.jsonl", "queries.train.tsv"], write_topics),
     "queries_anserini.tsv": write_encoded,
     **dict.fromkeys(["qrels.txt", "qrels/test.tsv", "qrels/train.tsv", "qrels.train.tsv"], write_qrels),

@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import unittest.mock
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -32,14 +33,14 @@ from tests.shared_models import SharedModels
 
 MARKS = {
     "CI runs it": 1,
-    "another tool": 13,
+    "another tool": 16,
     "diagram": 1,
     "formula": 3,
-    "needs Docker": 1,
+    "needs Docker": 2,
     "needs a GPU": 3,
     "needs a cluster": 5,
     "needs the network": 3,
-    "output": 10,
+    "output": 11,
     "takes hours": 3,
     "test_ray.py runs it": 1,
 }
@@ -96,6 +97,11 @@ class Page:
             case ["splade-anserini", name, *arguments]:
                 for word in inputs(name, arguments):
                     self._files.supply(word)
+                if name == "serve":
+                    with unittest.mock.patch("splade_anserini.serving.server.serve_forever", answer_once):
+                        done = run_stage(name, *arguments)
+                    assert done.code == 0, f"{block}: {shlex.join(words)}\n{done.out}{done.err}"
+                    return
                 added = {option: value for option, value in ADDED.get(name, {}).items() if option not in arguments}
                 if name == "sweep" and "--index" in arguments:
                     del added["--documents"]
@@ -133,6 +139,18 @@ class Page:
         )
         Path("encoders", "referenced.toml").write_text(card + block.text)
         splade_anserini.open_query_encoder("referenced")
+
+
+def answer_once(service: Any, options: Any, keys: Any, listening: Callable[[str], None]) -> None:
+    """Answer one request in place of a server."""
+    from starlette.testclient import TestClient
+
+    from splade_anserini.serving.server import gated
+
+    with TestClient(gated(service)) as client:
+        answer = client.get("/v1/search", params={"q": "cat"})
+        assert answer.status_code == 200
+        assert answer.json()["hits"]
 
 
 def scaled(line: str) -> str:

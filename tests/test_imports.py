@@ -24,8 +24,8 @@ TIERS = [
     {"convert", "encode", "evaluate", "export", "fuse", "index", "merge", "mine", "profile", "rescore", "score"}
     | {"explain", "search", "pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
-    {"inspection"},
-    {"info", "pyterrier", "quickstart", "reproduce", "status", "sweep", "verify"},
+    {"inspection", "serving"},
+    {"info", "pyterrier", "quickstart", "reproduce", "serve", "status", "sweep", "verify"},
     {"__init__", "__main__"},
 ]
 """From the ground up: a package imports from lower tiers; a module also from modules of its own tier."""
@@ -47,6 +47,10 @@ HEAVY = {
     "matplotlib": {"artifacts", "evaluation", "profiling", "tradeoffs", "training"},
     "scipy": {"evaluation"},
     "ray": {"ray_data", "workers"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "prometheus_client": {"serving"},
     # Only commands draw progress bars.
     "tqdm": {"cli"},
 }

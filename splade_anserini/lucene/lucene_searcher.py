@@ -95,17 +95,21 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
 
         Raises `InputError` when there is no document with one of the ids.
         """
-        if not ids:
-            return []
-        with self._locked(), self._executor() as executor:
-            docs = executor.find_docs(list(dict.fromkeys(ids)))
-            numbers = dict(zip(self._ids.of(docs, executor), docs.tolist(), strict=True))
+        numbers = self.docs_of(ids)
         check_no_missing([id_ for id_ in ids if id_ not in numbers], len(ids), f"the index {self._index}")
         return self.stored(ids, [numbers[id_] for id_ in ids])
 
     def stored(self, ids: Sequence[str], docs: Sequence[int]) -> list[JsonDocument | None]:
         """Return documents of a ranking, given by their ids and by Lucene's document numbers, as `documents_of`."""
         return list(map(document_of_record, ids, self.records(docs)))
+
+    def docs_of(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return Lucene's document numbers of the documents with these ids; those that the index lacks are left out."""
+        if not ids:
+            return {}
+        with self._locked(), self._executor() as executor:
+            docs = executor.find_docs(list(dict.fromkeys(ids)))
+            return dict(zip(self._ids.of(docs, executor), docs.tolist(), strict=True))
 
     def close(self) -> None:
         """Close the index; in a forked process, where Java does not run, nothing is open."""

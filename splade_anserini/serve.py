@@ -1,0 +1,41 @@
+"""The command `serve`: indexes → a search service over HTTP."""
+
+from importlib.util import find_spec
+
+import typer
+
+from splade_anserini.cli.console import main_of
+from splade_anserini.errors import DependencyError
+from splade_anserini.serving.options import LimitOptions, ServedOptions, ServerOptions
+
+
+def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions) -> None:
+    """Answer searches over HTTP, in JSON: /v1/search?q=…, and what /openapi.json describes.
+
+    \b
+    Examples:
+      splade-anserini serve --index indexes/mine
+      splade-anserini serve --index indexes/mine --bm25 indexes/mine-bm25 --port 9000 --api-keys keys.txt
+    """
+    for module in ("fastapi", "uvicorn", "prometheus_client"):
+        if find_spec(module) is None:
+            raise DependencyError.missing(module, "serve")
+    from splade_anserini.lucene import start_jvm
+    from splade_anserini.serving.api_keys import read_api_keys
+    from splade_anserini.serving.opened_index import OpenedIndex, index_sources
+    from splade_anserini.serving.server import serve_forever
+    from splade_anserini.serving.service import Service
+
+    keys = read_api_keys(server.api_keys) if server.api_keys else None
+    sources = index_sources(served)
+    start_jvm()
+    service = Service([OpenedIndex(source, served) for source in sources], served, limits)
+    try:
+        serve_forever(service, server, keys, lambda address: typer.echo(f"Searches are answered at {address}"))
+    finally:
+        service.close()
+    typer.echo("The service has ended.")
+
+
+if __name__ == "__main__":
+    main_of(command)

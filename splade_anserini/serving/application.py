@@ -1,0 +1,129 @@
+"""The application: routes, and the OpenAPI description that FastAPI makes of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Path, Query
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from splade_anserini._version import __version__
+from splade_anserini.serving.errors import FAILED, error_response, validation_message
+from splade_anserini.serving.metrics import CONTENT_TYPE
+from splade_anserini.serving.requests import (
+    Engine,
+    ErrorAnswer,
+    IndexDescription,
+    SearchAnswer,
+    SearchRequest,
+)
+from splade_anserini.serving.searching import Answer
+from splade_anserini.serving.service import Service
+
+type Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorAnswer, "description": "The request is not valid."},
+    401: {"model": ErrorAnswer, "description": "It has no API key of this service."},
+    404: {"model": ErrorAnswer, "description": "There is no such index or document."},
+    503: {"model": ErrorAnswer, "description": "Too many requests are waiting; Retry-After says when to try again."},
+    504: {"model": ErrorAnswer, "description": "It took too long."},
+    # Without it, FastAPI describes an answer that is never given.
+    "default": {"model": ErrorAnswer, "description": "Another error."},
+}
+
+IndexName = Annotated[str | None, Query(description="The name of an index; the first one by default.")]
+
+
+def create_application(service: Service, lifespan: Lifespan | None = None) -> FastAPI:
+    """Return the application that answers with `service`."""
+    app = FastAPI(
+        title="splade-anserini",
+        version=__version__,
+        description="Searches Lucene impact indexes for texts and impact vectors.",
+        # Its pages would load scripts from another server.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _add_searches(app, service)
+    _add_documents(app, service)
+    _add_operations(app, service)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        return error_response(400, validation_message(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return error_response(error.status_code, error.detail, error.headers)
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, __: Exception) -> Response:
+        return error_response(500, FAILED)
+
+    return app
+
+
+def _add_searches(app: FastAPI, service: Service) -> None:
+    described: dict[str, Any] = {"response_model": None, "responses": {200: {"model": SearchAnswer}, **_ERRORS}}
+
+    @app.get("/v1/search", tags=["search"], summary="Search for a text", **described)
+    async def search_for_text(
+        q: Annotated[str, Query(description="The text of the query.")],
+        k: Annotated[int, Query(ge=1, description="How many hits.")] = 10,
+        index: IndexName = None,
+        engine: Annotated[Engine, Query(description="impacts, bm25 or hybrid.")] = "impacts",
+        documents: Annotated[bool, Query(description="Whether hits have their stored documents.")] = True,
+    ) -> Response:
+        request = SearchRequest(query=q, k=k, index=index, engine=engine, documents=documents)
+        return _response(await service.search(request))
+
+    @app.post("/v1/search", tags=["search"], summary="Search for a text or a vector", **described)
+    async def search(request: SearchRequest) -> Response:
+        return _response(await service.search(request))
+
+
+def _add_documents(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/documents/{id:path}", tags=["documents"], summary="A stored document", responses=_ERRORS)
+    async def document(
+        id: Annotated[str, Path(description="The id of the document.")],  # noqa: A002  # the name in the URL
+        index: IndexName = None,
+    ) -> Response:
+        stored = await service.document(id, index)
+        return _json({"id": id, "document": stored})
+
+    @app.get("/v1/indexes", tags=["documents"], summary="What is served", responses=_ERRORS)
+    async def indexes() -> list[IndexDescription]:
+        return [IndexDescription.model_validate(values) for values in service.descriptions()]
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", tags=["operations"], summary="Whether the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operations"], summary="Whether it should get requests")
+    async def readyz() -> Response:
+        if service.is_ready:
+            return _json({"status": "ready"})
+        return error_response(503, "The service is shutting down.")
+
+    @app.get("/metrics", tags=["operations"], summary="Metrics in Prometheus' text format")
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _response(answer: Answer) -> Response:
+    """Return an answer; the header Server-Timing has the milliseconds of its stages."""
+    timing = ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in answer.seconds.items())
+    headers = {"Server-Timing": timing or 'cache;desc="answered before"'}
+    return Response(answer.body, headers=headers, media_type="application/json")
+
+
+def _json(values: object) -> Response:
+    return Response(orjson.dumps(values), media_type="application/json")

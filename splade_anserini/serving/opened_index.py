@@ -1,0 +1,245 @@
+"""The indexes that are served: opened, counted while they are used, and replaced by newer ones."""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+from splade_anserini.artifacts.sharded_index import fingerprint_of_index
+from splade_anserini.cards.finding import resolve_index
+from splade_anserini.errors import InputError
+from splade_anserini.impact_index import ImpactIndex
+from splade_anserini.parallel import cpu_count
+from splade_anserini.serving.options import ServedOptions
+
+if TYPE_CHECKING:
+    from splade_anserini.lucene import Bm25Searcher
+    from splade_anserini.lucene.lucene_searcher import LuceneSearcher
+    from splade_anserini.lucene.ranking import Ranking
+    from splade_anserini.records import ImpactVector, JsonDocument
+
+_log = logging.getLogger(__name__)
+
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)=(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSource:
+    """An index to serve: its name, its directory, and that of a text index of the same collection."""
+
+    name: str
+    directory: Path
+    text: Path | None
+
+
+def index_sources(options: ServedOptions) -> list[IndexSource]:
+    """Return the indexes that options name. Raises `InputError` for a name that occurs twice or has no index."""
+    impacts: dict[str, Path] = {}
+    for value in options.index:
+        name, directory = _named(value)
+        path = resolve_index(directory)
+        name = name or path.resolve().name
+        if name in impacts:
+            raise InputError(f"Two indexes have the name {name}.", do="Name them: --index NAME=DIR")
+        impacts[name] = path
+    texts: dict[str, Path] = {}
+    for value in options.bm25:
+        name, directory = _named(value)
+        name = name or next(iter(impacts))
+        if name not in impacts or name in texts:
+            problem = "belongs to no --index" if name not in impacts else "is given twice"
+            raise InputError(f"--bm25 {name}={directory} {problem}.", expected=f"{' or '.join(impacts)} as the name")
+        texts[name] = Path(directory)
+    return [IndexSource(name, path, texts.get(name)) for name, path in impacts.items()]
+
+
+def _named(value: str) -> tuple[str, str]:
+    """Split NAME=DIR; a directory that exists is taken as it is."""
+    match = None if Path(value).exists() else _NAMED.fullmatch(value)
+    return (match[1], match[2]) if match else ("", value)
+
+
+class OpenedIndex:
+    """An index that is open, with the encoder of its queries. It is closed when it is retired and nobody uses it."""
+
+    def __init__(self, source: IndexSource, options: ServedOptions, before: "OpenedIndex | None" = None) -> None:
+        """Open an index and search it once, so that the first request is not slow.
+
+        The query encoder is that of `before`, the index that this one replaces, where it still fits. Raises what
+        `ImpactIndex.open` and `open_bm25_searcher` raise.
+        """
+        from splade_anserini.lucene import open_bm25_searcher
+
+        self.source = source
+        self.fingerprint = fingerprint(source)
+        self.generation: int = before.generation + 1 if before else 1
+        self.manifest = read_manifest(source.directory, IndexManifest)
+        encoder = (
+            before.index.query_encoder.encoder if before and _same_encoder(before.manifest, self.manifest) else None
+        )
+        self.index: ImpactIndex = ImpactIndex.open(
+            source.directory,
+            query_encoder=encoder or options.encoder,
+            query_idf=options.query_idf,
+            force=options.force,
+            verify=options.verify,
+        )
+        try:
+            self.text: Bm25Searcher | None = open_bm25_searcher(source.text) if source.text else None
+            self._warm_up()
+        except BaseException:
+            self.index.close()
+            raise
+        self.users = 0
+        self.is_retired = False
+
+    @property
+    def name(self) -> str:
+        """The name by which requests call it."""
+        return self.source.name
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may be closed."""
+        return self.is_retired and not self.users
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Paths that messages may contain, with what answers say instead."""
+        names = {str(self.source.directory): self.name, str(self.source.directory.resolve()): self.name}
+        if self.source.text:
+            names |= {str(self.source.text): f"{self.name} (texts)"}
+        if self.manifest and self.manifest.encoder:
+            names[self.manifest.encoder.name] = Path(self.manifest.encoder.name).name
+        return names
+
+    def description(self) -> dict[str, object]:
+        """Return what a client may know of it."""
+        encoder = self.manifest.encoder.name if self.manifest and self.manifest.encoder else None
+        return {
+            "name": self.name,
+            "documents": len(self.index),
+            "engines": ["impacts", *(["bm25", "hybrid"] if self.text else [])],
+            "encoder": encoder and Path(encoder).name,
+            "query_idf": self.index.query_idf,
+            "generation": self.generation,
+        }
+
+    def impact(self, weight: float) -> int:
+        """Return the impact of a weight of a query."""
+        from splade_anserini.vectors.quantization import impact
+
+        return impact(weight, self.index.query_encoder.scale)
+
+    def weighted(self, vector: "ImpactVector", query_idf: float | None) -> "ImpactVector":
+        """Return a query times idf to a power, by default that of the index."""
+        from splade_anserini.lucene.query_weights import QueryWeights
+
+        if query_idf is None or query_idf == self.index.query_idf:
+            return self.index.weighted(vector)
+        return QueryWeights(self.index.searcher, query_idf).weighted(vector)
+
+    def rankings(self, vectors: "Sequence[ImpactVector]", hits: int) -> "list[Ranking]":
+        """Return the best documents of each query."""
+        return _rankings(self.index.searcher, vectors, hits)
+
+    def text_rankings(self, texts: Sequence[str], hits: int) -> "list[Ranking]":
+        """Return the best documents of each text, by BM25."""
+        return _rankings(self.text, texts, hits) if self.text else []
+
+    def stored(self, ids: Sequence[str], docs: Sequence[int], *, is_text: bool = False) -> "list[JsonDocument | None]":
+        """Return stored documents by their ids and Lucene's numbers; `is_text` says of which index the numbers are."""
+        searcher: LuceneSearcher[Any] = self.text if is_text and self.text else self.index.searcher
+        return searcher.stored(ids, docs)
+
+    def text_documents(self, ids: Sequence[str]) -> "dict[str, JsonDocument | None]":
+        """Return documents that the text index stores, by their ids."""
+        docs = self.text.docs_of(ids) if self.text and ids else {}
+        return dict(zip(docs, self.stored(list(docs), list(docs.values()), is_text=True), strict=True))
+
+    def document(self, doc_id: str) -> "tuple[bool, JsonDocument | None]":
+        """Return whether there is a document with this id, and what is stored of it."""
+        docs = self.index.searcher.docs_of([doc_id])
+        if docs:
+            return True, self.stored([doc_id], list(docs.values()))[0]
+        texts = self.text_documents([doc_id])
+        return bool(texts), texts.get(doc_id)
+
+    def close(self) -> None:
+        """Close the index and the text index."""
+        self.index.close()
+        if self.text:
+            self.text.close()
+
+    def _warm_up(self) -> None:
+        (vector,) = encode(self.index, ["the"])
+        next(self.index.search_vectors([vector or {"the": 1}], 10))
+        if self.text:
+            dict(self.text.rankings([("", "the")], 10))
+
+
+def _rankings(searcher: "LuceneSearcher[Any]", queries: Sequence[Any], hits: int) -> "list[Ranking]":
+    numbered = ((str(position), query) for position, query in enumerate(queries))
+    return [ranking for _, ranking in searcher.rankings(numbered, hits, min(len(queries), cpu_count()))]
+
+
+def fingerprint(source: IndexSource) -> str:
+    """Return what changes when the index or its text index does."""
+    paths = [source.directory, *([source.text] if source.text else [])]
+    return " ".join(fingerprint_of_index(path) for path in paths)
+
+
+def encode(index: ImpactIndex, texts: Sequence[str]) -> "list[ImpactVector]":
+    """Return the impacts of queries, before they are multiplied by idf."""
+    from splade_anserini.vectors.quantization import quantize
+
+    encoder = index.query_encoder
+    return [quantize(vector, encoder.scale) for vector in encoder.encoder.encode(texts)]
+
+
+def _same_encoder(before: IndexManifest | None, now: IndexManifest | None) -> bool:
+    if before is None or now is None:
+        return before is now
+    facts = [(m.encoder, m.scale, m.query_max_length, m.query_idf, m.document_idf) for m in (before, now)]
+    return facts[0] == facts[1]
+
+
+class Catalog:
+    """The indexes by their names, each in its newest state. Used by the event loop only."""
+
+    def __init__(self, opened: Sequence[OpenedIndex]) -> None:
+        self._opened = {index.name: index for index in opened}
+        self._retired: list[OpenedIndex] = []
+
+    def __iter__(self) -> Iterator[OpenedIndex]:
+        return iter(list(self._opened.values()))
+
+    def get(self, name: str | None) -> OpenedIndex | None:
+        """Return an index by its name, without a name the first."""
+        return self._opened.get(name) if name else next(iter(self._opened.values()))
+
+    @contextmanager
+    def used(self, index: OpenedIndex) -> Iterator[OpenedIndex]:
+        """Keep an index open for the block."""
+        index.users += 1
+        try:
+            yield index
+        finally:
+            index.users -= 1
+
+    def replace(self, index: OpenedIndex) -> None:
+        """Serve a newer state of an index from now on."""
+        before = self._opened[index.name]
+        before.is_retired = True
+        self._retired.append(before)
+        self._opened[index.name] = index
+
+    def take_idle(self) -> list[OpenedIndex]:
+        """Return the retired indexes that nobody uses any more; they are forgotten here."""
+        idle = [index for index in self._retired if index.is_idle]
+        self._retired = [index for index in self._retired if not index.is_idle]
+        return idle

@@ -1,0 +1,157 @@
+"""Searches in batches: what the search thread does, one call for many requests."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from splade_anserini.serving.metrics import Metrics
+from splade_anserini.serving.opened_index import OpenedIndex
+from splade_anserini.serving.requests import Engine
+
+if TYPE_CHECKING:
+    from splade_anserini.lucene.ranking import Ranking
+    from splade_anserini.records import ImpactVector, JsonDocument
+
+BM25_WEIGHT = 0.5
+"""Of hybrid search, as `search --hybrid` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A query that is encoded, or needs no vector."""
+
+    index: OpenedIndex
+    engine: Engine
+    text: str | None
+    vector: "ImpactVector"
+    """Before it is multiplied by idf."""
+    hits: int
+    documents: bool = True
+    query_idf: float | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """The answer to a request, with the seconds of its stages."""
+
+    body: bytes
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Anything else that the search thread does."""
+
+    function: Callable[[], Any]
+
+
+class SearchRunner:
+    """Runs batches of searches; those of one index and depth take two calls to Java together."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, batch: Sequence[Search | Call]) -> list[Any]:
+        """Return the `Answer` to each search and the result of each call."""
+        results: dict[int, Any] = {}
+        groups: dict[tuple[int, Engine, int, float | None], list[int]] = defaultdict(list)
+        for position, work in enumerate(batch):
+            if isinstance(work, Call):
+                results[position] = work.function()
+            else:
+                groups[id(work.index), work.engine, work.hits, work.query_idf].append(position)
+        for positions in groups.values():
+            searches = [work for position in positions if isinstance(work := batch[position], Search)]
+            results |= zip(positions, self._answers(searches), strict=True)
+        return [results[position] for position in range(len(batch))]
+
+    def _answers(self, searches: Sequence[Search]) -> list[Answer]:
+        """Answer searches of one index with one engine and depth."""
+        start = time.perf_counter()
+        weights = [_weighted(search) for search in searches]
+        rankings = _rankings(searches, weights)
+        searched = time.perf_counter()
+        documents = _documents(searches, rankings)
+        answers = [
+            Answer(_body(search, weight, ranking, stored))
+            for search, weight, ranking, stored in zip(searches, weights, rankings, documents, strict=True)
+        ]
+        seconds = {"search": searched - start, "documents": time.perf_counter() - searched}
+        for stage in ("search", "documents"):
+            self._metrics.stages[stage].observe(seconds[stage])
+        for answer in answers:
+            answer.seconds = seconds
+        return answers
+
+
+def _weighted(search: Search) -> "ImpactVector":
+    return {} if search.engine == "bm25" else search.index.weighted(search.vector, search.query_idf)
+
+
+def _rankings(searches: Sequence[Search], weights: "Sequence[ImpactVector]") -> "list[Ranking]":
+    first = searches[0]
+    if first.engine == "impacts":
+        return first.index.rankings(weights, first.hits)
+    texts = first.index.text_rankings([search.text or "" for search in searches], first.hits)
+    if first.engine == "bm25":
+        return texts
+    impacts = first.index.rankings(weights, first.hits)
+    return [_fused(*pair, first.hits) for pair in zip(impacts, texts, strict=True)]
+
+
+def _fused(impacts: "Ranking", texts: "Ranking", hits: int) -> "Ranking":
+    """Fuse two rankings as `search --hybrid` does. Numbers of documents are those of the impact index, or -1."""
+    from ir_measures import ScoredDoc
+
+    from splade_anserini.lucene.ranking import Ranking
+    from splade_anserini.retrieval.hybrid import fused, scores_with_bm25
+
+    rankings = [
+        [ScoredDoc("", id_, score) for id_, score in zip(ranking.ids, ranking.scores, strict=True)]
+        for ranking in (impacts, texts)
+    ]
+    docs = dict(zip(impacts.ids, impacts.docs, strict=True))
+    ranked = fused("", rankings, scores_with_bm25(BM25_WEIGHT, hits))
+    return Ranking(
+        [hit.doc_id for hit in ranked], [hit.score for hit in ranked], [docs.get(hit.doc_id, -1) for hit in ranked]
+    )
+
+
+def _documents(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> "list[Sequence[JsonDocument | None]]":
+    """Return the documents of all rankings, read at once."""
+    index, is_text = searches[0].index, searches[0].engine == "bm25"
+    docs: dict[int, str] = {}
+    for search, ranking in zip(searches, rankings, strict=True):
+        if search.documents:
+            docs |= zip(ranking.docs, ranking.ids, strict=True)
+    missing = []
+    if docs.pop(-1, None) is not None:
+        missing = [id_ for ranking in rankings for id_, doc in zip(ranking.ids, ranking.docs, strict=True) if doc < 0]
+    numbers = sorted(docs)
+    stored = dict(zip(numbers, index.stored([docs[doc] for doc in numbers], numbers, is_text=is_text), strict=True))
+    by_id = index.text_documents(list(dict.fromkeys(missing)))
+    return [
+        [stored.get(doc, by_id.get(id_)) for id_, doc in zip(ranking.ids, ranking.docs, strict=True)]
+        if search.documents
+        else [None] * len(ranking.ids)
+        for search, ranking in zip(searches, rankings, strict=True)
+    ]
+
+
+def _body(
+    search: Search,
+    weights: "ImpactVector",
+    ranking: "Ranking",
+    documents: Sequence[JsonDocument | None],
+) -> bytes:
+    is_integer = search.engine == "impacts"
+    hits = [
+        {"rank": rank, "id": id_, "score": int(score) if is_integer else score, "document": document}
+        for rank, (id_, score, document) in enumerate(zip(ranking.ids, ranking.scores, documents, strict=True), 1)
+    ]
+    descending = dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+    return orjson.dumps({"query": search.text, "weights": descending, "hits": hits})

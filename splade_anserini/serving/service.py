@@ -1,0 +1,200 @@
+"""What the application answers with: encodes and searches in threads of their own, and remembers answers."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from splade_anserini.errors import SpladeAnseriniError
+from splade_anserini.records import ImpactVector
+from splade_anserini.serving.batcher import Batcher
+from splade_anserini.serving.errors import RequestError, without_paths
+from splade_anserini.serving.metrics import Metrics
+from splade_anserini.serving.opened_index import Catalog, OpenedIndex, encode, fingerprint
+from splade_anserini.serving.options import LimitOptions, ServedOptions
+from splade_anserini.serving.requests import SearchRequest
+from splade_anserini.serving.searching import Answer, Call, Search, SearchRunner
+
+_log = logging.getLogger(__name__)
+
+_TEXTS, _SEARCHES = 8, 32
+"""Most texts and searches of a batch."""
+
+_LARGEST_CACHED = 1 << 17
+"""Bytes of the largest answer that is kept."""
+
+
+class Service:
+    """The indexes that are served, and the threads that encode and search.
+
+    Java is used by one thread of Python at a time, so there is one that searches.
+    """
+
+    def __init__(
+        self,
+        indexes: Sequence[OpenedIndex],
+        served: ServedOptions,
+        limits: LimitOptions | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.limits = limits or LimitOptions()
+        self.metrics = metrics or Metrics()
+        self.catalog = Catalog(indexes)
+        self.is_ready = True
+        """Whether it should get requests: not while it shuts down."""
+        self._served = served
+        self._cache: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._reloading = asyncio.Lock()
+        waited = self.metrics.stages["queue"].observe
+        self._encoders: Batcher[tuple[OpenedIndex, str], ImpactVector] = Batcher(
+            "encode", self._encode, size=_TEXTS, limit=self.limits.queue, waited=waited
+        )
+        self._searches: Batcher[Search | Call, Any] = Batcher(
+            "search", SearchRunner(self.metrics), size=_SEARCHES, limit=self.limits.queue, waited=waited
+        )
+        for index in self.catalog:
+            self._report(index)
+
+    def watch(self, pending: Callable[[], float]) -> None:
+        """Let the metrics show how many requests there are, and what waits for the threads."""
+        waiting = {"encode": lambda: self._encoders.waiting, "search": lambda: self._searches.waiting}
+        self.metrics.watch(pending, waiting)
+
+    async def search(self, request: SearchRequest) -> Answer:
+        """Answer a search. Raises `RequestError`."""
+        index = self._index(request.index)
+        self._check(request, index)
+        key = (index.name, index.generation, request.model_dump_json()) if self.limits.cache else None
+        if key is not None and (body := self._cached(key)) is not None:
+            return Answer(body)
+        with self.catalog.used(index):
+            start = time.perf_counter()
+            vector = await self._vector(request, index)
+            encoded = time.perf_counter() - start
+            search = Search(
+                index, request.engine, request.query, vector, request.k, request.documents, request.query_idf
+            )
+            answer: Answer = await self._submit(search, index)
+        answer = Answer(answer.body, {"encode": encoded, **answer.seconds})
+        if key is not None:
+            self._remember(key, answer.body)
+        return answer
+
+    async def document(self, doc_id: str, index_name: str | None) -> Any:
+        """Return a stored document. Raises `RequestError` (404) when there is none with this id."""
+        index = self._index(index_name)
+        with self.catalog.used(index):
+            found, document = await self._submit(Call(lambda: index.document(doc_id)), index)
+        if not found:
+            raise RequestError(404, f"Index {index.name} has no document {doc_id!r}.")
+        return document
+
+    def descriptions(self) -> list[dict[str, object]]:
+        """Return what is served, without paths."""
+        return [index.description() for index in self.catalog]
+
+    async def reload_changed(self) -> None:
+        """Open the indexes that were changed, and serve them from then on; one that cannot be opened stays."""
+        async with self._reloading:
+            for index in self.catalog:
+                try:
+                    if await asyncio.to_thread(fingerprint, index.source) != index.fingerprint:
+                        newer = await asyncio.to_thread(OpenedIndex, index.source, self._served, index)
+                        self.catalog.replace(newer)
+                        self._cache.clear()
+                        self._report(newer)
+                        _log.warning("Index %s was changed and opened again.", index.name)
+                except (SpladeAnseriniError, OSError):
+                    # It may be in the middle of being replaced; the next look finds it whole.
+                    self.metrics.reload_failures.inc()
+                    _log.exception("Index %s was changed and cannot be opened; the old one is served.", index.name)
+            for idle in self.catalog.take_idle():
+                await self._searches.submit(Call(idle.close))
+
+    def close(self) -> None:
+        """Finish what is waiting, and close the indexes."""
+        self._encoders.close()
+        self._searches.close()
+        for index in self.catalog:
+            index.close()
+
+    def _index(self, name: str | None) -> OpenedIndex:
+        index = self.catalog.get(name)
+        if index is None:
+            raise RequestError(404, f"There is no index {name!r}. There is: {', '.join(i.name for i in self.catalog)}.")
+        return index
+
+    def _check(self, request: SearchRequest, index: OpenedIndex) -> None:
+        if request.k > self.limits.max_hits:
+            raise RequestError(400, f"k is {request.k:,}. Expected at most {self.limits.max_hits:,}.")
+        if request.engine != "impacts" and not index.text:
+            raise RequestError(400, f"Index {index.name} has no text index, so there is no engine {request.engine}.")
+        if request.query is not None:
+            self._check_text(request.query)
+
+    def _check_text(self, text: str) -> None:
+        if not text.strip():
+            raise RequestError(400, "The query is empty. Expected at least one word.")
+        if len(text) > self.limits.max_query:
+            raise RequestError(
+                400, f"The query has {len(text):,} characters. Expected at most {self.limits.max_query:,}."
+            )
+
+    async def _vector(self, request: SearchRequest, index: OpenedIndex) -> ImpactVector:
+        """Return the impacts of a query before idf, with the weights that the request changes."""
+        if request.vector is not None:
+            return request.vector
+        if request.engine == "bm25" or request.query is None:
+            return {}
+        try:
+            vector = dict(await self._encoders.submit((index, request.query)))
+        except SpladeAnseriniError as error:
+            raise self._as_request_error(error, index) from error
+        for token, weight in (request.weights or {}).items():
+            vector[token] = index.impact(weight)
+        return {token: impact for token, impact in vector.items() if impact} if request.weights else vector
+
+    def _encode(self, batch: Sequence[tuple[OpenedIndex, str]]) -> list[ImpactVector]:
+        """Encode texts in the thread of the encoders; those of one index together."""
+        start = time.perf_counter()
+        vectors: list[ImpactVector] = [{}] * len(batch)
+        for index in {id(index): index for index, _ in batch}.values():
+            positions = [position for position, (other, _) in enumerate(batch) if other is index]
+            for position, vector in zip(
+                positions, encode(index.index, [batch[position][1] for position in positions]), strict=True
+            ):
+                vectors[position] = vector
+        self.metrics.stages["encode"].observe(time.perf_counter() - start)
+        return vectors
+
+    async def _submit(self, work: Search | Call, index: OpenedIndex) -> Any:
+        try:
+            return await self._searches.submit(work)
+        except SpladeAnseriniError as error:
+            raise self._as_request_error(error, index) from error
+
+    def _as_request_error(self, error: SpladeAnseriniError, index: OpenedIndex) -> RequestError | SpladeAnseriniError:
+        """Return an error of the request with a message without paths; other errors as they are: they are logged."""
+        if error.exit_code != 2:
+            return error
+        _log.info("A request was refused: %s", error)
+        return RequestError(400, without_paths(str(error), index.paths, "The request cannot be answered."))
+
+    def _cached(self, key: Hashable) -> bytes | None:
+        body = self._cache.get(key)
+        if body is not None:
+            self._cache.move_to_end(key)
+            self.metrics.cached.inc()
+        return body
+
+    def _remember(self, key: Hashable, body: bytes) -> None:
+        if len(body) <= _LARGEST_CACHED:
+            self._cache[key] = body
+            if len(self._cache) > self.limits.cache:
+                self._cache.popitem(last=False)
+
+    def _report(self, index: OpenedIndex) -> None:
+        self.metrics.generation.labels(index.name).set(index.generation)
+        self.metrics.documents.labels(index.name).set(len(index.index))
