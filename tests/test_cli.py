@@ -32,7 +32,7 @@ def test_it_knows_its_version() -> None:
 def test_an_unknown_stage_is_a_usage_error() -> None:
     done = splade_anserini("serch")
     assert done.returncode == 2
-    assert done.stderr == "error: 'serch' is not a command. Did you mean search?\n"
+    assert done.stderr == "error: 'serch' is not a command. Did you mean search or serve?\n"
 
 
 @pytest.mark.parametrize("stage", COMMANDS)
