@@ -146,7 +146,7 @@ def _body(
     search: Search,
     weights: "ImpactVector",
     ranking: "Ranking",
-    documents: Sequence[JsonDocument | None],
+    documents: "Sequence[JsonDocument | None]",
 ) -> bytes:
     is_integer = search.engine == "impacts"
     hits = [
