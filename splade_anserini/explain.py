@@ -1,6 +1,6 @@
 """The command `explain`: what a text becomes, and why a document has its score."""
 
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,9 +14,11 @@ from splade_anserini.retrieval.options import QueryOptions
 from splade_anserini.vectors.scale import scale_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from splade_anserini.artifacts.manifests import IndexManifest
-    from splade_anserini.explaining import Expansion, Match
-    from splade_anserini.records import ImpactVector
+    from splade_anserini.explaining import Bm25Comparison, EncoderComparison, Expansion, Match
+    from splade_anserini.explaining.explanation import ExplainedQuery, Explanation
 
 
 @options
@@ -59,6 +61,14 @@ class AgainstOptions:
     compare: str | None = option(
         default=None, metavar="DOCID", help="With --docid: another document: what makes the difference."
     )
+    bm25: str | None = option(
+        default=None,
+        metavar="DIR",
+        help="With --docid: a text index of the same documents: BM25's score of the document, word by word.",
+    )
+    compare_encoder: str | None = option(
+        default=None, metavar="<str>", help="Another encoder for the text: what both, or one alone, make of it."
+    )
 
     def __post_init__(self) -> None:
         if self.docid is not None and self.doc is not None:
@@ -67,24 +77,40 @@ class AgainstOptions:
             raise InputError("--docid needs --index.", do="Add --index.")
         if self.compare is not None and self.docid is None:
             raise InputError("--compare needs --docid.", do="Add --docid, the other document.")
+        if self.bm25 is not None and self.docid is None:
+            raise InputError("--bm25 needs --docid.", do="Add --index and --docid.")
 
 
 @options
 class Shown:
-    """How the explanation is printed."""
+    """How the explanation is shown, and where it goes."""
 
     top: int = option(default=20, least=1, help="Rows that are shown of each table.")
-    format: Literal["table", "json"] = option(default="table", help="How to print.")
+    format: Literal["table", "json", "html"] | None = option(
+        default=None, help="How to show it.", unset="what the name of --output ends in, else table"
+    )
+    output: Path | None = option(default=None, help="File to write to.", unset="standard output")
+    plot: Path | None = option(default=None, help="Picture of the bars: .png, .svg or .pdf.")
+    overwrite: bool = option(default=False, help="Replace output files that exist.")
 
+    @property
+    def chosen_format(self) -> Literal["table", "json", "html"]:
+        """`format`, or what the suffix of `output` says."""
+        suffixes: dict[str, Literal["json", "html"]] = {".json": "json", ".html": "html", ".htm": "html"}
+        return self.format or suffixes.get(self.output.suffix if self.output else "", "table")
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A query as it is searched in an index."""
+    def check_files(self) -> None:
+        """Raise `InputError` or `OutputError` when a file cannot be written, before anything is encoded."""
+        from splade_anserini.artifacts.figures import require_figure_format
+        from splade_anserini.artifacts.files import require_disjoint
+        from splade_anserini.artifacts.outputs import require_new_file
 
-    expansion: "Expansion"
-    impacts: "ImpactVector"
-    """Times idf, if the index or an option says so."""
-    query_idf: float
+        require_disjoint([self.output, self.plot], [])
+        if self.plot is not None:
+            require_figure_format(self.plot)
+        for path in (self.output, self.plot):
+            if path is not None:
+                require_new_file(path, overwrite=self.overwrite)
 
 
 def command(
@@ -99,23 +125,27 @@ def command(
     Examples:
       splade-anserini explain "pain in the head"
       splade-anserini explain "pain in the head" --doc "Ibuprofen relieves a headache."
-      splade-anserini explain "pain in the head" --index indexes/mine --docid d1 --compare d2
+      splade-anserini explain "pain in the head" --index indexes/mine --docid d1 --compare d2 --output why.html
+      splade-anserini explain "pain in the head" --index indexes/mine --docid d1 --bm25 indexes/mine-bm25
     """
+    from splade_anserini.explaining.explanation import Explanation
+
+    shown.check_files()
     query = expanded(text, encoding, against.index)
     matches = _matches(query, encoding, against)
-    if shown.format == "json":
-        typer.echo(_as_json(query, matches).decode(), nl=False)
-    else:
-        typer.echo(_as_text(query, matches, shown.top), nl=False)
+    other = _other_encoder(text, query, encoding, against)
+    bm25 = _beside_bm25(text, matches, query, against)
+    _write(Explanation(query, matches, other, bm25), shown)
 
 
-def expanded(text: str, options: TextOptions, index: str | None = None) -> Query:
+def expanded(text: str, options: TextOptions, index: str | None = None) -> "ExplainedQuery":
     """Encode a text as `options` say, by default as the index records, and edit its weights.
 
     Raises `InputError` when there is no such encoder or index, or the text is empty.
     """
     from splade_anserini.encoding import EncoderOptions, default_scale, open_encoder
     from splade_anserini.explaining import expand
+    from splade_anserini.explaining.explanation import ExplainedQuery
     from splade_anserini.retrieval.query_idf import weighted_by_idf
     from splade_anserini.retrieval.query_settings import query_idf_for
     from splade_anserini.retrieval.query_vectors import open_query_encoder_for
@@ -131,7 +161,7 @@ def expanded(text: str, options: TextOptions, index: str | None = None) -> Query
         )
         scale = options.scale or (manifest.scale if manifest else None) or default_scale(name)
         expansion = _edited(expand(text, open_encoder(name, settings), scale), options.query_weights)
-        return Query(expansion, expansion.impacts, 0.0)
+        return ExplainedQuery(name, expansion, expansion.impacts, 0.0)
     query = QueryOptions(
         encoder=name,
         max_length=options.max_length,
@@ -146,9 +176,10 @@ def expanded(text: str, options: TextOptions, index: str | None = None) -> Query
     if path is None:
         if options.query_idf:
             raise InputError("--query-idf needs --index, whose documents are counted.", do="Add --index.")
-        return Query(expansion, expansion.impacts, 0.0)
+        return ExplainedQuery(name or "", expansion, expansion.impacts, 0.0)
     power = query_idf_for(manifest, query, f"Index {path}")
-    return Query(expansion, weighted_by_idf({"text": expansion.impacts}, path, power)["text"], power)
+    name = name or (manifest.encoder.name if manifest and manifest.encoder else "")
+    return ExplainedQuery(name, expansion, weighted_by_idf({"text": expansion.impacts}, path, power)["text"], power)
 
 
 def _opened(index: str | None, *, force: bool) -> "tuple[Path | None, IndexManifest | None]":
@@ -172,7 +203,7 @@ def _edited(expansion: "Expansion", weights: str | None) -> "Expansion":
     return expansion if weights is None else expansion.edited(read_weights(weights))
 
 
-def _matches(query: Query, encoding: TextOptions, against: AgainstOptions) -> "list[Match]":
+def _matches(query: "ExplainedQuery", encoding: TextOptions, against: AgainstOptions) -> "list[Match]":
     """Return the matches with a text, with a document, or with two documents of an index."""
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.encoding import EncoderOptions, open_encoder
@@ -196,31 +227,62 @@ def _matches(query: Query, encoding: TextOptions, against: AgainstOptions) -> "l
     ]
 
 
-def _as_text(query: Query, matches: "list[Match]", top: int) -> str:
-    from splade_anserini.explaining import compare
-    from splade_anserini.explaining.rendering import comparison_text, expansion_text, match_text
+def _other_encoder(
+    text: str, query: "ExplainedQuery", encoding: TextOptions, against: AgainstOptions
+) -> "EncoderComparison | None":
+    """Return what another encoder makes of the text, beside the first; None if no other is named."""
+    if against.compare_encoder is None:
+        return None
+    from splade_anserini.explaining import compare_encoders
 
-    parts = [expansion_text(query.expansion, top)]
-    if query.query_idf:
-        parts.append(f"In the index, impacts are multiplied by idf^{query.query_idf:g}.\n")
-    parts += [match_text(match, top) for match in matches]
-    if len(matches) > 1:
-        parts.append(comparison_text(compare(*matches), top))
-    return "\n".join(parts)
+    others = {"encoder": against.compare_encoder, "scale": None, "query_idf": None, "query_weights": None}
+    other = expanded(text, dataclasses.replace(encoding, **others))
+    return compare_encoders((query.encoder, other.encoder), query.expansion, other.expansion)
 
 
-def _as_json(query: Query, matches: "list[Match]") -> bytes:
-    """Return one object: the query, and score and terms of the match, or both matches and their difference."""
-    import orjson
+def _beside_bm25(
+    text: str, matches: "Sequence[Match]", query: "ExplainedQuery", against: AgainstOptions
+) -> "list[Bm25Comparison]":
+    """Return the scores of the documents beside BM25's; nothing without a text index."""
+    if against.bm25 is None or against.index is None:
+        return []
+    from splade_anserini.cards.finding import resolve_index
+    from splade_anserini.explaining import compare_bm25
+    from splade_anserini.explaining.bm25 import DEEPEST
+    from splade_anserini.lucene import ImpactSearcher, open_bm25_searcher
 
-    from splade_anserini.explaining import compare
+    with ImpactSearcher(resolve_index(against.index)) as impacts, open_bm25_searcher(against.bm25) as texts:
+        ids = impacts.rank(query.impacts, DEEPEST).ids
+        ((_, bm25_ranking),) = texts.rankings([("", text)], DEEPEST)
+        return [
+            compare_bm25(
+                match,
+                texts.term_scores(text, match.document),
+                lambda token: next(iter(texts.words(token)), None),
+                tokens=query.expansion.tokens,
+                rank=_position(match.document, ids),
+                bm25_rank=_position(match.document, bm25_ranking.ids),
+            )
+            for match in matches
+        ]
 
-    values: dict[str, object] = {"query": query.expansion.values() | {"query_idf": query.query_idf}}
-    if len(matches) == 1:
-        values |= matches[0].values()
-    elif matches:
-        values["comparison"] = compare(*matches).values()
-    return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+def _position(doc_id: str, ids: "Sequence[str]") -> int | None:
+    return ids.index(doc_id) + 1 if doc_id in ids else None
+
+
+def _write(explanation: "Explanation", shown: Shown) -> None:
+    from splade_anserini.artifacts.files import whole_file
+    from splade_anserini.explaining.plots import plot_sections
+
+    text = explanation.rendered(shown.chosen_format, shown.top)
+    if shown.output is None:
+        typer.echo(text, nl=False)
+    else:
+        with whole_file(shown.output) as file:
+            file.write(text.encode())
+    if shown.plot is not None:
+        plot_sections(explanation.sections(shown.top), shown.plot)
 
 
 if __name__ == "__main__":

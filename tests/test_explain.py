@@ -1,8 +1,11 @@
 """The command `explain`: expansions, and scores term by term, which are those of the search."""
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -10,8 +13,11 @@ from hypothesis import strategies as st
 
 from splade_anserini.encoding import DictionaryEncoder, open_query_encoder
 from splade_anserini.encoding.origins import SpanningEncoder
-from splade_anserini.errors import InputError
-from splade_anserini.explaining import compare, expand, explain_match
+from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.explaining import compare, compare_bm25, compare_encoders, expand, explain_match
+from splade_anserini.explaining.bm25 import whole_words
+from splade_anserini.explaining.html import sections_page
+from splade_anserini.explaining.sections import expansion_section, match_section
 from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.formats.runs import read_rankings
 from splade_anserini.impact_index import ImpactIndex
@@ -197,6 +203,7 @@ class TestCommand:
             ([" "], "The text is empty."),
             (["cats", "--docid", "d1"], "--docid needs --index."),
             (["cats", "--compare", "d1"], "--compare needs --docid."),
+            (["cats", "--bm25", "i"], "--bm25 needs --docid."),
             (["cats", "--index", "i", "--doc", "x", "--docid", "d"], "exclude each other"),
             (["cats", "--query-weights", "{"], "--query-weights is not valid JSON"),
             (["cats", "--query-weights", '{"a": true}'], "is not an object of numbers"),
@@ -208,3 +215,164 @@ class TestCommand:
     def test_what_cannot_be_explained(self, home: Path, arguments: list[str], message: str) -> None:
         outcome = explain(*arguments, *(["--encoder", home / "encoder"] if arguments[0].strip() else []))
         assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+
+
+@pytest.fixture(scope="module")
+def text_index(home: Path) -> Path:
+    outcome = run_stage("index", "--bm25", "--input", home / "corpus.jsonl", "--index", home / "texts")
+    assert outcome.code == 0, outcome.err
+    return home / "texts"
+
+
+class TestEncoders:
+    def test_tokens_of_both_and_of_one_alone(self) -> None:
+        first = expand("cats sleep", DictionaryEncoder(EXPANSIONS), 100)
+        second = first.edited({"cat": 1, "pet": 0, "sofa": 3})
+        compared = compare_encoders(("a", "b"), first, second)
+        assert [(token.token, token.first, token.second) for token in compared.shared] == [
+            ("cat", 2.0, 1.0),
+            ("sleep", 1.5, 1.5),
+        ]
+        assert [entry.token for entry in compared.first_only] == ["pet"]
+        assert [entry.token for entry in compared.second_only] == ["sofa"]
+        assert "a: 3 entries; b: 3; 2 in both" in str(compared)
+
+    @pytest.mark.slow
+    def test_the_command_names_both(self, home: Path) -> None:
+        write_dictionary_encoder(home / "other", {"cats": {"cat": 1.0, "lion": 2.0}})
+        options = ["--encoder", home / "encoder", "--compare-encoder", home / "other"]
+        encoders = values("cats", *options)["encoders"]
+        assert encoders["encoders"] == [str(home / "encoder"), str(home / "other")]
+        assert encoders["shared"] == [{"token": "cat", "first": 2.0, "second": 1.0}]
+        assert (encoders["first_only"], encoders["second_only"]) == (["pet"], ["lion"])
+
+
+class TestBesideBm25:
+    def test_words_are_joined_with_the_tokens_that_are_theirs(self) -> None:
+        match = explain_match({"cat": 2, "cats": 1, "pet": 3, "##s": 1}, {"cat": 5, "cats": 5, "pet": 1, "##s": 1}, "d")
+        compared = compare_bm25(match, {"cat": 1.5, "bark": 0.5, "dog": 0.0}, lambda token: token.rstrip("s"))
+        rows = [(term.tokens, term.product, term.word, term.bm25) for term in compared.terms]
+        assert rows == [
+            (("cat", "cats"), 15, "cat", 1.5),
+            ((), 0, "bark", 0.5),
+            (("pet",), 3, None, 0.0),
+            (("##s",), 1, None, 0.0),
+        ]
+        assert (compared.score, compared.bm25, compared.missing) == (19, 2.0, ("dog",))
+        assert sum(term.share for term in compared.terms) == pytest.approx(1)
+        assert sum(term.bm25_share for term in compared.terms) == pytest.approx(1)
+
+    def test_word_pieces_count_as_their_word(self) -> None:
+        tokens = ["[CLS]", "aero", "##ela", "##stic", "models", "[SEP]"]
+        assert whole_words(tokens) == dict.fromkeys(["aero", "##ela", "##stic"], "aeroelastic")
+        match = explain_match({"##ela": 2, "aero": 1}, {"##ela": 1, "aero": 1}, "d")
+        (term,) = compare_bm25(match, {"aeroelastic": 2.5}, lambda token: token, tokens=tokens).terms
+        assert (term.tokens, term.product, term.word, term.bm25) == (("##ela", "aero"), 3, "aeroelastic", 2.5)
+
+    @pytest.mark.slow
+    def test_scores_and_ranks_are_those_of_both_runs(self, home: Path, text_index: Path, tmp_path: Path) -> None:
+        (tmp_path / "topics.tsv").write_text("q\tcats cats bark\n")
+        common = ["--topics", tmp_path / "topics.tsv", "--output"]
+        assert run_stage("search", "--index", home / "index", *common, tmp_path / "run").code == 0
+        assert run_stage("search", "--bm25", "--index", text_index, *common, tmp_path / "bm25").code == 0
+        rankings = [next(iter(read_rankings(tmp_path / name)))[1] for name in ("run", "bm25")]
+        runs = [{hit.doc_id: hit for hit in ranking} for ranking in rankings]
+        ranks = [list(run) for run in runs]
+        for doc_id in runs[1]:
+            options = ["--index", home / "index", "--docid", doc_id, "--bm25", text_index]
+            (compared,) = values("cats cats bark", *options)["bm25"]
+            assert compared["score"] == round(runs[0][doc_id].score)
+            assert compared["bm25"] == pytest.approx(runs[1][doc_id].score, abs=1e-5)
+            assert sum(term["bm25"] for term in compared["terms"]) == pytest.approx(compared["bm25"], abs=1e-4)
+            assert sum(term["product"] for term in compared["terms"]) == compared["score"]
+            assert compared["rank"] == ranks[0].index(doc_id) + 1
+            assert compared["bm25_rank"] == ranks[1].index(doc_id) + 1
+
+    @pytest.mark.slow
+    def test_a_document_that_the_text_index_lacks_is_named(self, home: Path, tmp_path: Path) -> None:
+        (tmp_path / "corpus.jsonl").write_text('{"id": "d0", "contents": "cats sleep"}\n')
+        assert run_stage("index", "--bm25", "--input", tmp_path / "corpus.jsonl", "--index", tmp_path / "i").code == 0
+        outcome = explain("cats", "--index", home / "index", "--docid", "d3", "--bm25", tmp_path / "i")
+        assert (outcome.code, "has no document 'd3'" in outcome.err) == (2, True), outcome.err
+
+
+def references(page: str) -> list[str]:
+    """Return what a page would load or run."""
+    return re.findall(r"<(?:script|link|img|iframe|object|embed)\b|(?:src|href)=|url\(|@import|https?:", page)
+
+
+class TestPages:
+    def test_a_page_loads_nothing_is_light_and_dark_and_says_bars_in_numbers(self) -> None:
+        expansion = expand("cats sleep", DictionaryEncoder(EXPANSIONS), 100)
+        match = explain_match({"cat": 2, "a": 1}, {"cat": 3, "b": 1}, "<d1> & co")
+        sections = [expansion_section(expansion), match_section(match)]
+        page = sections_page("Why", sections, "1.0")
+        assert references(page) == []
+        assert "prefers-color-scheme: dark" in page
+        assert '<html lang="en">' in page
+        assert "&lt;d1&gt; &amp; co: score 6" in page
+        assert "<d1>" not in page
+        body = ET.fromstring(page[page.index("<main>") : page.index("</main>") + len("</main>")])
+        headings = {heading.get("id") for heading in body.iter("h2")}
+        assert {section.get("aria-labelledby") for section in body.iter("section")} == headings
+        for table in body.iter("table"):
+            assert all(cell.get("scope") == "col" for cell in table.findall("thead/tr/th"))
+            for row in table.findall("tbody/tr"):
+                assert row.find("th[@scope='row']") is not None
+                assert all(bar.get("aria-hidden") == "true" for bar in row.findall("td[@class='bar']"))
+        # Who reads only the cells reads all that the bars show.
+        assert "100.0%" in page
+
+    @pytest.mark.parametrize(
+        "explanation",
+        [
+            expand("cats <b>", DictionaryEncoder(EXPANSIONS), 100),
+            explain_match({"<b>": 2}, {"<b>": 3}, "d"),
+            explain_match({}, {}, "d"),
+            compare(explain_match({"<b>": 2}, {"<b>": 3}, "d"), explain_match({"a": 1}, {"a": 1}, "e")),
+            compare_encoders(("<b>", "b"), *[expand("cats", DictionaryEncoder(EXPANSIONS), 100)] * 2),
+            compare_bm25(explain_match({"<b>": 2}, {"<b>": 3}, "d"), {"<b>": 1.0}, lambda token: token),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_notebooks_show_tables(self, explanation: Any) -> None:
+        part = explanation._repr_html_()
+        assert references(part) == []
+        assert "<b>" not in part
+        ET.fromstring(part)
+        assert repr(explanation).startswith(f"<{type(explanation).__name__} of ")
+        assert len(explanation.to_pandas().columns) > 1
+
+    def test_rows_of_a_data_frame(self) -> None:
+        frame = explain_match({"a": 1, "b": 2}, {"a": 4, "b": 3}, "d").to_pandas()
+        assert [*frame.columns] == ["token", "query", "document", "product", "share", "unweighted"]
+        assert frame["product"].tolist() == [6, 4]
+        assert frame["share"].sum() == 1
+
+    def test_pandas_that_is_missing_is_named_with_its_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(DependencyError, match=r"pandas is not installed.\n.*splade-anserini\[pandas\]"):
+            explain_match({"a": 1}, {"a": 1}, "d").to_pandas()
+
+
+@pytest.mark.slow
+class TestFiles:
+    def test_the_format_is_that_of_the_file_name(self, home: Path, tmp_path: Path) -> None:
+        common = ["cats", "--encoder", home / "encoder", "--output"]
+        for name in ("a.html", "a.json", "a.txt"):
+            assert explain(*common, tmp_path / name).code == 0
+        assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+        assert json.loads((tmp_path / "a.json").read_text())["query"]["text"] == "cats"
+        assert (tmp_path / "a.txt").read_text() == explain("cats", "--encoder", home / "encoder").out
+        again = explain(*common, tmp_path / "a.html")
+        assert (again.code, "already exists" in again.err) == (2, True), again.err
+        assert explain(*common, tmp_path / "a.html", "--overwrite").code == 0
+
+    def test_a_picture_of_all_tables(self, home: Path, text_index: Path, tmp_path: Path) -> None:
+        options = ["--index", home / "index", "--docid", "d1", "--compare", "d3", "--bm25", text_index]
+        for name in ("a.svg", "b.svg"):
+            outcome = explain("cats bark", *options, "--plot", tmp_path / name)
+            assert outcome.code == 0, outcome.err
+        assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+        wrong = explain("cats", "--encoder", home / "encoder", "--plot", tmp_path / "a.gif")
+        assert (wrong.code, "Cannot infer the format of the figure" in wrong.err) == (2, True)

@@ -1,16 +1,20 @@
 """The vector of a text as one reads it: its own tokens, the added ones, and where each comes from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
 from splade_anserini.encoding.origins import TracedEncoder
-from splade_anserini.errors import InputError
+from splade_anserini.errors import InputError, counted
+from splade_anserini.explaining.rendering import section_text
+from splade_anserini.explaining.sections import expansion_section, shortened
 from splade_anserini.explaining.vocabulary import Vocabulary
 from splade_anserini.records import ImpactVector
 from splade_anserini.vectors.quantization import quantize
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from splade_anserini.encoding import Encoder
 
 
@@ -28,7 +32,7 @@ class ExpandedToken:
     """The token of the text from which its weight comes; None when that is not known, or it was added by hand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Expansion:
     """The entries of a text, the greatest first, equal ones by token."""
 
@@ -88,11 +92,24 @@ class Expansion:
             ],
         }
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each entry."""
+        from splade_anserini.artifacts.data_frames import data_frame
+
+        columns = ["token", "weight", "impact", "own", "origin"]
+        return data_frame(columns, [astuple(entry) for entry in self.entries])
+
+    def __repr__(self) -> str:
+        return f"<Expansion of {shortened(self.text)!r}: {counted(len(self.entries), 'entry', 'entries')}>"
+
     def __str__(self) -> str:
         """Return the entries as bars."""
-        from splade_anserini.explaining.rendering import expansion_text
+        return section_text(expansion_section(self))
 
-        return expansion_text(self)
+    def _repr_html_(self) -> str:
+        from splade_anserini.explaining.html import section_html
+
+        return section_html(expansion_section(self))
 
 
 def expand(text: str, encoder: "Encoder", scale: float) -> Expansion:

@@ -1,9 +1,16 @@
 """A score term by term: impact of the query × impact of the document."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
+from splade_anserini.errors import counted
+from splade_anserini.explaining.rendering import section_text
+from splade_anserini.explaining.sections import comparison_section, match_section, shortened
 from splade_anserini.records import ImpactVector
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class MatchedTerm:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Match:
     """A score and the terms that it is the sum of."""
 
@@ -57,11 +64,24 @@ class Match:
             "document_only": dict(self.document_only),
         }
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each term."""
+        from splade_anserini.artifacts.data_frames import data_frame
+
+        columns = ["token", "query", "document", "product", "share", "unweighted"]
+        return data_frame(columns, [astuple(term) for term in self.terms])
+
+    def __repr__(self) -> str:
+        return f"<Match of {shortened(self.document)!r}: score {self.score:,}, {counted(len(self.terms), 'term')}>"
+
     def __str__(self) -> str:
         """Return the terms as bars."""
-        from splade_anserini.explaining.rendering import match_text
+        return section_text(match_section(self))
 
-        return match_text(self)
+    def _repr_html_(self) -> str:
+        from splade_anserini.explaining.html import section_html
+
+        return section_html(match_section(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +98,7 @@ class Difference:
         return self.first - self.second
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """Two documents for one query, by the terms that make the difference."""
 
@@ -99,11 +119,24 @@ class Comparison:
             ],
         }
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each term with what it contributes to both scores."""
+        from splade_anserini.artifacts.data_frames import data_frame
+
+        rows = [(term.token, term.first, term.second, term.difference) for term in self.terms]
+        return data_frame(["token", "first", "second", "difference"], rows)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.first!r} and {self.second!r}>"
+
     def __str__(self) -> str:
         """Return the differences as bars."""
-        from splade_anserini.explaining.rendering import comparison_text
+        return section_text(comparison_section(self))
 
-        return comparison_text(self)
+    def _repr_html_(self) -> str:
+        from splade_anserini.explaining.html import section_html
+
+        return section_html(comparison_section(self))
 
 
 def explain_match(

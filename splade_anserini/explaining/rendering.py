@@ -1,121 +1,52 @@
 """Explanations as text with bars."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from splade_anserini.explaining.expansion import ExpandedToken, Expansion
-    from splade_anserini.explaining.match import Comparison, Match
-    from splade_anserini.records import ImpactVector
+from splade_anserini.explaining.sections import Section, Table, shortened
 
 _WIDTH = 30
 """Characters of the longest bar."""
 
-_TEXT = 60
-"""Characters of a text that are shown."""
 
-
-def expansion_text(expansion: "Expansion", top: int = 20) -> str:
-    """Return the `top` greatest entries of a text as bars: its own tokens, then the added ones with their origins."""
-    own = [entry for entry in expansion.entries if entry.own]
-    added = [entry for entry in expansion.entries if not entry.own]
-    greatest = max((entry.weight for entry in expansion.entries), default=1.0)
-    lines = [f"{expansion.text}", f"{len(expansion.entries)} entries: {len(own)} of its own tokens, {len(added)} added"]
-    sections = [(title, entries) for title, entries in (("Own tokens", own), ("Added tokens", added)) if entries]
-    # As one table, so that their columns are aligned.
-    titles = [[title, "weight", "impact", "from", ""] for title, _ in sections]
-    rows = [_rows(entries[:top], greatest) for _, entries in sections]
-    table = iter(_table([""] * 5, [row for pair in zip(titles, rows, strict=True) for row in [pair[0], *pair[1]]])[1:])
-    for _, entries in sections:
-        lines += ["", *(next(table) for _ in range(min(top, len(entries)) + 1)), *_more(len(entries) - top)]
+def section_text(section: Section) -> str:
+    """Return an explanation as lines, tables with bars, and notes."""
+    lines = [section.title, *([section.summary] if section.summary else [])]
+    for table, table_lines in zip(section.tables, _aligned(section.tables, section.greatest), strict=True):
+        lines += ["", *table_lines, *([f"… and {table.more} more"] if table.more else [])]
+    for note in section.notes:
+        lines += ["", note]
     return "\n".join(lines) + "\n"
 
 
-def _rows(entries: "Iterable[ExpandedToken]", greatest: float) -> list[list[str]]:
-    return [
-        [entry.token, f"{entry.weight:.2f}", str(entry.impact), entry.origin or "", bar(entry.weight, greatest)]
-        for entry in entries
-    ]
-
-
-def match_text(match: "Match", top: int = 20) -> str:
-    """Return the `top` terms of a score as bars, and what each side has alone."""
-    weighted = any(term.query != term.unweighted for term in match.terms)
-    header = ["term", *(["encoded"] if weighted else []), "query", "document", "product", "share", ""]
-    greatest = match.terms[0].product if match.terms else 1
-    rows = [
-        [
-            term.token,
-            *([str(term.unweighted)] if weighted else []),
-            str(term.query),
-            str(term.document),
-            f"{term.product:,}",
-            f"{term.share:.1%}",
-            bar(term.product, greatest),
-        ]
-        for term in match.terms[:top]
-    ]
-    lines = [f"{shortened(match.document)}: score {match.score:,}, of {len(match.terms)} shared terms", ""]
-    lines += [*_table(header, rows), *_more(len(match.terms) - top)] if rows else ["No term is in both."]
-    if weighted:
-        lines += ["", "encoded is the impact of the query before it was multiplied by idf."]
-    lines += ["", f"Only in the query:    {_listed(match.query_only)}"]
-    lines += [f"Only in the document: {_listed(match.document_only)}"]
-    return "\n".join(lines) + "\n"
-
-
-def comparison_text(comparison: "Comparison", top: int = 20) -> str:
-    """Return the `top` terms that make the difference between two scores."""
-    first, second = comparison.first, comparison.second
-    names = [shortened(match.document) for match in (first, second)]
-    greatest = abs(comparison.terms[0].difference) if comparison.terms else 1
-    rows = [
-        [
-            term.token,
-            f"{term.first:,}",
-            f"{term.second:,}",
-            f"{term.difference:+,}",
-            bar(abs(term.difference), greatest),
-        ]
-        for term in comparison.terms[:top]
-    ]
-    scores = f"{names[0]}: score {first.score:,}; {names[1]}: score {second.score:,}; {first.score - second.score:+,}"
-    columns = ["term", *(name[:12] for name in names), "difference", ""]
-    return "\n".join([scores, "", *_table(columns, rows), *_more(len(comparison.terms) - top)]) + "\n"
-
-
-def bar(value: float, greatest: float) -> str:
+def bar(value: float, greatest: float, width: int = _WIDTH) -> str:
     """Return a bar in proportion to a value, at least half a character wide."""
-    halves = max(1, round(2 * _WIDTH * value / greatest)) if value else 0
+    halves = max(1, round(2 * width * value / greatest)) if value else 0
     return "█" * (halves // 2) + "▌" * (halves % 2)
 
 
-def shortened(text: str) -> str:
-    """Return the beginning of a text, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= _TEXT else f"{line[: _TEXT - 1]}…"
+def _aligned(tables: Sequence[Table], greatest: float) -> list[list[str]]:
+    """Return the lines of each table; tables with the same columns but the first are aligned as one."""
+    alike = len({tuple(column.title for column in table.columns[1:]) for table in tables}) == 1
+    groups = [tables] if alike else [[table] for table in tables]
+    return [lines for group in groups for lines in _lines(group, [_rows(table, greatest) for table in group])]
 
 
-def _listed(impacts: "ImpactVector", top: int = 12) -> str:
-    first = "  ".join(f"{token} {impact}" for token, impact in list(impacts.items())[:top])
-    more = f"  … ({len(impacts)} in all)" if len(impacts) > top else ""
-    return f"{first}{more}" if impacts else "nothing"
+def _rows(table: Table, greatest: float) -> list[list[str]]:
+    """Return the header and the rows, with their bars."""
+    count = len(table.series)
+    titles = list(map(shortened, table.series)) if count > 1 else [""]
+    header = [*(column.title for column in table.columns), *titles]
+    bars = [[bar(abs(value), greatest, _WIDTH // count) for value in values] for values in table.values]
+    return [header, *([*row, *row_bars] for row, row_bars in zip(table.rows, bars, strict=True))]
 
 
-def _more(count: int) -> list[str]:
-    return [f"… and {count} more"] if count > 0 else []
+def _lines(tables: Sequence[Table], groups: Sequence[Sequence[Sequence[str]]]) -> list[list[str]]:
+    """Return the lines of each table; all of them have the same widths."""
+    widths = [max(map(len, column)) for column in zip(*(row for rows in groups for row in rows), strict=True)]
+    is_text = [column.is_text for column in tables[0].columns] + [True] * len(tables[0].series)
+    return [[_line(row, widths, is_text) for row in rows] for rows in groups]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return aligned lines: the first column and the last to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    words = {0, len(header) - 1} | {
-        column for row in [header, *rows] for column, cell in enumerate(row) if cell == "from"
-    }
-    return [
-        "  ".join(
-            cell.ljust(width) if column in words else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
-    ]
+def _line(row: Iterable[str], widths: Iterable[int], is_text: Iterable[bool]) -> str:
+    cells = zip(row, widths, is_text, strict=True)
+    return "  ".join(cell.ljust(width) if text else cell.rjust(width) for cell, width, text in cells).rstrip()

@@ -1,5 +1,6 @@
 """Searches a text index with BM25: the hits and scores of Anserini, in Java but without Pyserini."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.analyzers import analyzer_of, language_of_index
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
-from splade_anserini.lucene.index_reader import CONTENTS, kind_of_index
+from splade_anserini.lucene.index_reader import CONTENTS, ID, kind_of_index
 from splade_anserini.lucene.java.abandoned import close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.method_handles import STRING, bind, bind_int, bind_string, chain, virtual_method
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 _ANALYZER = "org.apache.lucene.analysis.Analyzer"
 _ANSERINI, _SCORED_DOC = "io.anserini.search.SimpleSearcher", "io.anserini.search.ScoredDoc"
+
+_QUERY_CLASSES = (
+    *("index.Term", "search.TermQuery", "search.BoostQuery"),
+    *("search.BooleanClause$Occur", "search.BooleanQuery$Builder"),
+)
 
 _RM3_DOCS = 50
 """Anserini's RM3 takes its feedback documents from the best 50."""
@@ -92,6 +98,30 @@ class Bm25Searcher(LuceneSearcher[str]):
 
         with JAVA_LOCK:
             return [str(word) for word in autoclass("io.anserini.analysis.AnalyzerUtils").analyze(self._analyzer, text)]
+
+    def term_scores(self, text: str, doc_id: str) -> dict[str, float]:
+        """Return the score of each word of a query for a document, 0 for one that it lacks.
+
+        Their sum is the score of the document, before it is rounded. Raises `InputError` when it is not indexed.
+        """
+        from jnius import autoclass
+
+        counts = Counter(self.words(text))
+        lucene = {name: autoclass(f"org.apache.lucene.{name}") for name in _QUERY_CLASSES}
+        term, term_query, boost, occur, builder = lucene.values()
+        with self._locked():
+            document = term_query(term(ID, doc_id))
+            if not self._searcher.search(document, 1).scoreDocs:
+                raise InputError(
+                    f"Index {self._index} has no document {doc_id!r}.", expected="an index of the same documents"
+                )
+            scores = {}
+            for word, count in counts.items():
+                scored = boost(term_query(term(CONTENTS, word)), float(count))
+                query = builder().add(scored, occur.MUST).add(document, occur.FILTER).build()
+                hits = self._searcher.search(query, 1).scoreDocs
+                scores[word] = float(hits[0].score) if hits else 0.0
+            return scores
 
     def _similarity(self) -> Any:
         from jnius import autoclass
