@@ -235,8 +235,10 @@ def _other_encoder(
         return None
     from splade_anserini.explaining import compare_encoders
 
-    others = {"encoder": against.compare_encoder, "scale": None, "query_idf": None, "query_weights": None}
-    other = expanded(text, dataclasses.replace(encoding, **others))
+    options = dataclasses.replace(
+        encoding, encoder=against.compare_encoder, scale=None, query_idf=None, query_weights=None
+    )
+    other = expanded(text, options)
     return compare_encoders((query.encoder, other.encoder), query.expansion, other.expansion)
 
 
