@@ -96,8 +96,15 @@ class Shown:
     @property
     def chosen_format(self) -> Literal["table", "json", "html"]:
         """`format`, or what the suffix of `output` says."""
-        suffixes: dict[str, Literal["json", "html"]] = {".json": "json", ".html": "html", ".htm": "html"}
-        return self.format or suffixes.get(self.output.suffix if self.output else "", "table")
+        if self.format is not None:
+            return self.format
+        match self.output.suffix if self.output else "":
+            case ".json":
+                return "json"
+            case ".html" | ".htm":
+                return "html"
+            case _:
+                return "table"
 
     def check_files(self) -> None:
         """Raise `InputError` or `OutputError` when a file cannot be written, before anything is encoded."""
