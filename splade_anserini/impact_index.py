@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, Self, overload
 
 from splade_anserini.errors import InputError, counted
+from splade_anserini.explaining.hits import Hit, Hits
 from splade_anserini.progress import ProgressBars, no_bars
 from splade_anserini.records import DEFAULT_SCALE, Document, StrPath
 
@@ -19,21 +20,6 @@ if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
     from splade_anserini.explaining import Expansion, Match, SearchResult
     from splade_anserini.records import ImpactVector, JsonDocument
-
-
-class _Hit(NamedTuple):
-    id: str
-    score: float
-    """The dot product of the impacts of query and document."""
-    text: str | None
-    """None when the index does not store texts."""
-
-
-class Hit(_Hit):
-    """A document that a search found: its id, score and text."""
-
-    document: "JsonDocument | None" = None
-    """The document with all fields that the index stores; None when it stores none."""
 
 
 class ImpactIndex:
@@ -174,10 +160,10 @@ class ImpactIndex:
         return f"<ImpactIndex in {self.directory}: {len(self):,} documents>"
 
     @overload
-    def search(self, queries: "str | Expansion", k: int = 10) -> list[Hit]: ...  # type: ignore[overload-overlap]
+    def search(self, queries: "str | Expansion", k: int = 10) -> Hits: ...  # type: ignore[overload-overlap]
     @overload
-    def search(self, queries: Iterable[str], k: int = 10) -> list[list[Hit]]: ...
-    def search(self, queries: "str | Expansion | Iterable[str]", k: int = 10) -> list[Hit] | list[list[Hit]]:
+    def search(self, queries: Iterable[str], k: int = 10) -> list[Hits]: ...
+    def search(self, queries: "str | Expansion | Iterable[str]", k: int = 10) -> Hits | list[Hits]:
         """Return the best `k` documents of a query, best first; for several queries, a list for each.
 
         A query is a text, or what one becomes with other weights (`expand(…).edited(…)`). Equal scores are in ascending
@@ -194,7 +180,7 @@ class ImpactIndex:
 
     def search_vectors(
         self, vectors: "Iterable[ImpactVector]", k: int = 10, *, with_text: bool = True
-    ) -> Iterator[list[Hit]]:
+    ) -> Iterator[Hits]:
         """Yield the best `k` documents of each impact vector, `weighted`. Without `with_text`, hits have no text and no
         document.
 
@@ -209,7 +195,7 @@ class ImpactIndex:
         for query_id, (ids, scores, docs) in rankings:
             self._weights.check_score(query_id, max(scores, default=0))
             documents = self.searcher.stored(ids, docs) if with_text else [None] * len(docs)
-            yield list(map(_hit, ids, scores, documents))
+            yield Hits(map(Hit.of, ids, scores, documents))
 
     def document(self, id: str) -> "JsonDocument | None":  # noqa: A002  # as `Hit.id`
         """Return a document with all fields that the index stores; None when it stores none.
@@ -377,11 +363,3 @@ def _power(
         return query_idf
     name = str(encoder) if isinstance(encoder, str | PathLike) else None
     return query_idf_for(manifest, QueryOptions(encoder=name), source)
-
-
-def _hit(id_: str, score: float, document: "JsonDocument | None") -> Hit:
-    from splade_anserini.lucene.stored_documents import text_of
-
-    hit = Hit(id_, score, text_of(document))
-    hit.document = document
-    return hit
