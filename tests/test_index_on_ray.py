@@ -84,7 +84,15 @@ def test_a_worker_for_each_shard_finds_what_one_searcher_finds(home: Path) -> No
 
 @pytest.mark.slow
 def test_options_that_need_one_process_are_refused(home: Path, tmp_path: Path) -> None:
-    command: list[Any] = ["search", "--index", home / "sharded", "--topics", home / "topics.tsv", "--output", tmp_path / "x"]
+    command: list[Any] = [
+        "search",
+        "--index",
+        home / "sharded",
+        "--topics",
+        home / "topics.tsv",
+        "--output",
+        tmp_path / "x",
+    ]
     for option in (["--feedback", "rm3"], ["--searcher", "lucene"]):
         done = run_stage(*command, "--ray", *option)
         assert (done.code, f"--ray and {option[0]} exclude each other" in done.err) == (2, True)
