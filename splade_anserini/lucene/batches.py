@@ -1,6 +1,6 @@
 """Vectors of documents in batches for Java: read by several threads, counted and checked where nobody did so before."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,9 +112,17 @@ class BatchReader:
     Of files with a manifest, which `encode` wrote, only checksums and ids are checked again.
     """
 
-    def __init__(self, source: ImpactSource, *, with_records: bool) -> None:
+    def __init__(
+        self,
+        source: ImpactSource,
+        *,
+        with_records: bool,
+        see: Callable[[Sequence[str], Batch], None] | None = None,
+    ) -> None:
+        """`see` is called with each batch before it is yielded, and with all its ids, also those of empty vectors."""
         self._source = source
         self._with_records = with_records
+        self._see = see
         self._ids = DuplicateFinder()
         self._tallies: list[_Tally] = []
 
@@ -139,6 +147,8 @@ class BatchReader:
                 # In this thread: buckets of ids are not shared between threads.
                 for id_ in ids:
                     self._ids.add(id_)
+                if self._see:
+                    self._see(ids, batch)
                 yield batch
 
     def counts(self, *, may_be_empty: bool = False) -> ReadCounts | None:
