@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
     from splade_anserini.explaining import Expansion, Match, SearchResult
+    from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.lucene.index_changes import ChangedIndex
     from splade_anserini.records import ImpactVector, JsonDocument
 
 
@@ -43,9 +45,9 @@ class ImpactIndex:
 
         self.directory = directory
         """The directory of the Lucene index."""
-        self.searcher: ImpactSearcher = ImpactSearcher(directory)
-        """Searches for impact vectors as they are."""
-        self._weights = QueryWeights(self.searcher, query_idf)
+        searcher = ImpactSearcher(directory)
+        self._weights = QueryWeights(searcher, query_idf)
+        self._encoder: Encoder | None = None
         self._open_query_encoder = open_query_encoder
         self._query_encoder: ImpactQueryEncoder | None = None
         self._lock = threading.Lock()
@@ -91,10 +93,12 @@ class ImpactIndex:
             manifest = index(home / "impacts", home / "index", IndexOptions(store_text=store_text), bars=bars)
             shutil.rmtree(home / "impacts")
             opener = _opener(query_encoder or encoder, manifest, "The index")
-            return cls(home / "index", opener, query_idf=_power(None, manifest, query_encoder), temporary=True)
+            made = cls(home / "index", opener, query_idf=_power(None, manifest, query_encoder), temporary=True)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise
+        made._encoder = document_encoder  # noqa: SLF001  # of the same class
+        return made
 
     @classmethod
     def open(
@@ -134,6 +138,11 @@ class ImpactIndex:
             if self._query_encoder is None:
                 self._query_encoder = self._open_query_encoder()
             return self._query_encoder
+
+    @property
+    def searcher(self) -> "ImpactSearcher":
+        """Searches for impact vectors as they are, in what the index held when it was opened, or reopened."""
+        return self._weights.searcher
 
     @property
     def query_idf(self) -> float:
@@ -190,11 +199,13 @@ class ImpactIndex:
 
         _check_k(k)
         self._check_open()
-        queries = [(str(position), self.weighted(vector)) for position, vector in enumerate(vectors)]
-        rankings = self.searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
+        # The index may be reopened meanwhile.
+        weights, searcher = self._weights, self._weights.searcher
+        queries = [(str(position), weights.weighted(vector)) for position, vector in enumerate(vectors)]
+        rankings = searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
         for query_id, (ids, scores, docs) in rankings:
-            self._weights.check_score(query_id, max(scores, default=0))
-            documents = self.searcher.stored(ids, docs) if with_text else [None] * len(docs)
+            weights.check_score(query_id, max(scores, default=0))
+            documents = searcher.stored(ids, docs) if with_text else [None] * len(docs)
             yield Hits(map(Hit.of, ids, scores, documents))
 
     def document(self, id: str) -> "JsonDocument | None":  # noqa: A002  # as `Hit.id`
@@ -217,8 +228,8 @@ class ImpactIndex:
         _check_k(k)
         self._check_open()
         text = query if isinstance(query, str) else query.text if isinstance(query, Expansion) else None
-        vector = self._vector(query)
-        return search_result(self.searcher, vector, SearchOptions(hits=k), text=text, weights=self._weights)
+        vector, weights = self._vector(query), self._weights
+        return search_result(weights.searcher, vector, SearchOptions(hits=k), text=text, weights=weights)
 
     def expand(self, query: str) -> "Expansion":
         """Return what a query becomes: its tokens, their weights before idf, and from which word each comes."""
@@ -239,6 +250,57 @@ class ImpactIndex:
         expansion = self.expand(query) if isinstance(query, str) else query
         document = document_vector(self.directory, id)
         return explain_match(self.weighted(expansion.impacts), document, id, expansion.impacts)
+
+    def append(self, texts: Iterable[str], ids: Iterable[str], *, bars: ProgressBars = no_bars) -> "ChangedIndex":
+        """Encode texts as those of the index were, and add them. Raises `InputError` for ids that it has already.
+
+        The files of the index change, in one step, and this object sees the new documents; others that have it open do
+        after `reopen`. `update` and `delete` do the same. Raises `OutputError` while another process changes the index.
+        """
+        return self._changed_by(texts, ids, replace=False, bars=bars)
+
+    def update(self, texts: Iterable[str], ids: Iterable[str], *, bars: ProgressBars = no_bars) -> "ChangedIndex":
+        """Encode texts and add them as `append` does, in place of documents with the same ids."""
+        return self._changed_by(texts, ids, replace=True, bars=bars)
+
+    def delete(self, ids: Iterable[str]) -> "ChangedIndex":
+        """Delete the documents with these ids; those that the index does not have are `missing` in the result."""
+        from splade_anserini.indexing.changing import delete_documents
+
+        self._check_open()
+        changed = delete_documents(self.directory, ids)
+        self.reopen()
+        return changed
+
+    def reopen(self) -> bool:
+        """Search in what the index holds now; say whether it was changed since it was opened.
+
+        It takes microseconds when it was not. A search that is running, in another thread too, ends in what it began
+        with.
+        """
+        from splade_anserini.lucene.query_weights import QueryWeights
+
+        self._check_open()
+        with self._lock:
+            searcher = self.searcher.reopened()
+            if searcher is self.searcher:
+                return False
+            # The searcher that was is closed when no search needs it any more.
+            self._weights = QueryWeights(searcher, self.query_idf)
+            return True
+
+    def _changed_by(
+        self, texts: Iterable[str], ids: Iterable[str], *, replace: bool, bars: ProgressBars
+    ) -> "ChangedIndex":
+        from splade_anserini.indexing.changing import change_by_texts, encoder_of_index
+
+        self._check_open()
+        documents = _documents(texts, ids)
+        if self._encoder is None:
+            self._encoder = encoder_of_index(self.directory)
+        changed = change_by_texts(self.directory, documents, self._encoder, replace=replace, bars=bars)
+        self.reopen()
+        return changed
 
     def save(self, directory: StrPath, *, overwrite: bool = False) -> None:
         """Write the index to a directory, as the command `index` writes it. The object itself stays as it is.

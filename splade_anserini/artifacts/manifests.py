@@ -343,9 +343,9 @@ def read_manifest[M: Model](directory: StrPath, kind: type[M]) -> M | None:
     That of an index that is being changed, or whose change was killed, is the one of Lucene's latest commit.
     """
     directory = Path(directory)
-    if "commit" in kind.model_fields and (following := parse_manifest(directory / NEXT_MANIFEST, kind)):
-        if getattr(following, "commit", None) == fingerprint_of_commit(directory):
-            return following
+    following = parse_manifest(directory / NEXT_MANIFEST, kind) if "commit" in kind.model_fields else None
+    if following and getattr(following, "commit", None) == fingerprint_of_commit(directory):
+        return following
     return parse_manifest(directory / MANIFEST, kind)
 
 

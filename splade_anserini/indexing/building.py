@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import NOTE, InputError, IntegrityError
+from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
 from splade_anserini.options import recorded_options
@@ -21,6 +22,18 @@ _log = logging.getLogger(__name__)
 
 _PARTS = "parts"
 """Directory, inside the index that is being written, of the parts that workers write."""
+
+
+def open_source(path: Path, reading: ReadingOptions) -> "ImpactSource":
+    """Return the files of the input, which may also be one file of a format that `convert` reads."""
+    from splade_anserini.conversion import FORMATS, document_format
+    from splade_anserini.lucene.sources import file_source, find_impacts
+
+    options = reading.vector_options()
+    format_ = document_format(path, advice="Convert it to one of these.") if path.is_file() else FORMATS["impacts"]
+    if format_.name in ("impacts", "seismic"):
+        return find_impacts(path, options)
+    return file_source(path, options, format_.read_settings(path), format_.located)
 
 
 def index_source(
@@ -150,6 +163,8 @@ def _manifest(
         options={**recorded_options(options), **source.reading_settings},
         source=source.fingerprint,
         counts=counts,
+        top_k=settings.top_k if settings else None,
+        passages=settings.passages if settings else None,
         query_idf=0.0 if document_idf else query_idf,
         query_max_length=query_max_length,
         document_idf=document_idf,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.errors import OutputError
+from splade_anserini.errors import OutputError, counted
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.options import recorded_options
 
@@ -44,6 +44,9 @@ def up_to_date_index(
     fingerprint = manifest.source if source.is_source_of(manifest.source) else source.fingerprint
     as_shards = {} if shards is None else {"shards": shards}
     now = _compared({**recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
+    if manifest.revision:
+        times = counted(manifest.revision, "time")
+        raise already_exists(output, f"its documents were changed {times} since it was built")
     made = _compared(manifest.options, manifest.source)
     if made != now:
         raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")

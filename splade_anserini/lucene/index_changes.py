@@ -1,8 +1,8 @@
 """Changes of an impact index: documents are appended, replaced and deleted, and its manifest stays true.
 
 The manifest of the new state is written beside the old one between the two halves of Lucene's commit, and says which
-commit it belongs to. The commit is the renaming of one file; from this moment on the new manifest counts, whether or not
-the process lives to put it in the old one's place (see `artifacts.manifests.read_manifest`).
+commit it belongs to. The commit is the renaming of one file; from this moment on the new manifest counts, whether or
+not the process lives to put it in the old one's place (see `artifacts.manifests.read_manifest`).
 """
 
 import logging

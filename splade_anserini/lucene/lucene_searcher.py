@@ -59,7 +59,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         if fingerprint_of_index(Path(self._index)) == self._commit:
             return self
         other = copy(self)
-        other._open()
+        other._open()  # noqa: SLF001  # of the same class
         return other
 
     def known(self, ids: Sequence[str]) -> list[str]:
@@ -178,7 +178,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         return self._idle.pop() if self._idle else self._new_executor()
 
     def _start(self, query_id: str, query: Q, hits: int, pool: JavaThreads | None) -> "_Search[Q]":
-        """Search in Java, now or on one of the threads of `pool`; an empty query is not searched for, nor an empty index."""
+        """Search in Java, now or on one of the threads of `pool`; with an empty query or index, nothing is searched."""
         if not query or not self.documents:
             return _Search(query_id, query, None, None)
         executor = self._take_executor()
