@@ -8,20 +8,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, NamedTuple, Self, overload
 
-from splade_anserini.errors import InputError, counted
+from splade_anserini.errors import InputError
 from splade_anserini.explaining.hits import Hit, Hits
 from splade_anserini.progress import ProgressBars, no_bars
-from splade_anserini.records import DEFAULT_SCALE, Document, StrPath
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
-    from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
     from splade_anserini.explaining import Expansion, Match, SearchResult
     from splade_anserini.lucene import ImpactSearcher
     from splade_anserini.lucene.index_changes import ChangedIndex
+    from splade_anserini.lucene.query_weights import QueryWeights
     from splade_anserini.records import ImpactVector, JsonDocument
+
+
+class _View(NamedTuple):
+    """What the index held when it was opened or reopened."""
+
+    searcher: "ImpactSearcher"
+    weights: "QueryWeights"
 
 
 class ImpactIndex:
@@ -46,7 +53,7 @@ class ImpactIndex:
         self.directory = directory
         """The directory of the Lucene index."""
         searcher = ImpactSearcher(directory)
-        self._weights = QueryWeights(searcher, query_idf)
+        self._view = _View(searcher, QueryWeights(searcher, query_idf))
         self._encoder: Encoder | None = None
         self._open_query_encoder = open_query_encoder
         self._query_encoder: ImpactQueryEncoder | None = None
@@ -81,10 +88,12 @@ class ImpactIndex:
         from splade_anserini.encode import encode
         from splade_anserini.encoding import EncodeOptions, default_scale, open_encoder
         from splade_anserini.formats.corpora import InMemoryCorpus
+        from splade_anserini.formats.given_texts import documents_of_texts
         from splade_anserini.index import index
         from splade_anserini.lucene import IndexOptions
+        from splade_anserini.retrieval.index_queries import power_for_queries, query_encoder_opener
 
-        documents = _documents(texts, ids)
+        documents = documents_of_texts(texts, ids)
         document_encoder = open_encoder(encoder) if isinstance(encoder, str | PathLike) else encoder
         options = EncodeOptions(scale=scale or default_scale(encoder), top_k=top_k, contents=store_text)
         home = Path(mkdtemp(prefix="splade-anserini-"))
@@ -92,12 +101,13 @@ class ImpactIndex:
             encode(InMemoryCorpus("texts", documents), document_encoder, home / "impacts", options, bars=bars)
             manifest = index(home / "impacts", home / "index", IndexOptions(store_text=store_text), bars=bars)
             shutil.rmtree(home / "impacts")
-            opener = _opener(query_encoder or encoder, manifest, "The index")
-            made = cls(home / "index", opener, query_idf=_power(None, manifest, query_encoder), temporary=True)
+            opener = query_encoder_opener(query_encoder or encoder, manifest, "The index")
+            power = power_for_queries(None, manifest, query_encoder)
+            made = cls(home / "index", opener, query_idf=power, temporary=True)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise
-        made._encoder = document_encoder  # noqa: SLF001  # of the same class
+        made._encoder = document_encoder
         return made
 
     @classmethod
@@ -122,13 +132,14 @@ class ImpactIndex:
         from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
         from splade_anserini.cards.finding import resolve_index
         from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
+        from splade_anserini.retrieval.index_queries import power_for_queries, query_encoder_opener
 
         path = resolve_index(directory)
         check_index_files(path, any_size=verify)
         require_impact_index(path, force=force)
         manifest = read_manifest(path, IndexManifest)
-        opener = _opener(query_encoder, manifest, f"Index {path}", force=force)
-        power = _power(query_idf, manifest, query_encoder, f"Index {path}", force=force)
+        opener = query_encoder_opener(query_encoder, manifest, f"Index {path}", force=force)
+        power = power_for_queries(query_idf, manifest, query_encoder, f"Index {path}", force=force)
         return cls(path, opener, query_idf=power)
 
     @property
@@ -142,12 +153,12 @@ class ImpactIndex:
     @property
     def searcher(self) -> "ImpactSearcher":
         """Searches for impact vectors as they are, in what the index held when it was opened, or reopened."""
-        return self._weights.searcher
+        return self._view.searcher
 
     @property
     def query_idf(self) -> float:
         """The power of idf by which impacts of queries are multiplied; it may be set."""
-        return self._weights.alpha
+        return self._view.weights.alpha
 
     @query_idf.setter
     def query_idf(self, power: float) -> None:
@@ -155,11 +166,11 @@ class ImpactIndex:
         from splade_anserini.lucene.query_weights import QueryWeights
 
         refuse_idf_twice(document_idf_in(self.directory), power, f"index {self.directory}")
-        self._weights = QueryWeights(self.searcher, power)
+        self._view = _View(self.searcher, QueryWeights(self.searcher, power))
 
     def weighted(self, vector: "ImpactVector") -> "ImpactVector":
         """Return the impacts of a query times idf^`query_idf` of their tokens, rounded, as a search multiplies them."""
-        return self._weights.weighted(vector)
+        return self._view.weights.weighted(vector)
 
     def __len__(self) -> int:
         """Return the number of documents that can be found."""
@@ -200,7 +211,7 @@ class ImpactIndex:
         _check_k(k)
         self._check_open()
         # The index may be reopened meanwhile.
-        weights, searcher = self._weights, self._weights.searcher
+        searcher, weights = self._view
         queries = [(str(position), weights.weighted(vector)) for position, vector in enumerate(vectors)]
         rankings = searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
         for query_id, (ids, scores, docs) in rankings:
@@ -228,8 +239,8 @@ class ImpactIndex:
         _check_k(k)
         self._check_open()
         text = query if isinstance(query, str) else query.text if isinstance(query, Expansion) else None
-        vector, weights = self._vector(query), self._weights
-        return search_result(weights.searcher, vector, SearchOptions(hits=k), text=text, weights=weights)
+        vector, (searcher, weights) = self._vector(query), self._view
+        return search_result(searcher, vector, SearchOptions(hits=k), text=text, weights=weights)
 
     def expand(self, query: str) -> "Expansion":
         """Return what a query becomes: its tokens, their weights before idf, and from which word each comes."""
@@ -286,16 +297,17 @@ class ImpactIndex:
             if searcher is self.searcher:
                 return False
             # The searcher that was is closed when no search needs it any more.
-            self._weights = QueryWeights(searcher, self.query_idf)
+            self._view = _View(searcher, QueryWeights(searcher, self.query_idf))
             return True
 
     def _changed_by(
         self, texts: Iterable[str], ids: Iterable[str], *, replace: bool, bars: ProgressBars
     ) -> "ChangedIndex":
+        from splade_anserini.formats.given_texts import documents_of_texts
         from splade_anserini.indexing.changing import change_by_texts, encoder_of_index
 
         self._check_open()
-        documents = _documents(texts, ids)
+        documents = documents_of_texts(texts, ids)
         if self._encoder is None:
             self._encoder = encoder_of_index(self.directory)
         changed = change_by_texts(self.directory, documents, self._encoder, replace=replace, bars=bars)
@@ -361,67 +373,6 @@ def _remove(home: Path | None, process: int) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _documents(texts: Iterable[str], ids: Iterable[str] | None) -> list[Document]:
-    """Return texts with their ids as documents. Raises `InputError` when one is missing or not a string."""
-    if isinstance(texts, str) or isinstance(ids, str):
-        name = "texts" if isinstance(texts, str) else "ids"
-        raise InputError(f"{name} is a single string.", expected="a list of strings", do="Put it into a list.")
-    text_list = list(texts)
-    id_list = [str(position) for position in range(len(text_list))] if ids is None else list(ids)
-    if len(id_list) != len(text_list):
-        texts_and_ids = f"{counted(len(text_list), 'text')} and {counted(len(id_list), 'id')}"
-        raise InputError(f"There are {texts_and_ids}.", expected="one id for each text")
-    if not text_list:
-        raise InputError("There are no texts to index.")
-    for name, values in (("text", text_list), ("id", id_list)):
-        for position, value in enumerate(values):
-            if not isinstance(value, str):
-                raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
-    return [Document(id_, "", text) for id_, text in zip(id_list, text_list, strict=True)]
-
-
 def _check_k(k: int) -> None:
     if k < 1:
         raise InputError(f"k must be at least 1, got {k}.")
-
-
-def _opener(
-    encoder: "Encoder | StrPath | None", manifest: "IndexManifest | None", source: str, *, force: bool = False
-) -> "Callable[[], ImpactQueryEncoder]":
-    """Return a function that opens the query encoder of an index; it fails when it does not fit the index."""
-
-    def open_query_encoder() -> "ImpactQueryEncoder":
-        from splade_anserini.encoding import ImpactQueryEncoder
-        from splade_anserini.encoding.matching import check_match
-        from splade_anserini.retrieval.options import QueryOptions
-        from splade_anserini.retrieval.query_vectors import open_query_encoder_for
-
-        if encoder is None or isinstance(encoder, str | PathLike):
-            options = QueryOptions(encoder=None if encoder is None else str(encoder), force=force)
-            return open_query_encoder_for(manifest, source, options, low_latency=True)
-        scale = manifest.scale if manifest and manifest.scale else DEFAULT_SCALE
-        if manifest:
-            check_match(manifest, encoder, scale, force=force)
-        return ImpactQueryEncoder(encoder, scale=scale)
-
-    return open_query_encoder
-
-
-def _power(
-    query_idf: float | None,
-    manifest: "IndexManifest | None",
-    encoder: "Encoder | StrPath | None",
-    source: str = "The index",
-    *,
-    force: bool = False,
-) -> float:
-    """Return the power of idf for queries of an index: the one that is given, else as `query_idf_for` says."""
-    from splade_anserini.lucene.document_idf import refuse_idf_twice
-    from splade_anserini.retrieval.options import QueryOptions
-    from splade_anserini.retrieval.query_settings import query_idf_for
-
-    if query_idf is not None:
-        refuse_idf_twice(manifest.document_idf if manifest else None, query_idf, source, force=force)
-        return query_idf
-    name = str(encoder) if isinstance(encoder, str | PathLike) else None
-    return query_idf_for(manifest, QueryOptions(encoder=name), source)

@@ -95,7 +95,8 @@ def _change(
     if changed.missing:
         named = ", ".join(map(repr, changed.missing[:_NAMED]))
         more = f" and {len(changed.missing) - _NAMED:,} more" if len(changed.missing) > _NAMED else ""
-        _log.warning("Ids to delete that %s does not have: %d: %s%s", index, len(changed.missing), named, more)
+        ids = counted(len(changed.missing), "id to delete is", "ids to delete are")
+        _log.warning("%s not in %s: %s%s", ids, index, named, more)
     if changed.empty:
         _log.warning("Documents with an empty vector, which Lucene cannot hold: %d", changed.empty)
     return changed

@@ -213,7 +213,7 @@ def _options(manifest: IndexManifest, options: IndexOptions) -> IndexOptions:
         if getattr(options, name) and not value:
             flag = f"--{name.replace('_', '-')}"
             raise MismatchError(f"The index was built without {flag}.", do=f"Build it again with {flag}.")
-    return replace(options, **stored)
+    return replace(options, store_text=stored["store_text"], store_docvectors=stored["store_docvectors"])
 
 
 def _is_made(manifest: IndexManifest, record: IndexChange) -> bool:
@@ -293,6 +293,8 @@ def _change(
         counts, commit = writer.prepare()
         _check(manifest.counts, counts, ids.gone, read, request)
         changed = _changed(manifest, change, read, ids.gone).model_copy(update={"counts": counts, "commit": commit})
+        # What is not valid must not be committed: nobody could read it.
+        IndexManifest.model_validate_json(changed.model_dump_json())
         try:
             with whole_file(index / NEXT_MANIFEST) as file:
                 file.write(manifest_bytes(changed))
@@ -349,11 +351,13 @@ def _check(before: Counts, after: Counts, gone: Collection[str], read: ReadCount
 def _changed(manifest: IndexManifest, change: IndexChange, read: ReadCounts, gone: Collection[str]) -> IndexManifest:
     """Return the manifest after a change, without its counts and commit."""
     facts = (manifest.source, change.kind, change.source, change.deletions)
+    # Earlier versions did not count ids with spaces.
+    with_spaces = max(0, manifest.ids_with_spaces - sum(" " in id_ for id_ in gone)) + read.ids_with_spaces
     return manifest.model_copy(
         update={
             "source": fingerprint_of_bytes(*(str(fact).encode() for fact in facts)),
             "zeros": manifest.zeros + read.zeros,
-            "ids_with_spaces": manifest.ids_with_spaces + read.ids_with_spaces - sum(" " in id_ for id_ in gone),
+            "ids_with_spaces": with_spaces,
             "parts": (),
             "revision": manifest.revision + 1,
             "last_change": change,

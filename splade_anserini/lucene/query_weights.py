@@ -28,7 +28,7 @@ class QueryWeights:
         if not 0 <= alpha <= GREATEST_POWER:
             raise InputError(f"query_idf is {alpha:g}.", expected=f"a number from 0 to {GREATEST_POWER}")
         self.alpha = alpha
-        self.searcher = searcher
+        self._searcher = searcher
         self._has_idf = bool(alpha or document_idf_in(searcher.directory))
         self._factors: dict[str, float] = {}
 
@@ -50,7 +50,7 @@ class QueryWeights:
 
     def _look_up(self, tokens: list[str]) -> None:
         with JAVA_LOCK, java_errors("counting documents"):
-            documents, frequencies = frequencies_in(self.searcher.lucene, tokens)
+            documents, frequencies = frequencies_in(self._searcher.lucene, tokens)
         self._factors |= {
             token: idf(documents, frequency) ** self.alpha if frequency else 0.0
             for token, frequency in frequencies.items()
