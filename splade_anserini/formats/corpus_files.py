@@ -56,6 +56,9 @@ _READERS: dict[str, Reader] = {
     ".feather": _read_arrow,
     ".ipc": _read_arrow,
 }
+SUFFIXES = tuple(_READERS)
+"""The suffixes of corpora, before those of compressed files; other files are recognized by their content."""
+
 _NO_DOCUMENTS = re.compile(
     r"(.*[._-])?(queries|topics|qrels)([._-].*)?|dataset_infos?\.json|state\.json|dataset_dict\.json"
 )

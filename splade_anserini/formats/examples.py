@@ -28,7 +28,7 @@ CLOZE_WORDS = range(4, 41)
 """How many words a sentence may have to be used as a query."""
 
 _DEFAULT_SPLIT = "train"
-_FILE_SUFFIXES = (".tsv", ".jsonl")
+FILE_SUFFIXES = (".tsv", ".jsonl")
 _EXPECTED = (
     "a BEIR directory (DIR or DIR@SPLIT), a .tsv or .jsonl file (each also .gz), "
     "titles:CORPUS, sentences:CORPUS, or irds:<name>"
@@ -126,7 +126,7 @@ def _open_file(path: Path, texts: Texts | None) -> LineExamples:
     if not path.exists() and not is_file(path):
         raise InputError(f"The examples {path} do not exist.", expected=_EXPECTED, do="Check the spelling.")
     suffix = without_compression_suffix(path.name)
-    if not suffix.endswith(_FILE_SUFFIXES):
+    if not suffix.endswith(FILE_SUFFIXES):
         raise InputError(f"The examples {path} have an unknown format.", expected=_EXPECTED, do="Rename or convert it.")
     parse: Parser = parse_json if suffix.endswith(".jsonl") else _parse_texts if texts is None else _parse_ids
     lookup = texts or NO_TEXTS

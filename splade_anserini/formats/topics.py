@@ -36,7 +36,9 @@ from splade_anserini.formats.topic_weights import WeightReader
 from splade_anserini.records import ImpactVector, Query, StrPath
 
 _DEFAULT_SPLIT = "test"
-_SUFFIXES = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".trec", ".xml", ".topics", ".sgml", ".parquet")
+SUFFIXES = (".tsv", ".txt", ".csv", ".json", ".jsonl", ".trec", ".xml", ".topics", ".sgml", ".parquet")
+"""The suffixes of topics, before those of compressed files."""
+
 _EXPECTED = (
     "a file of topics (TSV, CSV, JSON, TREC, XML; also compressed), a BEIR directory (DIR or DIR@SPLIT), "
     f"irds:<name>, or {SHIPPED}"
@@ -153,7 +155,7 @@ class Topics:
         path = topics_file(self.source)
         if path is None:
             name = without_compression_suffix(self.source)
-            is_path = name != self.source or name.endswith(_SUFFIXES) or os.sep in name or SPLIT_SEPARATOR in name
+            is_path = name != self.source or name.endswith(SUFFIXES) or os.sep in name or SPLIT_SEPARATOR in name
             resolver = no_resolver if is_path else self._resolver
             self._records = list(resolver(self.source))
         elif is_file(path):
