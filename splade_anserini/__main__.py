@@ -26,6 +26,8 @@ COMMANDS = {
     "verify": "pseudo-documents, an index, a run, an encoder → whole or not, equal to its reference or not",
     "status": "what commands write → how far it is",
     "info": "what commands wrote → what it is, and what to do with it",
+    "list": "encoders, index cards, measures, formats",
+    "completion": "bash, zsh or fish → the script that completes commands and options",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",
     "train": "a card and training examples → a SPLADE checkpoint",
     "mine": "run and qrels → training examples with hard negatives",

@@ -34,7 +34,9 @@ def command(
             f"There is no list of {kind!r}.", expected=", ".join(KINDS), do=did_you_mean(nearest(kind, KINDS))
         )
     rows = rows_of(chosen)
-    typer.echo(json.dumps(rows, ensure_ascii=False) if format == "json" else table_of(chosen, rows), nl=format == "json")
+    typer.echo(
+        json.dumps(rows, ensure_ascii=False) if format == "json" else table_of(chosen, rows), nl=format == "json"
+    )
 
 
 if __name__ == "__main__":

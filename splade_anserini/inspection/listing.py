@@ -1,6 +1,7 @@
 """What there is: encoders, index cards, measures and formats, read from the cards and registries themselves."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -38,7 +39,13 @@ _COLUMNS: dict[Kind, dict[str, str]] = {
         "verified": "verified",
     },
     "indexes": {"name": "name", "encoder": "encoder", "evaluations": "evaluations", "built": "built"},
-    "measures": {"name": "name", "cutoff": "cutoff", "parameters": "parameters", "description": "description"},
+    "measures": {
+        "name": "name",
+        "aliases": "also",
+        "cutoff": "cutoff",
+        "parameters": "parameters",
+        "presets": "presets",
+    },
     "formats": {"format": "format", "of": "of", "suffixes": "suffixes", "read": "read by", "written": "written by"},
 }
 """Kind → fields that its table shows, with their titles."""
@@ -64,8 +71,8 @@ def table_of(kind: Kind, rows: Sequence[Row]) -> str:
 
 
 _WORDS: dict[Kind, str] = {
-    "encoders": "idf: the power of the collection's idf in the weights of queries. tokens: of a document, where the card "
-    "says it,\nelse the encoder's own. verified: compared here with what its authors published.",
+    "encoders": "idf: the power of the collection's idf in the weights of queries. tokens: of a document, where the "
+    "card says it,\nelse the encoder's own. verified: compared here with what its authors published.",
     "indexes": "splade-anserini reproduce NAME builds one and compares its scores with those that are expected.",
     "measures": "Names are those of https://ir-measur.es; evaluate also understands those of trec_eval.",
     "formats": f"What is read may be compressed: {' '.join(SUFFIXES)}. See docs/formats.md.",
@@ -87,6 +94,8 @@ def _cell(field: str, value: object) -> str:
             return "yes" if value else "no"
         case int() if field == "size":
             return f"{value / 1e6:.0f} MB"
+        case float():
+            return f"{value:g}"
         case list() | tuple():
             return " ".join(map(str, value))
         case _:
@@ -105,7 +114,7 @@ def _encoders() -> Iterator[Row]:
             "size": _size(directory) if directory else None,
             "pooling": card.pooling,
             "activation": card.activation,
-            "query_side": card.query_side,
+            "query_side": card.query_side or (card.training.query_side if card.training else "splade"),
             "query_idf": card.query_idf,
             "max_length": card.max_length if "max_length" in said else None,
             "query_max_length": card.query_max_length if "query_max_length" in said else None,
@@ -155,18 +164,16 @@ def _indexes() -> Iterator[Row]:
 
 
 def _measures() -> Iterator[Row]:
-    import ir_measures
     from ir_measures import measures
 
     from splade_anserini.evaluation.measures import MEASURES, PRESETS
 
-    default = {str(measure).partition("@")[0] for measure in MEASURES}
     aliases: dict[str, list[str]] = {}
     for alias, measure in measures.registry.items():
         aliases.setdefault(str(measure), []).append(alias)
     for name, names in aliases.items():
         measure = measures.registry[names[0]]
-        if not ir_measures.DefaultPipeline.supports(_with_cutoff(measure)):  # type: ignore[no-untyped-call]
+        if not _can_be_computed(name):
             continue
         words = " ".join((measure.__doc__ or "").split())
         yield {
@@ -174,17 +181,21 @@ def _measures() -> Iterator[Row]:
             "aliases": [alias for alias in names if alias != name],
             "cutoff": "cutoff" in measure.SUPPORTED_PARAMS,
             "parameters": [parameter for parameter in measure.SUPPORTED_PARAMS if parameter != "cutoff"],
-            "default": name in default,
-            "presets": [preset.value for preset, used in PRESETS.items() if any(_is(name, one) for one in used)],
+            "default": [measure for measure in MEASURES if _is(name, measure)],
+            "presets": [preset.value for preset, names in PRESETS.items() if any(_is(name, one) for one in names)],
             "description": words.partition(". ")[0].rstrip("."),
         }
 
 
-def _with_cutoff(measure: object) -> object:
-    """Return a measure with the parameters that it needs."""
-    info = getattr(measure, "SUPPORTED_PARAMS", {})
-    needs_cutoff = "cutoff" in info and info["cutoff"].required
-    return measure @ 10 if needs_cutoff else measure  # type: ignore[operator]
+def _can_be_computed(name: str) -> bool:
+    """Return whether evaluate takes a measure, alone or with a cutoff, with the packages that are installed."""
+    from splade_anserini.evaluation.measures import parse_measures
+
+    for spelling in (name, f"{name}@10"):
+        with suppress(InputError):
+            parse_measures([spelling])
+            return True
+    return False
 
 
 def _is(name: str, measure: str) -> bool:
