@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.errors import OutputError, counted
+from splade_anserini.errors import OutputError
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.options import recorded_options
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
+    from splade_anserini.indexing.documents import SourceDocuments
     from splade_anserini.lucene.sources import ImpactSource
 
 _NOT_COMPARED = {"threads", "memory"}
@@ -21,6 +22,7 @@ def up_to_date_index(
     output: Path,
     options: IndexOptions,
     *,
+    documents: "SourceDocuments | None" = None,
     shards: int | None = None,
     overwrite: bool = False,
 ) -> "IndexManifest | None":
@@ -43,10 +45,8 @@ def up_to_date_index(
         raise already_exists(output)
     fingerprint = manifest.source if source.is_source_of(manifest.source) else source.fingerprint
     as_shards = {} if shards is None else {"shards": shards}
-    now = _compared({**recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
-    if manifest.revision:
-        times = counted(manifest.revision, "time")
-        raise already_exists(output, f"its documents were changed {times} since it was built")
+    of_documents = documents.recorded if documents else {}
+    now = _compared({**of_documents, **recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
     made = _compared(manifest.options, manifest.source)
     if made != now:
         raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")
