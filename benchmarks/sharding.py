@@ -186,6 +186,42 @@ def search_each_step(sharded: str) -> Row:
     return search_times(rank)
 
 
+def search_bounded_step(sharded: str) -> Row:
+    """Search shard by shard for as many hits as each will have among the best of all.
+
+    No early stop can do more: this is as if each shard knew the k-th score of all before it began.
+    """
+    from collections import Counter
+
+    from splade_anserini.artifacts.sharded_index import shard_directories
+    from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.ordering import best
+
+    searchers = [ImpactSearcher(path) for path in shard_directories(Path(sharded))]
+    row: Row = {}
+    for hits in (10, 1000):
+        times = {"all": 0.0, "bounded": 0.0}
+        for query in make_queries():
+            rankings = [searcher.rank(query, hits) for searcher in searchers]
+            pairs = [
+                (f"{number} {id_}", score)
+                for number, ranking in enumerate(rankings)
+                for score, id_ in zip(ranking.scores, ranking.ids, strict=True)
+            ]
+            share = Counter(int(id_.split()[0]) for id_, _ in best(pairs, hits))
+            for name, depths in {
+                "all": [hits] * len(searchers),
+                "bounded": [share[n] for n in range(len(searchers))],
+            }.items():
+                before = time.thread_time()
+                for searcher, depth in zip(searchers, depths, strict=True):
+                    if depth:
+                        searcher.rank(query, depth)
+                times[name] += time.thread_time() - before
+        row |= {f"CPU ms, k = {hits}, {name}": round(1000 * total / QUERIES, 2) for name, total in times.items()}
+    return row
+
+
 def search_sliced_step(sharded: str) -> Row:
     """Search with one reader of all shards, each on a thread of Java's."""
     from splade_anserini.lucene import ImpactSearcher
@@ -235,6 +271,7 @@ STEPS: dict[str, Callable[..., Row]] = {
     "merge": merge_step,
     "search": search_step,
     "search_each": search_each_step,
+    "search_bounded": search_bounded_step,
     "search_sliced": search_sliced_step,
 }
 

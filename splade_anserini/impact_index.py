@@ -10,30 +10,25 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, NamedTuple, Self, overload
 
-from splade_anserini.errors import InputError, counted
+from splade_anserini.errors import InputError
+from splade_anserini.explaining.hits import Hit, Hits
 from splade_anserini.progress import ProgressBars, no_bars
-from splade_anserini.records import DEFAULT_SCALE, Document, StrPath
+from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
-    from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
     from splade_anserini.explaining import Expansion, Match, SearchResult
+    from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.lucene.index_changes import ChangedIndex
+    from splade_anserini.lucene.query_weights import QueryWeights
     from splade_anserini.records import ImpactVector, JsonDocument
 
 
-class _Hit(NamedTuple):
-    id: str
-    score: float
-    """The dot product of the impacts of query and document."""
-    text: str | None
-    """None when the index does not store texts."""
+class _View(NamedTuple):
+    """What the index held when it was opened or reopened."""
 
-
-class Hit(_Hit):
-    """A document that a search found: its id, score and text."""
-
-    document: "JsonDocument | None" = None
-    """The document with all fields that the index stores; None when it stores none."""
+    searcher: "ImpactSearcher"
+    weights: "QueryWeights"
 
 
 class ImpactIndex:
@@ -57,9 +52,9 @@ class ImpactIndex:
 
         self.directory = directory
         """The directory of the Lucene index."""
-        self.searcher: ImpactSearcher = ImpactSearcher(directory)
-        """Searches for impact vectors as they are."""
-        self._weights = QueryWeights(self.searcher, query_idf)
+        searcher = ImpactSearcher(directory)
+        self._view = _View(searcher, QueryWeights(searcher, query_idf))
+        self._encoder: Encoder | None = None
         self._open_query_encoder = open_query_encoder
         self._query_encoder: ImpactQueryEncoder | None = None
         self._lock = threading.Lock()
@@ -93,10 +88,12 @@ class ImpactIndex:
         from splade_anserini.encode import encode
         from splade_anserini.encoding import EncodeOptions, default_scale, open_encoder
         from splade_anserini.formats.corpora import InMemoryCorpus
+        from splade_anserini.formats.given_texts import documents_of_texts
         from splade_anserini.index import index
         from splade_anserini.lucene import IndexOptions
+        from splade_anserini.retrieval.index_queries import power_for_queries, query_encoder_opener
 
-        documents = _documents(texts, ids)
+        documents = documents_of_texts(texts, ids)
         document_encoder = open_encoder(encoder) if isinstance(encoder, str | PathLike) else encoder
         options = EncodeOptions(scale=scale or default_scale(encoder), top_k=top_k, contents=store_text)
         home = Path(mkdtemp(prefix="splade-anserini-"))
@@ -104,11 +101,14 @@ class ImpactIndex:
             encode(InMemoryCorpus("texts", documents), document_encoder, home / "impacts", options, bars=bars)
             manifest = index(home / "impacts", home / "index", IndexOptions(store_text=store_text), bars=bars)
             shutil.rmtree(home / "impacts")
-            opener = _opener(query_encoder or encoder, manifest, "The index")
-            return cls(home / "index", opener, query_idf=_power(None, manifest, query_encoder), temporary=True)
+            opener = query_encoder_opener(query_encoder or encoder, manifest, "The index")
+            power = power_for_queries(None, manifest, query_encoder)
+            made = cls(home / "index", opener, query_idf=power, temporary=True)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise
+        made._encoder = document_encoder
+        return made
 
     @classmethod
     def open(
@@ -132,13 +132,14 @@ class ImpactIndex:
         from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
         from splade_anserini.cards.finding import resolve_index
         from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
+        from splade_anserini.retrieval.index_queries import power_for_queries, query_encoder_opener
 
         path = resolve_index(directory)
         check_index_files(path, any_size=verify)
         require_impact_index(path, force=force)
         manifest = read_manifest(path, IndexManifest)
-        opener = _opener(query_encoder, manifest, f"Index {path}", force=force)
-        power = _power(query_idf, manifest, query_encoder, f"Index {path}", force=force)
+        opener = query_encoder_opener(query_encoder, manifest, f"Index {path}", force=force)
+        power = power_for_queries(query_idf, manifest, query_encoder, f"Index {path}", force=force)
         return cls(path, opener, query_idf=power)
 
     @property
@@ -150,9 +151,14 @@ class ImpactIndex:
             return self._query_encoder
 
     @property
+    def searcher(self) -> "ImpactSearcher":
+        """Searches for impact vectors as they are, in what the index held when it was opened, or reopened."""
+        return self._view.searcher
+
+    @property
     def query_idf(self) -> float:
         """The power of idf by which impacts of queries are multiplied; it may be set."""
-        return self._weights.alpha
+        return self._view.weights.alpha
 
     @query_idf.setter
     def query_idf(self, power: float) -> None:
@@ -160,11 +166,11 @@ class ImpactIndex:
         from splade_anserini.lucene.query_weights import QueryWeights
 
         refuse_idf_twice(document_idf_in(self.directory), power, f"index {self.directory}")
-        self._weights = QueryWeights(self.searcher, power)
+        self._view = _View(self.searcher, QueryWeights(self.searcher, power))
 
     def weighted(self, vector: "ImpactVector") -> "ImpactVector":
         """Return the impacts of a query times idf^`query_idf` of their tokens, rounded, as a search multiplies them."""
-        return self._weights.weighted(vector)
+        return self._view.weights.weighted(vector)
 
     def __len__(self) -> int:
         """Return the number of documents that can be found."""
@@ -174,10 +180,10 @@ class ImpactIndex:
         return f"<ImpactIndex in {self.directory}: {len(self):,} documents>"
 
     @overload
-    def search(self, queries: "str | Expansion", k: int = 10) -> list[Hit]: ...  # type: ignore[overload-overlap]
+    def search(self, queries: "str | Expansion", k: int = 10) -> Hits: ...  # type: ignore[overload-overlap]
     @overload
-    def search(self, queries: Iterable[str], k: int = 10) -> list[list[Hit]]: ...
-    def search(self, queries: "str | Expansion | Iterable[str]", k: int = 10) -> list[Hit] | list[list[Hit]]:
+    def search(self, queries: Iterable[str], k: int = 10) -> list[Hits]: ...
+    def search(self, queries: "str | Expansion | Iterable[str]", k: int = 10) -> Hits | list[Hits]:
         """Return the best `k` documents of a query, best first; for several queries, a list for each.
 
         A query is a text, or what one becomes with other weights (`expand(…).edited(…)`). Equal scores are in ascending
@@ -194,7 +200,7 @@ class ImpactIndex:
 
     def search_vectors(
         self, vectors: "Iterable[ImpactVector]", k: int = 10, *, with_text: bool = True
-    ) -> Iterator[list[Hit]]:
+    ) -> Iterator[Hits]:
         """Yield the best `k` documents of each impact vector, `weighted`. Without `with_text`, hits have no text and no
         document.
 
@@ -204,12 +210,14 @@ class ImpactIndex:
 
         _check_k(k)
         self._check_open()
-        queries = [(str(position), self.weighted(vector)) for position, vector in enumerate(vectors)]
-        rankings = self.searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
+        # The index may be reopened meanwhile.
+        searcher, weights = self._view
+        queries = [(str(position), weights.weighted(vector)) for position, vector in enumerate(vectors)]
+        rankings = searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
         for query_id, (ids, scores, docs) in rankings:
-            self._weights.check_score(query_id, max(scores, default=0))
-            documents = self.searcher.stored(ids, docs) if with_text else [None] * len(docs)
-            yield list(map(_hit, ids, scores, documents))
+            weights.check_score(query_id, max(scores, default=0))
+            documents = searcher.stored(ids, docs) if with_text else [None] * len(docs)
+            yield Hits(map(Hit.of, ids, scores, documents))
 
     def document(self, id: str) -> "JsonDocument | None":  # noqa: A002  # as `Hit.id`
         """Return a document with all fields that the index stores; None when it stores none.
@@ -231,8 +239,8 @@ class ImpactIndex:
         _check_k(k)
         self._check_open()
         text = query if isinstance(query, str) else query.text if isinstance(query, Expansion) else None
-        vector = self._vector(query)
-        return search_result(self.searcher, vector, SearchOptions(hits=k), text=text, weights=self._weights)
+        vector, (searcher, weights) = self._vector(query), self._view
+        return search_result(searcher, vector, SearchOptions(hits=k), text=text, weights=weights)
 
     def expand(self, query: str) -> "Expansion":
         """Return what a query becomes: its tokens, their weights before idf, and from which word each comes."""
@@ -253,6 +261,58 @@ class ImpactIndex:
         expansion = self.expand(query) if isinstance(query, str) else query
         document = document_vector(self.directory, id)
         return explain_match(self.weighted(expansion.impacts), document, id, expansion.impacts)
+
+    def append(self, texts: Iterable[str], ids: Iterable[str], *, bars: ProgressBars = no_bars) -> "ChangedIndex":
+        """Encode texts as those of the index were, and add them. Raises `InputError` for ids that it has already.
+
+        The files of the index change, in one step, and this object sees the new documents; others that have it open do
+        after `reopen`. `update` and `delete` do the same. Raises `OutputError` while another process changes the index.
+        """
+        return self._changed_by(texts, ids, replace=False, bars=bars)
+
+    def update(self, texts: Iterable[str], ids: Iterable[str], *, bars: ProgressBars = no_bars) -> "ChangedIndex":
+        """Encode texts and add them as `append` does, in place of documents with the same ids."""
+        return self._changed_by(texts, ids, replace=True, bars=bars)
+
+    def delete(self, ids: Iterable[str]) -> "ChangedIndex":
+        """Delete the documents with these ids; those that the index does not have are `missing` in the result."""
+        from splade_anserini.indexing.changing import delete_documents
+
+        self._check_open()
+        changed = delete_documents(self.directory, ids)
+        self.reopen()
+        return changed
+
+    def reopen(self) -> bool:
+        """Search in what the index holds now; say whether it was changed since it was opened.
+
+        It takes microseconds when it was not. A search that is running, in another thread too, ends in what it began
+        with.
+        """
+        from splade_anserini.lucene.query_weights import QueryWeights
+
+        self._check_open()
+        with self._lock:
+            searcher = self.searcher.reopened()
+            if searcher is self.searcher:
+                return False
+            # The searcher that was is closed when no search needs it any more.
+            self._view = _View(searcher, QueryWeights(searcher, self.query_idf))
+            return True
+
+    def _changed_by(
+        self, texts: Iterable[str], ids: Iterable[str], *, replace: bool, bars: ProgressBars
+    ) -> "ChangedIndex":
+        from splade_anserini.formats.given_texts import documents_of_texts
+        from splade_anserini.indexing.changing import change_by_texts, encoder_of_index
+
+        self._check_open()
+        documents = documents_of_texts(texts, ids)
+        if self._encoder is None:
+            self._encoder = encoder_of_index(self.directory)
+        changed = change_by_texts(self.directory, documents, self._encoder, replace=replace, bars=bars)
+        self.reopen()
+        return changed
 
     def save(self, directory: StrPath, *, overwrite: bool = False) -> None:
         """Write the index to a directory, as the command `index` writes it. The object itself stays as it is.
@@ -313,75 +373,6 @@ def _remove(home: Path | None, process: int) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _documents(texts: Iterable[str], ids: Iterable[str] | None) -> list[Document]:
-    """Return texts with their ids as documents. Raises `InputError` when one is missing or not a string."""
-    if isinstance(texts, str) or isinstance(ids, str):
-        name = "texts" if isinstance(texts, str) else "ids"
-        raise InputError(f"{name} is a single string.", expected="a list of strings", do="Put it into a list.")
-    text_list = list(texts)
-    id_list = [str(position) for position in range(len(text_list))] if ids is None else list(ids)
-    if len(id_list) != len(text_list):
-        texts_and_ids = f"{counted(len(text_list), 'text')} and {counted(len(id_list), 'id')}"
-        raise InputError(f"There are {texts_and_ids}.", expected="one id for each text")
-    if not text_list:
-        raise InputError("There are no texts to index.")
-    for name, values in (("text", text_list), ("id", id_list)):
-        for position, value in enumerate(values):
-            if not isinstance(value, str):
-                raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
-    return [Document(id_, "", text) for id_, text in zip(id_list, text_list, strict=True)]
-
-
 def _check_k(k: int) -> None:
     if k < 1:
         raise InputError(f"k must be at least 1, got {k}.")
-
-
-def _opener(
-    encoder: "Encoder | StrPath | None", manifest: "IndexManifest | None", source: str, *, force: bool = False
-) -> "Callable[[], ImpactQueryEncoder]":
-    """Return a function that opens the query encoder of an index; it fails when it does not fit the index."""
-
-    def open_query_encoder() -> "ImpactQueryEncoder":
-        from splade_anserini.encoding import ImpactQueryEncoder
-        from splade_anserini.encoding.matching import check_match
-        from splade_anserini.retrieval.options import QueryOptions
-        from splade_anserini.retrieval.query_vectors import open_query_encoder_for
-
-        if encoder is None or isinstance(encoder, str | PathLike):
-            options = QueryOptions(encoder=None if encoder is None else str(encoder), force=force)
-            return open_query_encoder_for(manifest, source, options, low_latency=True)
-        scale = manifest.scale if manifest and manifest.scale else DEFAULT_SCALE
-        if manifest:
-            check_match(manifest, encoder, scale, force=force)
-        return ImpactQueryEncoder(encoder, scale=scale)
-
-    return open_query_encoder
-
-
-def _power(
-    query_idf: float | None,
-    manifest: "IndexManifest | None",
-    encoder: "Encoder | StrPath | None",
-    source: str = "The index",
-    *,
-    force: bool = False,
-) -> float:
-    """Return the power of idf for queries of an index: the one that is given, else as `query_idf_for` says."""
-    from splade_anserini.lucene.document_idf import refuse_idf_twice
-    from splade_anserini.retrieval.options import QueryOptions
-    from splade_anserini.retrieval.query_settings import query_idf_for
-
-    if query_idf is not None:
-        refuse_idf_twice(manifest.document_idf if manifest else None, query_idf, source, force=force)
-        return query_idf
-    name = str(encoder) if isinstance(encoder, str | PathLike) else None
-    return query_idf_for(manifest, QueryOptions(encoder=name), source)
-
-
-def _hit(id_: str, score: float, document: "JsonDocument | None") -> Hit:
-    from splade_anserini.lucene.stored_documents import text_of
-
-    hit = Hit(id_, score, text_of(document))
-    hit.document = document
-    return hit

@@ -1,9 +1,8 @@
 """The command `index`: vectors of documents → a Lucene impact index, or a corpus → a text index for BM25."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,9 +10,9 @@ from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.formats.reading_options import ReadingOptions
-from splade_anserini.indexing.building import index_source, number_of_documents
-from splade_anserini.indexing.documents import documents_of_index
+from splade_anserini.indexing.building import index_source, open_source
 from splade_anserini.indexing.existing import check_index_output, up_to_date_index
+from splade_anserini.lucene.change_options import ChangeOptions
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.text_options import TextIndexOptions
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
@@ -24,7 +23,6 @@ from splade_anserini.records import StrPath
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.formats.corpora import Corpus
-    from splade_anserini.lucene.sources import ImpactSource
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +33,6 @@ def index(
     options: IndexOptions | None = None,
     *,
     reading: ReadingOptions | None = None,
-    documents: "Corpus | StrPath | None" = None,
     workers: IndexWorkerOptions | None = None,
     overwrite: bool = False,
     bars: ProgressBars = no_bars,
@@ -44,9 +41,7 @@ def index(
 
     Vectors without a manifest are read as `reading` says, and checked while they are indexed. The index appears when it
     is complete and its counts agree with those of the vectors. If the same call made it before, it is left as it is.
-    `documents` is the corpus that was encoded: with `options.store_text` all fields of its documents are stored, and
-    hits can be filtered by `options.filter_fields`. With `workers` the index is built in several processes, or as a
-    sharded one.
+    With `workers` it is built in several processes, or as a sharded index.
 
     Raises `InputError` or `MismatchError` for what cannot be indexed, `OutputError` when another index or directory
     would be replaced, `IntegrityError` when counts differ.
@@ -58,56 +53,46 @@ def index(
         # Actors have other working directories.
         impacts = impacts.absolute()
     check_index_output(output, impacts)
-    source = _open(impacts, reading or ReadingOptions())
-    stored = documents_of_index(source, options, documents)
-    if manifest := up_to_date_index(
-        source, output, options, documents=stored, shards=workers.shards, overwrite=overwrite
-    ):
+    source = open_source(impacts, reading or ReadingOptions())
+    if manifest := up_to_date_index(source, output, options, shards=workers.shards, overwrite=overwrite):
         _log.info("Index %s is up to date", output)
         return manifest
     _log.info("Indexing %s into %s", impacts, output)
+    total = source.counts.documents if source.counts else None
     if options.document_idf:
         from splade_anserini.lucene.document_idf import with_document_idf
 
-        with bars("Counting", number_of_documents(source), "documents") as progress:
+        with bars("Counting", total, "documents") as progress:
             source = with_document_idf(source, options, progress)
-    return index_source(source, output, options, documents=stored, workers=workers, bars=bars)
-
-
-def _open(path: Path, reading: ReadingOptions) -> "ImpactSource":
-    """Return the files of the input, which may also be one file of a format that `convert` reads."""
-    from splade_anserini.conversion import FORMATS, document_format
-    from splade_anserini.lucene.sources import file_source, find_impacts
-
-    options = reading.vector_options()
-    format_ = document_format(path, advice="Convert it to one of these.") if path.is_file() else FORMATS["impacts"]
-    if format_.name in ("impacts", "seismic"):
-        return find_impacts(path, options)
-    return file_source(path, options, format_.read_settings(path), format_.located)
+        total = source.idf.documents if source.idf else None
+    with bars("Indexing", total, "documents") as progress:
+        return index_source(source, output, options, workers=workers, progress=progress)
 
 
 @options
-class IndexTarget:
-    """Where the index goes, and whose documents it stores."""
+class IndexTarget(ChangeOptions):
+    """What is indexed, where the index goes, and what becomes of one that is there."""
 
-    index: Path = option(help="Directory for the Lucene index.")
-    documents: str | None = option(
+    input: str | None = option(
         default=None,
-        metavar="CORPUS",
-        help="The corpus that was encoded: --store-text and --filter-fields take all fields of its documents.",
+        flags=("--input", "--corpus"),
+        help="Directory or file of vectors, as encode or others write them; with --bm25 a corpus. Only --delete needs "
+        "none.",
     )
+    index: Path = option(help="Directory for the Lucene index.")
     overwrite: bool = option(default=False, help="Replace an index that exists.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.input is None and not self.is_deletion:
+            raise InputError("--input is missing.", expected="the vectors to index", do="Name them with --input.")
+        if self.input is not None and self.is_deletion:
+            raise InputError("--input has no effect with --delete alone.", do="Add --append or --update.")
+        if self.overwrite and self.is_change:
+            raise InputError("--overwrite excludes --append, --update and --delete.", do="Leave --overwrite out.")
 
 
 def command(
-    input: Annotated[  # noqa: A002  # the host's flag
-        str,
-        typer.Option(
-            "--input",
-            "--corpus",
-            help="Directory or file of vectors, as encode or others write them; with --bm25 a corpus.",
-        ),
-    ],
     target: IndexTarget,
     text: TextIndexOptions,
     fields: CorpusOptions,
@@ -115,42 +100,44 @@ def command(
     reading: ReadingOptions,
     workers: IndexWorkerOptions,
 ) -> None:
-    """Build a Lucene impact index, as Anserini's, and check that it holds every document.
+    """Build a Lucene impact index, as Anserini's, or change one; check that it holds every document.
 
     The input is what encode wrote (on several machines: the directory that holds their directories), or vectors that
     others made: JSON lines or Parquet, with weights (--scale), or ids of a vocabulary instead of tokens. With --bm25 it
     is a corpus, whose texts are indexed as Anserini indexes them.
 
+    An impact index that is there can be changed: --append, --update, --delete. A change is made as a whole or not at
+    all, and searches may go on meanwhile.
+
     \b
     Examples:
       splade-anserini index --input impacts/mine --index indexes/mine --threads 4
-      splade-anserini index --input impacts/mine --index indexes/mine --documents corpus.jsonl.gz --store-text
       splade-anserini index --input theirs.jsonl --index indexes/theirs --scale 100
       splade-anserini index --bm25 --input corpus.jsonl.gz --index indexes/mine-bm25
+      splade-anserini index --append --input impacts/new --index indexes/mine
+      splade-anserini index --delete ids.txt --index indexes/mine
     """
-    from splade_anserini.artifacts.manifests import kind_of_manifest
     from splade_anserini.formats.corpora import open_corpus
 
+    if target.is_change:
+        from splade_anserini.indexing.changing import change_by_options
+
+        for group in (text, fields, workers):
+            _check_unused(group, "has no effect with --append, --update and --delete")
+        changed = change_by_options(target.index, target.input, target, reading, options, progress_bar)
+        typer.echo(f"{target.index}: {changed}")
+        return
     if text.bm25:
         _check_unused(reading, "has no effect with --bm25")
         _check_unused(workers, "has no effect with --bm25")
         if options.document_idf:
             raise InputError("--document-idf has no effect with --bm25.", do="Leave --document-idf out.")
-        if used := [name for name in changed_options(options) if name in ("--store-fields", "--filter-fields")]:
-            raise InputError(f"{used[0]} has no effect with --bm25.", do=f"Leave {used[0]} out.")
-        if target.documents is not None:
-            raise InputError("--documents has no effect with --bm25.", do="Leave --documents out.")
-        _index_texts(open_corpus(input, fields), target, text, options)
+        _index_texts(open_corpus(str(target.input), fields), target, text, options)
         return
-    if target.documents is None:
-        _check_unused(fields, "needs --bm25 or --documents")
-    elif fields.id_field and kind_of_manifest(input):
-        # What encode wrote is not read by the names of its fields.
-        reading = replace(reading, id_field=None)
+    _check_unused(fields, "needs --bm25")
     manifest = index(
-        *(input, target.index, options),
+        *(str(target.input), target.index, options),
         reading=reading,
-        documents=open_corpus(target.documents, fields) if target.documents and fields.named else target.documents,
         workers=workers,
         overwrite=target.overwrite,
         bars=progress_bar,
@@ -163,8 +150,8 @@ def command(
     )
 
 
-def _check_unused(group: "CorpusOptions | ReadingOptions | IndexWorkerOptions", why: str) -> None:
-    """Raise `InputError` for an option that is given in vain. Both groups have --id-field."""
+def _check_unused(group: "CorpusOptions | ReadingOptions | IndexWorkerOptions | TextIndexOptions", why: str) -> None:
+    """Raise `InputError` for an option that is given in vain. Two groups have --id-field."""
     if names := [name for name in changed_options(group) if name != "--id-field"]:
         raise InputError(f"{names[0]} {why}.", do=f"Leave {names[0]} out.")
 

@@ -1,7 +1,8 @@
 """The command `search`: topics → a run."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from splade_anserini.lucene import ImpactSearcher, PyseriniImpactSearcher, Searcher
     from splade_anserini.lucene.shard_workers import WorkersSearcher
     from splade_anserini.records import ImpactVector, Query
+    from splade_anserini.retrieval.overlap import OverlapWithExact
     from splade_anserini.retrieval.query_vectors import QuerySet
 
 _log = logging.getLogger(__name__)
@@ -121,23 +123,50 @@ def _search_impacts(
     if recorded.is_up_to_date and not two_step.check_exact:
         typer.echo(f"{run.output} is up to date: this command made it before.")
         return
-    vectors = queries.vectors(query.batch_size, progress_bar)
-    _log.info("Searching %s for %s", index, counted(len(vectors), "query", "queries"))
-    overlap = OverlapWithExact((10, search_options.hits))
+    vectors = _vector_groups(queries, query, engine)
+    _log.info("Searching %s for %s", index, counted(len(queries), "query", "queries"))
+    overlap = OverlapWithExact((10, search_options.hits)) if two_step.check_exact else None
     with (
-        progress_bar("Searching", len(vectors), "queries") as progress,
+        progress_bar("Searching", len(queries), "queries") as progress,
         _open_searcher(index, engine, feedback, query.threads) as searcher,
+        closing(vectors),
     ):
-        rankings = search(vectors, _two_step(searcher, two_step), search_options, progress=progress)
+        rankings = _searched(vectors, searcher, two_step, search_options, progress, overlap)
         if queries.has_idf:
             rankings = with_exact_scores(rankings)
-        if two_step.check_exact:
-            exact = replace(search_options, query_top_k=None, query_min_impact=1)
-            rankings = overlap.watch(rankings, search(vectors, searcher, exact))
         if text_index:
             rankings = _with_bm25(rankings, queries, text_index, search_options, engine, query.threads)
         recorded.write(rankings, queries)
-    typer.echo(f"{recorded}{f'; {overlap}' if two_step.check_exact else ''}")
+    typer.echo(f"{recorded}{f'; {overlap}' if overlap else ''}")
+
+
+def _vector_groups(
+    queries: "QuerySet", query: QueryOptions, engine: EngineOptions
+) -> "Generator[Mapping[str, ImpactVector]]":
+    """Return the vectors of all queries, in groups where the next ones can be encoded while some are searched."""
+    from splade_anserini.parallel import prefetch
+
+    if engine.on_ray:
+        from splade_anserini.lucene.shard_workers import GROUP
+
+        return prefetch(queries.vector_groups(GROUP, query.batch_size))
+    vectors = queries.vectors(query.batch_size, progress_bar)
+    return (group for group in [vectors])
+
+
+def _searched(
+    groups: "Iterable[Mapping[str, ImpactVector]]",
+    searcher: "Searcher",
+    two_step: TwoStepOptions,
+    options: SearchOptions,
+    progress: Progress,
+    overlap: "OverlapWithExact | None",
+) -> "Iterator[tuple[str, list[ScoredDoc]]]":
+    """Search for each group; with `overlap` also by an exact search, which it is told of."""
+    exact = replace(options, query_top_k=None, query_min_impact=1)
+    for vectors in groups:
+        rankings = search(vectors, _two_step(searcher, two_step), options, progress=progress)
+        yield from overlap.watch(rankings, search(vectors, searcher, exact)) if overlap else rankings
 
 
 def _load_queries(index: Path, topics: str, run: RunOptions, query: QueryOptions) -> "QuerySet":
@@ -166,7 +195,7 @@ def _check_combination(
         raise InputError(f"{unused[0]} needs --hybrid.", do=f"Leave {unused[0]} out, or add --hybrid.")
     check_candidates(two_step.candidates, search_options.hits)
     if engine.on_ray:
-        _check_ray(two_step, feedback, engine)
+        _check_ray(feedback, engine)
     if two_step.two_step is not None and engine.searcher == "pyserini":
         raise InputError("--two-step needs --searcher lucene, got pyserini.")
     if two_step.candidates is not None and search_options.max_passage is not None:
@@ -186,8 +215,8 @@ def _check_combination(
         )
 
 
-def _check_ray(two_step: TwoStepOptions, feedback: Feedback, engine: EngineOptions) -> None:
-    used = {"--two-step": two_step.two_step, "--feedback": feedback.method, "--searcher": engine.searcher}
+def _check_ray(feedback: Feedback, engine: EngineOptions) -> None:
+    used = {"--feedback": feedback.method, "--searcher": engine.searcher}
     if unfit := [name for name, value in used.items() if value is not None]:
         raise InputError(f"--ray and {unfit[0]} exclude each other.", do="Leave one of them out.")
 
@@ -319,10 +348,17 @@ def _open_searcher(
 
 def _two_step(searcher: "Searcher", two_step: TwoStepOptions) -> "Searcher":
     from splade_anserini.lucene import ImpactSearcher, TwoStepSearcher
+    from splade_anserini.lucene.shard_workers import WorkersSearcher
 
-    if two_step.two_step is None or not isinstance(searcher, ImpactSearcher):
+    if two_step.two_step is None:
         return searcher
-    return TwoStepSearcher(searcher, two_step.two_step, two_step.candidates)
+    if isinstance(searcher, WorkersSearcher):
+        return searcher.in_two_steps(two_step.two_step, two_step.candidates)
+    return (
+        TwoStepSearcher(searcher, two_step.two_step, two_step.candidates)
+        if isinstance(searcher, ImpactSearcher)
+        else searcher
+    )
 
 
 def _with_bm25(

@@ -394,7 +394,7 @@ def test_a_file_that_was_written_after_the_check_is_read_again(tmp_path: Path, r
     (index / "_0.cfs").write_bytes(content)
     os.utime(index / "_0.cfs", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     check_index_files(index)
-    assert len(reads) == 6
+    assert reads[3:] == ["_0.cfs"]
 
 
 @pytest.mark.parametrize(("least", "reads_again"), [(0, False), (1 << 40, True)])
@@ -405,6 +405,7 @@ def test_another_process_reads_only_small_indexes_again(
     index = lucene_index(tmp_path / "index")
     check_index_files(index)
     monkeypatch.setattr(index_files, "_checked", set())
+    monkeypatch.setattr(index_files, "_whole_files", set())
     check_index_files(index)
     assert (len(reads) == 6) is reads_again
     # Nothing is written into the index.

@@ -13,7 +13,7 @@ from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.artifacts.sharded_index import shard_directories
 from splade_anserini.formats.topics import write_encoded_topics
 from splade_anserini.index import index
-from splade_anserini.lucene import ImpactSearcher, IndexOptions
+from splade_anserini.lucene import ImpactSearcher, IndexOptions, TwoStepSearcher
 from splade_anserini.lucene.parallel_writer import PartRecipe, PartWriter, split_source
 from splade_anserini.lucene.shard_workers import BATCH, ShardRecipe, WorkersSearcher, open_on_ray
 from splade_anserini.lucene.sources import find_impacts
@@ -56,12 +56,24 @@ def rankings(path: Path, hits: int = 10) -> Any:
         return list(searcher.search(QUERIES, hits))
 
 
+def in_two_steps(path: Path, terms: int, candidates: int | None) -> Any:
+    with ImpactSearcher(path) as searcher:
+        return list(TwoStepSearcher(searcher, terms, candidates).search(QUERIES, 10))
+
+
 @pytest.mark.slow
 def test_a_worker_for_each_shard_finds_what_one_searcher_finds(home: Path) -> None:
     backends = [ProcessBackend([ShardRecipe(shard)]) for shard in shard_directories(home / "sharded")]
     with WorkersSearcher(backends) as searcher:
         for hits in (1, 10, 1000):
             assert list(searcher.search(QUERIES, hits)) == rankings(home / "single", hits)
+        for terms, candidates in ((1, None), (2, 20), (3, 10), (99, None)):
+            assert list(searcher.in_two_steps(terms, candidates).search(QUERIES, 10)) == in_two_steps(
+                home / "single", terms, candidates
+            )
+        # A search may begin while the hits of another one are read.
+        nested = ((id_, hits, *searcher.search({id_: QUERIES[id_]}, 10)) for id_, hits in searcher.search(QUERIES, 10))
+        assert [(id_, hits) for id_, hits, again in nested if again == (id_, hits)] == rankings(home / "single")
         pids = [backend.pids() for backend in backends]
         assert list(searcher.search({"q1": QUERIES["q1"]}, 10)) == rankings(home / "single")[1:2]
         # The workers stay; one that dies is replaced.
@@ -72,8 +84,16 @@ def test_a_worker_for_each_shard_finds_what_one_searcher_finds(home: Path) -> No
 
 @pytest.mark.slow
 def test_options_that_need_one_process_are_refused(home: Path, tmp_path: Path) -> None:
-    command = ["search", "--index", home / "sharded", "--topics", home / "topics.tsv", "--output", tmp_path / "x"]
-    for option in (["--two-step", 3], ["--feedback", "rm3"], ["--searcher", "lucene"]):
+    command: list[Any] = [
+        "search",
+        "--index",
+        home / "sharded",
+        "--topics",
+        home / "topics.tsv",
+        "--output",
+        tmp_path / "x",
+    ]
+    for option in (["--feedback", "rm3"], ["--searcher", "lucene"]):
         done = run_stage(*command, "--ray", *option)
         assert (done.code, f"--ray and {option[0]} exclude each other" in done.err) == (2, True)
 

@@ -178,6 +178,48 @@ class TestSearch:
 
 
 @pytest.mark.slow
+class TestExplanations:
+    def test_terms_of_hits_add_up_to_their_scores(self, client: TestClient, home: Path) -> None:
+        with ImpactIndex.open(home / "pets") as opened:
+            expected = opened.result("dogs bark sleep", 3).values()
+        answer = search(client, q="dogs bark sleep", k=3, terms=True)
+        assert answer == expected
+        assert all(hit["score"] == sum(term["product"] for term in hit["terms"]) for hit in answer["hits"])
+
+    def test_a_text_is_encoded_as_expand_does(self, client: TestClient, home: Path) -> None:
+        with ImpactIndex.open(home / "pets") as opened:
+            expected = opened.expand("cats bark").values()
+        assert client.get("/v1/encode", params={"q": "cats bark"}).json() == expected
+        assert client.post("/v1/encode", json={"text": "cats bark"}).json() == expected
+
+    def test_a_score_is_explained(self, client: TestClient, home: Path) -> None:
+        with ImpactIndex.open(home / "pets") as opened:
+            expected = opened.explain("cats bark", "d/3").values()
+        explained = client.post("/v1/explain", json={"query": "cats bark", "id": "d/3"}).json()
+        assert explained == {**expected, "document_only": None}
+        problem(client.post("/v1/explain", json={"query": "cats bark", "id": "d9"}), 404)
+
+    def test_stored_vectors_are_read_whole(self, home: Path) -> None:
+        index(home / "pets-impacts", home / "vectors", IndexOptions(store_docvectors=True))
+        with client_of(ServedOptions(index=(str(home / "vectors"),))) as client:
+            with ImpactIndex.open(home / "vectors") as opened:
+                expected = opened.explain("cats", "d/3").values()
+            assert client.post("/v1/explain", json={"query": "cats", "id": "d/3"}).json() == expected
+            assert search(client, q="cats")["hits"][0]["document"] is None, "no documents are stored"
+
+    def test_documents_are_compared(self, client: TestClient) -> None:
+        body = {"query": "dogs sleep", "first": "d2", "second": "d1"}
+        compared = client.post("/v1/compare", json=body).json()
+        assert compared["difference"] == compared["first"]["score"] - compared["second"]["score"]
+        assert compared["difference"] == sum(term["difference"] for term in compared["terms"]) != 0
+        assert compared["first"] == client.post("/v1/explain", json={"query": "dogs sleep", "id": "d2"}).json()
+
+    def test_a_token_that_the_encoder_lacks_is_refused(self, client: TestClient) -> None:
+        body = {"query": "cats", "weights": {"elephant": 1}}
+        assert "'elephant' is not a token" in problem(client.post("/v1/search", json=body), 400)
+
+
+@pytest.mark.slow
 class TestRefusals:
     @pytest.mark.parametrize(
         ("path", "status", "says"),

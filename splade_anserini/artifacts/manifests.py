@@ -9,17 +9,22 @@ import pydantic
 from pydantic_core import PydanticSerializationError
 
 from splade_anserini._version import __version__
+from splade_anserini.artifacts.commits import fingerprint_of_commit
 from splade_anserini.artifacts.document_idf import DocumentIdf
 from splade_anserini.artifacts.files import whole_file
+from splade_anserini.artifacts.index_change import IndexChange
 from splade_anserini.artifacts.manifest_checksums import with_checksum, without_checksum
 from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingModel, Length, Model, QueryIdf, Scale
 from splade_anserini.artifacts.parity_report import ParityReport
 from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.errors import InputError
-from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, FilterType, Pooling, QuerySide, StrPath
+from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide, StrPath
 
 MANIFEST = "splade.manifest"
 """File name of a manifest. Anserini reads all .json, .jsonl and .gz files of a collection, so it has another suffix."""
+
+NEXT_MANIFEST = f"{MANIFEST}.next"
+"""File name of the manifest of an index that is being changed; it counts from the moment of Lucene's commit on."""
 
 QUERY_WEIGHTS = "query_weights.json"
 """File next to a model whose query side is `idf`: token → weight."""
@@ -211,13 +216,19 @@ class IndexManifest(GrowingModel):
     """Entries that are not in the index because idf made them 0."""
     emptied: Count = 0
     """Documents that are not in the index because idf made all their entries 0."""
-
-    filter_fields: dict[str, FilterType] | None = None
-    """The fields by which hits can be filtered, with their types; None: there are none."""
+    top_k: Annotated[int, pydantic.Field(gt=0)] | None = None
+    """Entries that a vector may have, of `encode --top-k`. None: all, or not recorded, by version 0.1."""
+    passages: str | None = None
+    """`WORDS/STRIDE` of `encode --passages`. None: whole documents, or not recorded."""
+    revision: Count = 0
+    """How often documents were appended, replaced or deleted since the index was built."""
+    last_change: IndexChange | None = None
+    commit: str | None = None
+    """Fingerprint of the commit of Lucene that the last change made, see `artifacts.commits`."""
 
     later_fields = frozenset(
         {"zeros", "ids_with_spaces", "parts", "query_idf", "query_max_length"}
-        | {"document_idf", "rounded_to_zero", "emptied", "filter_fields"}
+        | {"document_idf", "rounded_to_zero", "emptied", "top_k", "passages", "revision", "last_change", "commit"}
     )
 
 
@@ -327,8 +338,15 @@ def manifest_bytes(manifest: Model) -> bytes:
 
 
 def read_manifest[M: Model](directory: StrPath, kind: type[M]) -> M | None:
-    """Return the manifest of a directory, or None if it has none. Raises `InputError` if it is not a valid `kind`."""
-    return parse_manifest(Path(directory) / MANIFEST, kind)
+    """Return the manifest of a directory, or None if it has none. Raises `InputError` if it is not a valid `kind`.
+
+    That of an index that is being changed, or whose change was killed, is the one of Lucene's latest commit.
+    """
+    directory = Path(directory)
+    following = parse_manifest(directory / NEXT_MANIFEST, kind) if "commit" in kind.model_fields else None
+    if following and getattr(following, "commit", None) == fingerprint_of_commit(directory):
+        return following
+    return parse_manifest(directory / MANIFEST, kind)
 
 
 def kind_of_manifest(directory: StrPath) -> str | None:

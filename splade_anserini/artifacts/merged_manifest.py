@@ -43,6 +43,8 @@ def combined_manifest(counts: Mapping[Path, Counts], writer: str, *, force: bool
         ids_with_spaces=sum(manifest.ids_with_spaces for manifest in known),
         query_idf=first.query_idf if first else None,
         query_max_length=first.query_max_length if first else None,
+        top_k=first.top_k if first else None,
+        passages=first.passages if first else None,
         parts=tuple(parts),
     )
 
@@ -58,6 +60,8 @@ def _settings(manifest: IndexManifest | None) -> dict[str, object]:
         **{f"encoder ({name})": value for name, value in encoder.items()},
         "scale": manifest.scale,
         "maximum length": manifest.max_length,
+        "top-k": manifest.top_k,
+        "passages": manifest.passages,
         "idf of queries": manifest.query_idf,
         "maximum length of queries": manifest.query_max_length,
         **{f"option {name}": value for name, value in options.items()},

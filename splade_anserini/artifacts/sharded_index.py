@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from splade_anserini.artifacts.commits import fingerprint_of_commit
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import (
     IndexManifest,
@@ -64,11 +65,10 @@ def shard_path(shard: Path, index: Path) -> str:
 
 
 def fingerprint_of_index(index: Path) -> str:
-    """Return the fingerprint of a Lucene index: that of its commits, which have unique ids, or of all its shards'."""
+    """Return the fingerprint of a Lucene index: that of its commit, which has a unique id, or of all its shards'."""
     if is_sharded(index):
         return fingerprint_of_bytes(*(fingerprint_of_index(shard).encode() for shard in shard_directories(index)))
-    commits = sorted(index.glob("segments_*"))
-    return fingerprint_of_bytes(*(part for path in commits for part in (path.name.encode(), path.read_bytes())))
+    return fingerprint_of_commit(index)
 
 
 def copy_index(index: Path, output: Path) -> None:

@@ -3,11 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from splade_anserini.evaluation.confidence import Interval, bootstrap_interval, effect_size
 from splade_anserini.evaluation.evaluation import Evaluation
 from splade_anserini.evaluation.options import BootstrapOptions, RandomizationOptions
 from splade_anserini.evaluation.significance import holm, randomization_test, t_test
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIGNIFICANCE_LEVEL = 0.05
 
@@ -58,7 +62,7 @@ class Difference:
         return max(self.t_test.holm, self.randomization.holm) < SIGNIFICANCE_LEVEL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """The evaluations of several runs, and their differences from the baseline if there is one."""
 
@@ -78,6 +82,23 @@ class Comparison:
     def queries(self) -> list[str]:
         """The ids of the judged queries, in the order of the judgements."""
         return list(next(iter(self.evaluations.values())).per_query)
+
+    def __repr__(self) -> str:
+        against = f" with {self.baseline}" if self.baseline is not None else ""
+        return f"<Comparison of {', '.join(self.evaluations)}{against} in {', '.join(self.measures)}>"
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each run and measure, with the columns of `evaluate --format csv`."""
+        from splade_anserini.artifacts.data_frames import data_frame
+        from splade_anserini.evaluation.rendering import csv_rows
+
+        columns, *rows = csv_rows(self, per_query=False)
+        return data_frame(list(map(str, columns)), [[None if cell == "" else cell for cell in row] for row in rows])
+
+    def _repr_html_(self) -> str:
+        from splade_anserini.evaluation.rendering import comparison_html
+
+        return comparison_html(self)
 
 
 def compare(

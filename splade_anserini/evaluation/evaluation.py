@@ -11,6 +11,7 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.evaluation.providers import Rankings, aggregate, measure_queries, strict_ranking
 
 if TYPE_CHECKING:
+    import pandas as pd
     from ir_measures import Measure, Qrel, ScoredDoc
 
 type Judgements = Mapping[str, Set[str]]
@@ -26,7 +27,7 @@ ten queries among the first 10 documents, but for one of three among the first 1
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
     """The values of measures, by the names of ir_measures."""
 
@@ -40,6 +41,27 @@ class Evaluation:
     """Number of documents in the longest ranking of a judged query."""
     collections: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """If several collections were evaluated, the aggregates of each, of which `aggregate` is the mean."""
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{measure} {value:.4f}" for measure, value in self.aggregate.items())
+        return f"<Evaluation of {counted(len(self.per_query), 'query', 'queries')}: {values}>"
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each judged query. Raises `DependencyError` when pandas is not installed."""
+        from splade_anserini.artifacts.data_frames import data_frame
+
+        rows = [[query_id, *values.values()] for query_id, values in self.per_query.items()]
+        return data_frame(["query", *self.aggregate], rows)
+
+    def _repr_html_(self) -> str:
+        from splade_anserini.artifacts.html import HtmlColumn, html_fragment, html_table
+
+        columns = [HtmlColumn("collection" if self.collections else "queries", is_text=True)]
+        columns += [HtmlColumn(measure) for measure in self.aggregate]
+        rows = [(name, *(f"{values[m]:.4f}" for m in self.aggregate)) for name, values in self.collections.items()]
+        name = "mean" if self.collections else f"{len(self.per_query):,}"
+        rows.append((name, *(f"{value:.4f}" for value in self.aggregate.values())))
+        return html_fragment(html_table(columns, rows), "Evaluation")
 
 
 def evaluate(

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
 
+from splade_anserini.artifacts.html import HtmlColumn, html_fragment, html_table
 from splade_anserini.errors import counted
 from splade_anserini.evaluation.comparison import SIGNIFICANCE_LEVEL, Comparison, Difference, PValue
 from splade_anserini.evaluation.confidence import Interval
@@ -57,7 +59,7 @@ def _render_runs(comparison: Comparison, format: Format, *, per_query: bool) -> 
     if format == Format.JSON:
         return as_json(_json_content(comparison, per_query=per_query))
     if format == Format.CSV:
-        return as_csv(_csv_rows(comparison, per_query=per_query))
+        return as_csv(csv_rows(comparison, per_query=per_query))
     tables = [text_table([*_per_query_rows(comparison)])] if per_query else []
     if any(evaluation.collections for evaluation in comparison.evaluations.values()):
         tables.append(text_table([*_collection_rows(comparison)]))
@@ -70,6 +72,20 @@ def _render_runs(comparison: Comparison, format: Format, *, per_query: bool) -> 
     if comparison.intervals:
         tables[-1] += f"Intervals are of {comparison.bootstrap.bootstraps:,} bootstrap samples of the queries.\n"
     return "\n".join(tables)
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return the values of all runs, and the tests of their differences, as a notebook shows them."""
+    tables = [[*_rows(comparison)]]
+    notes = ""
+    if comparison.baseline is not None:
+        tables.append([*_test_rows(comparison)])
+        notes = f"<p>{escape(' '.join(legend(comparison)))}</p>"
+    parts = [
+        html_table([HtmlColumn(title, is_text=title in {"run", "measure"}) for title in header], rows)
+        for header, *rows in tables
+    ]
+    return html_fragment("\n".join([*parts, notes]), "Comparison of runs")
 
 
 def _percent(comparison: Comparison) -> str:
@@ -187,7 +203,8 @@ def _per_query_rows(comparison: Comparison) -> Iterator[list[str]]:
 # CSV: one row for each run and measure, and optionally for each query.
 
 
-def _csv_rows(comparison: Comparison, *, per_query: bool) -> Iterator[list[object]]:
+def csv_rows(comparison: Comparison, *, per_query: bool) -> Iterator[list[object]]:
+    """Yield the names of the columns, then the rows."""
     tested = comparison.baseline is not None
     counts = ["difference", "wins", "ties", "losses"]
     p_values = ["t_test_p", "t_test_p_holm", "randomization_p", "randomization_p_holm"]

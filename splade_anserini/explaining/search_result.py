@@ -8,11 +8,16 @@ from splade_anserini.records import ImpactVector, JsonDocument
 from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from splade_anserini.lucene import ImpactSearcher
     from splade_anserini.lucene.query_weights import QueryWeights
 
 _SHOWN_TERMS = 3
 """Terms that a hit shows where there is little room."""
+
+_SHOWN_TEXT = 300
+"""Characters of a text that a notebook shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,14 @@ class ResultHit:
             "terms": terms,
         }
 
-    def __repr__(self) -> str:
+    @property
+    def shares(self) -> str:
+        """The terms that bring most of the score, with their shares."""
         shares = ", ".join(f"{term.token} {term.share:.0%}" for term in self.terms[:_SHOWN_TERMS])
-        more = ", …" if len(self.terms) > _SHOWN_TERMS else ""
-        return f"<ResultHit {self.rank}: {self.id}, score {self.score:,}: {shares}{more}>"
+        return f"{shares}, …" if len(self.terms) > _SHOWN_TERMS else shares
+
+    def __repr__(self) -> str:
+        return f"<ResultHit {self.rank}: {self.id}, score {self.score:,}: {self.shares}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,31 @@ class SearchResult:
         if self.unweighted is not None:
             values |= {"query_idf": self.query_idf, "unweighted": dict(self.unweighted)}
         return values | {"hits": [hit.values() for hit in self.hits]}
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each hit with its stored record, and its terms as token → product."""
+        from splade_anserini.artifacts.data_frames import data_frame
+
+        columns = ["rank", "id", "score", "document", "terms"]
+        rows = [
+            (hit.rank, hit.id, hit.score, hit.document, {term.token: term.product for term in hit.terms})
+            for hit in self.hits
+        ]
+        return data_frame(columns, rows)
+
+    def _repr_html_(self) -> str:
+        from splade_anserini.artifacts.html import HtmlColumn, html_fragment, html_table
+        from splade_anserini.explaining.sections import shortened
+        from splade_anserini.lucene.stored_documents import text_of
+
+        columns = [HtmlColumn("rank"), HtmlColumn("id", is_text=True), HtmlColumn("score")]
+        columns += [HtmlColumn(title, is_text=True, is_long=True) for title in ("terms", "text")]
+        rows = [
+            (str(hit.rank), hit.id, f"{hit.score:,}", hit.shares, shortened(text_of(hit.document) or "", _SHOWN_TEXT))
+            for hit in self.hits
+        ]
+        label = "The result of a query" if self.query is None else f"The result of “{self.query}”"
+        return html_fragment(html_table(columns, rows, caption=label), label)
 
     def __repr__(self) -> str:
         name = "a vector" if self.query is None else repr(self.query)

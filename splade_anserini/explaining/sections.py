@@ -206,10 +206,10 @@ def _rank(rank: int | None) -> str:
     return f"rank {rank:,}" if rank else f"not among the best {DEEPEST:,}"
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, length: int = _TEXT) -> str:
     """Return the beginning of a text, on one line."""
     line = " ".join(text.split())
-    return line if len(line) <= _TEXT else f"{line[: _TEXT - 1]}…"
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def _columns(titles: Sequence[str]) -> tuple[Column, ...]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import NOTE, InputError, IntegrityError
-from splade_anserini.indexing.documents import SourceDocuments, with_documents
+from splade_anserini.formats.reading_options import ReadingOptions
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
 from splade_anserini.options import recorded_options
-from splade_anserini.progress import Progress, ProgressBars, no_bars
+from splade_anserini.progress import Progress, silent
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import Counts, IndexManifest
@@ -24,20 +24,30 @@ _PARTS = "parts"
 """Directory, inside the index that is being written, of the parts that workers write."""
 
 
+def open_source(path: Path, reading: ReadingOptions) -> "ImpactSource":
+    """Return the files of the input, which may also be one file of a format that `convert` reads."""
+    from splade_anserini.conversion import FORMATS, document_format
+    from splade_anserini.lucene.sources import file_source, find_impacts
+
+    options = reading.vector_options()
+    format_ = document_format(path, advice="Convert it to one of these.") if path.is_file() else FORMATS["impacts"]
+    if format_.name in ("impacts", "seismic"):
+        return find_impacts(path, options)
+    return file_source(path, options, format_.read_settings(path), format_.located)
+
+
 def index_source(
     source: "ImpactSource",
     output: Path,
     options: IndexOptions | None = None,
     *,
-    documents: SourceDocuments | None = None,
     provenance: Mapping[str, str] | None = None,
     workers: IndexWorkerOptions | None = None,
-    bars: ProgressBars = no_bars,
+    progress: Progress = silent,
 ) -> "IndexManifest":
     """Build the index of files that were found, in place of the one that may be at `output`.
 
-    `documents` have the fields that are stored; they are joined by their ids. `provenance` is added to the options in
-    the manifest: what else was done to the documents.
+    `provenance` is added to the options in the manifest: what else was done to the documents.
     """
     from splade_anserini.artifacts.files import whole_directory
     from splade_anserini.artifacts.manifests import write_manifest
@@ -47,25 +57,15 @@ def index_source(
     if source.idf is None:
         source = with_document_idf(source, options)
     with whole_directory(output, replace=True) as partial:
-        with (
-            with_documents(source, documents, options, partial, bars) as source_with_documents,
-            bars("Indexing", number_of_documents(source), "documents") as progress,
-        ):
-            write = _write_one if workers.shards is None else _write_shards
-            read, manifest = write(source_with_documents, partial, options, workers, progress)
-        added = {**(documents.recorded if documents else {}), **(provenance or {})}
-        manifest = manifest.model_copy(update={"options": {**manifest.options, **added}})
+        if workers.shards is not None:
+            read, manifest = _write_shards(source, partial, options, workers, progress)
+        else:
+            read, manifest = _write_one(source, partial, options, workers, progress)
+        manifest = manifest.model_copy(update={"options": {**manifest.options, **(provenance or {})}})
         write_manifest(partial, manifest)
     if read:
         _say_what_was_read(read, source)
     return manifest
-
-
-def number_of_documents(source: "ImpactSource") -> int | None:
-    """Return how many documents a source has, as far as that is known."""
-    if source.idf:
-        return source.idf.documents
-    return source.counts.documents if source.counts else None
 
 
 def _queries_of(encoder: str | None) -> tuple[float, int | None]:
@@ -163,10 +163,11 @@ def _manifest(
         options={**recorded_options(options), **source.reading_settings},
         source=source.fingerprint,
         counts=counts,
+        top_k=settings.top_k if settings else None,
+        passages=settings.passages if settings else None,
         query_idf=0.0 if document_idf else query_idf,
         query_max_length=query_max_length,
         document_idf=document_idf,
-        filter_fields=options.filter_types or None,
     ).model_copy(update=_of_reading(source, read))
 
 

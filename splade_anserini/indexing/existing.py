@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_anserini.errors import OutputError
+from splade_anserini.errors import OutputError, counted
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.options import recorded_options
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
-    from splade_anserini.indexing.documents import SourceDocuments
     from splade_anserini.lucene.sources import ImpactSource
 
 _NOT_COMPARED = {"threads", "memory"}
@@ -22,7 +21,6 @@ def up_to_date_index(
     output: Path,
     options: IndexOptions,
     *,
-    documents: "SourceDocuments | None" = None,
     shards: int | None = None,
     overwrite: bool = False,
 ) -> "IndexManifest | None":
@@ -45,8 +43,10 @@ def up_to_date_index(
         raise already_exists(output)
     fingerprint = manifest.source if source.is_source_of(manifest.source) else source.fingerprint
     as_shards = {} if shards is None else {"shards": shards}
-    of_documents = documents.recorded if documents else {}
-    now = _compared({**of_documents, **recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
+    now = _compared({**recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
+    if manifest.revision:
+        times = counted(manifest.revision, "time")
+        raise already_exists(output, f"its documents were changed {times} since it was built")
     made = _compared(manifest.options, manifest.source)
     if made != now:
         raise already_exists(output, f"it was made with other options or pseudo-documents: {changes(made, now)}")

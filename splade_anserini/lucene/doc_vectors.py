@@ -6,6 +6,7 @@ from splade_anserini.errors import InputError
 from splade_anserini.lucene.index_reader import CONTENTS, ID, index_searcher, opened_index
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
+from splade_anserini.lucene.lucene_searcher import LuceneSearcher
 from splade_anserini.records import ImpactVector, StrPath
 
 _FREQUENCIES = 8
@@ -25,12 +26,23 @@ def document_vector(index: StrPath, doc_id: str) -> ImpactVector:
                 f"Index {index} has no document {doc_id!r}.",
                 expected="the id of a document with a vector that is not empty",
             )
-        stored = reader.termVectors().get(doc, CONTENTS)
+        stored = _stored_impacts(reader, doc)
         if stored is not None:
-            return _impacts(stored.iterator(), 0)
+            return stored
         leaf = _leaf_of(reader, doc)
         terms = leaf.reader().terms(CONTENTS)
         return {} if terms is None else _impacts(terms.iterator(), doc - leaf.docBase)
+
+
+def stored_vector(searcher: LuceneSearcher[Any], doc: int) -> ImpactVector | None:
+    """Return the impacts of a document of an open index, given by Lucene's number; None if no vector is stored."""
+    with JAVA_LOCK, java_errors(f"reading the vector of document {doc}"):
+        return _stored_impacts(searcher.lucene.getIndexReader(), doc)
+
+
+def _stored_impacts(reader: Any, doc: int) -> ImpactVector | None:
+    terms = reader.termVectors().get(doc, CONTENTS)
+    return None if terms is None else _impacts(terms.iterator(), 0)
 
 
 def _number_of(reader: Any, doc_id: str) -> int | None:

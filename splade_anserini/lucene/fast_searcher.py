@@ -41,6 +41,9 @@ class Hit(NamedTuple):
     def lucene_document(self) -> Any:
         """Lucene's Document with the stored fields; it is read from the index, which must be open."""
         document = self.searcher.doc(self.lucene_docid)
+        if document is None or document.docid() != self.docid:
+            # The index was changed and reopened since.
+            document = self.searcher.doc(self.docid)
         return document and document.lucene_document()
 
     @property
@@ -213,7 +216,7 @@ class FastLuceneImpactSearcher(Closeable):
         debug: bool = False,
         filter_terms: bool = True,
     ) -> None:
-        """Turn on feedback by RM3. Raises `InputError` unless the index has document vectors."""
+        """Turn on feedback by RM3. Raises `InputError` unless the index has document vectors or stored records."""
         self._check_feedback()
         self._pyserinis.set_rm3(fb_terms, fb_docs, original_query_weight, debug, filter_terms)
 
@@ -237,7 +240,7 @@ class FastLuceneImpactSearcher(Closeable):
         debug: bool = False,
         use_negative: bool = False,
     ) -> None:
-        """Turn on feedback by Rocchio. Raises `InputError` unless the index has document vectors."""
+        """Turn on feedback by Rocchio. Raises `InputError` unless the index has document vectors or stored records."""
         self._check_feedback()
         numbers = (top_fb_terms, top_fb_docs, bottom_fb_terms, bottom_fb_docs, alpha, beta, gamma)
         self._pyserinis.set_rocchio(*numbers, debug, use_negative)
@@ -273,6 +276,23 @@ class FastLuceneImpactSearcher(Closeable):
     def documents(self, hits: Sequence[Hit]) -> list[JsonDocument | None]:
         """Return the documents of hits as the index stores them, all read at once; None where it stores none."""
         return self._searcher.stored([hit.docid for hit in hits], [hit.lucene_docid for hit in hits])
+
+    def reopen(self) -> bool:
+        """Search in what the index holds now; say whether it was changed since it was opened.
+
+        It takes microseconds when it was not. Hits of earlier searches have other numbers then than their documents;
+        `doc(hit.docid)` finds these. Feedback is turned off, as its searcher is opened anew.
+        """
+        searcher = self._searcher.reopened()
+        if searcher is self._searcher:
+            return False
+        if self._has_pyserinis:
+            self._pyserinis.close()
+            del self._pyserinis
+        # The searcher that was is closed when no search needs it any more.
+        self._weights, self.idf = QueryWeights(searcher, self.query_idf), TokenIdf(searcher)
+        self._searcher = searcher
+        return True
 
     def close(self) -> None:
         """Close the index."""

@@ -37,7 +37,7 @@ class ImpactSearcher(LuceneSearcher[ImpactVector]):
 
     def rank_fields(self, query: ImpactVector, hits: int, fields: Mapping[str, float]) -> Ranking:
         """Return the best `hits` documents of one query; `fields` gives the fields to search and their boosts."""
-        if not query:
+        if not query or not self.documents:
             return EMPTY
         with self._locked():
             executor = FieldExecutor(self._reader, self._searcher, query, fields)

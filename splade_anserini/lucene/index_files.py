@@ -4,6 +4,8 @@ import logging
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,20 +41,32 @@ class IndexFiles:
 
     def __init__(self, index: Path) -> None:
         self._index = index
-        self._stats = {
-            entry.name: entry.stat()
-            for entry in sorted(os.scandir(index), key=lambda entry: entry.name)
-            if entry.name.startswith(("_", "segments_")) and entry.is_file()
-        }
+        self._stats = dict(sorted(_stats(index)))
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(stat.st_size for stat in self._stats.values())
 
-    def damages(self) -> list[Damage]:
-        """Read all files and return those that are damaged; what Lucene has not finished writing counts, too."""
-        return [damage for name in self._stats if (damage := _damage(self._index / name))]
+    def damages(self, *, again: bool = False) -> list[Damage]:
+        """Read all files and return those that are damaged; what Lucene has not finished writing counts, too.
+
+        A file that this process has read before, and that was not written since, is not read again, except with
+        `again`: of an index that grows, those are most files.
+        """
+        damages = []
+        for name, stat in self._stats.items():
+            facts = (os.fspath(self._index.resolve()), *_facts(name, stat))
+            if again or facts not in _whole_files:
+                if damage := _damage(self._index / name):
+                    damages.append(damage)
+                else:
+                    _whole_files.add(facts)
+        return damages
+
+    def is_damaged(self, name: str) -> bool:
+        """Say whether a file is damaged now: one that was being written a moment ago may be whole."""
+        return _damage(self._index / name) is not None
 
     @property
     def were_checked(self) -> bool:
@@ -73,9 +87,7 @@ class IndexFiles:
     @property
     def _state(self) -> str:
         """Identify the files: with the same state, they have not been written since."""
-        facts = [
-            (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in self._stats.items()
-        ]
+        facts = [_facts(name, stat) for name, stat in self._stats.items()]
         return fingerprint_of_bytes(os.fsencode(self._index.resolve()), repr(facts).encode())
 
     @property
@@ -92,6 +104,22 @@ class IndexFiles:
 
 _checked: set[str] = set()
 """States of indexes that this process has checked."""
+
+_whole_files: set[tuple[str | int, ...]] = set()
+"""Directory, name, inode, size and times of files that this process has found whole."""
+
+
+def _stats(index: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield name and state of each file of Lucene; one that a writer is just removing is left out."""
+    for entry in os.scandir(index):
+        if entry.name.startswith(("_", "segments_")) and entry.is_file():
+            with suppress(FileNotFoundError):
+                yield entry.name, entry.stat()
+
+
+def _facts(name: str, stat: os.stat_result) -> tuple[str, int, int, int, int]:
+    """Identify a file: with the same facts, it has not been written since."""
+    return name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def cache_directory() -> Path:

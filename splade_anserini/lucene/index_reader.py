@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from splade_anserini.artifacts.commits import fingerprint_of_commit
 from splade_anserini.artifacts.manifests import Counts, IndexManifest, kind_of_manifest, read_manifest
 from splade_anserini.artifacts.sharded_index import is_sharded, require_recorded_shards, shard_directories
 from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
@@ -66,7 +67,7 @@ def count_index(index: StrPath) -> Counts:
     Raises `InputError` when `index` is not a Lucene index, `IntegrityError` when it is damaged.
     """
     with opened_index(index) as reader:
-        return _counts(reader)
+        return counts_of_reader(reader)
 
 
 def kind_of_index(index: StrPath) -> IndexKind | None:
@@ -115,6 +116,17 @@ def open_reader(index: StrPath) -> Any:
     Lucene index or lacks a shard, `IntegrityError` when it is damaged, `MismatchError` when a shard was changed.
     """
     index = Path(index)
+    while True:
+        commit = fingerprint_of_commit(index)
+        try:
+            return _open_reader(index)
+        except (IntegrityError, MismatchError):
+            # Reader and manifest may be of two commits when another process makes one in between.
+            if fingerprint_of_commit(index) == commit:
+                raise
+
+
+def _open_reader(index: Path) -> Any:
     check_index_files(index)
     require_recorded_shards(index)
     start_jvm()
@@ -180,16 +192,17 @@ def check_index_files(index: StrPath, *, any_size: bool = False, again: bool = F
             _log.log(NOTE, "The files of %s (%s) are not checked for damage; add --verify to do it once.", index, size)
         return
     for directory, files in unread.items():
-        _check_files(directory, files)
+        _check_files(directory, files, again=again)
 
 
-def _check_files(index: Path, files: IndexFiles) -> None:
-    damages = files.damages()
+def _check_files(index: Path, files: IndexFiles, *, again: bool) -> None:
+    damages = files.damages(again=again)
     if damages:
         used = _files_of_last_commit(index)
         for damage in damages:
-            # Files that are still being written, or that a writer has left, are not read by a searcher.
-            if damage.file in used:
+            # Files that are still being written, or that a writer has left, are not read by a searcher. One that was
+            # just finished is read again.
+            if damage.file in used and files.is_damaged(damage.file):
                 raise IntegrityError(
                     f"{index / damage.file} is damaged: it {damage.problem}.", expected=damage.expected, do=_REBUILD
                 )
@@ -204,7 +217,7 @@ def _check_counts(index: Path, reader: Any) -> None:
     """Raise `IntegrityError` when an index does not hold what its manifest says; one without a manifest passes."""
     if not (expected := _recorded_counts(index)):
         return
-    counts = _counts(reader).model_dump().values()
+    counts = counts_of_reader(reader).model_dump().values()
     differences = [
         f"{name}: {count:,} instead of {recorded:,}"
         for count, (name, recorded) in zip(counts, expected.items(), strict=True)
@@ -226,7 +239,8 @@ def _recorded_counts(index: Path) -> dict[str, int]:
     return impacts.counts.model_dump() if impacts else {}
 
 
-def _counts(reader: Any) -> Counts:
+def counts_of_reader(reader: Any) -> Counts:
+    """Return the counts of an open index; Lucene counts postings of deleted documents as well."""
     return Counts(
         documents=reader.numDocs(),
         postings=max(0, reader.getSumDocFreq(CONTENTS)),

@@ -30,7 +30,6 @@ from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.lucene_writer import add_in_parallel, open_writer
 from splade_anserini.lucene.sources import ImpactSource, nothing_to_index
-from splade_anserini.lucene.stored_fields import StoredFields
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
 
@@ -40,7 +39,7 @@ _LONGEST_WITH_FREQUENCY = "1024"
 _BATCHES_IN_FILE = 40
 """Batches in each file that is written for Anserini, whose threads read one file each."""
 
-_SIMILARITY = "io.anserini.search.similarity.ImpactSimilarity"
+SIMILARITY = "io.anserini.search.similarity.ImpactSimilarity"
 
 
 def write_impact_index(
@@ -138,28 +137,30 @@ def write_with_lucene(
     `may_be_empty`, no documents, `JavaError` or `OutputError` when writing fails.
     """
     start_jvm()
-    readers, stored = options.workers // 2, StoredFields.of(options)
     with (
         JAVA_LOCK,
         java_errors(f"indexing {source.path}"),
-        BatchReader(source, stored) as reader,
-        open_writer(index, options, _analyzer(), _SIMILARITY) as writer,
+        BatchReader(source, with_records=options.store_text) as reader,
+        open_writer(index, options, impact_analyzer(), SIMILARITY) as writer,
     ):
-        adders = [
-            DocumentAdder(writer, options, stores_contents=stored.stores_contents)
-            for _ in range(options.workers - readers)
-        ]
-        with closing(reader.batches(max(1, readers))) as batches:
-            if readers:
-                add_in_parallel(batches, adders, progress)
-            else:
-                for count, fields in batches:
-                    adders[0].load(fields).call()
-                    progress(count)
+        add_documents(reader, writer, options, progress)
         return reader.counts(may_be_empty=may_be_empty)
 
 
-def _analyzer() -> Any:
+def add_documents(reader: BatchReader, writer: Any, options: IndexOptions, progress: Progress) -> None:
+    """Add all documents of a reader to an IndexWriter, on as many threads as `options` say."""
+    readers = options.workers // 2
+    adders = [DocumentAdder(writer, options) for _ in range(options.workers - readers)]
+    with closing(reader.batches(max(1, readers))) as batches:
+        if readers:
+            add_in_parallel(batches, adders, progress)
+        else:
+            for count, fields in batches:
+                adders[0].load(fields).call()
+                progress(count)
+
+
+def impact_analyzer() -> Any:
     """Return an analyzer that splits at white space and takes each token's frequency from after `SEPARATOR`."""
     from jnius import autoclass
 

@@ -4,8 +4,11 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from copy import copy
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
+from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.lucene.external_ids import ExternalIds
 from splade_anserini.lucene.index_reader import allow_long_queries, index_searcher, open_reader
 from splade_anserini.lucene.java.abandoned import close_abandoned, close_when_freed
@@ -36,12 +39,36 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         self._index = index
         self.threads = threads
         """Threads of Java that search in parallel."""
+        self._open()
+
+    def _open(self) -> None:
+        self._commit = fingerprint_of_index(Path(self._index))
         with JAVA_LOCK:
-            self._reader = open_reader(index)
+            self._reader = open_reader(self._index)
             close_when_freed(self, self._reader)
             self._searcher = _index_searcher(self._reader, self._similarity())
             self._ids = ExternalIds(self._reader.maxDoc())
         self._idle: list[QueryExecutor] = []
+
+    def reopened(self) -> Self:
+        """Return a searcher of what the index holds now: this one if nothing was written since it was opened.
+
+        Otherwise it is another one, and this one keeps its view until it is closed. Finding out takes microseconds,
+        as one small file is read.
+        """
+        if fingerprint_of_index(Path(self._index)) == self._commit:
+            return self
+        other = copy(self)
+        other._open()  # noqa: SLF001  # of the same class
+        return other
+
+    def known(self, ids: Sequence[str]) -> list[str]:
+        """Return those of the ids that documents of the index have, each once, in no particular order."""
+        if not ids or not self.documents:
+            return []
+        with self._locked(), self._executor() as executor:
+            docs = executor.find_docs(list(dict.fromkeys(ids)))
+            return list(dict.fromkeys(self._ids.of(docs, executor)))
 
     @property
     def directory(self) -> StrPath:
@@ -151,8 +178,8 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         return self._idle.pop() if self._idle else self._new_executor()
 
     def _start(self, query_id: str, query: Q, hits: int, pool: JavaThreads | None) -> "_Search[Q]":
-        """Search in Java, now or on one of the threads of `pool`; an empty query is not searched for."""
-        if not query:
+        """Search in Java, now or on one of the threads of `pool`; with an empty query or index, nothing is searched."""
+        if not query or not self.documents:
             return _Search(query_id, query, None, None)
         executor = self._take_executor()
         task = executor.search_task(query, self._depth(hits))

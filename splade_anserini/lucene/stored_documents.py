@@ -29,15 +29,6 @@ def document_of_record(doc_id: str, record: str | None) -> JsonDocument | None:
     return document if ID_KEY in document else {ID_KEY: doc_id, **document}
 
 
-def has_vector(record: str | None) -> bool:
-    """Return whether a stored record holds the vector of its document, as Anserini's writer stores it."""
-    try:
-        document = orjson.loads(record or "null")
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(document, dict) and isinstance(document.get(VECTOR_KEY), dict)
-
-
 def text_of(document: JsonDocument | None) -> str | None:
     """Return the text of a document; None where it has none."""
     text = document.get(CONTENTS_KEY) if document else None

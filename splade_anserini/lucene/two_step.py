@@ -5,7 +5,7 @@ steps use the same index: the first prunes only the query, not the documents.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
@@ -37,6 +37,25 @@ def check_candidates(candidates: int | None, hits: int) -> None:
         )
 
 
+class Steps(NamedTuple):
+    """How a query is searched for in two steps."""
+
+    terms: int
+    """The strongest tokens that the first step searches for."""
+    candidates: int
+    """The documents that the second step scores."""
+
+    @classmethod
+    def of(cls, terms: int, candidates: int | None, hits: int) -> Self:
+        """Return the steps of a search for `hits` documents: with at least as many candidates.
+
+        Raises `InputError` for a first step without tokens.
+        """
+        if terms < 1:
+            raise InputError(f"The first step of a two-step search needs at least 1 token, got {terms}.")
+        return cls(terms, max(hits, default_candidates(hits) if candidates is None else candidates))
+
+
 class TwoStepSearcher(Closeable):
     """A `Searcher` that scores only the documents that a query's strongest tokens find.
 
@@ -46,8 +65,7 @@ class TwoStepSearcher(Closeable):
     """
 
     def __init__(self, searcher: ImpactSearcher, terms: int, candidates: int | None = None) -> None:
-        if terms < 1:
-            raise InputError(f"The first step of a two-step search needs at least 1 token, got {terms}.")
+        Steps.of(terms, candidates, 1)
         self._searcher = searcher
         self._terms = terms
         self._candidates = candidates
@@ -80,7 +98,7 @@ class TwoStepSearcher(Closeable):
 
     def _depth(self, hits: int) -> int:
         """Return how many candidates the first step finds."""
-        return max(hits, default_candidates(hits) if self._candidates is None else self._candidates)
+        return Steps.of(self._terms, self._candidates, hits).candidates
 
     def _second_step(self, query: ImpactVector, candidates: Ranking) -> Ranking:
         if len(query) <= self._terms:

@@ -1,7 +1,7 @@
 """From topics to the impact vectors that an index understands."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING
 
@@ -65,24 +65,43 @@ class QuerySet:
 
     def vectors(self, batch_size: int = 32, bars: ProgressBars = no_bars) -> "Mapping[str, ImpactVector]":
         """Return the impact vector of each query by its id, in order; texts are encoded once."""
-        vectors = self._unweighted(batch_size, bars)
+        if self._vectors is None:
+            with bars("Encoding queries", len(self), "queries") as progress:
+                for _ in self._encoded(len(self), batch_size, progress):
+                    pass
+        return self._weighted(self._vectors or {})
+
+    def vector_groups(self, size: int, batch_size: int = 32) -> "Iterator[Mapping[str, ImpactVector]]":
+        """Yield what `vectors` returns, `size` queries at a time; texts are encoded as groups are drawn."""
+        if self._vectors is None:
+            groups = self._encoded(size, batch_size, silent)
+        else:
+            groups = map(dict, batched(self._vectors.items(), size))
+        yield from map(self._weighted, groups)
+
+    def _weighted(self, vectors: "Mapping[str, ImpactVector]") -> "Mapping[str, ImpactVector]":
         if self._index is None or not self.query_idf:
             return vectors
         from splade_anserini.retrieval.query_idf import weighted_by_idf
 
         return weighted_by_idf(vectors, self._index, self.query_idf)
 
-    def _unweighted(self, batch_size: int, bars: ProgressBars) -> "Mapping[str, ImpactVector]":
-        if self._vectors is None:
-            if self.texts is None or self.encoder is None:
-                raise ValueError("a query set needs vectors, or texts and their encoder")
-            from splade_anserini.encoding.truncation import TruncationCounts
+    def _encoded(self, size: int, batch_size: int, progress: Progress) -> "Iterator[dict[str, ImpactVector]]":
+        """Encode the texts, and yield `size` of them at a time; when all are, keep their vectors and truncation."""
+        if self.texts is None or self.encoder is None:
+            raise ValueError("a query set needs vectors, or texts and their encoder")
+        from splade_anserini.encoding.truncation import TruncationCounts
 
-            counts = TruncationCounts()
-            with bars("Encoding queries", len(self.texts), "queries") as progress:
-                self._vectors = encode_queries(self.texts, self.encoder, batch_size, progress, counts)
-            self.truncation = counts.record() if counts.texts == len(self.texts) else None
-        return self._vectors
+        counts = TruncationCounts()
+        vectors: dict[str, ImpactVector] = {}
+        for texts in batched(self.texts, max(size, 1)):
+            group = _encode(texts, self.encoder, batch_size, progress, counts)
+            vectors |= group
+            if len(vectors) == len(self.texts):
+                _log_encoding(self.texts, vectors, counts, self.encoder)
+            yield group
+        self._vectors = vectors
+        self.truncation = counts.record() if counts.texts == len(self.texts) else None
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the queries: ids and texts, or ids and vectors."""
@@ -220,29 +239,53 @@ def encode_queries(
     """Return the impact vector of each query by its id, in order; logs how many are empty although texts are not, and
     how many were cut.
 
-    Queries that are longer than the encoder reads are added to `truncation`.
+    Queries that are longer than the encoder reads are counted in `truncation`, where nothing was counted before.
     """
+    from splade_anserini.encoding.truncation import TruncationCounts
+
+    counts = truncation or TruncationCounts()
+    vectors = _encode(queries, encoder, batch_size, progress, counts)
+    _log_encoding(queries, vectors, counts, encoder)
+    return vectors
+
+
+def _encode(
+    queries: "Sequence[Query]",
+    encoder: "ImpactQueryEncoder",
+    batch_size: int,
+    progress: Progress,
+    truncation: "TruncationCounts",
+) -> "dict[str, ImpactVector]":
+    """Return the impact vector of each query; those longer than the encoder reads are added to `truncation`."""
     from splade_anserini.encoding import quantize
     from splade_anserini.encoding.tokenized import TokenizedEncoder
-    from splade_anserini.encoding.truncation import TruncationCounts, log_truncation
 
-    model, counts = encoder.encoder, truncation or TruncationCounts()
-    before = counts.record()
+    model = encoder.encoder
     vectors: dict[str, ImpactVector] = {}
     for batch in batched(queries, batch_size):
         texts = [query.text for query in batch]
-        encoded = model.encode(texts, counts) if isinstance(model, TokenizedEncoder) else model.encode(texts)
+        encoded = model.encode(texts, truncation) if isinstance(model, TokenizedEncoder) else model.encode(texts)
         for query, vector in zip(batch, encoded, strict=True):
             vectors[query.id] = quantize(vector, encoder.scale)
         progress(len(batch))
+    return vectors
+
+
+def _log_encoding(
+    queries: "Sequence[Query]",
+    vectors: "Mapping[str, ImpactVector]",
+    truncation: "TruncationCounts",
+    encoder: "ImpactQueryEncoder",
+) -> None:
+    from splade_anserini.encoding.truncation import log_truncation
+
     empty = [query.id for query in queries if not vectors[query.id] and query.text.strip()]
     if empty:
         have = "has" if len(empty) == 1 else "have"
         _log.warning(
             "%s %s an empty vector and no hits, first: %s", counted(len(empty), "query", "queries"), have, empty[0]
         )
-    log_truncation(counts.record() - before, model.max_length, "query", "queries")
-    return vectors
+    log_truncation(truncation.record(), encoder.encoder.max_length, "query", "queries")
 
 
 def prune_queries(

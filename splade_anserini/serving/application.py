@@ -15,8 +15,14 @@ from splade_anserini._version import __version__
 from splade_anserini.serving.errors import FAILED, error_response, validation_message
 from splade_anserini.serving.metrics import CONTENT_TYPE
 from splade_anserini.serving.requests import (
+    CompareAnswer,
+    CompareRequest,
+    EncodeAnswer,
+    EncodeRequest,
     Engine,
     ErrorAnswer,
+    ExplainAnswer,
+    ExplainRequest,
     IndexDescription,
     SearchAnswer,
     SearchRequest,
@@ -51,6 +57,7 @@ def create_application(service: Service, lifespan: Lifespan | None = None) -> Fa
         lifespan=lifespan,
     )
     _add_searches(app, service)
+    _add_explanations(app, service)
     _add_documents(app, service)
     _add_operations(app, service)
 
@@ -79,13 +86,37 @@ def _add_searches(app: FastAPI, service: Service) -> None:
         index: IndexName = None,
         engine: Annotated[Engine, Query(description="impacts, bm25 or hybrid.")] = "impacts",
         documents: Annotated[bool, Query(description="Whether hits have their stored documents.")] = True,
+        terms: Annotated[bool, Query(description="Whether hits have the terms of their scores.")] = False,
     ) -> Response:
-        request = SearchRequest(query=q, k=k, index=index, engine=engine, documents=documents)
+        request = SearchRequest(query=q, k=k, index=index, engine=engine, documents=documents, terms=terms)
         return _response(await service.search(request))
 
     @app.post("/v1/search", tags=["search"], summary="Search for a text or a vector", **described)
     async def search(request: SearchRequest) -> Response:
         return _response(await service.search(request))
+
+
+def _add_explanations(app: FastAPI, service: Service) -> None:
+    def described(model: type) -> dict[str, Any]:
+        return {"tags": ["explain"], "response_model": None, "responses": {200: {"model": model}, **_ERRORS}}
+
+    @app.get("/v1/encode", summary="What a text becomes as a query", **described(EncodeAnswer))
+    async def encode_text(
+        q: Annotated[str, Query(description="The text of the query.")], index: IndexName = None
+    ) -> Response:
+        return _json(await service.encode(q, index))
+
+    @app.post("/v1/encode", summary="What a text becomes as a query", **described(EncodeAnswer))
+    async def encode(request: EncodeRequest) -> Response:
+        return _json(await service.encode(request.text, request.index))
+
+    @app.post("/v1/explain", summary="The score of a document, term by term", **described(ExplainAnswer))
+    async def explain(request: ExplainRequest) -> Response:
+        return _json(await service.explain(request))
+
+    @app.post("/v1/compare", summary="What makes the difference between two documents", **described(CompareAnswer))
+    async def compare(request: CompareRequest) -> Response:
+        return _json(await service.compare(request))
 
 
 def _add_documents(app: FastAPI, service: Service) -> None:

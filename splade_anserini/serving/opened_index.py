@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from splade_anserini.parallel import cpu_count
 from splade_anserini.serving.options import ServedOptions
 
 if TYPE_CHECKING:
+    from splade_anserini.explaining import Match
     from splade_anserini.lucene import Bm25Searcher
     from splade_anserini.lucene.lucene_searcher import LuceneSearcher
     from splade_anserini.lucene.ranking import Ranking
@@ -61,6 +62,20 @@ def _named(value: str) -> tuple[str, str]:
     """Split NAME=DIR; a directory that exists is taken as it is."""
     match = None if Path(value).exists() else _NAMED.fullmatch(value)
     return (match[1], match[2]) if match else ("", value)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedMatch:
+    """A score and its terms."""
+
+    match: "Match"
+    is_whole: bool
+    """Whether all tokens of the document were read: it takes long unless their vector is stored."""
+
+    def values(self) -> dict[str, object]:
+        """Return the match as JSON values."""
+        values = self.match.values()
+        return values if self.is_whole else {**values, "document_only": None}
 
 
 class OpenedIndex:
@@ -129,11 +144,33 @@ class OpenedIndex:
             "generation": self.generation,
         }
 
-    def impact(self, weight: float) -> int:
-        """Return the impact of a weight of a query."""
+    def edited(self, vector: "ImpactVector", weights: Mapping[str, float]) -> "ImpactVector":
+        """Return a query with other weights of some tokens: 0 drops a token, one that is not there is added.
+
+        Raises `InputError` for a token that the encoder does not have.
+        """
+        from splade_anserini.explaining.vocabulary import Vocabulary
         from splade_anserini.vectors.quantization import impact
 
-        return impact(weight, self.index.query_encoder.scale)
+        encoder = self.index.query_encoder
+        if vocabulary := Vocabulary.of(encoder.encoder):
+            vocabulary.check(token for token in weights if token not in vector)
+        edited = dict(vector) | {token: impact(weight, encoder.scale) for token, weight in weights.items()}
+        return {token: value for token, value in edited.items() if value}
+
+    def explain(self, vector: "ImpactVector", doc_id: str, query_idf: float | None) -> "ServedMatch | None":
+        """Return the score of a document term by term; None when there is no document with this id."""
+        from splade_anserini.explaining import explain_match
+        from splade_anserini.lucene.doc_vectors import stored_vector
+
+        searcher = self.index.searcher
+        doc = searcher.docs_of([doc_id]).get(doc_id)
+        if doc is None:
+            return None
+        weighted = self.weighted(vector, query_idf)
+        whole = stored_vector(searcher, doc)
+        document = searcher.impacts(weighted, [doc])[0] if whole is None else whole
+        return ServedMatch(explain_match(weighted, document, doc_id, vector), is_whole=whole is not None)
 
     def weighted(self, vector: "ImpactVector", query_idf: float | None) -> "ImpactVector":
         """Return a query times idf to a power, by default that of the index."""

@@ -17,8 +17,8 @@ class StrictModel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-class SearchRequest(StrictModel):
-    """A search for a text, or for a vector of impacts."""
+class QueryRequest(StrictModel):
+    """A text or a vector of impacts, and what changes it."""
 
     query: str | None = pydantic.Field(
         default=None, description="The text of the query.", examples=["pain in the head"]
@@ -32,25 +32,64 @@ class SearchRequest(StrictModel):
         "is not there is added.",
         examples=[{"pain": 1.2, "wicket": 0}],
     )
-    k: int = pydantic.Field(default=10, ge=1, description="How many hits.")
     index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
-    engine: Engine = pydantic.Field(
-        "impacts", description="impacts, or bm25 and hybrid where the index has a text index."
-    )
     query_idf: float | None = pydantic.Field(
         default=None, ge=0, le=10, description="The power of idf by which impacts of the query are multiplied."
     )
-    documents: bool = pydantic.Field(default=True, description="Whether hits have their stored documents.")
 
     @pydantic.model_validator(mode="after")
-    def _check(self) -> "SearchRequest":
+    def _check(self) -> "QueryRequest":
         if (self.query is None) == (self.vector is None):
             raise ValueError("either query or vector is needed")
         if self.weights is not None and self.query is None:
             raise ValueError("weights change the expansion of a query; change the vector itself")
+        return self
+
+
+class SearchRequest(QueryRequest):
+    """A search for a text, or for a vector of impacts."""
+
+    k: int = pydantic.Field(default=10, ge=1, description="How many hits.")
+    engine: Engine = pydantic.Field(
+        default="impacts", description="impacts, or bm25 and hybrid where the index has a text index."
+    )
+    documents: bool = pydantic.Field(default=True, description="Whether hits have their stored documents.")
+    terms: bool = pydantic.Field(default=False, description="Whether hits have the terms of their scores.")
+
+    @pydantic.model_validator(mode="after")
+    def _check_engine(self) -> "SearchRequest":
         if self.engine != "impacts" and self.query is None:
             raise ValueError(f"engine {self.engine} needs a query")
         return self
+
+
+class EncodeRequest(StrictModel):
+    """A text that is encoded as a query."""
+
+    text: str = pydantic.Field(examples=["pain in the head"])
+    index: str | None = pydantic.Field(default=None, description="Its encoder is used; that of the first by default.")
+
+
+class ExplainRequest(QueryRequest):
+    """A query and a document."""
+
+    id: str = pydantic.Field(description="The id of the document.")
+
+
+class CompareRequest(QueryRequest):
+    """A query and two documents."""
+
+    first: str = pydantic.Field(description="The id of a document.")
+    second: str = pydantic.Field(description="The id of another one.")
+
+
+class Term(pydantic.BaseModel):
+    """A token that query and document share."""
+
+    token: str
+    query: int = pydantic.Field(description="Its impact in the query, as it was searched.")
+    document: int = pydantic.Field(description="Its impact in the document.")
+    product: int
 
 
 class Hit(pydantic.BaseModel):
@@ -61,6 +100,9 @@ class Hit(pydantic.BaseModel):
     score: float = pydantic.Field(description="An integer with the engine impacts: the dot product of the impacts.")
     document: dict[str, object] | None = pydantic.Field(
         description="The stored document; null when none is stored, or documents is false."
+    )
+    terms: list[Term] | None = pydantic.Field(
+        default=None, description="The terms of the score, the greatest product first; there if terms is true."
     )
 
 
@@ -81,6 +123,62 @@ class IndexDescription(pydantic.BaseModel):
     encoder: str | None = pydantic.Field(description="The encoder of the documents.")
     query_idf: float
     generation: int = pydantic.Field(description="How often it was opened since the service started.")
+
+
+class Entry(pydantic.BaseModel):
+    """An entry of an expansion."""
+
+    token: str
+    weight: float
+    impact: int = pydantic.Field(description="round(weight × scale)")
+    own: bool = pydantic.Field(description="Whether it is a token of the text.")
+    origin: str | None = pydantic.Field(description="The token of the text from which the weight comes, if known.")
+
+
+class EncodeAnswer(pydantic.BaseModel):
+    """What a text becomes, before idf."""
+
+    text: str
+    tokens: list[str]
+    scale: float
+    entries: list[Entry]
+
+
+class ExplainedTerm(Term):
+    """A term of a score."""
+
+    share: float = pydantic.Field(description="Of the score, from 0 to 1.")
+    unweighted: int = pydantic.Field(description="Its impact in the query before idf.")
+
+
+class ExplainAnswer(pydantic.BaseModel):
+    """A score, term by term."""
+
+    document: str
+    score: int
+    terms: list[ExplainedTerm]
+    query_only: dict[str, int] = pydantic.Field(description="Tokens of the query that the document lacks.")
+    document_only: dict[str, int] | None = pydantic.Field(
+        description="Tokens of the document that the query lacks; null unless the index stores vectors of documents."
+    )
+
+
+class Difference(pydantic.BaseModel):
+    """What a token contributes to two scores."""
+
+    token: str
+    first: int
+    second: int
+    difference: int
+
+
+class CompareAnswer(pydantic.BaseModel):
+    """Two documents for one query; the differences of the terms add up to that of the scores."""
+
+    first: ExplainAnswer
+    second: ExplainAnswer
+    difference: int
+    terms: list[Difference]
 
 
 class Problem(pydantic.BaseModel):

@@ -13,6 +13,7 @@ from splade_anserini.serving.opened_index import OpenedIndex
 from splade_anserini.serving.requests import Engine
 
 if TYPE_CHECKING:
+    from splade_anserini.explaining import MatchedTerm
     from splade_anserini.lucene.ranking import Ranking
     from splade_anserini.records import ImpactVector, JsonDocument
 
@@ -31,6 +32,7 @@ class Search:
     """Before it is multiplied by idf."""
     hits: int
     documents: bool = True
+    terms: bool = False
     query_idf: float | None = None
 
 
@@ -76,10 +78,8 @@ class SearchRunner:
         rankings = _rankings(searches, weights)
         searched = time.perf_counter()
         documents = _documents(searches, rankings)
-        answers = [
-            Answer(_body(search, weight, ranking, stored))
-            for search, weight, ranking, stored in zip(searches, weights, rankings, documents, strict=True)
-        ]
+        terms = map(_terms, searches, weights, rankings)
+        answers = list(map(_answer, searches, weights, rankings, documents, terms))
         seconds = {"search": searched - start, "documents": time.perf_counter() - searched}
         for stage in ("search", "documents"):
             self._metrics.stages[stage].observe(seconds[stage])
@@ -142,16 +142,34 @@ def _documents(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> "li
     ]
 
 
-def _body(
+def _terms(search: Search, weights: "ImpactVector", ranking: "Ranking") -> "list[tuple[MatchedTerm, ...]] | None":
+    """Return the terms of the score of each hit, if the request wants them."""
+    from splade_anserini.explaining.match import matched_terms
+
+    if not search.terms or search.engine == "bm25":
+        return None
+    docs = [doc for doc in ranking.docs if doc >= 0]
+    impacts = dict(zip(docs, search.index.index.searcher.impacts(weights, docs), strict=True))
+    return [matched_terms(weights, impacts.get(doc, {})) for doc in ranking.docs]
+
+
+def _answer(
     search: Search,
     weights: "ImpactVector",
     ranking: "Ranking",
     documents: "Sequence[JsonDocument | None]",
-) -> bytes:
+    terms: "list[tuple[MatchedTerm, ...]] | None",
+) -> Answer:
+    """Return the answer in JSON, as `explaining.SearchResult.values` has it; terms are left out where it has none."""
     is_integer = search.engine == "impacts"
-    hits = [
+    hits: list[dict[str, Any]] = [
         {"rank": rank, "id": id_, "score": int(score) if is_integer else score, "document": document}
         for rank, (id_, score, document) in enumerate(zip(ranking.ids, ranking.scores, documents, strict=True), 1)
     ]
+    for hit, terms_of_hit in zip(hits, terms or (), strict=False):
+        hit["terms"] = [
+            {"token": term.token, "query": term.query, "document": term.document, "product": term.product}
+            for term in terms_of_hit
+        ]
     descending = dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
-    return orjson.dumps({"query": search.text, "weights": descending, "hits": hits})
+    return Answer(orjson.dumps({"query": search.text, "weights": descending, "hits": hits}))

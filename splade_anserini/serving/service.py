@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from splade_anserini.errors import SpladeAnseriniError
+from splade_anserini.explaining.match import compare
 from splade_anserini.records import ImpactVector
 from splade_anserini.serving.batcher import Batcher
 from splade_anserini.serving.errors import RequestError, without_paths
 from splade_anserini.serving.metrics import Metrics
-from splade_anserini.serving.opened_index import Catalog, OpenedIndex, encode, fingerprint
+from splade_anserini.serving.opened_index import Catalog, OpenedIndex, ServedMatch, encode, fingerprint
 from splade_anserini.serving.options import LimitOptions, ServedOptions
-from splade_anserini.serving.requests import SearchRequest
+from splade_anserini.serving.requests import CompareRequest, ExplainRequest, QueryRequest, SearchRequest
 from splade_anserini.serving.searching import Answer, Call, Search, SearchRunner
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Service:
         self._cache: OrderedDict[Hashable, bytes] = OrderedDict()
         self._reloading = asyncio.Lock()
         waited = self.metrics.stages["queue"].observe
-        self._encoders: Batcher[tuple[OpenedIndex, str], ImpactVector] = Batcher(
+        self._encoders: Batcher[tuple[OpenedIndex, str] | Call, Any] = Batcher(
             "encode", self._encode, size=_TEXTS, limit=self.limits.queue, waited=waited
         )
         self._searches: Batcher[Search | Call, Any] = Batcher(
@@ -74,21 +75,61 @@ class Service:
             vector = await self._vector(request, index)
             encoded = time.perf_counter() - start
             search = Search(
-                index, request.engine, request.query, vector, request.k, request.documents, request.query_idf
+                index,
+                request.engine,
+                request.query,
+                vector,
+                request.k,
+                request.documents,
+                request.terms,
+                request.query_idf,
             )
-            answer: Answer = await self._submit(search, index)
+            answer: Answer = await self._submit(self._searches, search, index)
         answer = Answer(answer.body, {"encode": encoded, **answer.seconds})
         if key is not None:
             self._remember(key, answer.body)
         return answer
 
+    async def encode(self, text: str, index_name: str | None) -> dict[str, object]:
+        """Return what a text becomes, as JSON values. Raises `RequestError`."""
+        index = self._index(index_name)
+        self._check_text(text)
+        with self.catalog.used(index):
+            expansion = await self._submit(self._encoders, Call(lambda: index.index.expand(text)), index)
+        values: dict[str, object] = expansion.values()
+        return values
+
+    async def explain(self, request: ExplainRequest) -> dict[str, object]:
+        """Return the score of a document term by term, as JSON values. Raises `RequestError`."""
+        (match,) = await self._matches(request, [request.id])
+        return match.values()
+
+    async def compare(self, request: CompareRequest) -> dict[str, object]:
+        """Return what makes the difference between two documents, as JSON values. Raises `RequestError`."""
+        first, second = await self._matches(request, [request.first, request.second])
+        differences = compare(first.match, second.match).values()
+        return {**differences, "first": first.values(), "second": second.values()}
+
+    async def _matches(self, request: QueryRequest, ids: Sequence[str]) -> list[ServedMatch]:
+        index = self._index(request.index)
+        if request.query is not None:
+            self._check_text(request.query)
+        with self.catalog.used(index):
+            vector = await self._vector(request, index)
+            call = Call(lambda: [index.explain(vector, doc_id, request.query_idf) for doc_id in ids])
+            matches = await self._submit(self._searches, call, index)
+        for doc_id, match in zip(ids, matches, strict=True):
+            if match is None:
+                raise self._no_document(index, doc_id)
+        return cast("list[ServedMatch]", matches)
+
     async def document(self, doc_id: str, index_name: str | None) -> Any:
         """Return a stored document. Raises `RequestError` (404) when there is none with this id."""
         index = self._index(index_name)
         with self.catalog.used(index):
-            found, document = await self._submit(Call(lambda: index.document(doc_id)), index)
+            found, document = await self._submit(self._searches, Call(lambda: index.document(doc_id)), index)
         if not found:
-            raise RequestError(404, f"Index {index.name} has no document {doc_id!r}.")
+            raise self._no_document(index, doc_id)
         return document
 
     def descriptions(self) -> list[dict[str, object]]:
@@ -126,6 +167,9 @@ class Service:
             raise RequestError(404, f"There is no index {name!r}. There is: {', '.join(i.name for i in self.catalog)}.")
         return index
 
+    def _no_document(self, index: OpenedIndex, doc_id: str) -> RequestError:
+        return RequestError(404, f"Index {index.name} has no document {doc_id!r}.")
+
     def _check(self, request: SearchRequest, index: OpenedIndex) -> None:
         if request.k > self.limits.max_hits:
             raise RequestError(400, f"k is {request.k:,}. Expected at most {self.limits.max_hits:,}.")
@@ -142,36 +186,40 @@ class Service:
                 400, f"The query has {len(text):,} characters. Expected at most {self.limits.max_query:,}."
             )
 
-    async def _vector(self, request: SearchRequest, index: OpenedIndex) -> ImpactVector:
+    async def _vector(self, request: QueryRequest, index: OpenedIndex) -> ImpactVector:
         """Return the impacts of a query before idf, with the weights that the request changes."""
         if request.vector is not None:
             return request.vector
-        if request.engine == "bm25" or request.query is None:
+        if request.query is None or getattr(request, "engine", "") == "bm25":
             return {}
-        try:
-            vector = dict(await self._encoders.submit((index, request.query)))
-        except SpladeAnseriniError as error:
-            raise self._as_request_error(error, index) from error
-        for token, weight in (request.weights or {}).items():
-            vector[token] = index.impact(weight)
-        return {token: impact for token, impact in vector.items() if impact} if request.weights else vector
+        vector: ImpactVector = await self._submit(self._encoders, (index, request.query), index)
+        if not request.weights:
+            return vector
+        weights = request.weights
+        return cast(
+            "ImpactVector", await self._submit(self._encoders, Call(lambda: index.edited(vector, weights)), index)
+        )
 
-    def _encode(self, batch: Sequence[tuple[OpenedIndex, str]]) -> list[ImpactVector]:
-        """Encode texts in the thread of the encoders; those of one index together."""
-        start = time.perf_counter()
-        vectors: list[ImpactVector] = [{}] * len(batch)
-        for index in {id(index): index for index, _ in batch}.values():
-            positions = [position for position, (other, _) in enumerate(batch) if other is index]
-            for position, vector in zip(
-                positions, encode(index.index, [batch[position][1] for position in positions]), strict=True
-            ):
-                vectors[position] = vector
-        self.metrics.stages["encode"].observe(time.perf_counter() - start)
-        return vectors
+    def _encode(self, batch: Sequence[tuple[OpenedIndex, str] | Call]) -> list[Any]:
+        """Do what the thread of the encoders does; texts of one index are encoded together."""
+        results: dict[int, Any] = {}
+        groups: dict[int, list[int]] = defaultdict(list)
+        for position, work in enumerate(batch):
+            if isinstance(work, Call):
+                results[position] = work.function()
+            else:
+                groups[id(work[0])].append(position)
+        for positions in groups.values():
+            start = time.perf_counter()
+            pairs = [work for position in positions if not isinstance(work := batch[position], Call)]
+            vectors = encode(pairs[0][0].index, [text for _, text in pairs])
+            self.metrics.stages["encode"].observe(time.perf_counter() - start)
+            results |= zip(positions, vectors, strict=True)
+        return [results[position] for position in range(len(batch))]
 
-    async def _submit(self, work: Search | Call, index: OpenedIndex) -> Any:
+    async def _submit[I](self, thread: Batcher[I, Any], work: I, index: OpenedIndex) -> Any:
         try:
-            return await self._searches.submit(work)
+            return await thread.submit(work)
         except SpladeAnseriniError as error:
             raise self._as_request_error(error, index) from error
 

@@ -52,8 +52,7 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
         return report
     with report.check("pseudo-documents") as check:
         source = find_impacts(impacts)
-        # The source of an index that merge made is its parts, not the pseudo-documents of all of them.
-        recorded = manifest.source if isinstance(manifest, IndexManifest) and not _is_joined(manifest) else None
+        recorded = manifest.source if isinstance(manifest, IndexManifest) and _has_one_source(manifest) else None
         if recorded and not source.is_source_of(recorded):
             check.fail(f"{impacts} has another fingerprint than the source that the manifest records")
         if isinstance(manifest, IndexManifest):
@@ -62,9 +61,13 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
     return report
 
 
-def _is_joined(manifest: IndexManifest) -> bool:
-    """Whether `merge` made it."""
-    return bool(manifest.parts) and "shards" not in manifest.options
+def _has_one_source(manifest: IndexManifest) -> bool:
+    """Whether the source that it records is that of pseudo-documents.
+
+    That of an index that `merge` made is its parts', and one that was changed has no other.
+    """
+    is_joined = bool(manifest.parts) and "shards" not in manifest.options
+    return not is_joined and not manifest.revision
 
 
 def _as_indexed(source: ImpactSource, manifest: IndexManifest, check: Check) -> ImpactSource:

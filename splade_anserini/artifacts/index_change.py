@@ -1,0 +1,20 @@
+"""What a change of an index did, as its manifest records it."""
+
+from typing import Literal
+
+from splade_anserini.artifacts.model import Count, GrowingModel
+
+
+class IndexChange(GrowingModel):
+    """What the last change of an index did."""
+
+    kind: Literal["append", "update", "delete"]
+    added: Count = 0
+    replaced: Count = 0
+    deleted: Count = 0
+    source: str | None = None
+    """Fingerprint of the pseudo-documents; None: nothing was added."""
+    deletions: str | None = None
+    """Fingerprint of the ids to delete; None: there were none."""
+
+    later_fields = frozenset({"added", "replaced", "deleted", "source", "deletions"})

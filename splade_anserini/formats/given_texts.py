@@ -1,0 +1,25 @@
+"""Texts of a program as documents."""
+
+from collections.abc import Iterable
+
+from splade_anserini.errors import InputError, counted
+from splade_anserini.records import Document
+
+
+def documents_of_texts(texts: Iterable[str], ids: Iterable[str] | None) -> list[Document]:
+    """Return texts with their ids as documents. Raises `InputError` when one is missing or not a string."""
+    if isinstance(texts, str) or isinstance(ids, str):
+        name = "texts" if isinstance(texts, str) else "ids"
+        raise InputError(f"{name} is a single string.", expected="a list of strings", do="Put it into a list.")
+    text_list = list(texts)
+    id_list = [str(position) for position in range(len(text_list))] if ids is None else list(ids)
+    if len(id_list) != len(text_list):
+        texts_and_ids = f"{counted(len(text_list), 'text')} and {counted(len(id_list), 'id')}"
+        raise InputError(f"There are {texts_and_ids}.", expected="one id for each text")
+    if not text_list:
+        raise InputError("There are no texts to index.")
+    for name, values in (("text", text_list), ("id", id_list)):
+        for position, value in enumerate(values):
+            if not isinstance(value, str):
+                raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
+    return [Document(id_, "", text) for id_, text in zip(id_list, text_list, strict=True)]
