@@ -55,11 +55,11 @@ def merge(
     output holds a manifest that names them. If the same call made the output before, it is left as it is.
 
     Raises `InputError` for a document that is in two of the indexes, and for text indexes; `MismatchError` when the
-    manifests do not agree, and for an index with --document-idf; `OutputError` when another index would be replaced;
+    manifests do not agree, and when impacts have the idf of different collections (--document-idf); `OutputError` when another index would be replaced;
     `IntegrityError` when counts differ.
     """
     from splade_anserini.artifacts.sharded_index import shard_directories
-    from splade_anserini.lucene.document_idf import require_no_document_idf
+    from splade_anserini.lucene.document_idf import require_shared_document_idf
     from splade_anserini.lucene.index_reader import check_index_files, kind_of_index
 
     paths, output, options = list(map(Path, inputs)), Path(output), options or MergeOptions()
@@ -69,8 +69,7 @@ def merge(
             raise InputError(f"{path} is a text index.", expected="impact indexes", do="Index all texts together.")
     parts = [part for path in paths for part in shard_directories(path)]
     _check_parts(parts)
-    for part in parts:
-        require_no_document_idf(part, "joining it with others")
+    require_shared_document_idf(parts)
     _check_output(output, parts, options, overwrite=overwrite)
     manifest = _manifest(output, parts, options)
     if not overwrite and _is_made(output, manifest):

@@ -23,6 +23,7 @@ from splade_anserini.lucene import ImpactSearcher, IndexOptions, PyseriniImpactS
 from splade_anserini.lucene.document_idf import multiplied_by_idf, require_no_document_idf
 from splade_anserini.lucene.sources import find_impacts
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
+from splade_anserini.merge import merge
 from splade_anserini.retrieval.options import QueryOptions
 from splade_anserini.retrieval.query_settings import query_idf_for
 from splade_anserini.vectors.idf import CollectionIdf
@@ -251,6 +252,11 @@ class TestIndex:
             shards = [read_manifest(path, IndexManifest) for path in sorted((tmp_path / "index").glob("shard-*"))]
             assert [shard and shard.document_idf for shard in shards] == [alone.document_idf] * 2
             assert sum(shard.emptied for shard in shards if shard) == alone.emptied
+            merge([tmp_path / "index"], tmp_path / "merged")
+            merged = read_manifest(tmp_path / "merged", IndexManifest)
+            assert merged is not None
+            assert merged.model_dump(include=same) == alone.model_dump(include=same)
+            assert postings(tmp_path / "merged") == postings(tmp_path / "alone")
 
     def test_the_command_says_what_it_left_out(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         write_encoded(tmp_path / "impacts", VECTORS)

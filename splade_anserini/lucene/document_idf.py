@@ -214,6 +214,17 @@ def require_no_document_idf(index: StrPath, doing: str) -> None:
         )
 
 
+def require_shared_document_idf(indexes: Sequence[StrPath]) -> None:
+    """Raise `MismatchError` unless the impacts of all indexes have the idf of one collection, or of none.
+
+    Shards that one `index --shards` wrote have that of all its documents.
+    """
+    records = [document_idf_in(index) for index in indexes]
+    if any(record != records[0] for record in records):
+        for index in indexes:
+            require_no_document_idf(index, "joining it with others")
+
+
 def _require_whole_collection(source: ImpactSource) -> None:
     if source.settings and source.settings.document_idf:
         raise InputError(
