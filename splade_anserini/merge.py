@@ -55,8 +55,8 @@ def merge(
     output holds a manifest that names them. If the same call made the output before, it is left as it is.
 
     Raises `InputError` for a document that is in two of the indexes, and for text indexes; `MismatchError` when the
-    manifests do not agree, and when impacts have the idf of different collections (--document-idf); `OutputError` when another index would be replaced;
-    `IntegrityError` when counts differ.
+    manifests do not agree, and when impacts have the idf of different collections (--document-idf); `OutputError` when
+    another index would be replaced; `IntegrityError` when counts differ.
     """
     from splade_anserini.artifacts.sharded_index import shard_directories
     from splade_anserini.lucene.document_idf import require_shared_document_idf
