@@ -14,7 +14,7 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.options import option, options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
-from splade_anserini.training.options import TextLookupOptions, TrainingOptions
+from splade_anserini.training.options import RecipeOptions, TextLookupOptions, TrainingOptions
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.outputs import OutputRecord
@@ -86,7 +86,10 @@ class TrainingOutput:
 
 
 def command(
-    card: Annotated[str, typer.Option(help="Encoder card with a table [training]: a path, or a name.")],
+    *,
+    card: Annotated[
+        str, typer.Option(help="Encoder card with a table [training]: a path, or a name.")
+    ] = "splade-v2-max",
     data: Annotated[
         list[str],
         typer.Option(
@@ -96,6 +99,7 @@ def command(
         ),
     ],
     output: TrainingOutput,
+    recipe: RecipeOptions,
     lookup: TextLookupOptions,
     validated: ValidationOptions,
     options: TrainingOptions,
@@ -111,18 +115,20 @@ def command(
     --validation the best checkpoint is kept, else the last.
 
     \b
-    Example:
+    Examples:
       splade-anserini train --card splade-v2-max --data triples.jsonl --corpus collection.tsv --topics queries.tsv \\
         --output encoders/splade-v2-max
+      splade-anserini train --backbone my-checkpoint --data nfcorpus --steps 2000 --batch-size 32 \\
+        --output encoders/mine
     """
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output, recorded
-    from splade_anserini.cards.finding import find_encoder_card
+    from splade_anserini.training.recipe_changes import changed_card
     from splade_anserini.training.run_directory import remove_run_directory
 
     if options.patience and validated.validation is None:
         raise InputError("--patience needs --validation.", do="Add --validation, or leave --patience out.")
-    encoder = find_encoder_card(card, change or ())
+    encoder = changed_card(card, recipe, change or ())
     require_disjoint([output.output], [*data, lookup.corpus, lookup.topics, validated.validation])
     if output.push_to_hub:
         from splade_anserini.training.hub import require_hub

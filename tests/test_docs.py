@@ -57,9 +57,7 @@ NEEDS = {
 
 SCALED = {
     "training.steps=2000": "training.steps=20",
-    "training.warmup_steps=100": "training.warmup_steps=2",
-    "training.regularizer.until=700": "training.regularizer.until=7",
-    "training.batch_size=32": "training.batch_size=4",
+    "--steps 2000 --batch-size 32": "--steps 20 --batch-size 4",
     "--validate-every 1000": "--validate-every 10",
     "--samples 1000": "--samples 5",
     "--skip 10": "--skip 1",

@@ -32,6 +32,28 @@ class TextLookupOptions(CorpusOptions):
 
 
 @options
+class RecipeOptions:
+    """The settings of a card that are changed most often. They are recorded with the card, so changed as by --set."""
+
+    backbone: str | None = option(
+        default=None, help="Model to train: Hugging Face id or directory.", unset="the card's", recorded=False
+    )
+    steps: int | None = option(
+        default=None,
+        least=1,
+        help="Steps to train for. Warm-up and the growth of λ are shortened or lengthened in proportion.",
+        unset="the card's",
+        recorded=False,
+    )
+    batch_size: int | None = option(
+        default=None, least=1, help="Queries in a batch on one device.", unset="the card's", recorded=False
+    )
+    learning_rate: float | None = option(
+        default=None, above=0, help="Greatest learning rate.", unset="the card's", recorded=False
+    )
+
+
+@options
 class TrainingOptions:
     """When a run logs, validates and writes checkpoints, and when it stops."""
 
