@@ -1,4 +1,4 @@
-"""A thread that takes waiting work in batches, with a queue that does not grow."""
+"""Threads that take waiting work in batches, with a queue that does not grow."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ class _Work[I, O]:
 
 
 class Batcher[I, O]:
-    """Runs a function on batches of items in one thread; requests wait for their results in the event loop.
+    """Runs a function on batches of items in its own threads; requests wait for their results in the event loop.
 
     `run` gets at most `size` items and returns a result for each. A batch that fails is run again item by item, so
     that each error reaches the request that caused it. Items that nobody waits for any more are left out.
@@ -35,13 +35,17 @@ class Batcher[I, O]:
         run: Callable[[Sequence[I]], Sequence[O]],
         *,
         size: int,
+        threads: int = 1,
         limit: int,
         waited: Callable[[float], None],
     ) -> None:
         self._run, self._size, self._limit, self._waited = run, size, limit, waited
         self._queue: SimpleQueue[_Work[I, O] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -58,9 +62,11 @@ class Batcher[I, O]:
         return await future
 
     def close(self) -> None:
-        """Finish what is waiting, and end the thread."""
-        self._queue.put(None)
-        self._thread.join()
+        """Finish what is waiting, and end the threads."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         while True:

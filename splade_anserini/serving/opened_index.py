@@ -13,7 +13,6 @@ from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.cards.finding import resolve_index
 from splade_anserini.errors import InputError
 from splade_anserini.impact_index import ImpactIndex
-from splade_anserini.parallel import cpu_count
 from splade_anserini.serving.options import ServedOptions
 
 if TYPE_CHECKING:
@@ -93,16 +92,7 @@ class OpenedIndex:
         self.fingerprint = fingerprint(source)
         self.generation: int = before.generation + 1 if before else 1
         self.manifest = read_manifest(source.directory, IndexManifest)
-        encoder = (
-            before.index.query_encoder.encoder if before and _same_encoder(before.manifest, self.manifest) else None
-        )
-        self.index: ImpactIndex = ImpactIndex.open(
-            source.directory,
-            query_encoder=encoder or options.encoder,
-            query_idf=options.query_idf,
-            force=options.force,
-            verify=options.verify,
-        )
+        self.index: ImpactIndex = _opened(source.directory, self.manifest, options, before)
         try:
             self.text: Bm25Searcher | None = open_bm25_searcher(source.text) if source.text else None
             self._warm_up()
@@ -116,6 +106,11 @@ class OpenedIndex:
     def name(self) -> str:
         """The name by which requests call it."""
         return self.source.name
+
+    @property
+    def encodes_together(self) -> bool:
+        """Whether the encoder runs several texts at once: one in int8 does not."""
+        return self.index.query_encoder.encoder.identity.precision != "int8"
 
     @property
     def is_idle(self) -> bool:
@@ -180,13 +175,13 @@ class OpenedIndex:
             return self.index.weighted(vector)
         return QueryWeights(self.index.searcher, query_idf).weighted(vector)
 
-    def rankings(self, vectors: "Sequence[ImpactVector]", hits: int) -> "list[Ranking]":
+    def rankings(self, vectors: "Sequence[ImpactVector]", hits: int, threads: int) -> "list[Ranking]":
         """Return the best documents of each query."""
-        return _rankings(self.index.searcher, vectors, hits)
+        return _rankings(self.index.searcher, vectors, hits, threads)
 
-    def text_rankings(self, texts: Sequence[str], hits: int) -> "list[Ranking]":
+    def text_rankings(self, texts: Sequence[str], hits: int, threads: int) -> "list[Ranking]":
         """Return the best documents of each text, by BM25."""
-        return _rankings(self.text, texts, hits) if self.text else []
+        return _rankings(self.text, texts, hits, threads) if self.text else []
 
     def stored(self, ids: Sequence[str], docs: Sequence[int], *, is_text: bool = False) -> "list[JsonDocument | None]":
         """Return stored documents by their ids and Lucene's numbers; `is_text` says of which index the numbers are."""
@@ -219,9 +214,9 @@ class OpenedIndex:
             dict(self.text.rankings([("", "the")], 10))
 
 
-def _rankings(searcher: "LuceneSearcher[Any]", queries: Sequence[Any], hits: int) -> "list[Ranking]":
+def _rankings(searcher: "LuceneSearcher[Any]", queries: Sequence[Any], hits: int, threads: int) -> "list[Ranking]":
     numbered = ((str(position), query) for position, query in enumerate(queries))
-    return [ranking for _, ranking in searcher.rankings(numbered, hits, min(len(queries), cpu_count()))]
+    return [ranking for _, ranking in searcher.rankings(numbered, hits, threads)]
 
 
 def fingerprint(source: IndexSource) -> str:
@@ -236,6 +231,34 @@ def encode(index: ImpactIndex, texts: Sequence[str]) -> "list[ImpactVector]":
 
     encoder = index.query_encoder
     return [quantize(vector, encoder.scale) for vector in encoder.encoder.encode(texts)]
+
+
+def _opened(
+    directory: Path, manifest: IndexManifest | None, options: ServedOptions, before: OpenedIndex | None
+) -> ImpactIndex:
+    """Open an index as `ImpactIndex.open` does, with an encoder that runs on one processor."""
+    from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
+    from splade_anserini.retrieval.options import QueryOptions
+    from splade_anserini.retrieval.query_settings import query_idf_for
+    from splade_anserini.retrieval.query_vectors import open_query_encoder_for
+
+    check_index_files(directory, any_size=options.verify)
+    require_impact_index(directory, force=options.force)
+    query = QueryOptions(
+        encoder=options.encoder,
+        query_idf=options.query_idf,
+        device=options.device,
+        threads=1,
+        trust_remote_code=options.trust_remote_code,
+        force=options.force,
+    )
+    name = f"Index {directory}"
+    kept = before.index.query_encoder if before and _same_encoder(before.manifest, manifest) else None
+    return ImpactIndex(
+        directory,
+        lambda: kept or open_query_encoder_for(manifest, name, query, low_latency=True),
+        query_idf=query_idf_for(manifest, query, name),
+    )
 
 
 def _same_encoder(before: IndexManifest | None, now: IndexManifest | None) -> bool:

@@ -3,6 +3,9 @@
 from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import option, options
 
+MOST_THREADS = 16
+"""Threads that encode, where the options do not say how many."""
+
 
 @options
 class ServedOptions:
@@ -30,6 +33,11 @@ class ServedOptions:
         metavar="ALPHA",
         help="Multiply each impact of a query by idf^ALPHA of the token in the index.",
         unset="what each index records of its encoder",
+    )
+    threads: int = option(
+        default=0,
+        least=0,
+        help=f"Queries that are encoded at once, each on one processor. 0: one per core, at most {MOST_THREADS}.",
     )
     device: str = option(default="auto", help="auto, cpu, cuda, cuda:n or mps.")
     trust_remote_code: bool = remote_code_option()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from splade_anserini.parallel import cpu_count
 from splade_anserini.serving.metrics import Metrics
 from splade_anserini.serving.opened_index import OpenedIndex
 from splade_anserini.serving.requests import Engine
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from splade_anserini.explaining import MatchedTerm
     from splade_anserini.lucene.ranking import Ranking
     from splade_anserini.records import ImpactVector, JsonDocument
+
+LARGE = 300_000
+"""Documents of an index from which the searches of a batch run in parallel: in smaller ones they are too short."""
 
 BM25_WEIGHT = 0.5
 """Of hybrid search, as `search --hybrid` has it."""
@@ -94,12 +98,13 @@ def _weighted(search: Search) -> "ImpactVector":
 
 def _rankings(searches: Sequence[Search], weights: "Sequence[ImpactVector]") -> "list[Ranking]":
     first = searches[0]
+    threads = min(len(searches), cpu_count()) if len(first.index.index) >= LARGE else 1
     if first.engine == "impacts":
-        return first.index.rankings(weights, first.hits)
-    texts = first.index.text_rankings([search.text or "" for search in searches], first.hits)
+        return first.index.rankings(weights, first.hits, threads)
+    texts = first.index.text_rankings([search.text or "" for search in searches], first.hits, threads)
     if first.engine == "bm25":
         return texts
-    impacts = first.index.rankings(weights, first.hits)
+    impacts = first.index.rankings(weights, first.hits, threads)
     return [_fused(*pair, first.hits) for pair in zip(impacts, texts, strict=True)]
 
 

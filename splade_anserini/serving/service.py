@@ -9,19 +9,20 @@ from typing import Any, cast
 
 from splade_anserini.errors import SpladeAnseriniError
 from splade_anserini.explaining.match import compare
+from splade_anserini.parallel import cpu_count
 from splade_anserini.records import ImpactVector
 from splade_anserini.serving.batcher import Batcher
 from splade_anserini.serving.errors import RequestError, without_paths
 from splade_anserini.serving.metrics import Metrics
 from splade_anserini.serving.opened_index import Catalog, OpenedIndex, ServedMatch, encode, fingerprint
-from splade_anserini.serving.options import LimitOptions, ServedOptions
+from splade_anserini.serving.options import MOST_THREADS, LimitOptions, ServedOptions
 from splade_anserini.serving.requests import CompareRequest, ExplainRequest, QueryRequest, SearchRequest
 from splade_anserini.serving.searching import Answer, Call, Search, SearchRunner
 
 _log = logging.getLogger(__name__)
 
 _TEXTS, _SEARCHES = 8, 32
-"""Most texts and searches of a batch."""
+"""Most texts and searches of a batch. Several texts at once only where the encoder runs them together."""
 
 _LARGEST_CACHED = 1 << 17
 """Bytes of the largest answer that is kept."""
@@ -30,7 +31,8 @@ _LARGEST_CACHED = 1 << 17
 class Service:
     """The indexes that are served, and the threads that encode and search.
 
-    Java is used by one thread of Python at a time, so there is one that searches.
+    Java is used by one thread of Python at a time, so there is one that searches. Encoders run on one processor, and
+    several threads encode: on two processors that answers more requests than one encoder on both.
     """
 
     def __init__(
@@ -50,7 +52,12 @@ class Service:
         self._reloading = asyncio.Lock()
         waited = self.metrics.stages["queue"].observe
         self._encoders: Batcher[tuple[OpenedIndex, str] | Call, Any] = Batcher(
-            "encode", self._encode, size=_TEXTS, limit=self.limits.queue, waited=waited
+            "encode",
+            self._encode,
+            size=_TEXTS if any(index.encodes_together for index in indexes) else 1,
+            threads=served.threads or min(cpu_count(), MOST_THREADS),
+            limit=self.limits.queue,
+            waited=waited,
         )
         self._searches: Batcher[Search | Call, Any] = Batcher(
             "search", SearchRunner(self.metrics), size=_SEARCHES, limit=self.limits.queue, waited=waited
