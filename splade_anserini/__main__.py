@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": "pseudo-documents, an index, a run, an encoder → whole or not, equal to its reference or not",
     "status": "what commands write → how far it is",
     "info": "what commands wrote → what it is, and what to do with it",
+    "doctor": "this machine → what works, what would go wrong, what to do",
     "list": "encoders, index cards, measures, formats",
     "completion": "bash, zsh or fish → the script that completes commands and options",
     "warm-start": "a sentence encoder → a SPLADE checkpoint to train from",

@@ -25,7 +25,7 @@ TIERS = [
     | {"explain", "search", "pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
     {"inspection", "serving"},
-    {"info", "list", "pyterrier", "quickstart", "reproduce", "serve", "status", "sweep", "verify"},
+    {"doctor", "info", "list", "pyterrier", "quickstart", "reproduce", "serve", "status", "sweep", "verify"},
     {"__init__", "__main__", "completion"},
 ]
 """From the ground up: a package imports from lower tiers; a module also from modules of its own tier."""
