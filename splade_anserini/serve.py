@@ -1,12 +1,17 @@
 """The command `serve`: indexes → a search service over HTTP."""
 
+import logging
 from importlib.util import find_spec
 
 import typer
 
 from splade_anserini.cli.console import main_of
-from splade_anserini.errors import DependencyError
+from splade_anserini.errors import DependencyError, InputError
 from splade_anserini.serving.options import LimitOptions, ServedOptions, ServerOptions
+
+_log = logging.getLogger(__name__)
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions) -> None:
@@ -26,6 +31,7 @@ def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions) 
     from splade_anserini.serving.server import serve_forever
     from splade_anserini.serving.service import Service
 
+    _check_access(served, server)
     keys = read_api_keys(server.api_keys) if server.api_keys else None
     sources = index_sources(served)
     start_jvm()
@@ -35,6 +41,18 @@ def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions) 
     finally:
         service.close()
     typer.echo("The service has ended.")
+
+
+def _check_access(served: ServedOptions, server: ServerOptions) -> None:
+    """Raise `InputError` when anybody might change documents; log a warning when anybody may search."""
+    if server.api_keys or server.host in _LOOPBACK:
+        return
+    if served.writable:
+        raise InputError(
+            f"--writable with --host {server.host} lets others change documents.",
+            do="Add --api-keys, or leave --host out.",
+        )
+    _log.warning("Whoever reaches %s may search: there are no --api-keys.", server.host)
 
 
 if __name__ == "__main__":

@@ -340,6 +340,34 @@ class TestDocuments:
 
 
 @pytest.mark.slow
+class TestChanges:
+    def test_documents_are_added_replaced_and_deleted(self, home: Path) -> None:
+        directory = build(home, {"a": "cats", "b": "dogs"}, "living")
+        with client_of(ServedOptions(index=(str(directory),), writable=True)) as client:
+            added = client.post("/v1/documents", json={"documents": [{"id": "c/1", "text": "cats sleep"}]}).json()
+            assert (added["added"], added["documents"]) == (1, 3)
+            assert [hit["id"] for hit in search(client, q="sleep")["hits"]] == ["c/1"]
+            replaced = client.put("/v1/documents/a", json={"text": "dogs bark"}).json()
+            assert (replaced["replaced"], replaced["documents"]) == (1, 3)
+            assert [hit["id"] for hit in search(client, q="bark")["hits"]][:1] == ["a"]
+            assert client.get("/v1/documents/a").json()["document"]["contents"] == "dogs bark"
+            assert client.delete("/v1/documents/c/1").json()["documents"] == 2
+            problem(client.get("/v1/documents/c/1"), 404)
+            problem(client.delete("/v1/documents/c/1"), 404)
+            twice = problem(client.post("/v1/documents", json={"documents": [{"id": "a", "text": "cats"}]}), 400)
+            assert str(home) not in twice
+
+    def test_nothing_is_changed_without_permission(self, client: TestClient, home: Path) -> None:
+        problem(client.post("/v1/documents", json={"documents": [{"id": "x", "text": "cats"}]}), 403)
+        problem(client.put("/v1/documents/d1", json={"text": "cats"}), 403)
+        problem(client.delete("/v1/documents/d1"), 403)
+        assert client.get("/v1/documents/d1").status_code == 200
+        done = run_stage("serve", "--index", home / "pets", "--writable", "--host", "0.0.0.0")
+        assert done.code == 2
+        assert "--api-keys" in done.err
+
+
+@pytest.mark.slow
 class TestOperations:
     def test_metrics_count_requests_and_time_stages(self, client: TestClient) -> None:
         search(client, q="cats")

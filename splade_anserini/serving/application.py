@@ -12,11 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splade_anserini._version import __version__
+from splade_anserini.records import Document
 from splade_anserini.serving.errors import FAILED, error_response, validation_message
 from splade_anserini.serving.metrics import CONTENT_TYPE
 from splade_anserini.serving.requests import (
+    ChangeAnswer,
     CompareAnswer,
     CompareRequest,
+    DocumentsRequest,
+    DocumentText,
     EncodeAnswer,
     EncodeRequest,
     Engine,
@@ -42,6 +46,17 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {"model": ErrorAnswer, "description": "Another error."},
 }
 
+_CHANGES: dict[str, Any] = {
+    "response_model": None,
+    "responses": {
+        200: {"model": ChangeAnswer},
+        403: {"model": ErrorAnswer, "description": "The service was started without --writable."},
+        409: {"model": ErrorAnswer, "description": "Another process changes the index."},
+        **_ERRORS,
+    },
+}
+
+DocumentId = Annotated[str, Path(description="The id of the document.")]
 IndexName = Annotated[str | None, Query(description="The name of an index; the first one by default.")]
 
 
@@ -121,12 +136,22 @@ def _add_explanations(app: FastAPI, service: Service) -> None:
 
 def _add_documents(app: FastAPI, service: Service) -> None:
     @app.get("/v1/documents/{id:path}", tags=["documents"], summary="A stored document", responses=_ERRORS)
-    async def document(
-        id: Annotated[str, Path(description="The id of the document.")],  # noqa: A002  # the name in the URL
-        index: IndexName = None,
-    ) -> Response:
+    async def document(id: DocumentId, index: IndexName = None) -> Response:  # noqa: A002  # the name in the URL
         stored = await service.document(id, index)
         return _json({"id": id, "document": stored})
+
+    @app.post("/v1/documents", tags=["documents"], summary="Add documents", **_CHANGES)
+    async def add(request: DocumentsRequest) -> Response:
+        documents = [Document(document.id, document.title, document.text) for document in request.documents]
+        return _json(await service.put(documents, request.index, replace=request.replace))
+
+    @app.put("/v1/documents/{id:path}", tags=["documents"], summary="Add or replace a document", **_CHANGES)
+    async def put(id: DocumentId, content: DocumentText, index: IndexName = None) -> Response:  # noqa: A002
+        return _json(await service.put([Document(id, content.title, content.text)], index, replace=True))
+
+    @app.delete("/v1/documents/{id:path}", tags=["documents"], summary="Delete a document", **_CHANGES)
+    async def delete(id: DocumentId, index: IndexName = None) -> Response:  # noqa: A002
+        return _json(await service.delete(id, index))
 
     @app.get("/v1/indexes", tags=["documents"], summary="What is served", responses=_ERRORS)
     async def indexes() -> list[IndexDescription]:

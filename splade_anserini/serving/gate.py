@@ -56,7 +56,9 @@ class Gate:
             raise self._refused("queue", overloaded())
         self.pending += 1
         try:
-            async with asyncio.timeout(self._limits.timeout):
+            # A change that has begun is not given up.
+            is_change = scope["method"] != "GET" and scope["path"].startswith("/v1/documents")
+            async with asyncio.timeout(None if is_change else self._limits.timeout):
                 await self._app(scope, self._limited(scope, receive), answer)
         except TimeoutError:
             raise self._refused("timeout", RequestError(504, "The request took too long.")) from None

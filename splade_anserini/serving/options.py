@@ -34,6 +34,7 @@ class ServedOptions:
         help="Multiply each impact of a query by idf^ALPHA of the token in the index.",
         unset="what each index records of its encoder",
     )
+    writable: bool = option(default=False, help="Requests may add, replace and delete documents.")
     threads: int = option(
         default=0,
         least=0,

@@ -83,6 +83,39 @@ class CompareRequest(QueryRequest):
     second: str = pydantic.Field(description="The id of another one.")
 
 
+class NewDocument(StrictModel):
+    """A document to add."""
+
+    id: str = pydantic.Field(min_length=1)
+    title: str = ""
+    text: str = pydantic.Field(description="What is encoded, after the title.")
+
+
+class DocumentsRequest(StrictModel):
+    """Documents to add."""
+
+    documents: list[NewDocument] = pydantic.Field(min_length=1)
+    replace: bool = pydantic.Field(default=False, description="Whether documents with the same ids are replaced.")
+    index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
+
+
+class DocumentText(StrictModel):
+    """The content of a document."""
+
+    title: str = ""
+    text: str
+
+
+class ChangeAnswer(pydantic.BaseModel):
+    """What a change did; searches find it from then on."""
+
+    added: int
+    replaced: int
+    deleted: int
+    empty: int = pydantic.Field(description="Documents with an empty vector, which are not found.")
+    documents: int = pydantic.Field(description="Documents that the index has now.")
+
+
 class Term(pydantic.BaseModel):
     """A token that query and document share."""
 

@@ -5,12 +5,12 @@ import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from splade_anserini.errors import SpladeAnseriniError
+from splade_anserini.errors import OutputError, SpladeAnseriniError
 from splade_anserini.explaining.match import compare
 from splade_anserini.parallel import cpu_count
-from splade_anserini.records import ImpactVector
+from splade_anserini.records import Document, ImpactVector
 from splade_anserini.serving.batcher import Batcher
 from splade_anserini.serving.errors import RequestError, without_paths
 from splade_anserini.serving.metrics import Metrics
@@ -18,11 +18,18 @@ from splade_anserini.serving.opened_index import Catalog, OpenedIndex, ServedMat
 from splade_anserini.serving.options import MOST_THREADS, LimitOptions, ServedOptions
 from splade_anserini.serving.requests import CompareRequest, ExplainRequest, QueryRequest, SearchRequest
 from splade_anserini.serving.searching import Answer, Call, Search, SearchRunner
+from splade_anserini.serving.writing import IndexWriter, change_values
+
+if TYPE_CHECKING:
+    from splade_anserini.lucene.index_changes import ChangedIndex
 
 _log = logging.getLogger(__name__)
 
 _TEXTS, _SEARCHES = 8, 32
 """Most texts and searches of a batch. Several texts at once only where the encoder runs them together."""
+
+_WRITES = 16
+"""Most changes that wait for one another."""
 
 _LARGEST_CACHED = 1 << 17
 """Bytes of the largest answer that is kept."""
@@ -61,6 +68,10 @@ class Service:
         )
         self._searches: Batcher[Search | Call, Any] = Batcher(
             "search", SearchRunner(self.metrics), size=_SEARCHES, limit=self.limits.queue, waited=waited
+        )
+        self._writers = {index.name: IndexWriter(index.source.directory) for index in indexes if served.writable}
+        self._writes: Batcher[Call, Any] | None = (
+            Batcher("write", _run_calls, size=1, limit=_WRITES, waited=lambda _: None) if served.writable else None
         )
         for index in self.catalog:
             self._report(index)
@@ -139,6 +150,28 @@ class Service:
             raise self._no_document(index, doc_id)
         return document
 
+    async def put(self, documents: Sequence[Document], index_name: str | None, *, replace: bool) -> dict[str, object]:
+        """Add documents, and search in them from then on. Raises `RequestError`."""
+        index = self._index(index_name)
+        changed = await self._changed(index, lambda writer: writer.put(documents, replace=replace))
+        return change_values(changed)
+
+    async def delete(self, doc_id: str, index_name: str | None) -> dict[str, object]:
+        """Delete a document. Raises `RequestError` (404) when there is none with this id."""
+        index = self._index(index_name)
+        changed = await self._changed(index, lambda writer: writer.delete(doc_id))
+        if changed.missing:
+            raise self._no_document(index, doc_id)
+        return change_values(changed)
+
+    async def _changed(self, index: OpenedIndex, change: "Callable[[IndexWriter], ChangedIndex]") -> "ChangedIndex":
+        if self._writes is None:
+            raise RequestError(403, "Documents cannot be changed: the service was started without --writable.")
+        writer = self._writers[index.name]
+        changed: ChangedIndex = await self._submit(self._writes, Call(lambda: change(writer)), index)
+        await self.reload_changed()
+        return changed
+
     def descriptions(self) -> list[dict[str, object]]:
         """Return what is served, without paths."""
         return [index.description() for index in self.catalog]
@@ -153,7 +186,7 @@ class Service:
                         self.catalog.replace(newer)
                         self._cache.clear()
                         self._report(newer)
-                        _log.warning("Index %s was changed and opened again.", index.name)
+                        _log.info("Index %s was changed and opened again.", index.name)
                 except (SpladeAnseriniError, OSError):
                     # It may be in the middle of being replaced; the next look finds it whole.
                     self.metrics.reload_failures.inc()
@@ -163,6 +196,8 @@ class Service:
 
     def close(self) -> None:
         """Finish what is waiting, and close the indexes."""
+        if self._writes:
+            self._writes.close()
         self._encoders.close()
         self._searches.close()
         for index in self.catalog:
@@ -232,6 +267,8 @@ class Service:
 
     def _as_request_error(self, error: SpladeAnseriniError, index: OpenedIndex) -> RequestError | SpladeAnseriniError:
         """Return an error of the request with a message without paths; other errors as they are: they are logged."""
+        if isinstance(error, OutputError):
+            return RequestError(409, f"Index {index.name} is changed by another process.")
         if error.exit_code != 2:
             return error
         _log.info("A request was refused: %s", error)
@@ -253,3 +290,7 @@ class Service:
     def _report(self, index: OpenedIndex) -> None:
         self.metrics.generation.labels(index.name).set(index.generation)
         self.metrics.documents.labels(index.name).set(len(index.index))
+
+
+def _run_calls(batch: Sequence[Call]) -> list[Any]:
+    return [call.function() for call in batch]
