@@ -1,6 +1,7 @@
 """The command `index`: vectors of documents → a Lucene impact index, or a corpus → a text index for BM25."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.corpus_fields import CorpusOptions
 from splade_anserini.formats.reading_options import ReadingOptions
-from splade_anserini.indexing.building import index_source, open_source
+from splade_anserini.indexing.building import index_source, number_of_documents, open_source
+from splade_anserini.indexing.documents import documents_of_index
 from splade_anserini.indexing.existing import check_index_output, up_to_date_index
 from splade_anserini.lucene.change_options import ChangeOptions
 from splade_anserini.lucene.index_options import IndexOptions
@@ -33,6 +35,7 @@ def index(
     options: IndexOptions | None = None,
     *,
     reading: ReadingOptions | None = None,
+    documents: "Corpus | StrPath | None" = None,
     workers: IndexWorkerOptions | None = None,
     overwrite: bool = False,
     bars: ProgressBars = no_bars,
@@ -41,7 +44,9 @@ def index(
 
     Vectors without a manifest are read as `reading` says, and checked while they are indexed. The index appears when it
     is complete and its counts agree with those of the vectors. If the same call made it before, it is left as it is.
-    With `workers` it is built in several processes, or as a sharded index.
+    `documents` is the corpus that was encoded: with `options.store_text` all fields of its documents are stored, and
+    hits can be filtered by `options.filter_fields`. With `workers` the index is built in several processes, or as a
+    sharded one.
 
     Raises `InputError` or `MismatchError` for what cannot be indexed, `OutputError` when another index or directory
     would be replaced, `IntegrityError` when counts differ.
@@ -54,19 +59,19 @@ def index(
         impacts = impacts.absolute()
     check_index_output(output, impacts)
     source = open_source(impacts, reading or ReadingOptions())
-    if manifest := up_to_date_index(source, output, options, shards=workers.shards, overwrite=overwrite):
+    stored = documents_of_index(source, options, documents)
+    if manifest := up_to_date_index(
+        source, output, options, documents=stored, shards=workers.shards, overwrite=overwrite
+    ):
         _log.info("Index %s is up to date", output)
         return manifest
     _log.info("Indexing %s into %s", impacts, output)
-    total = source.counts.documents if source.counts else None
     if options.document_idf:
         from splade_anserini.lucene.document_idf import with_document_idf
 
-        with bars("Counting", total, "documents") as progress:
+        with bars("Counting", number_of_documents(source), "documents") as progress:
             source = with_document_idf(source, options, progress)
-        total = source.idf.documents if source.idf else None
-    with bars("Indexing", total, "documents") as progress:
-        return index_source(source, output, options, workers=workers, progress=progress)
+    return index_source(source, output, options, documents=stored, workers=workers, bars=bars)
 
 
 @options
@@ -80,6 +85,11 @@ class IndexTarget(ChangeOptions):
         "none.",
     )
     index: Path = option(help="Directory for the Lucene index.")
+    documents: str | None = option(
+        default=None,
+        metavar="CORPUS",
+        help="The corpus that was encoded: --store-text and --filter-fields take all fields of its documents.",
+    )
     overwrite: bool = option(default=False, help="Replace an index that exists.")
 
     def __post_init__(self) -> None:
@@ -88,6 +98,8 @@ class IndexTarget(ChangeOptions):
             raise InputError("--input is missing.", expected="the vectors to index", do="Name them with --input.")
         if self.input is not None and self.is_deletion:
             raise InputError("--input has no effect with --delete alone.", do="Add --append or --update.")
+        if self.documents is not None and self.is_deletion:
+            raise InputError("--documents has no effect with --delete alone.", do="Add --append or --update.")
         if self.overwrite and self.is_change:
             raise InputError("--overwrite excludes --append, --update and --delete.", do="Leave --overwrite out.")
 
@@ -112,19 +124,22 @@ def command(
     \b
     Examples:
       splade-anserini index --input impacts/mine --index indexes/mine --threads 4
+      splade-anserini index --input impacts/mine --index indexes/mine --documents corpus.jsonl.gz --store-text
       splade-anserini index --input theirs.jsonl --index indexes/theirs --scale 100
       splade-anserini index --bm25 --input corpus.jsonl.gz --index indexes/mine-bm25
       splade-anserini index --append --input impacts/new --index indexes/mine
       splade-anserini index --delete ids.txt --index indexes/mine
     """
+    from splade_anserini.artifacts.manifests import kind_of_manifest
     from splade_anserini.formats.corpora import open_corpus
 
     if target.is_change:
         from splade_anserini.indexing.changing import change_by_options
 
-        for group in (text, fields, workers):
+        for group in (text, workers, *(() if target.documents else (fields,))):
             _check_unused(group, "has no effect with --append, --update and --delete")
-        changed = change_by_options(target.index, target.input, target, reading, options, progress_bar)
+        documents = _documents(target, fields)
+        changed = change_by_options(target.index, target.input, target, reading, options, documents, progress_bar)
         typer.echo(f"{target.index}: {changed}")
         return
     if text.bm25:
@@ -132,12 +147,21 @@ def command(
         _check_unused(workers, "has no effect with --bm25")
         if options.document_idf:
             raise InputError("--document-idf has no effect with --bm25.", do="Leave --document-idf out.")
+        if used := [name for name in changed_options(options) if name in ("--store-fields", "--filter-fields")]:
+            raise InputError(f"{used[0]} has no effect with --bm25.", do=f"Leave {used[0]} out.")
+        if target.documents is not None:
+            raise InputError("--documents has no effect with --bm25.", do="Leave --documents out.")
         _index_texts(open_corpus(str(target.input), fields), target, text, options)
         return
-    _check_unused(fields, "needs --bm25")
+    if target.documents is None:
+        _check_unused(fields, "needs --bm25 or --documents")
+    elif fields.id_field and kind_of_manifest(str(target.input)):
+        # What encode wrote is not read by the names of its fields.
+        reading = replace(reading, id_field=None)
     manifest = index(
         *(str(target.input), target.index, options),
         reading=reading,
+        documents=_documents(target, fields),
         workers=workers,
         overwrite=target.overwrite,
         bars=progress_bar,
@@ -148,6 +172,13 @@ def command(
         f"{target.index}: {counted(counts.documents, 'document')}, {counted(counts.postings, 'posting')}, "
         f"{counted(counts.impacts, 'impact')}{shards}"
     )
+
+
+def _documents(target: IndexTarget, fields: CorpusOptions) -> "Corpus | str | None":
+    """Return the corpus of --documents, opened where fields of it are named."""
+    from splade_anserini.formats.corpora import open_corpus
+
+    return open_corpus(target.documents, fields) if target.documents and fields.named else target.documents
 
 
 def _check_unused(group: "CorpusOptions | ReadingOptions | IndexWorkerOptions | TextIndexOptions", why: str) -> None:

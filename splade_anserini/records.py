@@ -5,7 +5,7 @@ The lines of runs and the relevance judgements are `ir_measures.ScoredDoc` and `
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 type StrPath = str | os.PathLike[str]
@@ -19,6 +19,10 @@ type SparseVector = Mapping[str, float]
 
 type ImpactVector = Mapping[str, int]
 """Token → impact ≥ 1: the quantized weight, which Lucene stores as the term frequency."""
+
+type FilterType = Literal["int", "float", "str", "date"]
+"""The type of a field by which hits can be filtered."""
+FILTER_TYPES: tuple[FilterType, ...] = get_args(FilterType.__value__)
 
 type JsonDocument = dict[str, Any]
 """A document with all its fields, as JSON has it: `id`, and mostly `contents`, its text."""
@@ -70,6 +74,8 @@ class Document:
     id: str
     title: str
     text: str
+    fields: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """All other fields of its record; None where they were not read."""
 
     @property
     def contents(self) -> str:
@@ -93,6 +99,8 @@ class ImpactDocument:
     vector: ImpactVector
     contents: str = ""
     """The text that was encoded, or ""; it is kept for readers and is not searched."""
+    fields: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """All other fields of its record; None where they were not read."""
 
 
 @dataclass(frozen=True, slots=True)

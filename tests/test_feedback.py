@@ -81,14 +81,15 @@ QUERIES = make_queries()
 
 @pytest.fixture(scope="module")
 def indexes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four indexes of the same documents: `ours`, `anserinis`, `records` instead of document vectors, and `neither`."""
+    """Indexes of the same documents: `ours`, `anserinis`, `records` with the vectors, `texts` alone, and `neither`."""
     home = tmp_path_factory.mktemp("feedback")
     encoder = open_encoder(write_dictionary_encoder(home / "encoder", EXPANSIONS))
     write_encoded(home / "impacts", VECTORS, shard_size=100, encoder=encoder.identity)
     for name, options in [
         ("ours", IndexOptions(threads=1, store_docvectors=True)),
         ("anserinis", IndexOptions(threads=2, store_docvectors=True, writer="anserini")),
-        ("records", IndexOptions(threads=2, store_text=True, optimize=False)),
+        ("records", IndexOptions(threads=2, store_text=True, optimize=False, writer="anserini")),
+        ("texts", IndexOptions(threads=1, store_text=True)),
         ("neither", IndexOptions(threads=1)),
     ]:
         index(home / "impacts", home / name, options)
@@ -341,9 +342,10 @@ def test_invalid_values_are_refused(arguments: dict[str, Any], message: str) -> 
 
 
 @pytest.mark.slow
-def test_an_index_without_document_vectors_is_refused(indexes: Path) -> None:
+@pytest.mark.parametrize("name", ["neither", "texts"])
+def test_an_index_without_document_vectors_is_refused(indexes: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"has no document vectors[^$]*--store-docvectors"):
-        PyseriniImpactSearcher(indexes / "neither", 1, Feedback(method="rocchio"))
+        PyseriniImpactSearcher(indexes / name, 1, Feedback(method="rocchio"))
 
 
 @pytest.fixture

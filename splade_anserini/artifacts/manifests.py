@@ -18,7 +18,7 @@ from splade_anserini.artifacts.model import Count, EncoderPrecision, GrowingMode
 from splade_anserini.artifacts.parity_report import ParityReport
 from splade_anserini.artifacts.truncation import TextTruncation, Truncation
 from splade_anserini.errors import InputError
-from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, Pooling, QuerySide, StrPath
+from splade_anserini.records import DEFAULT_SCALE, Activation, Aggregation, FilterType, Pooling, QuerySide, StrPath
 
 MANIFEST = "splade.manifest"
 """File name of a manifest. Anserini reads all .json, .jsonl and .gz files of a collection, so it has another suffix."""
@@ -226,9 +226,13 @@ class IndexManifest(GrowingModel):
     commit: str | None = None
     """Fingerprint of the commit of Lucene that the last change made, see `artifacts.commits`."""
 
+    filter_fields: dict[str, FilterType] | None = None
+    """The fields by which hits can be filtered, with their types; None: there are none."""
+
     later_fields = frozenset(
         {"zeros", "ids_with_spaces", "parts", "query_idf", "query_max_length"}
         | {"document_idf", "rounded_to_zero", "emptied", "top_k", "passages", "revision", "last_change", "commit"}
+        | {"filter_fields"}
     )
 
 

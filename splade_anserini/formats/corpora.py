@@ -11,10 +11,10 @@ from typing import Protocol
 
 from splade_anserini.errors import NOTE, InputError, counted
 from splade_anserini.formats.beir import source_path
-from splade_anserini.formats.corpus_fields import RECOGNIZED, CorpusOptions, describe, document_of
+from splade_anserini.formats.corpus_fields import RECOGNIZED, CorpusOptions, describe, document_of_row, whole_records
 from splade_anserini.formats.corpus_files import EXPECTED, directory_files, read_file, reader_of
 from splade_anserini.formats.hf_datasets import hub_rows, is_hub_name
-from splade_anserini.formats.irds import irds_document, irds_items, is_irds, require_irds
+from splade_anserini.formats.irds import irds_document, irds_items, is_irds, require_irds, whole_irds_document
 from splade_anserini.formats.parsing.archives import as_directory, is_file
 from splade_anserini.formats.parsing.duplicates import DuplicateFinder, refuse_duplicates
 from splade_anserini.formats.parsing.fields import document_id
@@ -55,9 +55,11 @@ class IrdsCorpus:
     """The documents of `irds:<name>`."""
 
     name: str
+    keeps_fields: bool = False
 
     def __iter__(self) -> Iterator[Document]:
-        return map(irds_document, irds_items(self.name, "docs"))
+        read = whole_irds_document if self.keeps_fields else irds_document
+        return map(read, irds_items(self.name, "docs"))
 
 
 @dataclass
@@ -127,8 +129,7 @@ class HubCorpus:
 
     def __iter__(self) -> Iterator[Document]:
         for index, row in enumerate(hub_rows(self.name), 1):
-            record = {name: "" if value is None else value for name, value in row.items()}
-            yield document_of(record, Location(self.name, index, "row"), self.options)
+            yield document_of_row(row, Location(self.name, index, "row"), self.options)
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class PassageCorpus:
 
     def with_locations(self) -> Iterator[tuple[Location, Document]]:
         """Yield each passage with the location of its document."""
-        for location, document in _with_locations(self.corpus):
+        for location, document in with_locations(self.corpus):
             for passage in passages_of(document, self.windows):
                 yield location, passage
 
@@ -163,7 +164,7 @@ def open_corpus(source: StrPath, options: CorpusOptions = RECOGNIZED) -> Corpus:
         require_irds(name, "docs")
         if options.named:
             raise InputError(f"{name} has fields of its own.", do="Leave --id-field and the like out.")
-        return IrdsCorpus(name)
+        return IrdsCorpus(name, options.keeps_fields)
     if is_hub_name(name):
         return HubCorpus(name, options)
     path, split = source_path(source), ""
@@ -176,6 +177,19 @@ def open_corpus(source: StrPath, options: CorpusOptions = RECOGNIZED) -> Corpus:
         raise InputError(f"The corpus {name} does not exist.", expected=EXPECTED, do=_missing_path(name))
     reader_of(path)
     return FileCorpus(name, (path,), options)
+
+
+def with_all_fields(corpus: Corpus) -> Corpus:
+    """Return a corpus whose documents have all fields of their records; one in memory has what it has."""
+    if isinstance(corpus, PassageCorpus):
+        return PassageCorpus(with_all_fields(corpus.corpus), corpus.windows)
+    if isinstance(corpus, IrdsCorpus):
+        return IrdsCorpus(corpus.name, keeps_fields=True)
+    if isinstance(corpus, FileCorpus):
+        return FileCorpus(corpus.name, corpus.files, whole_records(corpus.options))
+    if isinstance(corpus, HubCorpus):
+        return HubCorpus(corpus.name, whole_records(corpus.options))
+    return corpus
 
 
 def corpus_settings(corpus: Corpus) -> dict[str, str | list[str]] | None:
@@ -193,6 +207,13 @@ def _missing_path(name: str) -> str:
     )
 
 
+def with_locations(corpus: Corpus) -> Iterator[tuple[Location, Document]]:
+    """Yield each document with its location. Raises `RecordError` for a malformed record."""
+    if isinstance(corpus, FileCorpus | PassageCorpus):
+        return corpus.with_locations()
+    return ((Location(corpus.name, index, "document"), document) for index, document in enumerate(corpus, 1))
+
+
 def check_corpus(corpus: Corpus, progress: Progress = silent) -> int:
     """Read the whole corpus and return the number of its documents, in constant memory.
 
@@ -200,13 +221,13 @@ def check_corpus(corpus: Corpus, progress: Progress = silent) -> int:
     """
     count = 0
     with DuplicateFinder() as ids:
-        for location, document in _with_locations(corpus):
+        for location, document in with_locations(corpus):
             ids.add(document_id(document.id, location))
             count += 1
             progress(1)
         if not count:
             raise InputError(f"The corpus {corpus.name} is empty.", expected="at least one document")
-        refuse_duplicates(ids, lambda: ((at, document.id) for at, document in _with_locations(corpus)), "document id")
+        refuse_duplicates(ids, lambda: ((at, document.id) for at, document in with_locations(corpus)), "document id")
     return count
 
 
@@ -241,9 +262,3 @@ def sample_documents(documents: Iterable[Document], size: int, *, seed: int = 0)
         elif (slot := generator.randrange(position + 1)) < size:
             reservoir[slot] = document
     return reservoir
-
-
-def _with_locations(corpus: Corpus) -> Iterator[tuple[Location, Document]]:
-    if isinstance(corpus, FileCorpus | PassageCorpus):
-        return corpus.with_locations()
-    return ((Location(corpus.name, index, "document"), document) for index, document in enumerate(corpus, 1))

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from splade_anserini.errors import InputError, RecordError
 from splade_anserini.formats.parsing.columns import column_key
@@ -49,6 +50,9 @@ class CorpusOptions:
         recorded="set",
     )
 
+    keeps_fields: ClassVar[bool] = False
+    """Whether documents have all other fields of their records, too."""
+
     def __post_init__(self) -> None:
         for name, value in (("--id-field", self.id_field), ("--title-field", self.title_field)):
             if value is not None and not value.strip():
@@ -74,9 +78,29 @@ class CorpusOptions:
         values = {"id": self.id_field, "title": self.title_field, "text": list(self.text_names)}
         return {name: value for name, value in values.items() if value} or None
 
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, str | list[str]] | None) -> "CorpusOptions":
+        """Return the options of which a manifest has these `settings`."""
+        if not settings:
+            return RECOGNIZED
+        id_, title = (str(settings[name]) if name in settings else None for name in ("id", "title"))
+        return cls(id_field=id_, title_field=title, text_fields=tuple(settings.get("text", ())))
+
 
 RECOGNIZED = CorpusOptions()
 """All fields are recognized by their names."""
+
+
+@options
+class WholeRecords(CorpusOptions):
+    """As `CorpusOptions`; documents keep all other fields of their records, too."""
+
+    keeps_fields: ClassVar[bool] = True
+
+
+def whole_records(options: CorpusOptions) -> WholeRecords:
+    """Return options that read the same, and keep all fields."""
+    return WholeRecords(**asdict(options))
 
 
 class Fields(NamedTuple):
@@ -144,6 +168,8 @@ def is_known(name: str) -> bool:
 
 def document_of(record: Record, location: Location, options: CorpusOptions = RECOGNIZED) -> Document:
     """Return the document that a record describes. Raises `RecordError` for one without an id or a text."""
+    if options.keeps_fields:
+        return with_fields(_document(record, location, options), record, options)
     if options is RECOGNIZED or not options.named:
         # Nearly all records are of this form.
         text = record.get("text") or record.get("contents")
@@ -155,6 +181,21 @@ def document_of(record: Record, location: Location, options: CorpusOptions = REC
     return _document(record, location, options)
 
 
+def document_of_row(row: Record, location: Location, options: CorpusOptions) -> Document:
+    """Return the document that a row of a table describes, in which no value stands for an empty text."""
+    document = document_of({name: "" if value is None else value for name, value in row.items()}, location, options)
+    if not document.fields:
+        return document
+    return replace(document, fields={name: row[name] for name in document.fields})
+
+
+def with_fields(document: Document, record: Record, options: CorpusOptions) -> Document:
+    """Return the document of a record with all fields of it that are not its id, title or text."""
+    read, empty = _fields(record, options), choose_fields(tuple(record), options)
+    names = {read.id, read.title, *read.texts, empty.title, *empty.texts}
+    return replace(document, fields={name: value for name, value in record.items() if name not in names})
+
+
 def describe(record: Record, options: CorpusOptions) -> str:
     """Return how a record is read, for a note, or "" where that is plain."""
     fields = _fields(record, options)
@@ -162,7 +203,9 @@ def describe(record: Record, options: CorpusOptions) -> str:
     strings = [
         name or "the column without a name"
         for name, value in record.items()
-        if name not in read and ((isinstance(value, str) and value.strip()) or (name == "vector" and value))
+        if not options.keeps_fields
+        and name not in read
+        and ((isinstance(value, str) and value.strip()) or (name == "vector" and value))
     ]
     if read - {""} <= _PLAIN and not strings:
         return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.beir import SHIPPED, BeirDirectory
-from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, choose_fields, document_of, is_known
+from splade_anserini.formats.corpus_fields import CorpusOptions, Observer, choose_fields, document_of_row, is_known
 from splade_anserini.formats.corpus_json import read_json
 from splade_anserini.formats.corpus_tables import Located, read_csv, read_tsv
 from splade_anserini.formats.hf_datasets import choose_split, saved_files, split_of
@@ -36,9 +36,8 @@ def _read_arrow(path: Path, options: CorpusOptions, observer: Observer) -> Itera
         )
     for location, row in islice(arrow_rows(path, lambda _: True), 1):
         observer.on_first(location, row)
-    for location, row in arrow_rows(path, lambda name: name in roots or is_known(name)):
-        record = {name: "" if value is None else value for name, value in row.items()}
-        yield location, document_of(record, location, options)
+    for location, row in arrow_rows(path, lambda name: options.keeps_fields or name in roots or is_known(name)):
+        yield location, document_of_row(row, location, options)
 
 
 _READERS: dict[str, Reader] = {

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from splade_anserini.errors import InputError
@@ -53,6 +54,14 @@ def irds_document(item: Any) -> Document:
     if isinstance(title, str) and isinstance(text, str):
         return Document(item.doc_id, title, text)
     return Document(item.doc_id, "", item.default_text())
+
+
+def whole_irds_document(item: Any) -> Document:
+    """Return a document of ir_datasets with all its other fields."""
+    document = irds_document(item)
+    read = {"doc_id", "title" if document.title else "", "text"}
+    fields = item._asdict() if hasattr(item, "_asdict") else {}
+    return replace(document, fields={name: value for name, value in fields.items() if name not in read})
 
 
 class IrdsStore:

@@ -49,7 +49,7 @@ def passages_of(document: Document, windows: Windows) -> Iterator[Document]:
     while True:
         words = ends[start : start + windows.words]
         text = document.text[words[0][0] : words[-1][1]] if words else document.text
-        yield Document(f"{document.id}{SEPARATOR}{number}", document.title, text)
+        yield Document(f"{document.id}{SEPARATOR}{number}", document.title, text, document.fields)
         if start + windows.words >= len(ends):
             return
         number, start = number + 1, start + windows.stride

@@ -61,11 +61,13 @@ class VectorOptions:
 class VectorReader:
     """Reads vectors and documents, and counts what it leaves out. Each thread needs its own.
 
-    With `notes`, a line says from which fields ids and vectors are read, where these are not the usual ones.
+    With `notes`, a line says from which fields ids and vectors are read, where these are not the usual ones. With
+    `keeps_fields`, documents have all other fields of their records.
     """
 
-    def __init__(self, options: VectorOptions | None = None, *, notes: bool = True) -> None:
+    def __init__(self, options: VectorOptions | None = None, *, notes: bool = True, keeps_fields: bool = False) -> None:
         self._options = options or VectorOptions()
+        self._keeps_fields = keeps_fields
         self._logs_notes = notes
         self._plain = self._options.are_defaults
         self._check = VectorCheck()
@@ -85,7 +87,7 @@ class VectorReader:
     def document(self, record: Record, location: Location) -> ImpactDocument:
         """Return the document in a record. Raises `RecordError` when it has no id or no vector."""
         if self._plain and "id" in record and isinstance(record.get("vector"), dict):
-            id_, value = record["id"], record["vector"]
+            id_, value, id_key, vector_key = record["id"], record["vector"], "id", "vector"
         else:
             for wrapper in _WRAPPERS:
                 if isinstance(inner := record.get(wrapper), dict) and "vector" not in record:
@@ -93,7 +95,21 @@ class VectorReader:
             id_, id_key = self._id(record, location)
             value, vector_key = self._find_vector(record, location)
             self._note(id_key, vector_key, location)
-        return ImpactDocument(_id_of(id_, location), self(value, location), _contents(record, location))
+        contents = _contents(record, location)
+        fields = self._other_fields(record, {id_key, vector_key}, contents) if self._keeps_fields else None
+        return ImpactDocument(_id_of(id_, location), self(value, location), contents, fields)
+
+    def _other_fields(self, record: Record, read: set[str], contents: str) -> Record:
+        """Return the fields of a record that are not its id, its text, a vector, or what holds these."""
+        kept = {}
+        read |= {"_id"} & {f"_{name}" for name in read}
+        for name, value in record.items():
+            key = column_key(name)
+            is_vector = isinstance(value, dict | list) and key in {*VECTOR_KEYS, *TOKEN_KEYS, *WEIGHT_KEYS}
+            is_text = key in CONTENTS_KEYS and value == contents
+            if not (name in read or is_vector or is_text or name in (*_WRAPPERS, "put", "update")):
+                kept[name] = value
+        return kept
 
     @property
     def tokens_are_numbers(self) -> bool:
@@ -109,7 +125,7 @@ class VectorReader:
 
     def columns(self, names: Sequence[str]) -> list[str]:
         """Return the names of the columns that may hold id, vector or contents; all if none is named as a vector."""
-        if not self.has_vector(dict.fromkeys(names)):
+        if self._keeps_fields or not self.has_vector(dict.fromkeys(names)):
             return list(names)
         fields = (self._options.id_field or "", self._options.vector_field or "")
         usual = {*ID_KEYS, *VECTOR_KEYS, *TOKEN_KEYS, *WEIGHT_KEYS, *CONTENTS_KEYS, *_WRAPPERS}

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.errors import NOTE, InputError, IntegrityError
 from splade_anserini.formats.reading_options import ReadingOptions
+from splade_anserini.indexing.documents import SourceDocuments, with_documents
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
 from splade_anserini.options import recorded_options
-from splade_anserini.progress import Progress, silent
+from splade_anserini.progress import Progress, ProgressBars, no_bars
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import Counts, IndexManifest
@@ -41,13 +42,15 @@ def index_source(
     output: Path,
     options: IndexOptions | None = None,
     *,
+    documents: SourceDocuments | None = None,
     provenance: Mapping[str, str] | None = None,
     workers: IndexWorkerOptions | None = None,
-    progress: Progress = silent,
+    bars: ProgressBars = no_bars,
 ) -> "IndexManifest":
     """Build the index of files that were found, in place of the one that may be at `output`.
 
-    `provenance` is added to the options in the manifest: what else was done to the documents.
+    `documents` have the fields that are stored; they are joined by their ids. `provenance` is added to the options in
+    the manifest: what else was done to the documents.
     """
     from splade_anserini.artifacts.files import whole_directory
     from splade_anserini.artifacts.manifests import write_manifest
@@ -57,15 +60,25 @@ def index_source(
     if source.idf is None:
         source = with_document_idf(source, options)
     with whole_directory(output, replace=True) as partial:
-        if workers.shards is not None:
-            read, manifest = _write_shards(source, partial, options, workers, progress)
-        else:
-            read, manifest = _write_one(source, partial, options, workers, progress)
-        manifest = manifest.model_copy(update={"options": {**manifest.options, **(provenance or {})}})
+        with (
+            with_documents(source, documents, options, partial, bars) as source_with_documents,
+            bars("Indexing", number_of_documents(source), "documents") as progress,
+        ):
+            write = _write_one if workers.shards is None else _write_shards
+            read, manifest = write(source_with_documents, partial, options, workers, progress)
+        added = {**(documents.recorded if documents else {}), **(provenance or {})}
+        manifest = manifest.model_copy(update={"options": {**manifest.options, **added}})
         write_manifest(partial, manifest)
     if read:
         _say_what_was_read(read, source)
     return manifest
+
+
+def number_of_documents(source: "ImpactSource") -> int | None:
+    """Return how many documents a source has, as far as that is known."""
+    if source.idf:
+        return source.idf.documents
+    return source.counts.documents if source.counts else None
 
 
 def _queries_of(encoder: str | None) -> tuple[float, int | None]:
@@ -168,6 +181,7 @@ def _manifest(
         query_idf=0.0 if document_idf else query_idf,
         query_max_length=query_max_length,
         document_idf=document_idf,
+        filter_fields=options.filter_types or None,
     ).model_copy(update=_of_reading(source, read))
 
 

@@ -2,19 +2,21 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.reading_options import ReadingOptions
-from splade_anserini.lucene.change_options import ChangeOptions
+from splade_anserini.lucene.change_options import ChangeOptions, options_of_change
 from splade_anserini.lucene.index_options import IndexOptions
 from splade_anserini.progress import ProgressBars, no_bars
 from splade_anserini.records import Document, StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder
+    from splade_anserini.formats.corpora import Corpus
     from splade_anserini.lucene.index_changes import ChangedIndex
 
 _log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ def append_documents(
     *,
     delete: Iterable[str] = (),
     reading: ReadingOptions | None = None,
+    documents: "Corpus | StrPath | None" = None,
     options: IndexOptions | None = None,
     force: bool = False,
     bars: ProgressBars = no_bars,
@@ -39,8 +42,10 @@ def append_documents(
     one until they are reopened. Made by the same call before, it is left as it is. Raises `InputError` for ids that the
     index has already and for an index that cannot be changed, `MismatchError` for vectors that were made with other
     settings (with `force` only a warning is logged), `OutputError` when another process writes the index.
+
+    `documents` is the corpus of the vectors, where the index stores documents or has fields for filters.
     """
-    return _change(index, impacts, delete, reading, options, replace=False, force=force, bars=bars)
+    return _change(index, impacts, delete, reading, options, documents=documents, force=force, bars=bars)
 
 
 def update_documents(
@@ -49,6 +54,7 @@ def update_documents(
     *,
     delete: Iterable[str] = (),
     reading: ReadingOptions | None = None,
+    documents: "Corpus | StrPath | None" = None,
     options: IndexOptions | None = None,
     force: bool = False,
     bars: ProgressBars = no_bars,
@@ -57,7 +63,9 @@ def update_documents(
 
     A document whose new vector is empty is deleted.
     """
-    return _change(index, impacts, delete, reading, options, replace=True, force=force, bars=bars)
+    return _change(
+        *(index, impacts, delete, reading, options), documents=documents, replace=True, force=force, bars=bars
+    )
 
 
 def delete_documents(index: StrPath, ids: Iterable[str], *, options: IndexOptions | None = None) -> "ChangedIndex":
@@ -72,24 +80,32 @@ def _change(
     reading: ReadingOptions | None,
     options: IndexOptions | None,
     *,
+    documents: "Corpus | StrPath | None" = None,
     replace: bool = False,
     force: bool = False,
     bars: ProgressBars = no_bars,
 ) -> "ChangedIndex":
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.indexing.building import open_source
+    from splade_anserini.indexing.documents import documents_of_index, with_documents
     from splade_anserini.lucene.index_changes import ChangeRequest, change_index, require_changeable
 
     index, deletions = Path(index), _id_list(delete)
-    require_changeable(index)
-    source = None
+    options = options_of_change(require_changeable(index), options or IndexOptions())
+    source = stored = None
     if impacts is not None:
         require_disjoint([index], [Path(impacts)], nested=True)
         source = open_source(Path(impacts), reading or ReadingOptions())
-    request = ChangeRequest(source, replace, deletions, force)
+        stored = documents_of_index(source, options, documents)
     total = source.counts.documents if source and source.counts else None
-    with bars("Indexing" if source else "Deleting", total, "documents") as progress:
-        changed = change_index(index, request, options, progress)
+    with (
+        TemporaryDirectory(prefix="splade-anserini-") as temporary,
+        with_documents(source, stored, options, Path(temporary), bars, needs_all_fields=False)
+        if source
+        else nullcontext() as with_fields,
+        bars("Indexing" if source else "Deleting", total, "documents") as progress,
+    ):
+        changed = change_index(index, ChangeRequest(with_fields, replace, deletions, force), options, progress)
     if changed.was_made_before:
         _log.info("Index %s is up to date", index)
     if changed.missing:
@@ -164,7 +180,8 @@ def change_by_texts(
         impacts = Path(name) / "impacts"
         encode_shards(InMemoryCorpus("texts", documents), encoder, impacts, options, bars=bars)
         change = update_documents if replace else append_documents
-        return change(index, impacts, bars=bars)
+        has_fields = options.contents or bool(manifest.filter_fields)
+        return change(index, impacts, documents=InMemoryCorpus("texts", documents) if has_fields else None, bars=bars)
 
 
 def change_by_options(
@@ -173,11 +190,18 @@ def change_by_options(
     change: ChangeOptions,
     reading: ReadingOptions,
     options: IndexOptions,
+    documents: "Corpus | StrPath | None" = None,
     bars: ProgressBars = no_bars,
 ) -> str:
     """Change an index as options of the command `index` say; return what was done, in words."""
     deletions = [] if change.delete is None else read_ids(change.delete)
-    changed = _change(index, impacts, deletions, reading, options, replace=change.update, force=change.force, bars=bars)
+    changed = _change(
+        *(index, impacts, deletions, reading, options),
+        documents=documents,
+        replace=change.update,
+        force=change.force,
+        bars=bars,
+    )
     return _described(changed)
 
 

@@ -10,6 +10,7 @@ from splade_anserini.options import recorded_options
 
 if TYPE_CHECKING:
     from splade_anserini.artifacts.manifests import IndexManifest
+    from splade_anserini.indexing.documents import SourceDocuments
     from splade_anserini.lucene.sources import ImpactSource
 
 _NOT_COMPARED = {"threads", "memory"}
@@ -21,6 +22,7 @@ def up_to_date_index(
     output: Path,
     options: IndexOptions,
     *,
+    documents: "SourceDocuments | None" = None,
     shards: int | None = None,
     overwrite: bool = False,
 ) -> "IndexManifest | None":
@@ -43,7 +45,8 @@ def up_to_date_index(
         raise already_exists(output)
     fingerprint = manifest.source if source.is_source_of(manifest.source) else source.fingerprint
     as_shards = {} if shards is None else {"shards": shards}
-    now = _compared({**recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
+    of_documents = documents.recorded if documents else {}
+    now = _compared({**of_documents, **recorded_options(options), **source.reading_settings, **as_shards}, fingerprint)
     if manifest.revision:
         times = counted(manifest.revision, "time")
         raise already_exists(output, f"its documents were changed {times} since it was built")

@@ -36,7 +36,9 @@ from splade_anserini.lucene.frequency_text import (
 )
 from splade_anserini.lucene.lucene_writer import Batch
 from splade_anserini.lucene.sources import ImpactSource, nothing_to_index
+from splade_anserini.lucene.stored_fields import StoredFields, document_of_source
 from splade_anserini.parallel import drawn_in_threads, taken_from
+from splade_anserini.records import ImpactDocument
 
 BATCH_SIZE = 256
 """Documents that are passed to Java at once: less than a megabyte. A call for each would cost as much as indexing."""
@@ -44,6 +46,9 @@ BATCH_SIZE = 256
 _BATCHES_AHEAD = 4
 """Batches that each reading thread prepares in advance."""
 
+
+type _SourcedEntry = tuple[Entry, bytes | ImpactDocument]
+"""An entry, and what it was made of: a line, or a document."""
 
 type _CheckedBatch = tuple[Batch, list[str]]
 """A batch, and the ids to check: its own, and those of documents with empty vectors."""
@@ -115,12 +120,17 @@ class BatchReader:
     def __init__(
         self,
         source: ImpactSource,
+        fields: StoredFields | None = None,
         *,
-        with_records: bool,
+        with_records: bool = False,
         see: Callable[[Sequence[str], Batch], None] | None = None,
     ) -> None:
-        """`see` is called with each batch before it is yielded, and with all its ids, also those of empty vectors."""
+        """`fields` makes what is stored beside the postings; with `with_records` it is each record with its vector.
+
+        `see` is called with each batch before it is yielded, and with all its ids, also those of empty vectors.
+        """
         self._source = source
+        self._fields = fields or None
         self._with_records = with_records
         self._see = see
         self._ids = DuplicateFinder()
@@ -134,13 +144,16 @@ class BatchReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ids.__exit__(kind, error, trace)
+        for tally in self._tallies:
+            if tally.lookup:
+                tally.lookup.close()
 
     def batches(self, threads: int) -> Generator[Batch]:
         """Yield all documents with a vector; with more than one thread, each reads ahead in some of the files."""
         files: SimpleQueue[Path] = SimpleQueue()
         for path in self._source.files.files:
             files.put(path)
-        self._tallies = [_Tally(self._source) for _ in range(threads)]
+        self._tallies = [_Tally(self._source, with_fields=bool(self._fields)) for _ in range(threads)]
         sources = [self._read(files, tally) for tally in self._tallies]
         with closing(drawn_in_threads(sources, _BATCHES_AHEAD)) as batches:
             for batch, ids in batches:
@@ -157,6 +170,9 @@ class BatchReader:
         Raises `RecordError` for a duplicate id and, unless it `may_be_empty`, `InputError` when there were no documents
         or only empty vectors.
         """
+        if self._source.stored and self._fields:
+            key = "\n".join(map(str, self._source.files.files))
+            self._source.stored.record_use(key, [tally.lookup for tally in self._tallies if tally.lookup])
         if self._source.is_checked and not self._source.idf:
             refuse_duplicates(self._ids, self._located_ids, "document id")
             return None
@@ -201,31 +217,47 @@ class BatchReader:
 
     def _read(self, files: "SimpleQueue[Path]", tally: "_Tally") -> Generator[_CheckedBatch]:
         """Yield the documents of the files in a queue that several readers share."""
-        fields: list[bytes] = []
+        entries: list[_SourcedEntry] = []
         ids: list[str] = []
-        count = 0
         for path in taken_from(files):
             self._source.check_file(path)
             is_trusted = self._source.is_checked and not tally.weights
-            entries = _trusted_entries(path, ids) if is_trusted else self._entries(path, tally, ids)
-            for (id_, text), record in entries:
-                fields += (b'"', id_, b'","', text, b'"')
-                if self._with_records:
-                    fields += (b",", orjson.dumps(record.decode()))
-                fields.append(b",")
-                count += 1
-                if count == BATCH_SIZE:
-                    yield (count, _json_array(fields)), ids.copy()
-                    count = 0
-                    fields.clear()
+            for entry_ in _trusted_entries(path, ids) if is_trusted else self._entries(path, tally, ids):
+                entries.append(entry_)
+                if len(entries) == BATCH_SIZE:
+                    yield (BATCH_SIZE, self._json_array(entries, ids, tally)), ids.copy()
+                    entries.clear()
                     ids.clear()
-        if count or ids:
-            yield (count, _json_array(fields)), ids
+        if entries or ids:
+            yield (len(entries), self._json_array(entries, ids, tally)), ids
 
-    def _entries(self, path: Path, tally: "_Tally", ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
+    def _json_array(self, entries: "Sequence[_SourcedEntry]", ids: Sequence[str], tally: "_Tally") -> bytes:
+        """Return a batch: for each document its id, its text, and what else is to be stored."""
+        parts: list[bytes] = []
+        for ((id_, text), _), stored in zip(entries, self._stored(entries, ids, tally), strict=True):
+            parts += (b'"', id_, b'","', text, b'"')
+            if stored:
+                parts += (b",", stored)
+            parts.append(b",")
+        return b"".join((b"[", *parts[:-1], b"]"))
+
+    def _stored(self, entries: "Sequence[_SourcedEntry]", ids: Sequence[str], tally: "_Tally") -> list[bytes]:
+        """Return what is stored of each document, as JSON."""
+        if self._with_records:
+            return [orjson.dumps(_record_of(source).decode()) for _, source in entries]
+        if self._fields is None:
+            return [b""] * len(entries)
+        make = self._fields.uncounted
+        if tally.lookup is None:
+            return [make(document_of_source(source)) for _, source in entries]
+        known = dict(zip(ids, tally.lookup.fields(ids), strict=True))
+        return [known[id_of_entry(entry_)] or make(document_of_source(source)) for entry_, source in entries]
+
+    def _entries(self, path: Path, tally: "_Tally", ids: list[str]) -> "Iterator[_SourcedEntry]":
         """Yield the entries of a file that is not read as it is; count its documents and add their ids to `ids`."""
         is_json = self._source.read_file is read_vectors and not is_parquet(path)
-        if is_json and self._source.reading.are_defaults and not self._with_records and not tally.weights:
+        is_stored = self._with_records or self._fields
+        if is_json and self._source.reading.are_defaults and not is_stored and not tally.weights:
             yield from _verbatim_entries(path, tally, ids)
             return
         trusted = self._source.is_sealed_file(path)
@@ -234,10 +266,14 @@ class BatchReader:
             ids.append(read.id)
             document = tally.weights.weighted(read, location) if tally.weights else read
             if document.vector:
-                yield entry(document), record_of(document) if self._with_records else b""
+                yield entry(document), document
 
 
-def _trusted_entries(path: Path, ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
+def _record_of(source: bytes | ImpactDocument) -> bytes:
+    return source if isinstance(source, bytes) else record_of(source)
+
+
+def _trusted_entries(path: Path, ids: list[str]) -> "Iterator[_SourcedEntry]":
     """Yield the entries of a file that `encode` wrote, and add the ids of all its documents to `ids`."""
     for line_entry, line in trusted_entries(path):
         ids.append(id_of_entry(line_entry))
@@ -250,13 +286,13 @@ def check_files_and_ids(source: ImpactSource) -> None:
 
     Raises `IntegrityError` for a changed file, `RecordError` for a duplicate id.
     """
-    with BatchReader(source, with_records=False) as reader:
+    with BatchReader(source) as reader:
         for _ in reader.batches(1):
             pass
         reader.counts()
 
 
-def _verbatim_entries(path: Path, tally: "_Tally", ids: list[str]) -> Iterator[tuple[Entry, bytes]]:
+def _verbatim_entries(path: Path, tally: "_Tally", ids: list[str]) -> "Iterator[_SourcedEntry]":
     """Yield the entries of a JSON file; records that need no change are not parsed."""
     documents = JsonDocuments(tally.reader)
     for location, line in json_lines(path):
@@ -268,7 +304,7 @@ def _verbatim_entries(path: Path, tally: "_Tally", ids: list[str]) -> Iterator[t
             ids.append(document.id)
             tally.counter.add(document)
             if document.vector:
-                yield entry(document), b""
+                yield entry(document), document
 
 
 def refuse_repeated_tokens(source: ImpactSource) -> None:
@@ -283,7 +319,8 @@ def refuse_repeated_tokens(source: ImpactSource) -> None:
 class _Tally:
     """What one thread reads with, and its counts."""
 
-    def __init__(self, source: ImpactSource) -> None:
+    def __init__(self, source: ImpactSource, *, with_fields: bool) -> None:
+        self.lookup = source.stored.open() if source.stored and with_fields else None
         # The first reading, which counts, said how records are read.
         self.reader = VectorReader(source.reading, notes=source.idf is None)
         self.weights = WeightedDocuments(source, source.idf) if source.idf else None
@@ -315,7 +352,3 @@ class _Tally:
         """Whether all tokens are numbers."""
         parsed = self.counter.counts.documents
         return self.verbatim_numbers and (self.reader.tokens_are_numbers if parsed else bool(self.verbatim_documents))
-
-
-def _json_array(fields: list[bytes]) -> bytes:
-    return b"".join((b"[", *fields[:-1], b"]"))

@@ -216,7 +216,7 @@ class FastLuceneImpactSearcher(Closeable):
         debug: bool = False,
         filter_terms: bool = True,
     ) -> None:
-        """Turn on feedback by RM3. Raises `InputError` unless the index has document vectors or stored records."""
+        """Turn on feedback by RM3. Raises `InputError` unless the index has document vectors."""
         self._check_feedback()
         self._pyserinis.set_rm3(fb_terms, fb_docs, original_query_weight, debug, filter_terms)
 
@@ -240,7 +240,7 @@ class FastLuceneImpactSearcher(Closeable):
         debug: bool = False,
         use_negative: bool = False,
     ) -> None:
-        """Turn on feedback by Rocchio. Raises `InputError` unless the index has document vectors or stored records."""
+        """Turn on feedback by Rocchio. Raises `InputError` unless the index has document vectors."""
         self._check_feedback()
         numbers = (top_fb_terms, top_fb_docs, bottom_fb_terms, bottom_fb_docs, alpha, beta, gamma)
         self._pyserinis.set_rocchio(*numbers, debug, use_negative)

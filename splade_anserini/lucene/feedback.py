@@ -123,19 +123,24 @@ class Feedback:
 
 
 def check_document_vectors(index: StrPath, *, records_will_do: bool = True) -> None:
-    """Raise `InputError` unless an index stores which tokens its documents contain: document vectors or records."""
+    """Raise `InputError` unless an index stores which tokens its documents contain.
+
+    These are document vectors or, where `records_will_do`, records with vectors, which Anserini's writer and earlier
+    versions store.
+    """
     from splade_anserini.lucene.index_reader import CONTENTS, RAW, opened_index
     from splade_anserini.lucene.java.java_errors import java_errors
+    from splade_anserini.lucene.stored_documents import has_vector
 
     with opened_index(index) as reader, java_errors(f"reading {index}"):
         if reader.maxDoc() and (
             reader.termVectors().get(0, CONTENTS) is not None
             # Pyserini can read the tokens from stored records, too, but more slowly.
-            or (records_will_do and reader.storedFields().document(0).getField(RAW) is not None)
+            or (records_will_do and has_vector(reader.storedFields().document(0).get(RAW)))
         ):
             return
     raise InputError(
         f"The index {index} has no document vectors, which feedback needs.",
-        expected=f"an index with document vectors{' or stored records' if records_will_do else ''}",
+        expected=f"an index with document vectors{', or with vectors in stored records' if records_will_do else ''}",
         do="Rebuild it with splade-anserini index --store-docvectors.",
     )

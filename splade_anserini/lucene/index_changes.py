@@ -8,7 +8,7 @@ not the process lives to put it in the old one's place (see `artifacts.manifests
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import batched
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,7 @@ from splade_anserini.artifacts.manifests import (
 from splade_anserini.artifacts.sharded_index import is_sharded
 from splade_anserini.errors import InputError, IntegrityError, MismatchError, counted
 from splade_anserini.lucene.batches import BatchReader, ReadCounts, refuse_repeated_tokens
+from splade_anserini.lucene.change_options import options_of_change
 from splade_anserini.lucene.document_idf import require_no_document_idf
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_changing import ChangingWriter, changing_writer
@@ -47,6 +48,7 @@ from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.lucene_writer import Batch
 from splade_anserini.lucene.sources import ImpactSource
+from splade_anserini.lucene.stored_fields import StoredFields
 from splade_anserini.progress import Progress, silent
 
 _log = logging.getLogger(__name__)
@@ -116,7 +118,7 @@ def change_index(
             require_same_settings(index, manifest, request.source, force=request.force)
         if _is_made(manifest, request.record):
             return ChangedIndex(manifest, manifest.last_change or request.record, was_made_before=True)
-        return _change(path, manifest, request, _options(manifest, options or IndexOptions()), progress)
+        return _change(path, manifest, request, options_of_change(manifest, options or IndexOptions()), progress)
 
 
 def finish_change(index: Path) -> None:
@@ -197,23 +199,6 @@ def _settings_of_source(source: ImpactSource) -> Mapping[str, object]:
 def _words(value: object) -> str:
     text = "none" if value is None else str(value)
     return f"{text[:12]}…" if len(text) == 64 else text
-
-
-def _options(manifest: IndexManifest, options: IndexOptions) -> IndexOptions:
-    """Return the options by which documents are added: they are stored as those of the index are."""
-    stored = {name: bool(manifest.options.get(name, False)) for name in ("store_text", "store_docvectors")}
-    if options.writer != "lucene":
-        raise InputError(f"--writer {options.writer} cannot change an index.", do="Leave --writer out.")
-    if options.document_idf:
-        raise MismatchError(
-            "--document-idf holds for one collection, which adding documents would change.",
-            do="Index all documents again, or search with --query-idf.",
-        )
-    for name, value in stored.items():
-        if getattr(options, name) and not value:
-            flag = f"--{name.replace('_', '-')}"
-            raise MismatchError(f"The index was built without {flag}.", do=f"Build it again with {flag}.")
-    return replace(options, store_text=stored["store_text"], store_docvectors=stored["store_docvectors"])
 
 
 def _is_made(manifest: IndexManifest, record: IndexChange) -> bool:
@@ -312,7 +297,7 @@ def _add(
     source = request.source
     if source is None:
         return ReadCounts(Counts())
-    with BatchReader(source, with_records=options.store_text, see=ids.see) as reader:
+    with BatchReader(source, StoredFields.of(options), see=ids.see) as reader:
         writer.add(reader, progress)
         read = reader.counts(may_be_empty=request.replace)
     if ids.already and not request.replace:

@@ -2,10 +2,15 @@
 
 from typing import Literal
 
+from splade_anserini.errors import InputError
+from splade_anserini.lucene.filter_fields import parse_filter_fields
 from splade_anserini.options import option, options
 from splade_anserini.parallel import cpu_count
+from splade_anserini.records import FilterType
 
 type IndexWriterName = Literal["lucene", "anserini"]
+
+_NOT_ANSERINIS = ("store_fields", "filter_fields")
 
 
 @options
@@ -20,7 +25,22 @@ class IndexOptions:
         help="Size of Lucene's indexing buffer in MB.",
         unset="a quarter of Java's heap, at most 2,048",
     )
-    store_text: bool = option(default=False, help="Store each record, for searcher.doc(id).raw().")
+    store_text: bool = option(
+        default=False, help="Store the documents: those of --documents, or the texts that the input has."
+    )
+    store_fields: str | None = option(
+        default=None,
+        metavar="NAMES",
+        help="With --store-text: the fields to store beside the id, as title,contents,url.",
+        unset="all",
+        recorded="set",
+    )
+    filter_fields: str | None = option(
+        default=None,
+        metavar="NAME:TYPE,…",
+        help="Fields of the documents for search --filter, as year:int,category:str; also float and date.",
+        recorded="set",
+    )
     store_docvectors: bool = option(default=False, help="Store each document's terms, for pseudo-relevance feedback.")
     writer: IndexWriterName = option(
         default="lucene",
@@ -35,6 +55,29 @@ class IndexOptions:
         "not.",
         recorded="set",
     )
+
+    def __post_init__(self) -> None:
+        if self.store_fields is not None and not self.store_text:
+            raise InputError("--store-fields needs --store-text.", do="Add --store-text, or leave --store-fields out.")
+        if self.store_fields is not None and not all(self.stored_names):
+            raise InputError(f"--store-fields {self.store_fields!r} has an empty name.", expected="as title,contents")
+        if self.writer == "anserini" and (names := [name for name in _NOT_ANSERINIS if getattr(self, name)]):
+            name = f"--{names[0].replace('_', '-')}"
+            raise InputError(
+                f"{name} and --writer anserini exclude each other: Anserini stores the record that it indexes.",
+                do="Leave one of them out.",
+            )
+        parse_filter_fields(self.filter_fields)
+
+    @property
+    def stored_names(self) -> tuple[str, ...]:
+        """The fields to store; () for all."""
+        return tuple(map(str.strip, self.store_fields.split(","))) if self.store_fields is not None else ()
+
+    @property
+    def filter_types(self) -> dict[str, FilterType]:
+        """The types of the fields for filters, by name."""
+        return parse_filter_fields(self.filter_fields)
 
     @property
     def workers(self) -> int:

@@ -30,6 +30,7 @@ from splade_anserini.lucene.java.jvm import start_jvm
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.lucene_writer import add_in_parallel, open_writer
 from splade_anserini.lucene.sources import ImpactSource, nothing_to_index
+from splade_anserini.lucene.stored_fields import StoredFields
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
 
@@ -140,7 +141,7 @@ def write_with_lucene(
     with (
         JAVA_LOCK,
         java_errors(f"indexing {source.path}"),
-        BatchReader(source, with_records=options.store_text) as reader,
+        BatchReader(source, StoredFields.of(options)) as reader,
         open_writer(index, options, impact_analyzer(), SIMILARITY) as writer,
     ):
         add_documents(reader, writer, options, progress)
@@ -150,7 +151,8 @@ def write_with_lucene(
 def add_documents(reader: BatchReader, writer: Any, options: IndexOptions, progress: Progress) -> None:
     """Add all documents of a reader to an IndexWriter, on as many threads as `options` say."""
     readers = options.workers // 2
-    adders = [DocumentAdder(writer, options) for _ in range(options.workers - readers)]
+    contents = StoredFields.of(options).stores_contents
+    adders = [DocumentAdder(writer, options, stores_contents=contents) for _ in range(options.workers - readers)]
     with closing(reader.batches(max(1, readers))) as batches:
         if readers:
             add_in_parallel(batches, adders, progress)

@@ -12,6 +12,7 @@ from splade_anserini.errors import InputError, MismatchError, counted
 from splade_anserini.formats.impacts import count_impacts, read_trusted, require_files
 from splade_anserini.formats.vector_files import LocatedDocument, VectorFiles, find_vector_files, read_vectors
 from splade_anserini.formats.vectors import VectorOptions, VectorReader
+from splade_anserini.lucene.document_store import DocumentStore
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import ImpactDocument, StrPath
 from splade_anserini.vectors.idf import CollectionIdf
@@ -43,6 +44,8 @@ class ImpactSource:
     """What part of a collection the files are, such as "part 0 of 3"; "" when they are not known to be one."""
     idf: CollectionIdf | None = None
     """The idf by which impacts are multiplied when they are indexed; `documents` yields them as they are."""
+    stored: DocumentStore | None = None
+    """What is stored of each document beside its postings; None: what the vectors' records hold."""
 
     @property
     def is_checked(self) -> bool:

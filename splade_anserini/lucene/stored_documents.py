@@ -48,6 +48,15 @@ def _read_without_vector(record: str) -> JsonDocument | None:
     return None if not isinstance(document, dict) or VECTOR_KEY in document else document
 
 
+def has_vector(record: str | None) -> bool:
+    """Return whether a stored record holds the vector of its document, as Anserini's writer stores it."""
+    try:
+        document = orjson.loads(record or "null")
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and isinstance(document.get(VECTOR_KEY), dict)
+
+
 def text_of(document: JsonDocument | None) -> str | None:
     """Return the text of a document; None where it has none."""
     text = document.get(CONTENTS_KEY) if document else None

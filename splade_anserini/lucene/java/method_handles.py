@@ -71,6 +71,16 @@ def bind_string(handle: Any, position: int, text: str) -> Any:
     return _handles().insertArguments(handle, position, _autoclass(STRING)(text))
 
 
+def bind_object(handle: Any, position: int, value: Any) -> Any:
+    """Return the handle with its argument at `position` fixed to this object; for strings, see `bind_string`."""
+    return _handles().insertArguments(handle, position, value)
+
+
+def supply_argument(handle: Any, position: int, supplier: Any) -> Any:
+    """Return the handle without its argument at `position`, which `supplier`, () → object, supplies at each call."""
+    return _handles().collectArguments(handle, position, supplier)
+
+
 def constant(kind: str, value: Any) -> Any:
     """Return a handle without arguments whose result, of the class `kind`, is always `value`."""
     return _handles().constant(java_class(kind), value)
