@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from splade_anserini.errors import InputError, counted
 from splade_anserini.formats.reading_options import ReadingOptions
@@ -23,6 +23,14 @@ _log = logging.getLogger(__name__)
 
 _NAMED = 3
 """Ids that a message names."""
+
+
+class _Additions(NamedTuple):
+    """Documents to add."""
+
+    impacts: StrPath
+    reading: ReadingOptions | None = None
+    documents: "Corpus | StrPath | None" = None
 
 
 def append_documents(
@@ -45,7 +53,7 @@ def append_documents(
 
     `documents` is the corpus of the vectors, where the index stores documents or has fields for filters.
     """
-    return _change(index, impacts, delete, reading, options, documents=documents, force=force, bars=bars)
+    return _change(index, _Additions(impacts, reading, documents), delete, options, force=force, bars=bars)
 
 
 def update_documents(
@@ -64,23 +72,21 @@ def update_documents(
     A document whose new vector is empty is deleted.
     """
     return _change(
-        *(index, impacts, delete, reading, options), documents=documents, replace=True, force=force, bars=bars
+        index, _Additions(impacts, reading, documents), delete, options, replace=True, force=force, bars=bars
     )
 
 
 def delete_documents(index: StrPath, ids: Iterable[str], *, options: IndexOptions | None = None) -> "ChangedIndex":
     """Delete the documents with these ids from an impact index, in one step; those that it lacks are in the result."""
-    return _change(index, None, ids, None, options)
+    return _change(index, None, ids, options)
 
 
 def _change(
     index: StrPath,
-    impacts: StrPath | None,
+    additions: _Additions | None,
     delete: Iterable[str],
-    reading: ReadingOptions | None,
     options: IndexOptions | None,
     *,
-    documents: "Corpus | StrPath | None" = None,
     replace: bool = False,
     force: bool = False,
     bars: ProgressBars = no_bars,
@@ -93,10 +99,11 @@ def _change(
     index, deletions = Path(index), _id_list(delete)
     options = options_of_change(require_changeable(index), options or IndexOptions())
     source = stored = None
-    if impacts is not None:
-        require_disjoint([index], [Path(impacts)], nested=True)
-        source = open_source(Path(impacts), reading or ReadingOptions())
-        stored = documents_of_index(source, options, documents)
+    if additions is not None:
+        impacts = Path(additions.impacts)
+        require_disjoint([index], [impacts], nested=True)
+        source = open_source(impacts, additions.reading or ReadingOptions())
+        stored = documents_of_index(source, options, additions.documents)
     total = source.counts.documents if source and source.counts else None
     with (
         TemporaryDirectory(prefix="splade-anserini-") as temporary,
@@ -195,13 +202,8 @@ def change_by_options(
 ) -> str:
     """Change an index as options of the command `index` say; return what was done, in words."""
     deletions = [] if change.delete is None else read_ids(change.delete)
-    changed = _change(
-        *(index, impacts, deletions, reading, options),
-        documents=documents,
-        replace=change.update,
-        force=change.force,
-        bars=bars,
-    )
+    additions = None if impacts is None else _Additions(impacts, reading, documents)
+    changed = _change(index, additions, deletions, options, replace=change.update, force=change.force, bars=bars)
     return _described(changed)
 
 
