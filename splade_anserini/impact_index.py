@@ -234,13 +234,16 @@ class ImpactIndex:
         `values()` of the result is what `search --format json` prints.
         """
         from splade_anserini.explaining import Expansion, search_result
+        from splade_anserini.explaining.vocabulary import spans_of
         from splade_anserini.retrieval.options import SearchOptions
 
         _check_k(k)
         self._check_open()
         text = query if isinstance(query, str) else query.text if isinstance(query, Expansion) else None
         vector, (searcher, weights) = self._vector(query), self._view
-        return search_result(searcher, vector, SearchOptions(hits=k), text=text, weights=weights)
+        spans = spans_of(self._query_encoder.encoder) if self._query_encoder else None
+        options = SearchOptions(hits=k)
+        return search_result(searcher, vector, options, text=text, weights=weights, spans_of=spans)
 
     def expand(self, query: str) -> "Expansion":
         """Return what a query becomes: its tokens, their weights before idf, and from which word each comes."""

@@ -16,7 +16,15 @@ from splade_anserini.lucene.feedback import Feedback
 from splade_anserini.options import changed_options, recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.retrieval.engine_options import EngineOptions
-from splade_anserini.retrieval.options import QueryOptions, RunOptions, SearchOptions, TwoStepOptions
+from splade_anserini.retrieval.options import (
+    HitsOptions,
+    QueryOptions,
+    QuerySource,
+    RunOptions,
+    SearchOptions,
+    SearchOutput,
+    TwoStepOptions,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -59,30 +67,45 @@ def search(
 
 def command(
     index: cli.Index,
-    topics: cli.Topics,
-    run: RunOptions,
+    source: QuerySource,
+    written: SearchOutput,
     query: QueryOptions,
-    search_options: SearchOptions,
+    hits: HitsOptions,
     two_step: TwoStepOptions,
     feedback: Feedback,
     engine: EngineOptions,
 ) -> None:
-    """Search a Lucene impact index and write a run, ordered as trec_eval will order it.
+    """Search a Lucene impact index: write a run, ordered as trec_eval will order it, or show the hits of one query.
 
-    With --bm25 it is a text index, and hits and scores are Anserini's.
+    Without --topics and --query, queries are typed at a prompt. With --bm25 the index is a text index, and hits and
+    scores are Anserini's.
 
     \b
     Examples:
       splade-anserini search --index indexes/mine --topics queries.tsv --output run.txt
+      splade-anserini search --index indexes/mine --query "pain in the head"
+      splade-anserini search --index indexes/mine --query "pain in the head" --format json
       splade-anserini search --bm25 --index indexes/mine-bm25 --topics queries.tsv --output bm25.txt
     """
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.cards.finding import resolve_index
     from splade_anserini.lucene.index_reader import check_index_files
+    from splade_anserini.one_query import Searching, at_prompt, require_queries, show
 
-    require_disjoint([run.output], [topics])
+    if source.topics is None:
+        require_queries(source)
+    else:
+        require_disjoint([written.output], [source.topics])
     directory = resolve_index(index)
     check_index_files(directory, any_size=query.verify)
+    if source.topics is None:
+        searching = Searching(directory, query, hits.with_default(10), two_step, feedback, engine)
+        if source.query is None:
+            at_prompt(searching, written)
+        else:
+            show(source.query, source.query_weights, searching, written)
+        return
+    topics, run, search_options = source.topics, written.run_options(), hits.with_default(1000)
     if engine.bm25:
         _check_text_search(query, search_options, two_step, engine)
         _search_texts(directory, topics, run, query, search_options, feedback, engine)

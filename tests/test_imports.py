@@ -22,7 +22,7 @@ TIERS = [
     {"indexing", "ray_data", "retrieval"},
     {"cli", "explaining", "training"},
     {"convert", "encode", "evaluate", "export", "fuse", "index", "merge", "mine", "profile", "rescore", "score"}
-    | {"explain", "search", "pyserini", "text_index", "train", "warm_start"},
+    | {"explain", "one_query", "search", "search_prompt", "pyserini", "text_index", "train", "warm_start"},
     {"impact_index", "reproduction", "tradeoffs"},
     {"inspection", "serving"},
     {"doctor", "info", "list", "pyterrier", "quickstart", "reproduce", "serve", "status", "sweep", "verify"},

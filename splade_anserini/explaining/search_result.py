@@ -1,9 +1,13 @@
 """The result of one query: its hits with their stored documents, and the terms that each score is the sum of."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from splade_anserini.encoding.origins import TokenSpan
 from splade_anserini.explaining.match import MatchedTerm, matched_terms
+from splade_anserini.explaining.snippets import WIDTH, Snippet, SpansOf, snippet, title_and_text
 from splade_anserini.records import ImpactVector, JsonDocument
 from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
 
@@ -11,13 +15,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.lucene.bm25 import Bm25Searcher
     from splade_anserini.lucene.query_weights import QueryWeights
 
 _SHOWN_TERMS = 3
 """Terms that a hit shows where there is little room."""
 
-_SHOWN_TEXT = 300
-"""Characters of a text that a notebook shows."""
+_MARK, _MARK_END = "\x01", "\x02"
+"""Stand around marked words until a text is escaped; snippets do not contain them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedWord:
+    """A word that the query and a document share, for BM25."""
+
+    token: str
+    """The word as the text index has it."""
+    query: int
+    """How often it is in the query."""
+    document: float
+    """BM25's score of the word for the document."""
+    product: float
+    share: float
+    """Of the score, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +47,14 @@ class ResultHit:
     rank: int
     """From 1."""
     id: str
-    score: int
-    """The dot product of the impacts of query and document."""
+    score: float
+    """The dot product of the impacts of query and document, an integer; for BM25 its score."""
     document: JsonDocument | None
     """The stored record, without its vector; None when the index does not store it."""
-    terms: tuple[MatchedTerm, ...]
+    terms: tuple[MatchedTerm, ...] | tuple[MatchedWord, ...]
     """The tokens that query and document share, the greatest product first, equal ones by token."""
+    spans_of: SpansOf | None = field(default=None, compare=False)
+    """What finds tokens in the text of the document; None: tokens are compared with its words, which finds fewer."""
 
     def values(self) -> dict[str, object]:
         """Return the hit as JSON values."""
@@ -54,8 +76,24 @@ class ResultHit:
         shares = ", ".join(f"{term.token} {term.share:.0%}" for term in self.terms[:_SHOWN_TERMS])
         return f"{shares}, …" if len(self.terms) > _SHOWN_TERMS else shares
 
+    def snippet(self, width: int = WIDTH) -> Snippet | None:
+        """Return the passage of the stored text, without the title, that brings most of the score.
+
+        It has at most about `width` characters. None when no text is stored.
+        """
+        _, text = title_and_text(self.document or {})
+        return self._marked(text, width) if text else None
+
+    def title(self) -> Snippet | None:
+        """Return the stored title with its words that match; None without one."""
+        title, _ = title_and_text(self.document or {})
+        return self._marked(title, len(title)) if title else None
+
+    def _marked(self, text: str, width: int) -> Snippet:
+        return snippet(text, {term.token: term.product for term in self.terms}, self.spans_of, width)
+
     def __repr__(self) -> str:
-        return f"<ResultHit {self.rank}: {self.id}, score {self.score:,}: {self.shares}>"
+        return f"<ResultHit {self.rank}: {self.id}, score {score_text(self.score)}: {self.shares}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +103,8 @@ class SearchResult:
     query: str | None
     """The text; None for a query that is a vector."""
     weights: ImpactVector
-    """Token → impact as it was searched, the greatest first, equal ones by token: times idf, and pruned."""
+    """Token → impact as it was searched, the greatest first, equal ones by token: times idf, and pruned. For BM25, word
+    → how often it is in the query."""
     hits: tuple[ResultHit, ...]
     """The best one first."""
     query_idf: float = 0.0
@@ -93,21 +132,23 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         from splade_anserini.artifacts.html import HtmlColumn, html_fragment, html_table
-        from splade_anserini.explaining.sections import shortened
-        from splade_anserini.lucene.stored_documents import text_of
 
         columns = [HtmlColumn("rank"), HtmlColumn("id", is_text=True), HtmlColumn("score")]
         columns += [HtmlColumn(title, is_text=True, is_long=True) for title in ("terms", "text")]
-        rows = [
-            (str(hit.rank), hit.id, f"{hit.score:,}", hit.shares, shortened(text_of(hit.document) or "", _SHOWN_TEXT))
-            for hit in self.hits
-        ]
+        rows = [(str(hit.rank), hit.id, score_text(hit.score), hit.shares, _marked_text(hit)) for hit in self.hits]
         label = "The result of a query" if self.query is None else f"The result of “{self.query}”"
-        return html_fragment(html_table(columns, rows, caption=label), label)
+        table = html_table(columns, rows, caption=label)
+        return html_fragment(table.replace(_MARK, "<mark>").replace(_MARK_END, "</mark>"), label)
 
     def __repr__(self) -> str:
         name = "a vector" if self.query is None else repr(self.query)
         return f"<SearchResult of {name}: {len(self.weights)} tokens, {len(self.hits)} hits>"
+
+    def __str__(self) -> str:
+        """Return the hits with their snippets, as `search --query` prints them."""
+        from splade_anserini.explaining.result_text import result_text
+
+        return result_text(self)
 
 
 def search_result(
@@ -119,12 +160,13 @@ def search_result(
     weights: "QueryWeights | None" = None,
     two_step: TwoStepOptions | None = None,
     documents: bool = True,
+    spans_of: SpansOf | None = None,
 ) -> SearchResult:
     """Search for one query, and return its best `options.hits` documents (10 by default) with their terms.
 
     `query` is multiplied by idf as `weights` say and pruned as `options` say; `text` is what it was encoded from. The
     postings of the query's tokens are read for the hits alone. Without `documents`, stored records are not read.
-    Raises `InputError` for a score from 2²⁴ up with idf, as it may have been rounded.
+    `spans_of` finds the tokens in their texts, for snippets. Raises `InputError` for a score from 2²⁴ up with idf, as it may have been rounded.
     """
     from splade_anserini.lucene import TwoStepSearcher
     from splade_anserini.retrieval.query_vectors import prune_queries
@@ -147,7 +189,7 @@ def search_result(
         strict=True,
     )
     found = [
-        ResultHit(rank, id_, int(score), stored, matched_terms(impacts, document, unweighted))
+        ResultHit(rank, id_, int(score), stored, matched_terms(impacts, document, unweighted), spans_of)
         for rank, (id_, score, stored, document) in enumerate(hits, start=1)
     ]
     return SearchResult(
@@ -157,6 +199,48 @@ def search_result(
         weights.alpha if weights else 0.0,
         None if unweighted is None else _descending(unweighted),
     )
+
+
+def _marked_text(hit: ResultHit) -> str:
+    passage = hit.snippet()
+    return passage.marked(_MARK, _MARK_END) if passage else ""
+
+
+def score_text(score: float) -> str:
+    """Return a score as people read it: impacts are integers, scores of BM25 have four decimals."""
+    return f"{score:,}" if isinstance(score, int) else f"{score:,.4f}"
+
+
+def bm25_result(searcher: "Bm25Searcher", text: str, hits: int = 10, *, documents: bool = True) -> SearchResult:
+    """Search for one text with BM25, and return its best `hits` documents with the words of their scores.
+
+    `weights` of the result are how often each word is in the query. The products add up to the score before it is
+    rounded to four decimals.
+    """
+    counts = Counter(searcher.words(text))
+    ((_, ranking),) = searcher.rankings([("", text)], hits)
+
+    def spans_of(text: str) -> list[TokenSpan]:
+        return [TokenSpan(*span) for span in searcher.word_spans(text)]
+
+    scores = searcher.word_scores(counts, ranking.docs)
+    stored = searcher.stored(ranking.ids, ranking.docs) if documents else [None] * len(ranking.docs)
+    found = [
+        ResultHit(rank, id_, score, document, _matched_words(counts, words), spans_of)
+        for rank, (id_, score, document, words) in enumerate(
+            zip(ranking.ids, ranking.scores, stored, scores, strict=True), start=1
+        )
+    ]
+    return SearchResult(text, _descending(counts), tuple(found))
+
+
+def _matched_words(counts: Mapping[str, int], scores: Mapping[str, float]) -> tuple[MatchedWord, ...]:
+    total = sum(counts[word] * score for word, score in scores.items())
+    words = [
+        MatchedWord(word, counts[word], score, counts[word] * score, counts[word] * score / total)
+        for word, score in scores.items()
+    ]
+    return tuple(sorted(words, key=lambda word: (-word.product, word.token)))
 
 
 def _descending(vector: ImpactVector) -> dict[str, int]:

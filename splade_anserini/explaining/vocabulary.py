@@ -9,6 +9,7 @@ from splade_anserini.suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder
+    from splade_anserini.explaining.snippets import SpansOf
 
 
 class Vocabulary:
@@ -39,3 +40,8 @@ class Vocabulary:
                     expected="tokens of its vocabulary",
                     do=" ".join(filter(None, (split, hint))) or "Leave it out.",
                 )
+
+
+def spans_of(encoder: "Encoder") -> "SpansOf | None":
+    """Return what finds the tokens of an encoder in texts; None when its tokenizer does not show where they are."""
+    return encoder.spans if isinstance(encoder, SpanningEncoder) else None

@@ -1,7 +1,7 @@
 """Searches a text index with BM25: the hits and scores of Anserini, in Java but without Pyserini."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ _QUERY_CLASSES = (
     *("index.Term", "search.TermQuery", "search.BoostQuery"),
     *("search.BooleanClause$Occur", "search.BooleanQuery$Builder"),
 )
+
+_ATTRIBUTES = "org.apache.lucene.analysis.tokenattributes"
 
 _RM3_DOCS = 50
 """Anserini's RM3 takes its feedback documents from the best 50."""
@@ -99,6 +101,25 @@ class Bm25Searcher(LuceneSearcher[str]):
         with JAVA_LOCK:
             return [str(word) for word in autoclass("io.anserini.analysis.AnalyzerUtils").analyze(self._analyzer, text)]
 
+    def word_spans(self, text: str) -> list[tuple[str, int, int]]:
+        """Return each word of a text as `words` does, with where it begins and ends in the text."""
+        from jnius import autoclass, cast
+
+        # Java counts characters beyond the basic plane twice.
+        positions = [position for position, char in enumerate(text) for _ in range(1 + (char > "\uffff"))] + [len(text)]
+        spans = []
+        with self._locked():
+            named = autoclass("java.lang.Class").forName
+            stream = self._analyzer.tokenStream(CONTENTS, text)
+            names = [f"{_ATTRIBUTES}.{name}Attribute" for name in ("CharTerm", "Offset")]
+            term, offset = (cast(name, stream.getAttribute(named(name))) for name in names)
+            stream.reset()
+            while stream.incrementToken():
+                spans.append((str(term.toString()), positions[offset.startOffset()], positions[offset.endOffset()]))
+            stream.end()
+            stream.close()
+        return spans
+
     def term_scores(self, text: str, doc_id: str) -> dict[str, float]:
         """Return the score of each word of a query for a document, 0 for one that it lacks.
 
@@ -122,6 +143,24 @@ class Bm25Searcher(LuceneSearcher[str]):
                 hits = self._searcher.search(query, 1).scoreDocs
                 scores[word] = float(hits[0].score) if hits else 0.0
             return scores
+
+    def word_scores(self, words: Iterable[str], docs: Sequence[int]) -> list[dict[str, float]]:
+        """Return the scores of words, as `words` returns them, in documents that are given by Lucene's numbers.
+
+        Words that a document lacks are left out.
+        """
+        from jnius import autoclass, cast
+
+        scores: list[dict[str, float]] = [{} for _ in docs]
+        with self._locked():
+            term, query = (autoclass(f"org.apache.lucene.{name}") for name in ("index.Term", "search.TermQuery"))
+            for word in words:
+                word_query = query(term(CONTENTS, word), signature="(Lorg/apache/lucene/index/Term;)V")
+                for position, doc in enumerate(docs):
+                    explanation = self.lucene.explain(cast(QUERY, word_query), doc)
+                    if explanation.isMatch():
+                        scores[position][word] = float(explanation.getValue().doubleValue())
+        return scores
 
     def _similarity(self) -> Any:
         from jnius import autoclass

@@ -1,15 +1,19 @@
 """The options of commands that search and write runs. Importing this module loads nothing heavy."""
 
+import dataclasses
 from pathlib import Path
 from typing import Literal
 
 from splade_anserini.errors import InputError
 from splade_anserini.formats.topic_fields import DEFAULT_FIELD, check_field
 from splade_anserini.modeling.options import remote_code_option
-from splade_anserini.options import option, options
+from splade_anserini.options import changed_options, option, options
 from splade_anserini.vectors.scale import scale_option
 
 type RunFormat = Literal["trec", "msmarco"]
+
+type ShownFormat = Literal["trec", "msmarco", "table", "json"]
+"""Runs are written as the first two, the hits of one query as the others."""
 
 
 @options
@@ -78,10 +82,10 @@ def check_separator(max_passage: str | None) -> None:
 
 
 @options
-class SearchOptions:
+class HitsOptions:
     """What a search returns, and which part of a query it uses."""
 
-    hits: int = option(default=1000, least=1, help="Documents for each query.")
+    hits: int | None = option(default=None, least=1, help="Documents for each query.", unset="1,000; for one query 10")
     query_top_k: int | None = option(
         default=None, least=1, help="Query pruning: keep the k strongest tokens.", unset="all"
     )
@@ -93,6 +97,21 @@ class SearchOptions:
         help="Rank documents by their best passage (MaxP); ids are split here: '#' after encode --passages.",
         recorded="set",
     )
+
+    def __post_init__(self) -> None:
+        check_separator(self.max_passage)
+
+    def with_default(self, hits: int) -> "SearchOptions":
+        """Return the same with `hits` documents for each query where the option is not given."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return SearchOptions(**values | {"hits": self.hits or hits})
+
+
+@options
+class SearchOptions(HitsOptions):
+    """What a search returns, and which part of a query it uses."""
+
+    hits: int = option(default=1000, least=1, help="Documents for each query.")
 
     def __post_init__(self) -> None:
         check_separator(self.max_passage)
@@ -121,6 +140,72 @@ class TwoStepOptions:
     def __post_init__(self) -> None:
         if self.candidates is not None and self.two_step is None:
             raise InputError("--candidates needs --two-step.", do="Add --two-step, or leave --candidates out.")
+
+
+@options
+class QuerySource:
+    """What is searched for."""
+
+    topics: str | None = option(
+        default=None,
+        help="File (TSV, CSV, JSON, TREC, XML), BEIR directory (DIR or DIR@SPLIT), irds:<name>, Pyserini name, "
+        "or cranfield.",
+        recorded=False,
+    )
+    query: str | None = option(
+        default=None,
+        help="One query: its hits are shown, with the text of each and the tokens that bring its score.",
+        recorded=False,
+    )
+    query_weights: str | None = option(
+        default=None,
+        metavar="JSON|@FILE",
+        help='With --query: other weights of some tokens, such as \'{"pain": 1.2, "wicket": 0}\'; 0 drops one, '
+        "others are added.",
+        recorded=False,
+    )
+
+    def __post_init__(self) -> None:
+        if self.topics is not None and self.query is not None:
+            raise InputError("--topics and --query exclude each other.", do="Leave one of them out.")
+        if self.query_weights is not None and self.query is None:
+            raise InputError("--query-weights needs --query.", do="Add --query, or leave --query-weights out.")
+        if self.query is not None and not self.query.strip():
+            raise InputError("--query is empty.", expected="at least one word")
+
+
+@options
+class SearchOutput:
+    """Where and how the hits are written."""
+
+    output: Path | None = option(
+        default=None,
+        help="Run to write; gzipped when its name ends in .gz. With --query, the file for what would be printed.",
+        recorded=False,
+    )
+    format: ShownFormat | None = option(
+        default=None, help="Format of the run, or how the hits of one query are shown.", unset="trec; for --query table"
+    )
+    tag: str = option(default="splade-anserini", help="Name of the run, in its last column.")
+    overwrite: bool = option(default=False, help="Replace an output that exists.", recorded=False)
+
+    def run_options(self) -> "RunOptions":
+        """Return how a run is written. Raises `InputError` for what suits one query only."""
+        if self.output is None:
+            raise InputError("--topics needs --output, the run to write.", do="Add --output.")
+        match self.format:
+            case "table" | "json":
+                raise InputError(f"--format {self.format} shows one query.", do="Use --query, or trec or msmarco.")
+            case run_format:
+                format_ = run_format or "trec"
+        return RunOptions(output=self.output, format=format_, tag=self.tag, overwrite=self.overwrite)
+
+    def check_one_query(self) -> None:
+        """Raise `InputError` for what suits runs only."""
+        if self.format in ("trec", "msmarco"):
+            raise InputError(f"--format {self.format} is that of a run.", do="Use --topics, or table or json.")
+        if "--tag" in changed_options(self):
+            raise InputError("--tag names a run, and --query writes none.", do="Leave --tag out, or use --topics.")
 
 
 @options
