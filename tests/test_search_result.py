@@ -95,6 +95,19 @@ def test_results_and_hits_have_short_representations(shared: ImpactIndex) -> Non
     assert repr(result.hits[0]) == "<ResultHit 1: 3, score 79,375: cat 50%, dog 25%, noise 20%, …>"
 
 
+def test_a_hit_has_its_passage_with_the_words_that_match(shared: ImpactIndex) -> None:
+    shared.query_idf = 0.0
+    result = shared.result("sleep", 2)
+    passage = result.hits[0].snippet()
+    assert passage is not None
+    assert (passage.text, [(mark.tokens, mark.product) for mark in passage.marks]) == (
+        "cats sleep",
+        [(("sleep",), 22_500)],
+    )
+    assert str(result).splitlines()[:5] == ["sleep", "sleep 150", "", "1  0  score 22,500", "   cats *sleep*"]
+    assert "cats <mark>sleep</mark></td>" in result._repr_html_()
+
+
 def test_queries_are_pruned_and_two_step_search_finds_its_own_hits(shared: ImpactIndex) -> None:
     query = {"cat": 200, "noise": 125, "dog": 100, "pet": 50}
     pruned = search_result(shared.searcher, query, SearchOptions(hits=9, query_top_k=2))

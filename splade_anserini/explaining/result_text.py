@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from splade_anserini.explaining.snippets import MARK, MARK_END
+
 if TYPE_CHECKING:
     from splade_anserini.explaining.search_result import ResultHit, SearchResult
 
@@ -13,9 +15,6 @@ TERMS = 3
 
 _TOKENS = 8
 """Tokens that are shown of a query."""
-
-_BEFORE, _AFTER = "\x01", "\x02"
-"""Stand around marked words until lines are broken; texts do not contain them any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,11 @@ def _hit_lines(hit: "ResultHit", style: TextStyle, width: int) -> Iterator[str]:
     from splade_anserini.explaining.search_result import score_text
 
     title, passage = hit.title(), hit.snippet()
-    titled = f"  {title.marked(_BEFORE, _AFTER)}" if title else ""
+    titled = f"  {title.marked(MARK, MARK_END)}" if title else ""
     yield _styled(f"{hit.rank:>{width}}  {hit.id}  score {score_text(hit.score)}{titled}", style)
     indent = " " * (width + 2)
     if passage:
-        text = passage.marked(_BEFORE, _AFTER)
+        text = passage.marked(MARK, MARK_END)
         # A line that is not broken has room for any text.
         columns = style.columns or len(text) + len(indent) + 1
         for line in textwrap.wrap(text, max(20, columns), initial_indent=indent, subsequent_indent=indent):
@@ -83,4 +82,4 @@ def _hit_lines(hit: "ResultHit", style: TextStyle, width: int) -> Iterator[str]:
 
 
 def _styled(line: str, style: TextStyle) -> str:
-    return line.replace(_BEFORE, style.before).replace(_AFTER, style.after)
+    return line.replace(MARK, style.before).replace(MARK_END, style.after)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.encoding.origins import TokenSpan
 from splade_anserini.explaining.match import MatchedTerm, matched_terms
-from splade_anserini.explaining.snippets import WIDTH, Snippet, SpansOf, snippet, title_and_text
+from splade_anserini.explaining.snippets import MARK, MARK_END, WIDTH, Snippet, SpansOf, snippet, title_and_text
 from splade_anserini.records import ImpactVector, JsonDocument
 from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 _SHOWN_TERMS = 3
 """Terms that a hit shows where there is little room."""
-
-_MARK, _MARK_END = "\x01", "\x02"
-"""Stand around marked words until a text is escaped; snippets do not contain them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +135,7 @@ class SearchResult:
         rows = [(str(hit.rank), hit.id, score_text(hit.score), hit.shares, _marked_text(hit)) for hit in self.hits]
         label = "The result of a query" if self.query is None else f"The result of “{self.query}”"
         table = html_table(columns, rows, caption=label)
-        return html_fragment(table.replace(_MARK, "<mark>").replace(_MARK_END, "</mark>"), label)
+        return html_fragment(table.replace(MARK, "<mark>").replace(MARK_END, "</mark>"), label)
 
     def __repr__(self) -> str:
         name = "a vector" if self.query is None else repr(self.query)
@@ -166,7 +163,8 @@ def search_result(
 
     `query` is multiplied by idf as `weights` say and pruned as `options` say; `text` is what it was encoded from. The
     postings of the query's tokens are read for the hits alone. Without `documents`, stored records are not read.
-    `spans_of` finds the tokens in their texts, for snippets. Raises `InputError` for a score from 2²⁴ up with idf, as it may have been rounded.
+    `spans_of` finds the tokens in their texts, for snippets. Raises `InputError` for a score from 2²⁴ up with idf, as
+    it may have been rounded.
     """
     from splade_anserini.lucene import TwoStepSearcher
     from splade_anserini.retrieval.query_vectors import prune_queries
@@ -203,7 +201,7 @@ def search_result(
 
 def _marked_text(hit: ResultHit) -> str:
     passage = hit.snippet()
-    return passage.marked(_MARK, _MARK_END) if passage else ""
+    return passage.marked(MARK, MARK_END) if passage else ""
 
 
 def score_text(score: float) -> str:

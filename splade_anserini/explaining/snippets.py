@@ -16,6 +16,9 @@ type SpansOf = Callable[[str], Iterable[TokenSpan]]
 WIDTH = 240
 """Characters of a snippet."""
 
+MARK, MARK_END = "\x01", "\x02"
+"""May stand around marked words until a text is broken into lines or escaped: snippets do not contain them."""
+
 _REPEATED = 0.1
 """What a token counts when it occurs again in a passage: first of all, a passage should have many of them."""
 
