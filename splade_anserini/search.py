@@ -11,9 +11,9 @@ import typer
 
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
-from splade_anserini.errors import NOTE, InputError, counted
+from splade_anserini.errors import NOTE, counted
 from splade_anserini.lucene.feedback import Feedback
-from splade_anserini.options import changed_options, recorded_options
+from splade_anserini.options import recorded_options
 from splade_anserini.progress import Progress, silent
 from splade_anserini.retrieval.engine_options import EngineOptions
 from splade_anserini.retrieval.options import (
@@ -25,6 +25,7 @@ from splade_anserini.retrieval.options import (
     SearchOutput,
     TwoStepOptions,
 )
+from splade_anserini.retrieval.search_checks import check_combination, check_text_search
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -95,7 +96,7 @@ def command(
     if source.topics is None:
         require_queries(source)
     else:
-        require_disjoint([written.output], [source.topics])
+        require_disjoint([written.run_options().output], [source.topics])
     directory = resolve_index(index)
     check_index_files(directory, any_size=query.verify)
     if source.topics is None:
@@ -107,10 +108,10 @@ def command(
         return
     topics, run, search_options = source.topics, written.run_options(), hits.with_default(1000)
     if engine.bm25:
-        _check_text_search(query, search_options, two_step, engine)
+        check_text_search(query, search_options, two_step, engine)
         _search_texts(directory, topics, run, query, search_options, feedback, engine)
     else:
-        _check_combination(search_options, two_step, feedback, engine)
+        check_combination(search_options, two_step, feedback, engine)
         _search_impacts(directory, topics, run, query, search_options, two_step, feedback, engine)
 
 
@@ -206,44 +207,6 @@ def _load_queries(index: Path, topics: str, run: RunOptions, query: QueryOptions
     return queries
 
 
-def _check_combination(
-    search_options: SearchOptions, two_step: TwoStepOptions, feedback: Feedback, engine: EngineOptions
-) -> None:
-    """Raise `InputError` for options that exclude one another."""
-    from splade_anserini.lucene.two_step import check_candidates
-
-    if not engine.hybrid and (unused := changed_options(engine.bm25_options)):
-        raise InputError(f"{unused[0]} needs --bm25 or --hybrid.", do=f"Leave {unused[0]} out, or add one of them.")
-    if not engine.hybrid and (unused := [name for name in changed_options(engine) if name.startswith("--hybrid-")]):
-        raise InputError(f"{unused[0]} needs --hybrid.", do=f"Leave {unused[0]} out, or add --hybrid.")
-    check_candidates(two_step.candidates, search_options.hits)
-    if engine.on_ray:
-        _check_ray(feedback, engine)
-    if two_step.two_step is not None and engine.searcher == "pyserini":
-        raise InputError("--two-step needs --searcher lucene, got pyserini.")
-    if two_step.candidates is not None and search_options.max_passage is not None:
-        raise InputError(
-            "--candidates and --max-passage exclude each other: passages are searched until there are enough.",
-            do="Leave --candidates out.",
-        )
-    if feedback.method is None:
-        return
-    if engine.searcher == "lucene":
-        raise InputError("--feedback needs --searcher pyserini, got lucene.", do="Leave --searcher out.")
-    if two_step.two_step is not None:
-        raise InputError("--feedback and --two-step exclude each other.", do="Leave one of them out.")
-    if two_step.check_exact:
-        raise InputError(
-            "--check-exact and --feedback exclude each other: feedback changes the query.", do="Leave one of them out."
-        )
-
-
-def _check_ray(feedback: Feedback, engine: EngineOptions) -> None:
-    used = {"--feedback": feedback.method, "--searcher": engine.searcher}
-    if unfit := [name for name, value in used.items() if value is not None]:
-        raise InputError(f"--ray and {unfit[0]} exclude each other.", do="Leave one of them out.")
-
-
 def _record(index: Path, text_index: Path | None, queries: "QuerySet", groups: "tuple[object, ...]") -> "OutputRecord":
     """Describe a run by all that decides its content."""
     from splade_anserini.artifacts.outputs import OutputRecord
@@ -269,18 +232,6 @@ def _recorded(groups: "tuple[object, ...]", *, bm25: bool = False) -> "dict[str,
     if settings["words_only"] is None:
         settings["words_only"] = bm25 and settings["method"] == "rm3"
     return settings
-
-
-def _check_text_search(
-    query: QueryOptions, search_options: SearchOptions, two_step: TwoStepOptions, engine: EngineOptions
-) -> None:
-    """Raise `InputError` for options that have no effect on texts."""
-    used = {"--bm25", "--k1", "--b", "--language", "--hits", "--remove-query", "--max-passage"}
-    used |= {"--threads", "--pre-encoded", "--topics-field", "--verify"}
-    for group in (engine, two_step, search_options, query):
-        for name in changed_options(group):
-            if name not in used:
-                raise InputError(f"{name} has no effect with --bm25.", do=f"Leave {name} or --bm25 out.")
 
 
 def _search_texts(
