@@ -149,17 +149,6 @@ def test_a_lost_shard_is_encoded_again(tmp_path: Path) -> None:
     assert bytes_of(tmp_path / "out") == before
 
 
-def test_a_lost_shard_is_not_encoded_from_other_documents(tmp_path: Path) -> None:
-    options = EncodeOptions(docs_per_shard=10)
-    encode(corpus(), ENCODER, tmp_path / "out", options)
-    (tmp_path / "out" / "shard-00002.jsonl.gz").unlink()
-    before = bytes_of(tmp_path / "out")
-    changed = InMemoryCorpus("animals", [*list(corpus())[:-1], Document("d24", "", "cat")])
-    with pytest.raises(MismatchError, match="has changed since shard-00002"):
-        encode(changed, ENCODER, tmp_path / "out", options)
-    assert bytes_of(tmp_path / "out") == before
-
-
 def test_overwrite_starts_over_with_other_settings(tmp_path: Path) -> None:
     encode(corpus(), ENCODER, tmp_path / "out", EncodeOptions(docs_per_shard=5, shard_num=2))
     options = EncodeOptions(docs_per_shard=20)
@@ -183,13 +172,6 @@ def test_overwrite_keeps_impact_files_that_no_manifest_lists(tmp_path: Path) -> 
     with pytest.raises(OutputError, match=r"already holds theirs\.jsonl"):
         encode(corpus(), ENCODER, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out" / "theirs.jsonl").read_text() == "{}"
-
-
-def test_a_corpus_that_changed_under_the_same_name_is_noticed(tmp_path: Path) -> None:
-    encode(corpus(), ENCODER, tmp_path / "out")
-    changed = InMemoryCorpus("animals", [*list(corpus())[:-1], Document("d24", "", "cat")])
-    with pytest.raises(MismatchError, match="has changed since shard-00000"):
-        encode(changed, ENCODER, tmp_path / "out")
 
 
 @pytest.mark.parametrize("machines", [1, 2, 3, 7])

@@ -117,7 +117,7 @@ def restore_shards(
     for path in kept_aside:
         path.replace(path.with_name(path.name + _DAMAGED))
     try:
-        encode_shards(corpus, encoder, directory, encode_options, bars=bars)
+        encode_shards(corpus, encoder, directory, encode_options, may_change=False, bars=bars)
     except BaseException:
         for path in kept_aside:
             if not path.exists():

@@ -1,19 +1,23 @@
 """Writing the file of one shard: documents in, a file and what the manifest says of it out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import batched
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, NamedTuple, Protocol
 
 from splade_anserini.artifacts.manifests import Counts, EncoderIdentity, Shard
 from splade_anserini.encoding.document import SpladeDocumentEncoder
-from splade_anserini.encoding.options import EncodeOptions
+from splade_anserini.encoding.options import WINDOW, EncodeOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.tokenized import TokenizedEncoder
 from splade_anserini.formats.corpora import CorpusDigest
 from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.progress import Progress
-from splade_anserini.records import Document
+from splade_anserini.records import Document, ImpactDocument, ImpactVector
+
+_NONE_KNOWN: Mapping[str, ImpactVector] = MappingProxyType({})
 
 
 class PendingShard(NamedTuple):
@@ -21,6 +25,8 @@ class PendingShard(NamedTuple):
 
     path: Path
     documents: Iterator[Document]
+    known: Mapping[str, ImpactVector] = _NONE_KNOWN
+    """Vectors of documents that were encoded before, by id; only a writer that `reuses_documents` takes them."""
 
 
 class ShardWriter(Protocol):
@@ -39,6 +45,11 @@ class ShardWriter(Protocol):
     @property
     def workers(self) -> int:
         """How many shards are encoded at the same time, at most."""
+        ...
+
+    @property
+    def reuses_documents(self) -> bool:
+        """Whether documents of a shard need not be encoded again whose vectors are known, with the same bytes."""
         ...
 
     def write(self, shards: Iterable[PendingShard], options: EncodeOptions, progress: Progress) -> Iterator[Shard]:
@@ -70,11 +81,16 @@ class InProcess:
         """One."""
         return 1
 
+    @property
+    def reuses_documents(self) -> bool:
+        """Whether weights do not depend on which texts are in a batch."""
+        return not isinstance(self._encoder, TokenizedEncoder) or self._encoder.batching is None
+
     def write(self, shards: Iterable[PendingShard], options: EncodeOptions, progress: Progress) -> Iterator[Shard]:
         """Write one shard after the other."""
         encoder = document_encoder(self._encoder, options)
         for shard in shards:
-            yield write_shard(shard.path, encoder, shard.documents, progress)
+            yield write_shard(shard.path, encoder, shard.documents, progress, known=shard.known)
 
 
 def document_encoder(encoder: Encoder, options: EncodeOptions) -> SpladeDocumentEncoder:
@@ -89,8 +105,12 @@ def write_shard(
     progress: Progress,
     *,
     into: IO[bytes] | None = None,
+    known: Mapping[str, ImpactVector] = _NONE_KNOWN,
 ) -> Shard:
-    """Encode documents into the file at `path`, or as its bytes `into` another; return what the manifest says of it."""
+    """Encode documents into the file at `path`, or as its bytes `into` another; return what the manifest says of it.
+
+    Those whose vectors are `known` are not encoded.
+    """
     digest = CorpusDigest()
 
     def digested() -> Iterator[Document]:
@@ -101,7 +121,8 @@ def write_shard(
     indexed = postings = impacts = ids_with_spaces = 0
     empty: list[str] = []
     before = encoder.truncation.record() if encoder.truncation else None
-    with ImpactWriter(path, into=into) as writer, closing(encoder.encode(digested())) as encoded:
+    pseudo_documents = _with_known(encoder, digested(), known) if known else encoder.encode(digested())
+    with ImpactWriter(path, into=into) as writer, closing(pseudo_documents) as encoded:
         for document in encoded:
             writer.write(document)
             ids_with_spaces += " " in document.id
@@ -124,3 +145,20 @@ def write_shard(
         ids_with_spaces=ids_with_spaces,
         sha256=writer.sha256,
     )
+
+
+def _with_known(
+    encoder: SpladeDocumentEncoder, documents: Iterable[Document], known: Mapping[str, ImpactVector]
+) -> Generator[ImpactDocument]:
+    """Encode documents, all of which are kept in memory, except those whose vectors are known; these are tokenized."""
+    shard = list(documents)
+    tokenized = encoder.encoder if isinstance(encoder.encoder, TokenizedEncoder) else None
+    for window in batched((document.contents for document in shard if document.id in known), WINDOW):
+        if tokenized:
+            tokenized.prepare(window, encoder.truncation)
+    with closing(encoder.encode(document for document in shard if document.id not in known)) as encoded:
+        for document in shard:
+            if document.id in known:
+                yield ImpactDocument(document.id, known[document.id], document.contents if encoder.contents else "")
+            else:
+                yield next(encoded)

@@ -2,34 +2,30 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from splade_anserini.artifacts.changes import changes
-from splade_anserini.artifacts.checksums import Checksum
 from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output
 from splade_anserini.artifacts.manifests import (
     MANIFEST,
-    Counts,
     EncoderIdentity,
     EncodeSettings,
     ImpactManifest,
-    Shard,
     read_manifest,
     write_manifest,
 )
-from splade_anserini.artifacts.truncation import Truncation
+from splade_anserini.encoding.corpus_part import PartOfCorpus, shard_file
+from splade_anserini.encoding.earlier_shards import EarlierShards
 from splade_anserini.encoding.options import EncodeOptions
 from splade_anserini.encoding.protocol import Encoder
-from splade_anserini.encoding.shard_files import InProcess, PendingShard, ShardWriter
+from splade_anserini.encoding.shard_files import InProcess, ShardWriter
 from splade_anserini.encoding.truncation import log_truncation
 from splade_anserini.errors import NOTE, InputError, MismatchError, OutputError, counted
-from splade_anserini.formats.corpora import Corpus, CorpusDigest, PassageCorpus, check_corpus, corpus_settings
+from splade_anserini.formats.corpora import Corpus, PassageCorpus, check_corpus, corpus_settings
 from splade_anserini.formats.impacts import impact_files
 from splade_anserini.formats.passages import Windows
-from splade_anserini.progress import Progress, ProgressBars, no_bars, thread_safe
-from splade_anserini.records import Document, StrPath
+from splade_anserini.progress import ProgressBars, no_bars, thread_safe
+from splade_anserini.records import StrPath
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +37,15 @@ def encode_shards(
     options: EncodeOptions | None = None,
     *,
     overwrite: bool = False,
+    may_change: bool = True,
     bars: ProgressBars = no_bars,
 ) -> ImpactManifest:
     """Encode this machine's part of `corpus` into `output`; return the manifest.
 
     The corpus is read twice: once to check every record and id before anything is written, once to encode. Shards that
-    are already complete in `output` are kept once their documents have been compared with the corpus; with `overwrite`
-    what an earlier call wrote there is removed first.
+    are already complete in `output` are kept once their documents have been compared with the corpus. If it has grown
+    or was changed, only what is new is encoded, unless nothing of it is the same or `may_change` is false. With
+    `overwrite` what an earlier call wrote there is removed first.
 
     Raises `RecordError` or `InputError` for a corpus that cannot be encoded, `MismatchError` when `output` was created
     with other settings or from another corpus, `OutputError` when it is in use, cannot be written, or holds impact
@@ -71,7 +69,9 @@ def encode_shards(
     with directory_lock(output), bars("Encoding", len(part), "documents") as progress:
         if overwrite:
             _remove_shards(output)
-        manifest = _encode_part(corpus, writer, output, options, settings, part, thread_safe(progress))
+        manifest = PartOfCorpus(corpus, part, output, options, may_change=may_change).encode(
+            writer, _resume(output, settings), thread_safe(progress)
+        )
     if manifest.truncation:
         log_truncation(manifest.truncation, writer.max_length, "document")
     return manifest
@@ -90,56 +90,16 @@ def _note_idle_workers(workers: int, documents: int, docs_per_shard: int) -> Non
         )
 
 
-def _encode_part(
-    corpus: Corpus,
-    writer: ShardWriter,
-    output: Path,
-    options: EncodeOptions,
-    settings: EncodeSettings,
-    part: range,
-    progress: Progress,
-) -> ImpactManifest:
-    """Encode the documents at the positions `part`, except those of shards that are complete."""
-    manifest = _resume(output, settings)
-    for shard in manifest.shards:
-        if shard.sha256 and (output / shard.file).is_file():
-            Checksum(shard.sha256, output / MANIFEST).check(output / shard.file)
-    recorded = manifest.shards
-    documents = islice(corpus, part.start, part.stop)
-    drawn: list[int] = []
-
-    def pending() -> Iterator[PendingShard]:
-        for shard_index, start in enumerate(range(part.start, part.stop, options.docs_per_shard)):
-            documents_of_shard = islice(documents, min(options.docs_per_shard, part.stop - start))
-            if shard_index < len(recorded) and (output / recorded[shard_index].file).is_file():
-                _verify(recorded[shard_index], documents_of_shard, corpus.name, progress)
-                continue
-            drawn.append(shard_index)
-            yield PendingShard(output / _file_name(options, shard_index), documents_of_shard)
-
-    for count, shard in enumerate(writer.write(pending(), options, progress)):
-        shard_index = drawn[count]
-        if shard_index >= len(recorded):
-            last = (shard_index + 1) * options.docs_per_shard >= len(part)
-            manifest = _extended(manifest, shard, complete=last)
-        elif shard.digest == recorded[shard_index].digest:
-            manifest = _restored(manifest, shard_index, shard)
-        else:
-            (output / shard.file).unlink()
-            raise _changed(corpus.name, recorded[shard_index])
-        write_manifest(output, manifest)
-    return manifest
-
-
 def _remove_shards(output: Path) -> None:
     """Remove the shards that the manifest lists, the one after them, and last the manifest.
 
     A killed process may have finished a shard that it had no time to list. When removing is interrupted, the manifest
     is still there to remove the rest by.
     """
+    EarlierShards(output).remove()
     manifest = read_manifest(output, ImpactManifest)
     if manifest is not None:
-        for file in (*(shard.file for shard in manifest.shards), _file_name(manifest.settings, len(manifest.shards))):
+        for file in (*(shard.file for shard in manifest.shards), shard_file(manifest.settings, len(manifest.shards))):
             (output / file).unlink(missing_ok=True)
         (output / MANIFEST).unlink()
 
@@ -153,11 +113,6 @@ def _part(options: EncodeOptions, total: int) -> range:
             do="Use a smaller --shard-num.",
         )
     return part
-
-
-def _file_name(options: EncodeOptions | EncodeSettings, shard_index: int) -> str:
-    part = f"part-{options.shard_id:03d}-of-{options.shard_num:03d}." if options.shard_num > 1 else ""
-    return f"{part}shard-{shard_index:05d}.jsonl.gz"
 
 
 def _settings(
@@ -205,55 +160,3 @@ def _flat(settings: EncodeSettings) -> dict[str, object]:
 
 def _fields(encoder: EncoderIdentity | None) -> dict[str, object]:
     return encoder.model_dump() if encoder else {}
-
-
-def _verify(shard: Shard, documents: Iterator[Document], corpus: str, progress: Progress) -> None:
-    """Raise `MismatchError` unless a complete shard was made from these documents."""
-    digest = CorpusDigest()
-    for document in documents:
-        digest.update(document)
-        progress(1)
-    if digest.hexdigest() != shard.digest:
-        raise _changed(corpus, shard)
-
-
-def _changed(corpus: str, shard: Shard) -> MismatchError:
-    return MismatchError(
-        f"The corpus {corpus} has changed since {shard.file} was encoded.",
-        expected="the same documents in the same order",
-        do="Restore the corpus, add --overwrite to start over, or choose another directory.",
-    )
-
-
-def _extended(manifest: ImpactManifest, shard: Shard, *, complete: bool) -> ImpactManifest:
-    """Return the manifest with `shard` appended."""
-    shards = (*manifest.shards, shard)
-    return manifest.model_copy(
-        update={
-            "shards": shards,
-            "counts": manifest.counts + shard.counts,
-            "empty": manifest.empty + len(shard.empty),
-            "truncation": _truncation(shards),
-            "ids_with_spaces": manifest.ids_with_spaces + shard.ids_with_spaces,
-            "complete": complete,
-        }
-    )
-
-
-def _restored(manifest: ImpactManifest, shard_index: int, shard: Shard) -> ImpactManifest:
-    """Return the manifest with `shard` in place of the one whose file was lost."""
-    shards = (*manifest.shards[:shard_index], shard, *manifest.shards[shard_index + 1 :])
-    return manifest.model_copy(
-        update={
-            "shards": shards,
-            "counts": sum((each.counts for each in shards), Counts()),
-            "empty": sum(len(each.empty) for each in shards),
-            "truncation": _truncation(shards),
-        }
-    )
-
-
-def _truncation(shards: Sequence[Shard]) -> Truncation | None:
-    """Return the documents of all shards that were cut; None when one shard does not say."""
-    recorded = [shard.truncation for shard in shards if shard.truncation is not None]
-    return sum(recorded, Truncation()) if len(recorded) == len(shards) else None

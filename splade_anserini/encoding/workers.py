@@ -134,6 +134,11 @@ class EncoderWorkers:
         """Tokens of a text that are read."""
         return self._queue.info.max_length
 
+    @property
+    def reuses_documents(self) -> bool:
+        """No: workers encode whole shards."""
+        return False
+
     def write(self, shards: Iterable[PendingShard], options: EncodeOptions, progress: Progress) -> Iterator[Shard]:
         """Let workers encode shards, and write their files in order."""
         paths: list[Path] = []

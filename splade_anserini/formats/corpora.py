@@ -249,6 +249,14 @@ class CorpusDigest:
         return self._digest.hexdigest()
 
 
+def digest_of(documents: Iterable[Document]) -> str:
+    """Return the digest of documents, see `CorpusDigest`."""
+    digest = CorpusDigest()
+    for document in documents:
+        digest.update(document)
+    return digest.hexdigest()
+
+
 def sample_documents(documents: Iterable[Document], size: int, *, seed: int = 0) -> list[Document]:
     """Draw `size` documents, or all if there are fewer, with equal probability (reservoir sampling).
 
