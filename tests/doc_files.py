@@ -112,6 +112,23 @@ def write_corpus(_: Files, path: Path) -> None:
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
 
+def write_new_corpus(_: Files, path: Path) -> None:
+    """Two documents that `DOCUMENTS` does not have, or other versions of two that it has."""
+    numbers = (20, 21) if path.stem == "new" else (1, 20)
+    records = ({"id": f"d{number}", "contents": f"The river and the plane {number}."} for number in numbers)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def write_new_impacts(files: Files, path: Path) -> None:
+    corpus = files.shared / "new.jsonl"
+    write_new_corpus(files, corpus)
+    assert run_stage("encode", "--corpus", corpus, "--output", path).code == 0
+
+
+def write_ids(_: Files, path: Path) -> None:
+    path.write_text("d3\nd4\n" if path.stem == "ids" else "d5\n")
+
+
 def write_table(_: Files, path: Path) -> None:
     path.write_text("".join(f"{id_}\t{title} {text}\n" for id_, (title, text) in DOCUMENTS.items()))
 
@@ -285,6 +302,9 @@ def _beir(_: Files, path: Path) -> None:
 
 MAKERS: dict[str, Maker] = {
     **dict.fromkeys(["corpus.jsonl", "corpus.jsonl.gz", "documents.jsonl"], write_corpus),
+    **dict.fromkeys(["new.jsonl", "changed.jsonl"], write_new_corpus),
+    "impacts/new": write_new_impacts,
+    **dict.fromkeys(["ids.txt", "gone.txt"], write_ids),
     "collection.tsv": write_table,
     "products.csv": write_csv,
     "keys.txt": write_keys,

@@ -109,7 +109,9 @@ class Page:
             case ["pip", "install", *packages]:
                 for package in packages:
                     require_named_in_setup(package)
-            case ["mkdir" | "cp" | "java", *_]:
+            case ["mkdir" | "cp" | "java", *arguments]:
+                for word in arguments:
+                    self._files.supply(word)
                 subprocess.run(words, check=True, capture_output=True)
             case _:
                 pytest.fail(f"{block}: nothing runs {shlex.join(words)}")
@@ -160,7 +162,8 @@ def scaled(line: str) -> str:
 
 def inputs(command: str, arguments: Sequence[str]) -> list[str]:
     """Return the arguments of a command that may name inputs."""
-    outputs = {"--output", "--plot", "--write-reference"} | ({"--index"} if command == "index" else set())
+    builds = command == "index" and not {"--append", "--update", "--delete"} & set(arguments)
+    outputs = {"--output", "--plot", "--write-reference"} | ({"--index"} if builds else set())
     return [word for option, word in zip(["", *arguments], arguments, strict=False) if option not in outputs]
 
 

@@ -147,6 +147,13 @@ class TestChanges:
         assert append_documents(path, tmp_path / "more").was_made_before
         assert bytes_of(path) == before
 
+    def test_info_says_what_was_changed(self, tmp_path: Path) -> None:
+        path = build(tmp_path, "index")
+        update_documents(path, impacts(tmp_path, {**MORE, "d1": {"cow": 1}}), delete=["d2"])
+        done = run_stage("info", path)
+        line = "Changed 1 time since it was built, last: 2 documents added, 1 document replaced, 1 document deleted."
+        assert line in done.out.splitlines()
+
     def test_an_index_that_was_changed_is_not_rebuilt_without_overwrite(self, tmp_path: Path) -> None:
         path = build(tmp_path, "index")
         append_documents(path, impacts(tmp_path, MORE))

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from splade_anserini.artifacts.model import Count, GrowingModel
+from splade_anserini.errors import counted
 
 
 class IndexChange(GrowingModel):
@@ -18,3 +19,9 @@ class IndexChange(GrowingModel):
     """Fingerprint of the ids to delete; None: there were none."""
 
     later_fields = frozenset({"added", "replaced", "deleted", "source", "deletions"})
+
+    @property
+    def words(self) -> str:
+        """What was done, such as "10 documents added, 1 document deleted"; "" for nothing."""
+        numbers = ((self.added, "added"), (self.replaced, "replaced"), (self.deleted, "deleted"))
+        return ", ".join(f"{counted(number, 'document')} {verb}" for number, verb in numbers if number)

@@ -209,13 +209,8 @@ def change_by_options(
 
 def _described(changed: "ChangedIndex") -> str:
     """Return what a change did, and what the index holds now, in words."""
-    change, counts = changed.change, changed.manifest.counts
-    parts = [
-        f"{counted(number, 'document')} {verb}"
-        for number, verb in ((change.added, "added"), (change.replaced, "replaced"), (change.deleted, "deleted"))
-        if number
-    ]
-    done = "up to date: this command made its last change" if changed.was_made_before else ", ".join(parts)
+    counts = changed.manifest.counts
+    done = "up to date: this command made its last change" if changed.was_made_before else changed.change.words
     now = ", ".join(
         (
             counted(counts.documents, "document"),

@@ -114,6 +114,9 @@ def _index(path: Path) -> tuple[list[str], list[str]]:
     if manifest.document_idf:
         about.append(f"{_document_idf_words(manifest.document_idf)} Search without --query-idf.")
     about.append(f"Written by {manifest.writer}.")
+    if manifest.last_change:
+        times = counted(manifest.revision, "time")
+        about.append(f"Changed {times} since it was built, last: {manifest.last_change.words}.")
     if manifest.parts:
         names = ", ".join(part.path for part in manifest.parts)
         about.append(f"{'Its shards are' if is_sharded(path) else 'Merged from'} {names}.")
