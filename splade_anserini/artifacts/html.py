@@ -14,7 +14,7 @@ STYLE = """\
 .splade-anserini th, .splade-anserini td { padding: 0.15em 0.6em; text-align: right; white-space: nowrap;
   border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); background: none; }
 .splade-anserini th { font-weight: 600; }
-.splade-anserini tbody th { font-weight: 500; }
+.splade-anserini tbody th { font-weight: 500; min-width: 8em; }
 .splade-anserini th.text, .splade-anserini td.text { text-align: left; }
 .splade-anserini td.long { white-space: normal; min-width: 18em; }
 .splade-anserini td { font-variant-numeric: tabular-nums; }

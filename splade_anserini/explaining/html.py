@@ -20,7 +20,8 @@ def sections_page(title: str, sections: Sequence[Section], version: str) -> str:
 
 def _part(name: str, section: Section) -> str:
     heading = escape(section.heading or section.title)
-    return f'<section aria-labelledby="{name}">\n<h2 id="{name}">{heading}</h2>\n{_body(section)}\n</section>'
+    title = f"<p>{escape(section.title)}</p>\n" if section.heading else ""
+    return f'<section aria-labelledby="{name}">\n<h2 id="{name}">{heading}</h2>\n{title}{_body(section)}\n</section>'
 
 
 def _body(section: Section) -> str:

@@ -149,16 +149,16 @@ def encoders_section(comparison: "EncoderComparison", top: int = TOP) -> Section
                 _columns([f"Only {shortened(name)[:30]}", "weight", "impact"]),
                 tuple((entry.token, f"{entry.weight:.2f}", str(entry.impact)) for entry in shown),
                 tuple((entry.weight,) for entry in shown),
-                (name,),
+                ("weight",),
                 len(alone) - len(shown),
             )
         )
-    summary = (
+    title = (
         f"{first}: {len(comparison.first.entries)} entries; {second}: {len(comparison.second.entries)}; "
         f"{len(comparison.shared)} in both"
     )
     tables = [table for table in tables if table.rows]
-    return Section(comparison.first.text, summary, tuple(tables), heading="Two encoders")
+    return Section(title, "", tuple(tables), heading="Two encoders")
 
 
 def bm25_section(comparison: "Bm25Comparison", top: int = TOP) -> Section:
