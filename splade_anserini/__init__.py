@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from splade_anserini._version import __version__
+from splade_anserini.lucene.explainers import register_explainer
 from splade_anserini.lucene.query_encoders import register_encoder_opener
 
 if TYPE_CHECKING:
@@ -159,3 +160,5 @@ def __getattr__(name: str) -> Any:
 
 # lucene/ opens encoders by name, too, and must not know encoding/.
 register_encoder_opener(lambda name: import_module("splade_anserini.encoding").open_for_pyserini(name))
+# Nor explaining/.
+register_explainer(lambda *arguments: import_module("splade_anserini.explaining").explain_match(*arguments))

@@ -22,7 +22,7 @@ from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.formats.runs import read_rankings
 from splade_anserini.impact_index import ImpactIndex
 from splade_anserini.index import index
-from splade_anserini.lucene import IndexOptions
+from splade_anserini.lucene import FastLuceneImpactSearcher, ImpactSearcher, IndexOptions
 from splade_anserini.lucene.doc_vectors import document_vector
 from splade_anserini.records import ImpactDocument
 from tests.cli_runner import Outcome, run_stage
@@ -376,3 +376,13 @@ class TestFiles:
         assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
         wrong = explain("cats", "--encoder", home / "encoder", "--plot", tmp_path / "a.gif")
         assert (wrong.code, "Cannot infer the format of the figure" in wrong.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_searchers_explain_their_hits(home: Path) -> None:
+    with FastLuceneImpactSearcher(home / "index", str(home / "encoder"), min_idf=-1, query_idf=0.5) as searcher:
+        for hit in searcher.search("cats bark"):
+            match = searcher.explain("cats bark", hit.docid)
+            assert (match.document, match.score) == (hit.docid, hit.score)
+    with ImpactSearcher(home / "index") as searcher:
+        assert searcher.explain({"cat": 2, "x": 1}, "d0").query_only == {"x": 1}

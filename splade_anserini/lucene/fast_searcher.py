@@ -294,6 +294,10 @@ class FastLuceneImpactSearcher(Closeable):
         self._searcher = searcher
         return True
 
+    def explain(self, q: str, docid: str) -> Any:
+        """Return the score of a document term by term, as `ImpactSearcher.explain` does."""
+        return self._searcher.explain(self._impacts(q), docid)
+
     def close(self) -> None:
         """Close the index."""
         self._searcher.close()

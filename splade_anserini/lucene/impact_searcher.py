@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from splade_anserini.lucene.explainers import explained
 from splade_anserini.lucene.field_search import FieldExecutor
 from splade_anserini.lucene.lucene_searcher import EMPTY, LuceneSearcher
 from splade_anserini.lucene.query_executor import QueryExecutor
@@ -87,6 +88,13 @@ class ImpactSearcher(LuceneSearcher[ImpactVector]):
                         break
                     impacts[positions[doc]][token] = int(impact)
         return list(impacts)
+
+    def explain(self, query: ImpactVector, doc_id: str) -> Any:
+        """Return the score of a document term by term, a `splade_anserini.explaining.Match`.
+
+        Raises `InputError` when the index lacks the document.
+        """
+        return explained(self.directory, query, doc_id)
 
     def _similarity(self) -> Any:
         from jnius import autoclass
