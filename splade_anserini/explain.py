@@ -9,7 +9,7 @@ import typer
 from splade_anserini.cli.console import main_of
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.options import remote_code_option
-from splade_anserini.options import option, options
+from splade_anserini.options import changed_options, option, options
 from splade_anserini.retrieval.options import QueryOptions
 from splade_anserini.vectors.scale import scale_option
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from splade_anserini.artifacts.manifests import IndexManifest
     from splade_anserini.explaining import Bm25Comparison, EncoderComparison, Expansion, Match
-    from splade_anserini.explaining.explanation import ExplainedQuery, Explanation
+    from splade_anserini.explaining.explanation import ExplainedQuery, ExplainedVector, Explanation
 
 
 @options
@@ -121,10 +121,12 @@ class Shown:
 
 
 def command(
-    text: Annotated[str, typer.Argument(help="The text to explain.")],
     encoding: TextOptions,
     against: AgainstOptions,
     shown: Shown,
+    text: Annotated[
+        str | None, typer.Argument(help="The text to explain. [default: none, with --docid: the document's vector]")
+    ] = None,
 ) -> None:
     """Show what a text becomes, from which of its tokens each entry comes, and why a document has its score.
 
@@ -134,10 +136,14 @@ def command(
       splade-anserini explain "pain in the head" --doc "Ibuprofen relieves a headache."
       splade-anserini explain "pain in the head" --index indexes/mine --docid d1 --compare d2 --output why.html
       splade-anserini explain "pain in the head" --index indexes/mine --docid d1 --bm25 indexes/mine-bm25
+      splade-anserini explain --index indexes/mine --docid d1
     """
     from splade_anserini.explaining.explanation import Explanation
 
     shown.check_files()
+    if text is None:
+        _write(_document(encoding, against), shown)
+        return
     query = expanded(text, encoding, against.index)
     matches = _matches(query, encoding, against)
     other = _other_encoder(text, query, encoding, against)
@@ -218,7 +224,7 @@ def _matches(query: "ExplainedQuery", encoding: TextOptions, against: AgainstOpt
 
     unweighted = query.expansion.impacts if query.query_idf else None
     if against.doc is not None:
-        name = encoding.encoder or "splade-mini"
+        name = encoding.encoder or query.encoder or "splade-mini"
         settings = EncoderOptions(device=encoding.device, trust_remote_code=encoding.trust_remote_code)
         document = expand(against.doc, open_encoder(name, settings), query.expansion.scale)
         return [explain_match(query.impacts, document.impacts, against.doc, unweighted)]
@@ -280,7 +286,24 @@ def _position(doc_id: str, ids: "Sequence[str]") -> int | None:
     return ids.index(doc_id) + 1 if doc_id in ids else None
 
 
-def _write(explanation: "Explanation", shown: Shown) -> None:
+def _document(encoding: TextOptions, against: AgainstOptions) -> "ExplainedVector":
+    """Return the vector of a document. Raises `InputError` without one, and for options that need a text."""
+    from splade_anserini.cards.finding import resolve_index
+    from splade_anserini.explaining import Vector
+    from splade_anserini.explaining.explanation import ExplainedVector
+    from splade_anserini.lucene.doc_vectors import document_vector
+
+    if against.docid is None or against.index is None:
+        raise InputError("There is no text to explain.", expected="a text, or --index and --docid")
+    without_text = {"--index", "--docid", "--force"}
+    unused = [name for name in (*changed_options(encoding), *changed_options(against)) if name not in without_text]
+    if unused:
+        raise InputError(f"{unused[0]} needs a text.", do=f"Add one, or leave {unused[0]} out.")
+    _opened(against.index, force=encoding.force)
+    return ExplainedVector(Vector(against.docid, document_vector(resolve_index(against.index), against.docid)))
+
+
+def _write(explanation: "Explanation | ExplainedVector", shown: Shown) -> None:
     from splade_anserini.artifacts.files import whole_file
     from splade_anserini.explaining.plots import plot_sections
 

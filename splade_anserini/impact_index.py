@@ -17,7 +17,7 @@ from splade_anserini.records import StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
-    from splade_anserini.explaining import Expansion, Match, SearchResult
+    from splade_anserini.explaining import Expansion, Match, SearchResult, Vector
     from splade_anserini.lucene import ImpactSearcher
     from splade_anserini.lucene.index_changes import ChangedIndex
     from splade_anserini.lucene.query_weights import QueryWeights
@@ -251,6 +251,14 @@ class ImpactIndex:
 
         self._check_open()
         return expand(query, self.query_encoder.encoder, self.query_encoder.scale)
+
+    def vector(self, id: str) -> "Vector":  # noqa: A002  # as `Hit.id`
+        """Return the impacts of a document as they are indexed. Raises `InputError` when the id is not indexed."""
+        from splade_anserini.explaining import Vector
+        from splade_anserini.lucene.doc_vectors import document_vector
+
+        self._check_open()
+        return Vector(id, document_vector(self.directory, id))
 
     def explain(self, query: "str | Expansion", id: str) -> "Match":  # noqa: A002  # as `Hit.id`
         """Return the score of a document for a query, term by term. Raises `InputError` when the id is not indexed.

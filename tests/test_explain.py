@@ -160,6 +160,18 @@ class TestIndex:
         text = explain("cats bark", "--index", home / "index", "--docid", "d1", "--compare", "d3").out
         assert f"d1: score {scores[0]:,}; d3: score {scores[1]:,}" in text
 
+    def test_without_a_text_the_vector_of_a_document_is_shown(self, home: Path) -> None:
+        shown = ["--index", home / "index", "--docid", "d0"]
+        assert values(*shown) == {"document": "d0", "entries": {"cat": 200, "sleep": 150, "pet": 50}}
+        assert "d0: 3 entries" in explain(*shown).out
+        opened = ImpactIndex.open(home / "index")
+        assert opened.vector("d0") == {"cat": 200, "sleep": 150, "pet": 50}
+        assert next(opened.search_vectors([opened.vector("d0")]))[0].id == "d3"
+
+    def test_the_text_of_a_document_is_encoded_as_those_of_the_index(self, home: Path) -> None:
+        given = values("cats", "--index", home / "index", "--doc", TEXTS[0])
+        assert given["score"] == values("cats", "--index", home / "index", "--docid", "d0")["score"] > 0
+
     def test_an_index_object_explains_its_hits(self, home: Path) -> None:
         opened = ImpactIndex.open(home / "index")
         for hit in opened.search("cats bark"):
@@ -201,6 +213,8 @@ class TestCommand:
         ("arguments", "message"),
         [
             ([" "], "The text is empty."),
+            ([], "There is no text to explain."),
+            (["--index", "i", "--docid", "d", "--compare", "e"], "--compare needs a text."),
             (["cats", "--docid", "d1"], "--docid needs --index."),
             (["cats", "--compare", "d1"], "--compare needs --docid."),
             (["cats", "--bm25", "i"], "--bm25 needs --docid."),
@@ -213,7 +227,8 @@ class TestCommand:
         ],
     )
     def test_what_cannot_be_explained(self, home: Path, arguments: list[str], message: str) -> None:
-        outcome = explain(*arguments, *(["--encoder", home / "encoder"] if arguments[0].strip() else []))
+        has_text = bool(arguments) and arguments[0].strip("- ") == arguments[0]
+        outcome = explain(*arguments, *(["--encoder", home / "encoder"] if has_text else []))
         assert (outcome.code, message in outcome.err) == (2, True), outcome.err
 
 

@@ -10,7 +10,7 @@ from splade_anserini.errors import DependencyError
 from splade_anserini.evaluation.comparison import compare
 from splade_anserini.evaluation.evaluation import Evaluation
 from splade_anserini.evaluation.options import RandomizationOptions
-from splade_anserini.explaining import ResultHit, SearchResult, explain_match
+from splade_anserini.explaining import ResultHit, SearchResult, Vector, explain_match
 from splade_anserini.explaining.hits import Hit, Hits
 
 
@@ -28,7 +28,8 @@ EVALUATION = evaluation(0.5, 1.0)
 COMPARISON = compare(
     {"a": EVALUATION, "b<c>": evaluation(0.25, 0.5)}, ["nDCG@10"], "a", RandomizationOptions(permutations=10)
 )
-RESULTS = [HITS, Hits(), RESULT, EVALUATION, COMPARISON]
+VECTOR = Vector("d<1>", {"b": 2, "<b>": 7, "a": 2})
+RESULTS = [HITS, Hits(), RESULT, EVALUATION, COMPARISON, VECTOR]
 
 
 def cells(part: str) -> list[str]:
@@ -54,6 +55,14 @@ def test_a_table_has_what_the_result_has() -> None:
 def test_one_line_says_what_a_result_is() -> None:
     assert repr(EVALUATION) == "<Evaluation of 2 queries: nDCG@10 0.7500>"
     assert repr(COMPARISON) == "<Comparison of a, b<c> with a in nDCG@10>"
+
+
+def test_a_vector_is_a_dictionary_the_greatest_impact_first() -> None:
+    assert VECTOR == {"a": 2, "b": 2, "<b>": 7}
+    assert list(VECTOR) == ["<b>", "a", "b"]
+    assert repr(VECTOR) == "<Vector of 'd<1>', 3 entries: <b> 7, a 2, b 2>"
+    assert "d<1>: 3 entries" in str(VECTOR)
+    assert VECTOR.to_pandas()["impact"].tolist() == [7, 2, 2]
 
 
 def test_hits_are_a_list_also_in_part() -> None:

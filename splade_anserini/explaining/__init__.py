@@ -5,6 +5,7 @@ from splade_anserini.explaining.encoders import EncoderComparison, SharedToken, 
 from splade_anserini.explaining.expansion import ExpandedToken, Expansion, expand
 from splade_anserini.explaining.match import Comparison, Match, MatchedTerm, compare, explain_match
 from splade_anserini.explaining.search_result import ResultHit, SearchResult, search_result
+from splade_anserini.explaining.vector import Vector
 
 __all__ = [
     "Bm25Comparison",
@@ -18,6 +19,7 @@ __all__ = [
     "ResultHit",
     "SearchResult",
     "SharedToken",
+    "Vector",
     "compare",
     "compare_bm25",
     "compare_encoders",

@@ -21,8 +21,12 @@ from splade_anserini.explaining.sections import (
     encoders_section,
     expansion_section,
     match_section,
+    vector_section,
 )
+from splade_anserini.explaining.vector import Vector
 from splade_anserini.records import ImpactVector
+
+type Format = Literal["table", "json", "html"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,44 @@ class Explanation:
             values["bm25"] = [comparison.values() for comparison in self.bm25]
         return values
 
-    def rendered(self, format: Literal["table", "json", "html"], top: int) -> str:  # noqa: A002  # as --format
+    def rendered(self, format: Format, top: int) -> str:  # noqa: A002  # as --format
         """Return the explanation as text, JSON or a page."""
-        if format == "json":
-            return orjson.dumps(self.values(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
-        if format == "html":
-            title = f"Explanation of “{self.query.expansion.text}”"
-            return sections_page(title, self.sections(top), f"{__version__}, encoder {self.query.encoder}")
-        return "\n".join(map(section_text, self.sections(top)))
+        title = f"Explanation of “{self.query.expansion.text}”"
+        return rendered(self.values(), self.sections(top), format, title, f"encoder {self.query.encoder}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedVector:
+    """The vector of a document."""
+
+    vector: Vector
+
+    def sections(self, top: int) -> list[Section]:
+        """Return the part of the explanation, with `top` rows."""
+        return [vector_section(self.vector, top)]
+
+    def values(self) -> dict[str, object]:
+        """Return the id of the document and its entries."""
+        return {"document": self.vector.name, "entries": dict(self.vector)}
+
+    def rendered(self, format: Format, top: int) -> str:  # noqa: A002  # as --format
+        """Return the vector as text, JSON or a page."""
+        title = f"The vector of {self.vector.name}"
+        return rendered(self.values(), self.sections(top), format, title)
+
+
+def rendered(
+    values: dict[str, object],
+    sections: Sequence[Section],
+    format: Format,  # noqa: A002  # as --format
+    title: str,
+    detail: str = "",
+) -> str:
+    """Return an explanation as text, JSON or a page; `detail` says more of how it was made."""
+    match format:
+        case "json":
+            return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+        case "html":
+            return sections_page(title, sections, ", ".join(filter(None, [__version__, detail])))
+        case "table":
+            return "\n".join(map(section_text, sections))

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from splade_anserini.errors import counted
+
 if TYPE_CHECKING:
     from splade_anserini.explaining.bm25 import Bm25Comparison
     from splade_anserini.explaining.encoders import EncoderComparison
     from splade_anserini.explaining.expansion import ExpandedToken, Expansion
     from splade_anserini.explaining.match import Comparison, Match
+    from splade_anserini.explaining.vector import Vector
     from splade_anserini.records import ImpactVector
 
 TOP = 20
@@ -79,6 +82,20 @@ def _entries(title: str, entries: "Sequence[ExpandedToken]", top: int) -> Table:
         ("weight",),
         len(entries) - len(shown),
     )
+
+
+def vector_section(vector: "Vector", top: int = TOP) -> Section:
+    """Return the `top` greatest entries of the vector of a document."""
+    shown = list(vector.items())[:top]
+    table = Table(
+        _columns(["token", "impact"]),
+        tuple((token, str(impact)) for token, impact in shown),
+        tuple((impact,) for _, impact in shown),
+        ("impact",),
+        len(vector) - len(shown),
+    )
+    entries = counted(len(vector), "entry", "entries")
+    return Section(f"{shortened(vector.name)}: {entries}", "", (table,) if shown else ())
 
 
 def match_section(match: "Match", top: int = TOP) -> Section:
