@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -248,8 +248,8 @@ def synthetic(data: Path, work: Path, documents: int) -> Collection:
 
     from splade_anserini.formats.topics import read_encoded_topics
 
-    home = work / f"synthetic-{documents}"
-    if not (home / "index").exists():
+    home = work / f"served-{documents}"
+    if not (home / "text").exists():
         write_texts(data, write_vectors(data, documents, work), home)
         run("index", "--input", home / "impacts", "--index", home / "index", "--store-text")
         run("index", "--bm25", "--input", home / "texts.jsonl", "--index", home / "text", "--store-text")
@@ -269,7 +269,8 @@ def write_texts(data: Path, vectors: Path, home: Path) -> None:
     texts = [document.contents for document in open_corpus(str(data / "nfcorpus"))]
     (home / "impacts").mkdir(parents=True, exist_ok=True)
     with (home / "impacts" / "all.jsonl").open("wb") as impacts, (home / "texts.jsonl").open("wb") as corpus:
-        for number, document in enumerate(read_impacts(vectors)):
+        shards = sorted(vectors.glob("*.jsonl.gz"))
+        for number, document in enumerate(chain.from_iterable(map(read_impacts, shards))):
             record = {"id": document.id, "contents": texts[number % len(texts)]}
             corpus.write(orjson.dumps(record) + b"\n")
             impacts.write(orjson.dumps({**record, "vector": document.vector}) + b"\n")
