@@ -186,6 +186,30 @@ class TestExplanations:
         assert answer == expected
         assert all(hit["score"] == sum(term["product"] for term in hit["terms"]) for hit in answer["hits"])
 
+    def test_snippets_mark_the_words_that_match(self, client: TestClient, home: Path) -> None:
+        answer = search(client, q="sleep", snippets=True, documents=False)
+        with ImpactIndex.open(home / "pets") as opened:
+            expected = [str(hit.snippet()) for hit in opened.result("sleep").hits]
+        assert len(expected) == len(answer["hits"]) > 1
+        assert all("*sleep*" in text for text in expected)
+        for hit, marked in zip(answer["hits"], expected, strict=True):
+            text, position, pieces = hit["snippet"]["text"], 0, ""
+            for mark in hit["snippet"]["marks"]:
+                pieces += f"{text[position : mark['start']]}*{text[mark['start'] : mark['stop']]}*"
+                position = mark["stop"]
+            assert pieces + text[position:] == marked
+            assert hit["document"] is None
+        assert search(client, q="sleep", snippets=True, engine="hybrid")["hits"][0]["snippet"]["marks"]
+
+    def test_an_index_without_a_known_encoder_is_searched_for_vectors(self, tmp_path: Path) -> None:
+        (tmp_path / "vectors.jsonl").write_text('{"id": "v1", "vector": {"cat": 3}}\n')
+        index(tmp_path / "vectors.jsonl", tmp_path / "unknown")
+        with client_of(ServedOptions(index=(str(tmp_path / "unknown"),))) as client:
+            hits = client.post("/v1/search", json={"vector": {"cat": 2}}).json()["hits"]
+            assert [(hit["id"], hit["score"]) for hit in hits] == [("v1", 6)]
+            assert "no encoder" in problem(client.get("/v1/search?q=cats"), 400)
+            assert client.get("/v1/indexes").json()[0]["texts"] is False
+
     def test_a_text_is_encoded_as_expand_does(self, client: TestClient, home: Path) -> None:
         with ImpactIndex.open(home / "pets") as opened:
             expected = opened.expand("cats bark").values()

@@ -102,8 +102,11 @@ def _add_searches(app: FastAPI, service: Service) -> None:
         engine: Annotated[Engine, Query(description="impacts, bm25 or hybrid.")] = "impacts",
         documents: Annotated[bool, Query(description="Whether hits have their stored documents.")] = True,
         terms: Annotated[bool, Query(description="Whether hits have the terms of their scores.")] = False,
+        snippets: Annotated[bool, Query(description="Whether hits have their title and best passage.")] = False,
     ) -> Response:
-        request = SearchRequest(query=q, k=k, index=index, engine=engine, documents=documents, terms=terms)
+        request = SearchRequest(
+            query=q, k=k, index=index, engine=engine, documents=documents, terms=terms, snippets=snippets
+        )
         return _response(await service.search(request))
 
     @app.post("/v1/search", tags=["search"], summary="Search for a text or a vector", **described)

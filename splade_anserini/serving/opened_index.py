@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from splade_anserini.serving.options import ServedOptions
 
 if TYPE_CHECKING:
     from splade_anserini.explaining import Match
+    from splade_anserini.explaining.snippets import SpansOf
     from splade_anserini.lucene import Bm25Searcher
     from splade_anserini.lucene.lucene_searcher import LuceneSearcher
     from splade_anserini.lucene.ranking import Ranking
@@ -92,6 +94,8 @@ class OpenedIndex:
         self.fingerprint = fingerprint(source)
         self.generation: int = before.generation + 1 if before else 1
         self.manifest = read_manifest(source.directory, IndexManifest)
+        self.can_encode = bool(options.encoder or (self.manifest and self.manifest.encoder))
+        """Whether texts can be searched for, not only vectors."""
         self.index: ImpactIndex = _opened(source.directory, self.manifest, options, before)
         try:
             self.text: Bm25Searcher | None = open_bm25_searcher(source.text) if source.text else None
@@ -110,7 +114,7 @@ class OpenedIndex:
     @property
     def encodes_together(self) -> bool:
         """Whether the encoder runs several texts at once: one in int8 does not."""
-        return self.index.query_encoder.encoder.identity.precision != "int8"
+        return self.can_encode and self.index.query_encoder.encoder.identity.precision != "int8"
 
     @property
     def is_idle(self) -> bool:
@@ -135,6 +139,7 @@ class OpenedIndex:
             "documents": len(self.index),
             "engines": ["impacts", *(["bm25", "hybrid"] if self.text else [])],
             "encoder": encoder and Path(encoder).name,
+            "texts": self.can_encode,
             "query_idf": self.index.query_idf,
             "generation": self.generation,
         }
@@ -175,6 +180,21 @@ class OpenedIndex:
             return self.index.weighted(vector)
         return QueryWeights(self.index.searcher, query_idf).weighted(vector)
 
+    def check_scores(self, query: str, scores: Sequence[float], query_idf: float | None) -> None:
+        """Raise `InputError` for a score that may have been rounded, where impacts are multiplied by idf."""
+        from splade_anserini.lucene.query_weights import check_exact
+
+        power = self.index.query_idf if query_idf is None else query_idf
+        if power or (self.manifest and self.manifest.document_idf):
+            check_exact(query, max(scores, default=0))
+
+    @cached_property
+    def spans_of(self) -> "SpansOf | None":
+        """What finds the tokens of the encoder in texts, if anything does."""
+        from splade_anserini.explaining.vocabulary import spans_of
+
+        return spans_of(self.index.query_encoder.encoder) if self.can_encode else None
+
     def rankings(self, vectors: "Sequence[ImpactVector]", hits: int, threads: int) -> "list[Ranking]":
         """Return the best documents of each query."""
         return _rankings(self.index.searcher, vectors, hits, threads)
@@ -208,7 +228,7 @@ class OpenedIndex:
             self.text.close()
 
     def _warm_up(self) -> None:
-        (vector,) = encode(self.index, ["the"])
+        vector = encode(self.index, ["the"])[0] if self.can_encode else {}
         next(self.index.search_vectors([vector or {"the": 1}], 10))
         if self.text:
             dict(self.text.rankings([("", "the")], 10))
@@ -253,7 +273,11 @@ def _opened(
         force=options.force,
     )
     name = f"Index {directory}"
-    kept = before.index.query_encoder if before and _same_encoder(before.manifest, manifest) else None
+    kept = (
+        before.index.query_encoder
+        if before and before.can_encode and _same_encoder(before.manifest, manifest)
+        else None
+    )
     return ImpactIndex(
         directory,
         lambda: kept or open_query_encoder_for(manifest, name, query, low_latency=True),

@@ -56,6 +56,11 @@ class SearchRequest(QueryRequest):
     documents: bool = pydantic.Field(default=True, description="Whether hits have their stored documents.")
     terms: bool = pydantic.Field(default=False, description="Whether hits have the terms of their scores.")
 
+    snippets: bool = pydantic.Field(
+        default=False,
+        description="Whether hits have their title and best passage, with the words that match.",
+    )
+
     @pydantic.model_validator(mode="after")
     def _check_engine(self) -> "SearchRequest":
         if self.engine != "impacts" and self.query is None:
@@ -125,6 +130,24 @@ class Term(pydantic.BaseModel):
     product: int
 
 
+class Mark(pydantic.BaseModel):
+    """A word that matches: text[start:stop], in characters (of Unicode)."""
+
+    start: int
+    stop: int
+    tokens: list[str]
+    product: float = pydantic.Field(description="What its tokens contribute to the score.")
+
+
+class Passage(pydantic.BaseModel):
+    """A passage on one line."""
+
+    text: str
+    marks: list[Mark]
+    cut_before: bool
+    cut_after: bool
+
+
 class Hit(pydantic.BaseModel):
     """A document that was found."""
 
@@ -136,6 +159,10 @@ class Hit(pydantic.BaseModel):
     )
     terms: list[Term] | None = pydantic.Field(
         default=None, description="The terms of the score, the greatest product first; there if terms is true."
+    )
+    title: Passage | None = pydantic.Field(default=None, description="The title; there if snippets is true.")
+    snippet: Passage | None = pydantic.Field(
+        default=None, description="The passage that brings most of the score; there if snippets is true."
     )
 
 
@@ -154,6 +181,7 @@ class IndexDescription(pydantic.BaseModel):
     documents: int
     engines: list[Engine]
     encoder: str | None = pydantic.Field(description="The encoder of the documents.")
+    texts: bool = pydantic.Field(description="Whether it can be searched for texts; without an encoder for vectors.")
     query_idf: float
     generation: int = pydantic.Field(description="How often it was opened since the service started.")
 

@@ -15,6 +15,7 @@ from splade_anserini.serving.requests import Engine
 
 if TYPE_CHECKING:
     from splade_anserini.explaining import MatchedTerm
+    from splade_anserini.explaining.snippets import Snippet
     from splade_anserini.lucene.ranking import Ranking
     from splade_anserini.records import ImpactVector, JsonDocument
 
@@ -37,6 +38,7 @@ class Search:
     hits: int
     documents: bool = True
     terms: bool = False
+    snippets: bool = False
     query_idf: float | None = None
 
 
@@ -105,11 +107,14 @@ def _rankings(searches: Sequence[Search], weights: "Sequence[ImpactVector]") -> 
     if first.engine == "bm25":
         return texts
     impacts = first.index.rankings(weights, first.hits, threads)
-    return [_fused(*pair, first.hits) for pair in zip(impacts, texts, strict=True)]
+    return [_fused(first.index, *pair, first.hits) for pair in zip(impacts, texts, strict=True)]
 
 
-def _fused(impacts: "Ranking", texts: "Ranking", hits: int) -> "Ranking":
-    """Fuse two rankings as `search --hybrid` does. Numbers of documents are those of the impact index, or -1."""
+def _fused(index: OpenedIndex, impacts: "Ranking", texts: "Ranking", hits: int) -> "Ranking":
+    """Fuse two rankings as `search --hybrid` does. Numbers of documents are those of the impact index.
+
+    They are -1 for documents with an empty vector, which only the text index has.
+    """
     from ir_measures import ScoredDoc
 
     from splade_anserini.lucene.ranking import Ranking
@@ -119,8 +124,9 @@ def _fused(impacts: "Ranking", texts: "Ranking", hits: int) -> "Ranking":
         [ScoredDoc("", id_, score) for id_, score in zip(ranking.ids, ranking.scores, strict=True)]
         for ranking in (impacts, texts)
     ]
-    docs = dict(zip(impacts.ids, impacts.docs, strict=True))
     ranked = fused("", rankings, scores_with_bm25(BM25_WEIGHT, hits))
+    docs = dict(zip(impacts.ids, impacts.docs, strict=True))
+    docs |= index.index.searcher.docs_of([hit.doc_id for hit in ranked if hit.doc_id not in docs])
     return Ranking(
         [hit.doc_id for hit in ranked], [hit.score for hit in ranked], [docs.get(hit.doc_id, -1) for hit in ranked]
     )
@@ -131,7 +137,7 @@ def _documents(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> "li
     index, is_text = searches[0].index, searches[0].engine == "bm25"
     docs: dict[int, str] = {}
     for search, ranking in zip(searches, rankings, strict=True):
-        if search.documents:
+        if search.documents or search.snippets:
             docs |= zip(ranking.docs, ranking.ids, strict=True)
     missing = []
     if docs.pop(-1, None) is not None:
@@ -141,17 +147,17 @@ def _documents(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> "li
     by_id = index.text_documents(list(dict.fromkeys(missing)))
     return [
         [stored.get(doc, by_id.get(id_)) for id_, doc in zip(ranking.ids, ranking.docs, strict=True)]
-        if search.documents
+        if search.documents or search.snippets
         else [None] * len(ranking.ids)
         for search, ranking in zip(searches, rankings, strict=True)
     ]
 
 
-def _terms(search: Search, weights: "ImpactVector", ranking: "Ranking") -> "list[tuple[MatchedTerm, ...]] | None":
-    """Return the terms of the score of each hit, if the request wants them."""
+def _terms(search: Search, weights: "ImpactVector", ranking: "Ranking") -> "Sequence[tuple[MatchedTerm, ...]] | None":
+    """Return the terms of the score of each hit, if the request wants them or snippets, which show them."""
     from splade_anserini.explaining.match import matched_terms
 
-    if not search.terms or search.engine == "bm25":
+    if search.engine == "bm25" or not (search.terms or search.snippets):
         return None
     docs = [doc for doc in ranking.docs if doc >= 0]
     impacts = dict(zip(docs, search.index.index.searcher.impacts(weights, docs), strict=True))
@@ -163,18 +169,47 @@ def _answer(
     weights: "ImpactVector",
     ranking: "Ranking",
     documents: "Sequence[JsonDocument | None]",
-    terms: "list[tuple[MatchedTerm, ...]] | None",
+    terms: "Sequence[tuple[MatchedTerm, ...]] | None",
 ) -> Answer:
     """Return the answer in JSON, as `explaining.SearchResult.values` has it; terms are left out where it has none."""
     is_integer = search.engine == "impacts"
+    if is_integer:
+        search.index.check_scores(search.text or "", ranking.scores, search.query_idf)
     hits: list[dict[str, Any]] = [
         {"rank": rank, "id": id_, "score": int(score) if is_integer else score, "document": document}
         for rank, (id_, score, document) in enumerate(zip(ranking.ids, ranking.scores, documents, strict=True), 1)
     ]
-    for hit, terms_of_hit in zip(hits, terms or (), strict=False):
-        hit["terms"] = [
-            {"token": term.token, "query": term.query, "document": term.document, "product": term.product}
-            for term in terms_of_hit
-        ]
+    if search.terms:
+        for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
+            hit["terms"] = [
+                {"token": term.token, "query": term.query, "document": term.document, "product": term.product}
+                for term in terms_of_hit
+            ]
+    if search.snippets:
+        for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
+            hit.update(_snippets(search.index, hit["document"], terms_of_hit))
+    if not search.documents:
+        hits = [{**hit, "document": None} for hit in hits]
     descending = dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
     return Answer(orjson.dumps({"query": search.text, "weights": descending, "hits": hits}))
+
+
+def _snippets(
+    index: OpenedIndex, document: "JsonDocument | None", terms: "tuple[MatchedTerm, ...]"
+) -> dict[str, dict[str, object] | None]:
+    """Return the title and the best passage of a document, with the words that bring its score."""
+    from splade_anserini.explaining.search_result import ResultHit
+
+    hit = ResultHit(0, "", 0, document, terms, index.spans_of)
+    return {"title": _marked(hit.title()), "snippet": _marked(hit.snippet())}
+
+
+def _marked(snippet: "Snippet | None") -> dict[str, object] | None:
+    if snippet is None:
+        return None
+    marks = [
+        {"start": mark.start, "stop": mark.stop, "tokens": mark.tokens, "product": mark.product}
+        for mark in snippet.marks
+    ]
+    cuts = {"cut_before": snippet.cut_before, "cut_after": snippet.cut_after}
+    return {"text": snippet.text, "marks": marks, **cuts}

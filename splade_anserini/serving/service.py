@@ -100,6 +100,7 @@ class Service:
                 request.k,
                 request.documents,
                 request.terms,
+                request.snippets,
                 request.query_idf,
             )
             answer: Answer = await self._submit(self._searches, search, index)
@@ -112,6 +113,7 @@ class Service:
         """Return what a text becomes, as JSON values. Raises `RequestError`."""
         index = self._index(index_name)
         self._check_text(text)
+        self._check_encoder(index)
         with self.catalog.used(index):
             expansion = await self._submit(self._encoders, Call(lambda: index.index.expand(text)), index)
         values: dict[str, object] = expansion.values()
@@ -228,12 +230,19 @@ class Service:
                 400, f"The query has {len(text):,} characters. Expected at most {self.limits.max_query:,}."
             )
 
+    def _check_encoder(self, index: OpenedIndex) -> None:
+        if not index.can_encode:
+            raise RequestError(
+                400, f"Index {index.name} has no encoder: its manifest names none. Search it for a vector."
+            )
+
     async def _vector(self, request: QueryRequest, index: OpenedIndex) -> ImpactVector:
         """Return the impacts of a query before idf, with the weights that the request changes."""
         if request.vector is not None:
             return request.vector
         if request.query is None or getattr(request, "engine", "") == "bm25":
             return {}
+        self._check_encoder(index)
         vector: ImpactVector = await self._submit(self._encoders, (index, request.query), index)
         if not request.weights:
             return vector
