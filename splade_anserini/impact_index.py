@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
     from splade_anserini.explaining import Expansion, Match, SearchResult, Vector
     from splade_anserini.lucene import ImpactSearcher
+    from splade_anserini.lucene.filters import Filters
     from splade_anserini.lucene.index_changes import ChangedIndex
     from splade_anserini.lucene.query_weights import QueryWeights
     from splade_anserini.records import ImpactVector, JsonDocument
@@ -180,26 +181,31 @@ class ImpactIndex:
         return f"<ImpactIndex in {self.directory}: {len(self):,} documents>"
 
     @overload
-    def search(self, queries: "str | Expansion", k: int = 10) -> Hits: ...  # type: ignore[overload-overlap]
+    def search(  # type: ignore[overload-overlap]
+        self, queries: "str | Expansion", k: int = 10, *, filters: "Filters" = ()
+    ) -> Hits: ...
     @overload
-    def search(self, queries: Iterable[str], k: int = 10) -> list[Hits]: ...
-    def search(self, queries: "str | Expansion | Iterable[str]", k: int = 10) -> Hits | list[Hits]:
+    def search(self, queries: Iterable[str], k: int = 10, *, filters: "Filters" = ()) -> list[Hits]: ...
+    def search(
+        self, queries: "str | Expansion | Iterable[str]", k: int = 10, *, filters: "Filters" = ()
+    ) -> Hits | list[Hits]:
         """Return the best `k` documents of a query, best first; for several queries, a list for each.
 
         A query is a text, or what one becomes with other weights (`expand(…).edited(…)`). Equal scores are in ascending
-        order of ids. Documents without a token of the query are not hits.
+        order of ids. Documents without a token of the query are not hits. Filters such as "year>=1990", or a list of
+        several, find only documents that fulfil all of them; see `index --filter-fields`.
         """
         from splade_anserini.explaining import Expansion
 
         _check_k(k)
         self._check_open()
         if isinstance(queries, str | Expansion):
-            return next(self.search_vectors([self._vector(queries)], k))
+            return next(self.search_vectors([self._vector(queries)], k, filters=filters))
         texts = list(queries)
-        return list(self.search_vectors(self._encode(texts), k)) if texts else []
+        return list(self.search_vectors(self._encode(texts), k, filters=filters)) if texts else []
 
     def search_vectors(
-        self, vectors: "Iterable[ImpactVector]", k: int = 10, *, with_text: bool = True
+        self, vectors: "Iterable[ImpactVector]", k: int = 10, *, with_text: bool = True, filters: "Filters" = ()
     ) -> Iterator[Hits]:
         """Yield the best `k` documents of each impact vector, `weighted`. Without `with_text`, hits have no text and no
         document.
@@ -213,7 +219,8 @@ class ImpactIndex:
         # The index may be reopened meanwhile.
         searcher, weights = self._view
         queries = [(str(position), weights.weighted(vector)) for position, vector in enumerate(vectors)]
-        rankings = searcher.rankings(queries, k, max(1, min(len(queries), cpu_count())))
+        view = searcher.filtered(filters) if filters else searcher
+        rankings = view.rankings(queries, k, max(1, min(len(queries), cpu_count())))
         for query_id, (ids, scores, docs) in rankings:
             weights.check_score(query_id, max(scores, default=0))
             documents = searcher.stored(ids, docs) if with_text else [None] * len(docs)
@@ -227,7 +234,9 @@ class ImpactIndex:
         self._check_open()
         return self.searcher.document(id)
 
-    def result(self, query: "str | Expansion | ImpactVector", k: int = 10) -> "SearchResult":
+    def result(
+        self, query: "str | Expansion | ImpactVector", k: int = 10, *, filters: "Filters" = ()
+    ) -> "SearchResult":
         """Search for one query; return its best `k` documents, each with its stored record and the terms of its score.
 
         `query` is a text, what a text becomes with other weights (`expand(…).edited(…)`), or an impact vector.
@@ -242,6 +251,7 @@ class ImpactIndex:
         text = query if isinstance(query, str) else query.text if isinstance(query, Expansion) else None
         vector, (searcher, weights) = self._vector(query), self._view
         spans = spans_of(self._query_encoder.encoder) if self._query_encoder else None
+        searcher = searcher.filtered(filters) if filters else searcher
         options = SearchOptions(hits=k)
         return search_result(searcher, vector, options, text=text, weights=weights, spans_of=spans)
 

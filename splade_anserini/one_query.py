@@ -43,6 +43,7 @@ class Searching:
         """Open the index for one query after the other."""
         from splade_anserini.explaining.session import Bm25Session, ImpactSession
         from splade_anserini.lucene import ImpactSearcher, open_bm25_searcher
+        from splade_anserini.lucene.filters import check_filters, parse_filters
         from splade_anserini.lucene.query_weights import QueryWeights
 
         self._check()
@@ -50,8 +51,10 @@ class Searching:
             with open_bm25_searcher(self.index, options=self.engine.bm25_options) as texts:
                 yield Bm25Session(texts, self.hits.hits)
             return
+        check_filters(self.index, parse_filters(self.engine.filter))
         encoder, power = self._query_encoder()
-        with ImpactSearcher(self.index) as searcher:
+        with ImpactSearcher(self.index) as everything:
+            searcher = everything.filtered(self.engine.filter)
             yield ImpactSession(searcher, encoder, QueryWeights(searcher, power), self.hits, self.two_step)
 
     def _query_encoder(self) -> "tuple[ImpactQueryEncoder, float]":

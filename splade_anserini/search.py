@@ -128,6 +128,7 @@ def _search_impacts(
     """Search an impact index and write the run."""
     from splade_anserini.lucene import start_jvm
     from splade_anserini.lucene.feedback import check_document_vectors
+    from splade_anserini.lucene.filters import check_filters, parse_filters
     from splade_anserini.lucene.index_reader import require_impact_index
     from splade_anserini.retrieval.hybrid import bm25_index, texts_needed
     from splade_anserini.retrieval.overlap import OverlapWithExact
@@ -135,6 +136,7 @@ def _search_impacts(
     from splade_anserini.retrieval.recorded_run import RecordedRun
 
     require_impact_index(index, force=query.force)
+    check_filters(index, parse_filters(engine.filter))
     start_jvm()
     if feedback.method:
         check_document_vectors(index)
@@ -314,10 +316,11 @@ def _open_searcher(
     if options := engine.on_ray:
         from splade_anserini.lucene.shard_workers import open_on_ray
 
-        return open_on_ray(index, options)
+        return open_on_ray(index, options, engine.filter)
     if engine.searcher == "pyserini" or feedback.method:
         return PyseriniImpactSearcher(index, threads, feedback if feedback.method else None)
-    return ImpactSearcher(index, threads)
+    searcher = ImpactSearcher(index, threads)
+    return searcher.filtered(engine.filter) if engine.filter else searcher
 
 
 def _two_step(searcher: "Searcher", two_step: TwoStepOptions) -> "Searcher":

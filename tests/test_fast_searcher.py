@@ -111,6 +111,7 @@ def test_its_methods_have_the_parameters_of_pyserinis_and_their_defaults() -> No
     for name in ["__init__", "from_prebuilt_index", "list_prebuilt_indexes", *methods]:
         own, pyserinis = getattr(FastLuceneImpactSearcher, name), getattr(LuceneImpactSearcher, name)
         more = [("query_idf", Parameter.KEYWORD_ONLY, 0.0)] if name in {"__init__", "from_prebuilt_index"} else []
+        more += [("filters", Parameter.KEYWORD_ONLY, ())] if name in {"search", "batch_search"} else []
         assert parameters(own) == [*parameters(pyserinis), *more], name
 
 

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from splade_anserini import ImpactIndex
+from splade_anserini.encode import encode
 from splade_anserini.errors import DependencyError, InputError, OutputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import parse_measures
+from splade_anserini.formats.corpora import InMemoryCorpus
 from splade_anserini.formats.runs import read_run, write_run
-from splade_anserini.lucene import count_index
+from splade_anserini.index import index as build
+from splade_anserini.lucene import IndexOptions, count_index
 from splade_anserini.lucene.searcher import float32
+from splade_anserini.records import Document
 from splade_anserini.retrieval.options import SearchOptions
 from splade_anserini.search import search
 from tests.encoder_fixtures import ENCODER
@@ -309,3 +313,20 @@ def test_without_pyterrier_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "pyterrier", None)
     with pytest.raises(DependencyError, match=r"PyTerrier is not installed.\nRun: pip install 'splade-anserini\[pyt"):
         import splade_anserini.pyterrier  # noqa: F401
+
+
+def test_a_retriever_returns_fields_of_documents_and_filters_by_them(tmp_path: Path) -> None:
+    texts = {"a": "cats sleep", "b": "dogs bark", "c": "dogs sleep"}
+    corpus = InMemoryCorpus(
+        "c", [Document(id_, "", text, {"year": 2000 + n}) for n, (id_, text) in enumerate(texts.items())]
+    )
+    encode(corpus, ENCODER, tmp_path / "impacts")
+    options = IndexOptions(store_text=True, filter_fields="year:int")
+    build(tmp_path / "impacts", tmp_path / "index", options, documents=corpus)
+    retriever = ImpactRetriever(
+        tmp_path / "index", query_encoder=ENCODER, include_fields=["year", "url"], filters="year>2000"
+    )
+    frame = retriever(pd.DataFrame([{"qid": "1", "query": "sleep pet cats dogs"}]))
+    assert dict(zip(frame["docno"], frame["year"], strict=True)) == {"b": 2001, "c": 2002}
+    assert list(frame["url"]) == [None, None]
+    assert "text" not in frame.columns

@@ -8,10 +8,11 @@ from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import Counts, IndexManifest, IndexPart, read_manifest
 from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.errors import MismatchError
+from splade_anserini.records import FilterType
 
 _log = logging.getLogger(__name__)
 
-_OF_BUILDING = {"threads", "memory", "optimize", "writer", "workers", "shards"}
+_OF_BUILDING = {"threads", "memory", "optimize", "writer", "workers", "shards", "documents"}
 """Options of `index` that do not decide what documents and queries mean."""
 
 
@@ -49,6 +50,7 @@ def combined_manifest(counts: Mapping[Path, Counts], writer: str, *, force: bool
         top_k=first.top_k if first else None,
         passages=first.passages if first else None,
         parts=tuple(parts),
+        filter_fields=_shared_filter_fields(known),
     )
 
 
@@ -91,6 +93,13 @@ def _check_same(
 def _words(value: object) -> str:
     text = "none" if value is None else str(value)
     return f"{text[:12]}…" if len(text) == 64 else text
+
+
+def _shared_filter_fields(manifests: Sequence[IndexManifest]) -> dict[str, FilterType] | None:
+    """Return the fields for filters that all have with the same type."""
+    first, *others = [manifest.filter_fields or {} for manifest in manifests] or [{}]
+    shared = {name: type_ for name, type_ in first.items() if all(fields.get(name) == type_ for fields in others)}
+    return shared or None
 
 
 def _shared_options(manifests: Sequence[IndexManifest]) -> dict[str, str | int | float | bool | None]:

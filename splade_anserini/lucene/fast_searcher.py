@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 from splade_anserini.errors import InputError, counted
 from splade_anserini.lucene.document_idf import document_idf_in, refuse_idf_twice
 from splade_anserini.lucene.feedback import check_document_vectors
+from splade_anserini.lucene.filters import Filters
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.index_reader import ID, require_impact_index
 from splade_anserini.lucene.java.forks import has_own_java
@@ -160,13 +161,20 @@ class FastLuceneImpactSearcher(Closeable):
             return self._pyserinis.encode(query)
         return self.query_encoder.encode(query)
 
-    def search(self, q: str, k: int = 10, fields: Mapping[str, float] = _CONTENTS_ONLY) -> list[Hit]:
-        """Encode a query and return its best `k` documents; `fields` gives the fields to search and their boosts."""
-        if self._needs_pyserini(fields):
+    def search(
+        self, q: str, k: int = 10, fields: Mapping[str, float] = _CONTENTS_ONLY, *, filters: Filters = ()
+    ) -> list[Hit]:
+        """Encode a query and return its best `k` documents; `fields` gives the fields to search and their boosts.
+
+        Unlike in Pyserini, hits fulfil all `filters`, such as ["year>=1990", "category=news"], see
+        `LuceneSearcher.filtered`.
+        """
+        if self._needs_pyserini(fields, filters):
             return self._hits_of_pyserini(self._synchronized().search(q, k))
+        searcher = self._searcher.filtered(filters) if filters else self._searcher
         if fields:
-            return self._hits(self._searcher.rank_fields(self._impacts(q), k, fields), q)
-        return self._hits(self._searcher.rank(self._impacts(q), k), q)
+            return self._hits(searcher.rank_fields(self._impacts(q), k, fields), q)
+        return self._hits(searcher.rank(self._impacts(q), k), q)
 
     def batch_search(
         self,
@@ -175,6 +183,8 @@ class FastLuceneImpactSearcher(Closeable):
         k: int = 10,
         threads: int = 1,
         fields: Mapping[str, float] = _CONTENTS_ONLY,
+        *,
+        filters: Filters = (),
     ) -> dict[str, list[Hit]]:
         """Search for several queries on `threads` threads; return the hits of each by its id."""
         if len(queries) != len(qids):
@@ -183,12 +193,15 @@ class FastLuceneImpactSearcher(Closeable):
                 expected="one id for each query",
             )
         if fields:
-            return {qid: self.search(query, k, fields) for qid, query in zip(qids, queries, strict=True)}
-        if self._needs_pyserini(fields):
+            return {
+                qid: self.search(query, k, fields, filters=filters) for qid, query in zip(qids, queries, strict=True)
+            }
+        if self._needs_pyserini(fields, filters):
             results = self._synchronized().batch_search(queries, qids, k, threads)
             return {qid: self._hits_of_pyserini(results[qid]) for qid in qids}
         vectors = ((qid, self._impacts(query)) for qid, query in zip(qids, queries, strict=True))
-        rankings = self._searcher.rankings(vectors, k, max(threads, 1))
+        searcher = self._searcher.filtered(filters) if filters else self._searcher
+        rankings = searcher.rankings(vectors, k, max(threads, 1))
         return {qid: self._hits(ranking, qid) for qid, ranking in rankings}
 
     def set_analyzer(self, analyzer: Any) -> None:
@@ -267,10 +280,7 @@ class FastLuceneImpactSearcher(Closeable):
             return None if lucene_docid is None else self._stored(lucene_docid)
 
     def document(self, docid: str) -> JsonDocument | None:
-        """Return the document with this id as the index stores it, without its vector; None when it stores none.
-
-        Raises `InputError` when there is no document with this id.
-        """
+        """Return a document as the index stores it; None when it stores none. Raises `InputError` for an unknown id."""
         return self._searcher.document(docid)
 
     def documents(self, hits: Sequence[Hit]) -> list[JsonDocument | None]:
@@ -318,12 +328,13 @@ class FastLuceneImpactSearcher(Closeable):
     def _has_pyserinis(self) -> bool:
         return "_pyserinis" in vars(self)
 
-    def _needs_pyserini(self, fields: Mapping[str, float]) -> bool:
+    def _needs_pyserini(self, fields: Mapping[str, float], filters: Filters) -> bool:
         needs = self.encoder_type == "onnx" or self.is_using_rm3() or self.is_using_rocchio()
-        if needs and fields:
-            raise InputError(
-                "Fields cannot be searched with feedback or with the encoder type onnx.", do="Leave `fields` out."
-            )
+        for name, value in (("fields", fields), ("filters", filters)):
+            if needs and value:
+                raise InputError(
+                    f"`{name}` cannot be used with feedback or with the encoder type onnx.", do=f"Leave `{name}` out."
+                )
         return needs
 
     def _synchronized(self) -> Any:

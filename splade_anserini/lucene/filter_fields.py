@@ -22,7 +22,7 @@ _DAY = 24 * 60 * 60 * 1000
 
 LEAST_INT, GREATEST_INT = -(2**63), 2**63 - 1
 
-_EXPECTED: dict[FilterType, str] = {
+EXPECTED: dict[FilterType, str] = {
     "int": "an integer of at most 64 bits",
     "float": "a finite number",
     "str": f"a string of at most {_MOST_BYTES:,} bytes",
@@ -64,7 +64,7 @@ def filter_values(document: JsonDocument, name: str, type_: FilterType, location
     except ValueError as error:
         raise location.error(
             f"the field {name!r} is {_shown(value)}",
-            expected=f"{_EXPECTED[type_]}, as it was declared to be {type_}",
+            expected=f"{EXPECTED[type_]}, as it was declared to be {type_}",
             do=f"Correct the record, or declare {name}:str.",
         ) from error
 

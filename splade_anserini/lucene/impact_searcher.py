@@ -42,6 +42,7 @@ class ImpactSearcher(LuceneSearcher[ImpactVector]):
             return EMPTY
         with self._locked():
             executor = FieldExecutor(self._reader, self._searcher, query, fields)
+            executor.set_filter(self._filter)
             executor.search_task(query, hits_to_fetch(hits, self.documents)).call()
             return rank(executor, query, hits, self._ids)
 

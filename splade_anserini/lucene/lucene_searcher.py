@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from splade_anserini.artifacts.sharded_index import fingerprint_of_index
 from splade_anserini.lucene.external_ids import ExternalIds
+from splade_anserini.lucene.filters import Filters, filter_query
 from splade_anserini.lucene.index_reader import allow_long_queries, index_searcher, open_reader
 from splade_anserini.lucene.java.abandoned import close_abandoned, close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
@@ -39,6 +40,10 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         self._index = index
         self.threads = threads
         """Threads of Java that search in parallel."""
+        self._filter: Any = None
+        """Lucene's query that hits have to match, too."""
+        self._owner: Self | None = None
+        """The searcher of which this is a view."""
         self._open()
 
     def _open(self) -> None:
@@ -61,6 +66,21 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         other = copy(self)
         other._open()  # noqa: SLF001  # of the same class
         return other
+
+    def filtered(self, filters: Filters) -> Self:
+        """Return a view of this searcher that finds only documents which fulfil `filters`, such as "year>=1990".
+
+        Several filters have to hold all. Scores, and the statistics of the collection, are the same. The fields are
+        those of `index --filter-fields`. Closing the view closes this searcher. Raises `InputError` for a field that
+        the index does not have for filters, and for a value of another type.
+        """
+        view = copy(self)
+        with self._locked():
+            view._restrict(self, filter_query(self._index, filters))  # noqa: SLF001  # of the same class
+        return view
+
+    def _restrict(self, owner: Self, query: Any) -> None:
+        self._owner, self._filter = owner, query
 
     def known(self, ids: Sequence[str]) -> list[str]:
         """Return those of the ids that documents of the index have, each once, in no particular order."""
@@ -182,6 +202,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         if not query or not self.documents:
             return _Search(query_id, query, None, None)
         executor = self._take_executor()
+        executor.set_filter(self._filter)
         task = executor.search_task(query, self._depth(hits))
         return _Search(query_id, query, executor, pool.start(task) if pool else task.call())
 

@@ -24,8 +24,10 @@ from splade_anserini.lucene.java.method_handles import (
     as_type,
     bind,
     bind_int,
+    bind_object,
     bind_string,
     chain,
+    constructor,
     drop_argument,
     field_getter,
     filter_argument,
@@ -33,6 +35,7 @@ from splade_anserini.lucene.java.method_handles import (
     next_element,
     sequence,
     static_method,
+    supply_argument,
     virtual_method,
     while_has_next,
 )
@@ -47,6 +50,9 @@ _STORED_FIELDS, _DOCUMENT = "org.apache.lucene.index.StoredFields", "org.apache.
 _SEARCHER, QUERY, _TOP_DOCS, _SCORE_DOC = (
     f"org.apache.lucene.search.{name}" for name in ("IndexSearcher", "Query", "TopDocs", "ScoreDoc")
 )
+_BOOLEAN_QUERY = "org.apache.lucene.search.BooleanQuery"
+_BUILDER, _OCCUR = f"{_BOOLEAN_QUERY}$Builder", "org.apache.lucene.search.BooleanClause$Occur"
+_REFERENCE = "java.util.concurrent.atomic.AtomicReference"
 GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
 _DATA_OUTPUT, _MAPPER = "java.io.DataOutputStream", "com.fasterxml.jackson.databind.ObjectMapper"
 
@@ -75,17 +81,26 @@ class QueryExecutor:
         self._generator = autoclass(GENERATOR)()
         self._strings: Any = autoclass(ARRAY_LIST)()
         self._id_lookup = as_callable(self._compose_id_lookup())
-        self._searches: dict[int, Any] = {}
+        self._searches: dict[tuple[int, bool], Any] = {}
+        self._filter = autoclass(_REFERENCE)()
+        self._is_filtered = False
         self._scorer: DocScorer | None = None
         self._finder: DocFinder | None = None
         self._record_lookup: Any = None
 
     def search_task(self, query: SearchQuery, hits: int) -> Any:
         """Return a `Callable` that searches for the best `hits` documents; then `hits` returns them."""
-        search = self._searches.get(hits)
+        key = (hits, self._is_filtered)
+        search = self._searches.get(key)
         if search is None:
-            search = self._searches[hits] = as_callable(self._compose_search(hits))
+            search = self._searches[key] = as_callable(self._compose_search(hits))
         return self._prepared(search, orjson.dumps(query))
+
+    def set_filter(self, query: Any) -> None:
+        """Let searches find only documents that Lucene's `query` matches, too; None: all."""
+        if query is not None:
+            self._filter.set(query)
+        self._is_filtered = query is not None
 
     def score_task(self, query: ImpactVector, docs: Sequence[int]) -> Any:
         """Return a `Callable` that scores documents, given by Lucene's numbers; then `hits` returns all of them.
@@ -139,7 +154,23 @@ class QueryExecutor:
     def _compose_search(self, hits: int) -> Any:
         # write(searcher.search(query(), hits));
         search = bind(virtual_method(_SEARCHER, "search", _TOP_DOCS, QUERY, "int"), self._searcher)
-        return chain(self._compose_query(), bind_int(search, 1, hits), self._compose_write())
+        query = self._compose_filtered() if self._is_filtered else self._compose_query()
+        return chain(query, bind_int(search, 1, hits), self._compose_write())
+
+    def _compose_filtered(self) -> Any:
+        """Compose the query together with the filter, () → Query; the score is that of the query alone."""
+        from jnius import autoclass
+
+        # new BooleanQuery.Builder()
+        #     .add(query(), BooleanClause.Occur.MUST)
+        #     .add((Query) filter.get(), BooleanClause.Occur.FILTER)
+        #     .build();
+        add = virtual_method(_BUILDER, "add", _BUILDER, QUERY, _OCCUR)
+        must, only = (bind_object(add, 2, getattr(autoclass(_OCCUR), name)) for name in ("MUST", "FILTER"))
+        get = as_type(bind(virtual_method(_REFERENCE, "get", OBJECT), self._filter), QUERY)
+        build = as_type(virtual_method(_BUILDER, "build", _BOOLEAN_QUERY), QUERY, _BUILDER)
+        with_query = fold_first(constructor(_BUILDER), must)
+        return chain(self._compose_query(), with_query, supply_argument(only, 1, get), build)
 
     def _compose_query(self) -> Any:
         """Compose the parsing of a query, which Anserini's generator builds, () → Query."""

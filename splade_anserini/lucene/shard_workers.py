@@ -16,6 +16,7 @@ import numpy.typing as npt
 from splade_anserini._version import __version__
 from splade_anserini.artifacts.sharded_index import fingerprint_of_index, require_recorded_shards, shard_directories
 from splade_anserini.errors import counted
+from splade_anserini.lucene.filters import Filters
 from splade_anserini.lucene.impact_searcher import ImpactSearcher
 from splade_anserini.lucene.parallel_writer import take_heap
 from splade_anserini.lucene.ranking import Ranking
@@ -61,8 +62,8 @@ class ShardHits(NamedTuple):
 class ShardSearcher:
     """A worker that searches one shard."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._searcher = ImpactSearcher(path, threads)
+    def __init__(self, path: Path, threads: int, filters: Filters = ()) -> None:
+        self._searcher = ImpactSearcher(path, threads).filtered(filters)
         self._info = f"{__version__} {fingerprint_of_index(path)}"
 
     @property
@@ -97,11 +98,12 @@ class ShardRecipe:
 
     path: Path
     cpus: float = 1.0
+    filters: Filters = ()
 
     def __call__(self) -> ShardSearcher:
         """Open the shard."""
         take_heap(min(1.0, self.cpus / cpu_count()))
-        return ShardSearcher(self.path, max(1, int(self.cpus)))
+        return ShardSearcher(self.path, max(1, int(self.cpus)), self.filters)
 
 
 class WorkersSearcher(Closeable):
@@ -196,12 +198,13 @@ def _best_candidates(shards: Sequence[ShardHits], hits: int, candidates: int) ->
 
 
 @contextmanager
-def open_on_ray(index: StrPath, options: WorkerOptions) -> Iterator[WorkersSearcher]:
+def open_on_ray(index: StrPath, options: WorkerOptions, filters: Filters = ()) -> Iterator[WorkersSearcher]:
     """Open an index in actors of Ray, one for each shard; their nodes need the same file system.
 
-    An actor has `options.cpus_per_worker` processors, by default its share of all that the cluster has, at most 1.
-    Raises `DependencyError` and `WorkerError` for Ray that is missing or cannot be reached, `MismatchError` when a
-    shard was changed.
+    With `filters` only documents that fulfil them are found, see `LuceneSearcher.filtered`. An actor has
+    `options.cpus_per_worker` processors, by default its share of all that the cluster has, at most 1. Raises
+    `DependencyError` and `WorkerError` for Ray that is missing or cannot be reached, `MismatchError` when a shard was
+    changed.
     """
     from splade_anserini.workers.ray_backend import RayBackend
     from splade_anserini.workers.ray_cluster import open_cluster
@@ -212,6 +215,6 @@ def open_on_ray(index: StrPath, options: WorkerOptions) -> Iterator[WorkersSearc
     with open_cluster(options) as cluster:
         fair = math.floor(100 * cluster.total("CPU") / len(shards)) / 100
         cpus = options.cpus_per_worker or min(1.0, max(0.01, fair))
-        recipes = map(ShardRecipe, shards, repeat(cpus))
+        recipes = map(ShardRecipe, shards, repeat(cpus), repeat(filters))
         with WorkersSearcher([RayBackend(cluster, recipe, 1, cpus) for recipe in recipes]) as searcher:
             yield searcher

@@ -1,7 +1,7 @@
 """Transformers that search an impact index, or score documents by it."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pyterrier as pt
 from splade_anserini.encoding import Encoder
 from splade_anserini.errors import InputError
 from splade_anserini.impact_index import ImpactIndex
+from splade_anserini.lucene.filters import Filters
 from splade_anserini.pyterrier.encoders import query_vectors
 from splade_anserini.pyterrier.frames import QUERY_TOKS, Described, rankings, reranked, rows_by_query, texts, vectors
 from splade_anserini.records import StrPath
@@ -24,8 +25,10 @@ class ImpactRetriever(Described, pt.Transformer):
     `index` is an `ImpactIndex` or what `ImpactIndex.open` takes. Queries without `query_toks` are encoded with
     `query_encoder`, by default the encoder that the index was made with. Impacts of queries, also of `query_toks`, are
     multiplied by idf^`query_idf` of their tokens in the index, as by `ImpactIndex.open`. With `include_text`, documents
-    have the column `text`, which the index must store. Scores are dot products of impacts; tied ones are lowered by the
-    least that float32 can represent, in ascending order of docno, so that every measure sees the order of `rank`.
+    have the column `text`, and with `include_fields` a column for each of these fields, None where a document lacks it;
+    the index must store them. They fulfil all `filters`, such as "year>=1990". Scores are dot products of impacts; tied
+    ones are lowered by the least that float32 can represent, in ascending order of docno, so that every measure sees
+    the order of `rank`.
     """
 
     def __init__(
@@ -36,11 +39,14 @@ class ImpactRetriever(Described, pt.Transformer):
         query_encoder: Encoder | StrPath | None = None,
         query_idf: float | None = None,
         include_text: bool = False,
+        include_fields: Sequence[str] = (),
+        filters: Filters = (),
     ) -> None:
         if num_results < 1:
             raise InputError(f"num_results must be at least 1, got {num_results}.")
         self.index, self.num_results, self.query_encoder = index, num_results, query_encoder
         self.query_idf, self.include_text = query_idf, include_text
+        self.include_fields, self.filters = include_fields, filters
         self._index = _opened(index, query_encoder, query_idf)
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
@@ -59,10 +65,13 @@ class ImpactRetriever(Described, pt.Transformer):
         return fused
 
     def _results(self, queries: "list[ImpactVector]") -> Iterator[dict[str, list[Any]]]:
-        for hits in self._index.search_vectors(queries, self.num_results, with_text=self.include_text):
+        with_text = self.include_text or bool(self.include_fields)
+        for hits in self._index.search_vectors(queries, self.num_results, with_text=with_text, filters=self.filters):
             result: dict[str, list[Any]] = {"docno": [hit.id for hit in hits], "score": [hit.score for hit in hits]}
             if self.include_text:
                 result["text"] = [_stored(hit.text) for hit in hits]
+            for name in self.include_fields:
+                result[name] = [_stored(hit.document).get(name) for hit in hits]
             yield result
 
 
@@ -118,7 +127,10 @@ def _query_vectors(frame: pd.DataFrame, index: ImpactIndex) -> "list[ImpactVecto
     return query_vectors(queries, index.query_encoder) if queries else []
 
 
-def _stored(text: str | None) -> str:
-    if text is None:
-        raise InputError("The index does not store texts.", do="Index with --store-text, or leave out include_text.")
-    return text
+def _stored[T](stored: T | None) -> T:
+    if stored is None:
+        raise InputError(
+            "The index does not store texts.",
+            do="Index with --store-text, or leave out include_text and include_fields.",
+        )
+    return stored

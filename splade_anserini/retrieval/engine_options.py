@@ -33,6 +33,13 @@ class EngineOptions(Bm25Options):
     hybrid_weight: float = option(
         default=0.5, least=0, help="With --hybrid-method interpolation: the weight of BM25; the other is 1."
     )
+    filter: tuple[str, ...] = option(
+        default=(),
+        metavar="CONDITION",
+        help="Find only documents that fulfil it: FIELD=VALUE, !=, >=, <=, > or <, as year>=1990; repeat for several, "
+        "which have to hold all. Fields are those of index --filter-fields.",
+        recorded="set",
+    )
     ray: bool = option(
         default=False,
         help="Search each shard of a sharded index in an actor of Ray, in a cluster on this machine.",
@@ -49,6 +56,17 @@ class EngineOptions(Bm25Options):
     def __post_init__(self) -> None:
         if self.hybrid_method == "rrf" and "--hybrid-weight" in changed_options(self):
             raise InputError("--hybrid-weight has no effect with --hybrid-method rrf.", do="Leave one of them out.")
+        if self.filter:
+            from splade_anserini.lucene.filters import parse_filters
+
+            parse_filters(self.filter)
+            if self.hybrid:
+                raise InputError(
+                    "--filter and --hybrid exclude each other: text indexes have no fields for filters.",
+                    do="Leave one of them out.",
+                )
+            if self.searcher == "pyserini":
+                raise InputError("--filter needs --searcher lucene, got pyserini.", do="Leave --searcher out.")
 
     def fusion(self, hits: int) -> "FusionOptions":
         """How the rankings of the impact index and of BM25 are fused, with --hybrid."""

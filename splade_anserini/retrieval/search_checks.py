@@ -1,5 +1,7 @@
 """Options of `search` that exclude one another, or have no effect."""
 
+from collections.abc import Mapping
+
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.feedback import Feedback
 from splade_anserini.options import changed_options
@@ -19,7 +21,7 @@ def check_combination(
         raise InputError(f"{unused[0]} needs --hybrid.", do=f"Leave {unused[0]} out, or add --hybrid.")
     check_candidates(two_step.candidates, search_options.hits)
     if engine.on_ray:
-        _check_ray(feedback, engine)
+        _refuse_together("--ray", {"--feedback": feedback.method, "--searcher": engine.searcher})
     if two_step.two_step is not None and engine.searcher == "pyserini":
         raise InputError("--two-step needs --searcher lucene, got pyserini.")
     if two_step.candidates is not None and search_options.max_passage is not None:
@@ -31,18 +33,18 @@ def check_combination(
         return
     if engine.searcher == "lucene":
         raise InputError("--feedback needs --searcher pyserini, got lucene.", do="Leave --searcher out.")
-    if two_step.two_step is not None:
-        raise InputError("--feedback and --two-step exclude each other.", do="Leave one of them out.")
+    # Feedback is Anserini's, which searches all documents.
+    _refuse_together("--feedback", {"--two-step": two_step.two_step, "--filter": engine.filter or None})
     if two_step.check_exact:
         raise InputError(
             "--check-exact and --feedback exclude each other: feedback changes the query.", do="Leave one of them out."
         )
 
 
-def _check_ray(feedback: Feedback, engine: EngineOptions) -> None:
-    used = {"--feedback": feedback.method, "--searcher": engine.searcher}
-    if unfit := [name for name, value in used.items() if value is not None]:
-        raise InputError(f"--ray and {unfit[0]} exclude each other.", do="Leave one of them out.")
+def _refuse_together(option: str, others: Mapping[str, object]) -> None:
+    """Raise `InputError` for an option that is given together with `option`; those that are not given are None."""
+    if unfit := [name for name, value in others.items() if value is not None]:
+        raise InputError(f"{option} and {unfit[0]} exclude each other.", do="Leave one of them out.")
 
 
 def check_text_search(
