@@ -219,7 +219,7 @@ class ImpactIndex:
         # The index may be reopened meanwhile.
         searcher, weights = self._view
         queries = [(str(position), weights.weighted(vector)) for position, vector in enumerate(vectors)]
-        view = searcher.filtered(filters) if filters else searcher
+        view = searcher.filtered(filters)
         rankings = view.rankings(queries, k, max(1, min(len(queries), cpu_count())))
         for query_id, (ids, scores, docs) in rankings:
             weights.check_score(query_id, max(scores, default=0))
@@ -251,7 +251,7 @@ class ImpactIndex:
         text = query if isinstance(query, str) else query.text if isinstance(query, Expansion) else None
         vector, (searcher, weights) = self._vector(query), self._view
         spans = spans_of(self._query_encoder.encoder) if self._query_encoder else None
-        searcher = searcher.filtered(filters) if filters else searcher
+        searcher = searcher.filtered(filters)
         options = SearchOptions(hits=k)
         return search_result(searcher, vector, options, text=text, weights=weights, spans_of=spans)
 

@@ -319,8 +319,7 @@ def _open_searcher(
         return open_on_ray(index, options, engine.filter)
     if engine.searcher == "pyserini" or feedback.method:
         return PyseriniImpactSearcher(index, threads, feedback if feedback.method else None)
-    searcher = ImpactSearcher(index, threads)
-    return searcher.filtered(engine.filter) if engine.filter else searcher
+    return ImpactSearcher(index, threads).filtered(engine.filter)
 
 
 def _two_step(searcher: "Searcher", two_step: TwoStepOptions) -> "Searcher":

@@ -16,7 +16,12 @@ from splade_anserini.lucene.index_reader import ID, require_impact_index
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK
-from splade_anserini.lucene.query_encoders import QueryEncoder, check_query_encoder, resolve_query_encoder
+from splade_anserini.lucene.query_encoders import (
+    QueryEncoder,
+    check_query_encoder,
+    integer_weight,
+    resolve_query_encoder,
+)
 from splade_anserini.lucene.query_weights import QueryWeights
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.searcher import Closeable
@@ -171,7 +176,7 @@ class FastLuceneImpactSearcher(Closeable):
         """
         if self._needs_pyserini(fields, filters):
             return self._hits_of_pyserini(self._synchronized().search(q, k))
-        searcher = self._searcher.filtered(filters) if filters else self._searcher
+        searcher = self._searcher.filtered(filters)
         if fields:
             return self._hits(searcher.rank_fields(self._impacts(q), k, fields), q)
         return self._hits(searcher.rank(self._impacts(q), k), q)
@@ -200,8 +205,7 @@ class FastLuceneImpactSearcher(Closeable):
             results = self._synchronized().batch_search(queries, qids, k, threads)
             return {qid: self._hits_of_pyserini(results[qid]) for qid in qids}
         vectors = ((qid, self._impacts(query)) for qid, query in zip(qids, queries, strict=True))
-        searcher = self._searcher.filtered(filters) if filters else self._searcher
-        rankings = searcher.rankings(vectors, k, max(threads, 1))
+        rankings = self._searcher.filtered(filters).rankings(vectors, k, max(threads, 1))
         return {qid: self._hits(ranking, qid) for qid, ranking in rankings}
 
     def set_analyzer(self, analyzer: Any) -> None:
@@ -349,7 +353,7 @@ class FastLuceneImpactSearcher(Closeable):
     def _impacts(self, text: str) -> ImpactVector:
         encoded = self.query_encoder.encode(text)
         return self._weights.weighted(
-            {token: _integer(token, weight) for token, weight in encoded.items() if self._has_min_idf(token)}
+            {token: integer_weight(token, weight) for token, weight in encoded.items() if self._has_min_idf(token)}
         )
 
     def _has_min_idf(self, token: str) -> bool:
@@ -387,17 +391,7 @@ class _Checked:
 
     def encode(self, text: str) -> ImpactVector:
         encoded = self._searcher.query_encoder.encode(text)
-        return self._weights.weighted({token: _integer(token, weight) for token, weight in encoded.items()})
-
-
-def _integer(token: str, weight: float) -> int:
-    if weight < 0 or weight != int(weight):
-        raise InputError(
-            f"The weight of the query token {token!r} is {weight}.",
-            expected="non-negative integers: Lucene rejects negative weights, and Pyserini truncates fractions",
-            do="Quantize the query with the scale of the documents, as OnnxQueryEncoder does.",
-        )
-    return int(weight)
+        return self._weights.weighted({token: integer_weight(token, weight) for token, weight in encoded.items()})
 
 
 def _term(field: str, text: str) -> Any:

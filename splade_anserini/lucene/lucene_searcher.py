@@ -70,10 +70,13 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
     def filtered(self, filters: Filters) -> Self:
         """Return a view of this searcher that finds only documents which fulfil `filters`, such as "year>=1990".
 
-        Several filters have to hold all. Scores, and the statistics of the collection, are the same. The fields are
-        those of `index --filter-fields`. Closing the view closes this searcher. Raises `InputError` for a field that
+        Several filters have to hold all; without any, it is this searcher itself. Scores, and the statistics of the
+        collection, are the same. The fields are those of `index --filter-fields`. Closing the view closes this
+        searcher. Raises `InputError` for a field that
         the index does not have for filters, and for a value of another type.
         """
+        if not filters:
+            return self
         view = copy(self)
         with self._locked():
             view._restrict(self, filter_query(self._index, filters))  # noqa: SLF001  # of the same class

@@ -75,3 +75,14 @@ def _open_pyserinis(name: str | None) -> QueryEncoder | None:
 
     # There is no public function for it.
     return cast("QueryEncoder | None", LuceneImpactSearcher._init_query_encoder_from_str(name))  # noqa: SLF001
+
+
+def integer_weight(token: str, weight: float) -> int:
+    """Return the weight of a query token. Raises `InputError` for one that Lucene refuses or Pyserini would cut."""
+    if weight < 0 or weight != int(weight):
+        raise InputError(
+            f"The weight of the query token {token!r} is {weight}.",
+            expected="non-negative integers: Lucene rejects negative weights, and Pyserini truncates fractions",
+            do="Quantize the query with the scale of the documents, as OnnxQueryEncoder does.",
+        )
+    return int(weight)
