@@ -14,7 +14,7 @@ _KINDS = ("encoders", "indexes", "measures", "formats")
 
 
 def command(
-    kind: Annotated[str, typer.Argument(metavar=f"<{'|'.join(_KINDS)}>", help="What to list.")],
+    kind: Annotated[str, typer.Argument(metavar="|".join(_KINDS), help="What to list.")],
     format: cli.Format = "table",  # noqa: A002  # the option's name
 ) -> None:
     """List the encoders or index cards that a name finds, the measures of evaluate, or the formats of files.

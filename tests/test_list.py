@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from splade_anserini.cards.finding import available_encoders, available_indexes
+from splade_anserini.cards.finding import available_encoders, available_indexes, find_encoder_card
 from splade_anserini.conversion import FORMATS
 from splade_anserini.evaluation.measures import MEASURES, PRESETS, parse_measures
 from tests.cli_runner import run_stage
@@ -45,6 +45,18 @@ def test_cards_and_artefacts_of_the_working_directory_are_listed_too(
     monkeypatch.chdir(tmp_path)
     assert (listed("encoders")["mine"]["from"], listed("encoders")["mine"]["size"]) == ("here", 2)
     assert listed("indexes")["cranfield.splade-mini"]["built"] is True
+
+
+def test_an_encoder_in_the_cache_of_hugging_face_has_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = find_encoder_card("splade-v3").source
+    snapshot = tmp_path / "hub" / f"models--{source.replace('/', '--')}" / "snapshots" / "0a1b"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "blob").write_bytes(b"12345")
+    (snapshot / "model.safetensors").symlink_to(tmp_path / "blob")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    encoder = listed("encoders")["splade-v3"]
+    assert (encoder["from"], encoder["downloaded"], encoder["size"]) == ("Hugging Face, downloaded", True, 5)
 
 
 def test_all_index_cards_with_the_scores_to_expect() -> None:

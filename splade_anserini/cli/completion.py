@@ -16,7 +16,7 @@ type Shell = Literal["bash", "zsh", "fish"]
 
 PROGRAM = "splade-anserini"
 
-_CHOICES = re.compile(r"<([\w.-]+(?:\|[\w.-]+)+)>")
+_CHOICES = re.compile(r"<?([a-z][\w.-]*(?:\|[a-z][\w.-]*)+)>?")
 """How help shows the values of an option that has a few."""
 
 _ENCODERS = {"--encoder", "--query-encoder", "--compare-encoder", "--card"}

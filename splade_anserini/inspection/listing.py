@@ -1,5 +1,6 @@
 """What there is: encoders, index cards, measures and formats, read from the cards and registries themselves."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from splade_anserini.cards.index_card import IndexCard
 from splade_anserini.cards.shipped import encoders_home
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.compression import SUFFIXES
+from splade_anserini.inspection.machine import hub_cache
 
 type Kind = Literal["encoders", "indexes", "measures", "formats"]
 KINDS: tuple[Kind, ...] = get_args(Kind.__value__)
@@ -111,7 +113,8 @@ def _encoders() -> Iterator[Row]:
             "name": name,
             "from": _origin(card, directory),
             "source": card.source,
-            "size": _size(directory) if directory else None,
+            "downloaded": _downloaded(card) is not None,
+            "size": _size(directory or _downloaded(card)),
             "pooling": card.pooling,
             "activation": card.activation,
             "query_side": card.query_side or (card.training.query_side if card.training else "splade"),
@@ -137,11 +140,23 @@ def _directory(name: str) -> Path | None:
 
 def _origin(card: EncoderCard, directory: Path | None) -> str:
     if directory is None:
-        return "to be trained" if card.training else "Hugging Face"
+        if card.training:
+            return "to be trained"
+        return "Hugging Face, downloaded" if _downloaded(card) else "Hugging Face"
     return "the package" if directory.is_relative_to(encoders_home()) else "here"
 
 
-def _size(directory: Path) -> int:
+def _downloaded(card: EncoderCard) -> Path | None:
+    """Return the files of an encoder in the cache of Hugging Face; None when they are not there."""
+    directory = hub_cache(os.environ) / f"models--{card.source.replace('/', '--')}" / "snapshots"
+    snapshots = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime) if directory.is_dir() else []
+    return snapshots[-1] if snapshots else None
+
+
+def _size(directory: Path | None) -> int | None:
+    """Return the bytes of all files; links, as in a cache, count as what they lead to."""
+    if directory is None:
+        return None
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 

@@ -310,16 +310,28 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
+def hub_cache(environment: Mapping[str, str]) -> Path:
+    """Return the directory in which models of Hugging Face are kept."""
+    hub = environment.get("HF_HUB_CACHE")
+    return Path(hub) if hub else Path(environment.get("HF_HOME") or _cache(environment) / "huggingface", "hub")
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~"))  # noqa: PTH111  # Path.home() raises for a user without one
+
+
+def _cache(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get("XDG_CACHE_HOME") or _home() / ".cache")
+
+
 def _directories(environment: Mapping[str, str]) -> Iterable[Directory]:
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111  # Path.home() raises for a user without one
-    cache = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
-    hub = environment.get("HF_HUB_CACHE") or Path(environment.get("HF_HOME") or cache / "huggingface", "hub")
+    cache = _cache(environment)
     own = environment.get("SPLADE_ANSERINI_CACHE") or cache / "splade-anserini"
     pyserini = environment.get("PYSERINI_CACHE") or cache / "pyserini"
-    collections = environment.get("IR_DATASETS_HOME") or home / ".ir_datasets"
+    collections = environment.get("IR_DATASETS_HOME") or _home() / ".ir_datasets"
     yield _directory("working directory", "", Path.cwd())
     yield _directory("temporary files", "TMPDIR", Path(tempfile.gettempdir()))
-    yield _directory("models of Hugging Face", "HF_HOME", Path(hub))
+    yield _directory("models of Hugging Face", "HF_HOME", hub_cache(environment))
     yield _directory("topics and indexes of Pyserini", "PYSERINI_CACHE", Path(pyserini))
     yield _directory("collections of ir_datasets", "IR_DATASETS_HOME", Path(collections))
     yield _directory("what was checked", "SPLADE_ANSERINI_CACHE", Path(own))
