@@ -27,6 +27,7 @@ _HISTORY_LINES = 1000
 _HELP = """\
 Type a query, or
   :explain 2            why hit 2 has its score, term by term
+  :compare 1 2          why hit 1 is above hit 2
   :doc 2                hit 2 with all its stored fields
   :weights              what the query becomes
   :weights pain=1.2 wicket=0
@@ -66,6 +67,7 @@ class SearchPrompt:
         self._has_noted = False
         self._commands: dict[str, Callable[[str], None]] = {
             "explain": self._explain,
+            "compare": self._compare,
             "doc": self._show_document,
             "weights": self._change_weights,
             "k": self._set_hits,
@@ -114,6 +116,12 @@ class SearchPrompt:
 
     def _explain(self, rest: str) -> None:
         self._write(self._session.explanation(self._last_result(), _rank(rest)))
+
+    def _compare(self, rest: str) -> None:
+        ranks = [_rank(part) for part in rest.split()]
+        if len(ranks) != 2:
+            raise InputError(f"{rest!r} are not two hits.", expected="two ranks, as in :compare 1 2")
+        self._write(self._session.comparison(self._last_result(), *ranks))
 
     def _show_document(self, rest: str) -> None:
         rank = _rank(rest)

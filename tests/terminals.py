@@ -31,7 +31,7 @@ class Terminal:
         self._unread = ""
 
     def type(self, text: str) -> None:
-        """Type keys; "\\x03" is Ctrl-C, "\\x04" Ctrl-D, "\\x1b[A" the arrow that points up."""
+        """Type keys; "\\x04" is Ctrl-D, "\\x1b[A" the arrow that points up."""
         os.write(self._own, text.encode())
 
     def until(self, expected: str) -> str:
@@ -46,6 +46,15 @@ class Terminal:
         assert expected in self._unread, self._unread
         shown, _, self._unread = self._unread.partition(expected)
         return shown + expected
+
+    def interrupt(self, expected: str) -> None:
+        """Type Ctrl-C until `expected` is shown: between its prompt and its waiting, readline does not notice it."""
+        while expected not in self._unread:
+            self.type("\x03")
+            while expected not in self._unread and select.select([self._own], [], [], 5.0)[0]:
+                self._read()
+            assert self.process.poll() is None, self._unread
+        self.until(expected)
 
     def end(self) -> tuple[int, str]:
         """Return the exit code when the program ends by itself, and the rest of what it showed."""

@@ -235,9 +235,10 @@ class TestPrompt:
         assert shown.endswith("1  d0  score 22,500\n   cats *sleep*\n   sleep 100%\n\n")
 
     def test_a_hit_is_explained_and_shown_whole(self, session: ImpactSession) -> None:
-        shown = dialogue(session, "cats bark", ":explain 2", ":doc 2")
+        shown = dialogue(session, "cats bark", ":explain 2", ":doc 2", ":compare 1 2")
         assert "d0: score 42,500, of 2 shared terms" in shown
         assert '{\n  "id": "d0",\n  "contents": "cats sleep"\n}\n' in shown
+        assert "d3: score 79,375; d0: score 42,500; +36,875" in shown
 
     def test_weights_of_the_query_are_changed_and_forgotten_with_it(self, session: ImpactSession) -> None:
         shown = dialogue(session, "cats bark", ":weights cat=0 sleep=2", ':weights {"pet": 0}', ":w off", ":weights")
@@ -259,6 +260,7 @@ class TestPrompt:
             "cats",
             ":explain 9",
             ":weights cat",
+            ":compare 1",
             ":help",
             ":q",
         )
@@ -269,6 +271,7 @@ class TestPrompt:
             "error: 'x' is not a number of at least 1.",
             "error: There is no hit 9.\nExpected a rank from 1 to 4.",
             "error: 'cat' is not a weight.",
+            "error: '1' are not two hits.",
             f"Queries are remembered in {history_path()}.",
         ):
             assert message in shown
@@ -279,8 +282,11 @@ def test_a_terminal_has_a_prompt_with_history_and_bold_words(home: Path, tmp_pat
     arguments = ["search", "--index", home / "index", "--query-idf", 0]
     with terminal(*arguments, XDG_STATE_HOME=str(tmp_path)) as first:
         first.until("query> ")
-        first.type("half a line\x03")
-        first.until("query> ")
+        first.type("half a line")
+        first.until("half a line")
+        first.interrupt("query> ")
+        first.type(":k\n")
+        first.until("10 hits for each query\nquery> ")
         first.type("sleep\n")
         assert "\x1b[1msleep\x1b[0m" in first.until("query> ")
         first.type(":explain 1\n")

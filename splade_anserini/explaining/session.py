@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from splade_anserini.errors import InputError
 from splade_anserini.explaining.expansion import Expansion, expand
-from splade_anserini.explaining.match import explain_match
+from splade_anserini.explaining.match import Match, compare, explain_match
 from splade_anserini.explaining.result_text import query_line, terms_line
 from splade_anserini.explaining.search_result import SearchResult, bm25_result, score_text, search_result
 from splade_anserini.explaining.vocabulary import spans_of
@@ -44,6 +44,10 @@ class SearchSession(ABC):
     @abstractmethod
     def explanation(self, result: SearchResult, rank: int) -> str:
         """Return why a hit has its score, as text. Raises `InputError` for a rank that is not in the result."""
+
+    @abstractmethod
+    def comparison(self, result: SearchResult, first: int, second: int) -> str:
+        """Return why one hit is above another, as text. Raises `InputError` for a rank that is not in the result."""
 
     @staticmethod
     def document(result: SearchResult, rank: int) -> JsonDocument | None:
@@ -89,11 +93,18 @@ class ImpactSession(SearchSession):
 
     def explanation(self, result: SearchResult, rank: int) -> str:
         """Return why a hit has its score, with what query and document have alone."""
+        return str(self._match(result, rank))
+
+    def comparison(self, result: SearchResult, first: int, second: int) -> str:
+        """Return why one hit is above another, by the terms that make the difference."""
+        return str(compare(self._match(result, first), self._match(result, second)))
+
+    def _match(self, result: SearchResult, rank: int) -> Match:
         from splade_anserini.lucene.doc_vectors import document_vector
 
         _check_rank(result, rank)
         hit = result.hits[rank - 1]
-        return str(explain_match(result.weights, document_vector(self.index, hit.id), hit.id, result.unweighted))
+        return explain_match(result.weights, document_vector(self.index, hit.id), hit.id, result.unweighted)
 
     def _expanded(self, text: str, weights: Weights) -> Expansion:
         return expand(text, self._encoder.encoder, self._encoder.scale).edited(weights)
@@ -123,6 +134,10 @@ class Bm25Session(SearchSession):
         _check_rank(result, rank)
         hit = result.hits[rank - 1]
         return f"{hit.id}: score {score_text(hit.score)}\n{terms_line(hit, len(hit.terms))}\n"
+
+    def comparison(self, result: SearchResult, first: int, second: int) -> str:
+        """Return the shares of words in both scores."""
+        return "".join(self.explanation(result, rank) for rank in (first, second))
 
 
 def _check_rank(result: SearchResult, rank: int) -> None:
