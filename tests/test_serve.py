@@ -169,6 +169,21 @@ class TestSearch:
             assert [hit["id"] for hit in hits] == ranked
             assert all(hit["document"]["contents"] == TEXTS[hit["id"]] for hit in hits)
 
+    def test_hits_are_filtered_and_have_all_fields(self, home: Path, tmp_path: Path) -> None:
+        years = {id_: 1990 + number for number, id_ in enumerate(TEXTS)}
+        records = [{"id": id_, "text": text, "year": years[id_]} for id_, text in TEXTS.items()]
+        (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)))
+        options = IndexOptions(store_text=True, filter_fields="year:int")
+        index(home / "pets-impacts", tmp_path / "index", options, documents=tmp_path / "corpus.jsonl")
+        with client_of(ServedOptions(index=(str(tmp_path / "index"),))) as client:
+            hits = client.get("/v1/search?q=dogs+sleep&filter=year>=1991&filter=year<1993").json()["hits"]
+            assert sorted(hit["id"] for hit in hits) == ["d1", "d2"]
+            assert all(hit["document"]["year"] == years[hit["id"]] for hit in hits)
+            body = {"query": "dogs sleep", "filters": ["year=1993"]}
+            assert [hit["id"] for hit in client.post("/v1/search", json=body).json()["hits"]] == ["d/3"]
+            assert "colour" in problem(client.get("/v1/search?q=dogs&filter=colour=red"), 400)
+            assert client.get("/v1/indexes").json()[0]["filters"] == {"year": "int"}
+
     def test_a_query_without_known_words_has_no_hits(self, client: TestClient) -> None:
         assert search(client, q="xyzzy")["hits"] == []
 

@@ -102,10 +102,20 @@ def _add_searches(app: FastAPI, service: Service) -> None:
         engine: Annotated[Engine, Query(description="impacts, bm25 or hybrid.")] = "impacts",
         documents: Annotated[bool, Query(description="Whether hits have their stored documents.")] = True,
         terms: Annotated[bool, Query(description="Whether hits have the terms of their scores.")] = False,
+        filters: Annotated[
+            list[str] | None, Query(alias="filter", description="A condition such as year>=1990; may be repeated.")
+        ] = None,
         snippets: Annotated[bool, Query(description="Whether hits have their title and best passage.")] = False,
     ) -> Response:
         request = SearchRequest(
-            query=q, k=k, index=index, engine=engine, documents=documents, terms=terms, snippets=snippets
+            query=q,
+            k=k,
+            index=index,
+            engine=engine,
+            documents=documents,
+            terms=terms,
+            snippets=snippets,
+            filters=tuple(filters or ()),
         )
         return _response(await service.search(request))
 

@@ -141,6 +141,7 @@ class OpenedIndex:
             "encoder": encoder and Path(encoder).name,
             "texts": self.can_encode,
             "query_idf": self.index.query_idf,
+            "filters": (self.manifest.filter_fields if self.manifest else None) or {},
             "generation": self.generation,
         }
 
@@ -195,9 +196,15 @@ class OpenedIndex:
 
         return spans_of(self.index.query_encoder.encoder) if self.can_encode else None
 
-    def rankings(self, vectors: "Sequence[ImpactVector]", hits: int, threads: int) -> "list[Ranking]":
-        """Return the best documents of each query."""
-        return _rankings(self.index.searcher, vectors, hits, threads)
+    def rankings(
+        self, vectors: "Sequence[ImpactVector]", hits: int, threads: int, filters: Sequence[str] = ()
+    ) -> "list[Ranking]":
+        """Return the best documents of each query, of those that fulfil `filters`.
+
+        Raises `InputError` for a filter that is not valid.
+        """
+        searcher = self.index.searcher
+        return _rankings(searcher.filtered(filters) if filters else searcher, vectors, hits, threads)
 
     def text_rankings(self, texts: Sequence[str], hits: int, threads: int) -> "list[Ranking]":
         """Return the best documents of each text, by BM25."""

@@ -56,6 +56,11 @@ class SearchRequest(QueryRequest):
     documents: bool = pydantic.Field(default=True, description="Whether hits have their stored documents.")
     terms: bool = pydantic.Field(default=False, description="Whether hits have the terms of their scores.")
 
+    filters: tuple[str, ...] = pydantic.Field(
+        default=(),
+        description="Conditions on fields of documents that hits fulfil all of, such as year>=1990.",
+        examples=[["year>=1990", "category=sport"]],
+    )
     snippets: bool = pydantic.Field(
         default=False,
         description="Whether hits have their title and best passage, with the words that match.",
@@ -65,6 +70,8 @@ class SearchRequest(QueryRequest):
     def _check_engine(self) -> "SearchRequest":
         if self.engine != "impacts" and self.query is None:
             raise ValueError(f"engine {self.engine} needs a query")
+        if self.engine != "impacts" and self.filters:
+            raise ValueError(f"engine {self.engine} has no filters")
         return self
 
 
@@ -183,6 +190,7 @@ class IndexDescription(pydantic.BaseModel):
     encoder: str | None = pydantic.Field(description="The encoder of the documents.")
     texts: bool = pydantic.Field(description="Whether it can be searched for texts; without an encoder for vectors.")
     query_idf: float
+    filters: dict[str, str] = pydantic.Field(description="Fields by which hits can be filtered, with their types.")
     generation: int = pydantic.Field(description="How often it was opened since the service started.")
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Search:
     terms: bool = False
     snippets: bool = False
     query_idf: float | None = None
+    filters: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -66,19 +67,19 @@ class SearchRunner:
     def __call__(self, batch: Sequence[Search | Call]) -> list[Any]:
         """Return the `Answer` to each search and the result of each call."""
         results: dict[int, Any] = {}
-        groups: dict[tuple[int, Engine, int, float | None], list[int]] = defaultdict(list)
+        groups: dict[Hashable, list[int]] = defaultdict(list)
         for position, work in enumerate(batch):
             if isinstance(work, Call):
                 results[position] = work.function()
             else:
-                groups[id(work.index), work.engine, work.hits, work.query_idf].append(position)
+                groups[id(work.index), work.engine, work.hits, work.filters].append(position)
         for positions in groups.values():
             searches = [work for position in positions if isinstance(work := batch[position], Search)]
             results |= zip(positions, self._answers(searches), strict=True)
         return [results[position] for position in range(len(batch))]
 
     def _answers(self, searches: Sequence[Search]) -> list[Answer]:
-        """Answer searches of one index with one engine and depth."""
+        """Answer searches of one index with one engine, depth and filter."""
         start = time.perf_counter()
         weights = [_weighted(search) for search in searches]
         rankings = _rankings(searches, weights)
@@ -102,11 +103,11 @@ def _rankings(searches: Sequence[Search], weights: "Sequence[ImpactVector]") -> 
     first = searches[0]
     threads = min(len(searches), cpu_count()) if len(first.index.index) >= LARGE else 1
     if first.engine == "impacts":
-        return first.index.rankings(weights, first.hits, threads)
+        return first.index.rankings(weights, first.hits, threads, first.filters)
     texts = first.index.text_rankings([search.text or "" for search in searches], first.hits, threads)
     if first.engine == "bm25":
         return texts
-    impacts = first.index.rankings(weights, first.hits, threads)
+    impacts = first.index.rankings(weights, first.hits, threads, first.filters)
     return [_fused(first.index, *pair, first.hits) for pair in zip(impacts, texts, strict=True)]
 
 

@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _TEXTS, _SEARCHES = 8, 32
 """Most texts and searches of a batch. Several texts at once only where the encoder runs them together."""
 
+_FILTERS = 32
+"""Most filters of a request."""
+
 _WRITES = 16
 """Most changes that wait for one another."""
 
@@ -102,6 +105,7 @@ class Service:
                 request.terms,
                 request.snippets,
                 request.query_idf,
+                request.filters,
             )
             answer: Answer = await self._submit(self._searches, search, index)
         answer = Answer(answer.body, {"encode": encoded, **answer.seconds})
@@ -221,6 +225,8 @@ class Service:
             raise RequestError(400, f"Index {index.name} has no text index, so there is no engine {request.engine}.")
         if request.query is not None:
             self._check_text(request.query)
+        if len(request.filters) > _FILTERS:
+            raise RequestError(400, f"There are {len(request.filters)} filters. Expected at most {_FILTERS}.")
 
     def _check_text(self, text: str) -> None:
         if not text.strip():
