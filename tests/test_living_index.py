@@ -1,6 +1,10 @@
 """Indexes that change: what is left is what an index of it from scratch would be, and a crash leaves old or new."""
 
+import random
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,7 @@ from splade_anserini.merge import MergeOptions, merge
 from splade_anserini.verification.index import verify_index
 from tests.cli_runner import run_stage
 from tests.encoder_fixtures import ENCODER
-from tests.impact_fixtures import ANIMALS, write_encoded
+from tests.impact_fixtures import ANIMALS, random_vectors, write_encoded
 
 pytestmark = pytest.mark.slow
 
@@ -419,6 +423,48 @@ class TestCrashes:
         with pytest.raises(IntegrityError, match="would not hold what it should: documents: 3 instead of 2"):
             delete_documents(path, ["d1", "d2"])
         assert bytes_of(path) == before
+
+
+KILLED = """
+import sys
+from splade_anserini.indexing.changing import append_documents, delete_documents
+
+path, more, ids = sys.argv[1:]
+delete_documents(path, ["not there"])
+print("ready", flush=True)
+append_documents(path, more, delete=ids.split())
+"""
+"""Changes an index; Java was used before it says that it is ready."""
+
+
+@pytest.mark.full
+def test_a_change_that_is_killed_at_any_moment_leaves_the_old_or_the_new_index(tmp_path: Path) -> None:
+    vectors, more = random_vectors(1, 2000), random_vectors(2, 500)
+    deleted = list(vectors)[::7]
+    build(tmp_path, "old", vectors, shard_size=500)
+    append_documents(shutil.copytree(tmp_path / "old", tmp_path / "new"), impacts(tmp_path, more), delete=deleted)
+    queries = [dict.fromkeys(vector, 1) for vector in list(more.values())[:5]]
+    old, new = (answers(tmp_path / name, queries) for name in ("old", "new"))
+    assert old != new
+    chance, seen = random.Random(7), list[bool]()
+    for number in range(60):
+        path = tmp_path / f"index-{number}"
+        shutil.copytree(tmp_path / "old", path)
+        command = [sys.executable, "-c", KILLED, path, tmp_path / "more", " ".join(deleted)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(chance.random())
+            process.kill()
+        assert verify_index(path, level=2).passed
+        left = answers(path, queries)
+        assert left in (old, new)
+        seen.append(left == new)
+        changed = append_documents(path, tmp_path / "more", delete=deleted)
+        assert changed.was_made_before == seen[-1]
+        assert answers(path, queries) == new
+        shutil.rmtree(path)
+    assert set(seen) == {False, True}
 
 
 class TestReaders:
