@@ -143,7 +143,7 @@ def _rendered(result: "SearchResult", written: SearchOutput) -> str:
 
     from splade_anserini.explaining.result_text import TextStyle, result_text
 
-    if written.format == "json":
+    if written.is_json:
         return orjson.dumps(result.values(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
     return result_text(result, TextStyle() if written.output else terminal_style())
 

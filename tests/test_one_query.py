@@ -76,7 +76,7 @@ class TestCommand:
         assert printed["hits"][0]["document"] == {"id": "d3", "contents": TEXTS[3]}
         for hit in printed["hits"]:
             assert hit["score"] == sum(term["product"] for term in hit["terms"])
-        arguments = ["--query", "cats bark", "--format", "json", "--output", tmp_path / "hits.json"]
+        arguments = ["--query", "cats bark", "--output", tmp_path / "hits.json"]
         assert (search(home, *arguments).out, search(home, *arguments, "--overwrite").code) == ("", 0)
         assert json.loads((tmp_path / "hits.json").read_text()) == printed
         assert search(home, *arguments).code == 2, "it exists"
@@ -195,6 +195,15 @@ class TestText:
             "   The [31m <b>head</b>",
             "   <b>aches</b>.",
             "   head 67%, aches 33%",
+        ]
+
+    def test_tokens_that_no_document_has_are_shown_with_a_factor_of_0(self) -> None:
+        result = SearchResult("a\n\x1bb", {}, (), 0.5, {"a": 20, "b": 10})
+        assert result_text(result).splitlines() == [
+            "a  b",
+            "impacts × idf^0.5: a 20 × 0.00, b 10 × 0.00",
+            "",
+            "No document has a token of the query.",
         ]
 
     def test_a_vector_has_no_text(self) -> None:

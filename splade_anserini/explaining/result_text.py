@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from splade_anserini.explaining.snippets import MARK, MARK_END
+from splade_anserini.explaining.snippets import MARK, MARK_END, on_one_line
 
 if TYPE_CHECKING:
     from splade_anserini.explaining.search_result import ResultHit, SearchResult
@@ -35,10 +35,10 @@ BOLD = "\x1b[1m", "\x1b[0m"
 def result_text(result: "SearchResult", style: TextStyle | None = None) -> str:
     """Return the query with its tokens, then rank, id, score, title, snippet and terms of each hit."""
     style = style or TextStyle()
-    lines = [result.query or "", query_line(result), ""]
+    lines = [on_one_line(result.query or ""), query_line(result), ""]
     for hit in result.hits:
         lines += [*_hit_lines(hit, style, len(str(len(result.hits)))), ""]
-    if not result.weights:
+    if not result.weights and not result.unweighted:
         lines += ["The query has no tokens with a weight, and so no hits.", ""]
     elif not result.hits:
         lines += ["No document has a token of the query.", ""]
@@ -46,9 +46,13 @@ def result_text(result: "SearchResult", style: TextStyle | None = None) -> str:
 
 
 def query_line(result: "SearchResult") -> str:
-    """Return the tokens of a query with their impacts, and the factor of idf of each if there is one."""
-    tokens = [_token(result, token, impact) for token, impact in list(result.weights.items())[:_TOKENS]]
-    more = len(result.weights) - len(tokens)
+    """Return the tokens of a query with their impacts, and the factor of idf of each if there is one.
+
+    It is 0 for tokens that no document has, which are shown when all are such.
+    """
+    weights = result.weights or dict.fromkeys(result.unweighted or (), 0)
+    tokens = [_token(result, token, impact) for token, impact in list(weights.items())[:_TOKENS]]
+    more = len(weights) - len(tokens)
     factor = f"impacts × idf^{result.query_idf:g}: " if result.unweighted is not None else ""
     return f"{factor}{', '.join(tokens)}{f', … and {more} more' if more else ''}"
 

@@ -97,6 +97,11 @@ def snippet(text: str, products: Mapping[str, float], spans_of: SpansOf | None =
     return Snippet(passage, tuple(inside), start, bool(text[:start].strip()), bool(text[stop:].strip()))
 
 
+def on_one_line(text: str) -> str:
+    """Return a text with spaces for white space and for control characters, which a terminal would obey."""
+    return "".join(" " if char.isspace() or unicodedata.category(char) == "Cc" else char for char in text)
+
+
 def title_and_text(document: JsonDocument) -> tuple[str, str]:
     """Return the title of a stored document, "" without one, and the text that follows it."""
     title, text = (_string(document, *names) for names in (("title",), ("contents", "text", "body")))

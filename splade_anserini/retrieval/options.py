@@ -184,10 +184,19 @@ class SearchOutput:
         recorded=False,
     )
     format: ShownFormat | None = option(
-        default=None, help="Format of the run, or how the hits of one query are shown.", unset="trec; for --query table"
+        default=None,
+        help="Format of the run, or how the hits of one query are shown.",
+        unset="trec; for --query table, or json when --output ends in .json",
     )
     tag: str = option(default="splade-anserini", help="Name of the run, in its last column.")
     overwrite: bool = option(default=False, help="Replace an output that exists.", recorded=False)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the hits of one query are written as JSON."""
+        return self.format == "json" or (
+            self.format is None and self.output is not None and self.output.suffix == ".json"
+        )
 
     def run_options(self) -> "RunOptions":
         """Return how a run is written. Raises `InputError` for what suits one query only."""
