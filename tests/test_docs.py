@@ -40,7 +40,7 @@ MARKS = {
     "needs a GPU": 3,
     "needs a cluster": 5,
     "needs the network": 3,
-    "output": 13,
+    "output": 15,
     "takes hours": 3,
     "test_ray.py runs it": 1,
 }
