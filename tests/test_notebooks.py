@@ -46,7 +46,7 @@ def test_a_notebook_shows_a_result_as_a_labelled_table(result: Any) -> None:
 
 
 def test_a_table_has_what_the_result_has() -> None:
-    assert cells(HITS._repr_html_())[5:9] == ["1", "d<1>", "12", "A text of two lines."]
+    assert cells(HITS._repr_html_())[4:8] == ["1", "d<1>", "12", "A text of two lines."]
     assert cells(RESULT._repr_html_())[5:] == ["1", "d<1>", "10", "cat 60%, pet 40%", "A <b>text</b>."]
     assert cells(EVALUATION._repr_html_()) == ["queries", "nDCG@10", "2", "0.7500"]
     assert "-0.3750 " in cells(COMPARISON._repr_html_())

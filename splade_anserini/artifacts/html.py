@@ -9,16 +9,19 @@ from html import escape
 
 STYLE = """\
 .splade-anserini { font: 14px/1.45 system-ui, sans-serif; color: inherit; }
-.splade-anserini table { border-collapse: collapse; margin: 0.6em 0; color: inherit; background: none; }
+.splade-anserini table { border-collapse: collapse; margin: 0.6em 0; font: inherit; color: inherit;
+  background: none; }
 .splade-anserini caption { text-align: left; font-weight: 600; padding: 0.2em 0.6em; }
-.splade-anserini th, .splade-anserini td { padding: 0.15em 0.6em; text-align: right; white-space: nowrap;
+.splade-anserini th, .splade-anserini td { padding: 0.15em 0.6em; text-align: right; vertical-align: top;
+  white-space: nowrap;
   border: 0; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); background: none; }
 .splade-anserini th { font-weight: 600; }
-.splade-anserini tbody th { font-weight: 500; min-width: 8em; }
+.splade-anserini tbody th { font-weight: 500; }
+.splade-anserini tbody th.text { min-width: 8em; }
 .splade-anserini th.text, .splade-anserini td.text { text-align: left; }
 .splade-anserini td.long { white-space: normal; min-width: 18em; }
 .splade-anserini td { font-variant-numeric: tabular-nums; }
-.splade-anserini td.bar { width: 16em; min-width: 8em; text-align: left; }
+.splade-anserini td.bar { vertical-align: middle; width: 16em; min-width: 8em; text-align: left; }
 .splade-anserini .bar span { display: block; height: 0.8em; border-radius: 2px; background: #4477aa; }
 .splade-anserini .bar span.second { background: #cc8833; }
 .splade-anserini .bar span.less { background: repeating-linear-gradient(-45deg, #cc6644 0 4px, transparent 4px 7px);

@@ -63,6 +63,4 @@ class Hits(list[Hit]):
             (str(rank), hit.id, f"{hit.score:,g}", shortened(hit.text or "", _SHOWN))
             for rank, hit in enumerate(self, 1)
         ]
-        bars = [(hit.score,) for hit in self]
-        greatest = max((hit.score for hit in self), default=1.0)
-        return html_fragment(html_table(columns, rows, bars=bars, series=["score"], greatest=greatest), "Hits")
+        return html_fragment(html_table(columns, rows), "Hits")
