@@ -56,7 +56,6 @@ NEEDS = {
 }
 
 SCALED = {
-    "training.steps=2000": "training.steps=20",
     "--steps 2000 --batch-size 32": "--steps 20 --batch-size 4",
     "--validate-every 1000": "--validate-every 10",
     "--samples 1000": "--samples 5",
