@@ -53,9 +53,10 @@ class Searching:
             return
         check_filters(self.index, parse_filters(self.engine.filter))
         encoder, power = self._query_encoder()
-        with ImpactSearcher(self.index) as everything:
-            searcher = everything.filtered(self.engine.filter)
-            yield ImpactSession(searcher, encoder, QueryWeights(searcher, power), self.hits, self.two_step)
+        with ImpactSearcher(self.index) as searcher:
+            session = ImpactSession(searcher, encoder, QueryWeights(searcher, power), self.hits, self.two_step)
+            session.set_filters(self.engine.filter)
+            yield session
 
     def _query_encoder(self) -> "tuple[ImpactQueryEncoder, float]":
         """Return the query encoder and the power of idf."""

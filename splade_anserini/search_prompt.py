@@ -33,6 +33,7 @@ Type a query, or
   :weights pain=1.2 wicket=0
                         search again with these weights; 0 drops a token. JSON and @FILE are read, too
   :weights off          the weights of the encoder again
+  :filter year>=1990    only documents that fulfil this, too; :filter off for all
   :k 20                 20 hits for each query
   :help                 this
   :quit                 the end, as Ctrl-D; Ctrl-C cancels a line
@@ -70,6 +71,7 @@ class SearchPrompt:
             "compare": self._compare,
             "doc": self._show_document,
             "weights": self._change_weights,
+            "filter": self._add_filter,
             "k": self._set_hits,
             "help": self._help,
         }
@@ -139,6 +141,14 @@ class SearchPrompt:
             self._search(text, {})
         else:
             self._search(text, {**self._weights, **_weights(rest)})
+
+    def _add_filter(self, rest: str) -> None:
+        if not rest:
+            self._write(f"{' and '.join(self._session.filters) or 'There are no filters.'}\n")
+            return
+        self._session.set_filters(() if rest == "off" else (*self._session.filters, rest))
+        if self._text is not None:
+            self._search(self._text, self._weights)
 
     def _set_hits(self, rest: str) -> None:
         if not rest:

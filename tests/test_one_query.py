@@ -12,7 +12,7 @@ from splade_anserini.explaining.result_text import TextStyle, result_text
 from splade_anserini.explaining.search_result import MatchedWord, ResultHit, SearchResult
 from splade_anserini.explaining.session import ImpactSession, SearchSession
 from splade_anserini.index import index
-from splade_anserini.lucene import ImpactSearcher, IndexOptions
+from splade_anserini.lucene import ImpactSearcher
 from splade_anserini.lucene.query_weights import QueryWeights
 from splade_anserini.retrieval.options import HitsOptions, QuerySource, SearchOptions, SearchOutput
 from splade_anserini.search_prompt import SearchPrompt, history_path
@@ -29,12 +29,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("one-query")
     write_dictionary_encoder(directory / "encoder", EXPANSIONS)
     (directory / "corpus.jsonl").write_text(
-        "\n".join(json.dumps({"id": f"d{n}", "contents": text}) for n, text in enumerate(TEXTS))
+        "\n".join(json.dumps({"id": f"d{n}", "contents": text, "n": n}) for n, text in enumerate(TEXTS))
     )
     corpus = ["--corpus", directory / "corpus.jsonl"]
     encoded = run_stage("encode", *corpus, "--encoder", directory / "encoder", "--output", directory / "impacts")
     assert encoded.code == 0, encoded.err
-    index(directory / "impacts", directory / "index", IndexOptions(store_text=True))
+    options = ["--documents", directory / "corpus.jsonl", "--store-text", "--filter-fields", "n:int"]
+    indexed = run_stage("index", "--input", directory / "impacts", "--index", directory / "index", *options)
+    assert indexed.code == 0, indexed.err
     index(directory / "impacts", directory / "without-texts")
     done = run_stage("index", "--bm25", *corpus, "--index", directory / "bm25", "--store-text")
     assert done.code == 0, done.err
@@ -73,7 +75,7 @@ class TestCommand:
     def test_one_json_object_is_printed_or_written(self, home: Path, tmp_path: Path) -> None:
         printed = values(home, "--query", "cats bark")
         assert [hit["id"] for hit in printed["hits"]] == ["d3", "d0", "d1", "d2"]
-        assert printed["hits"][0]["document"] == {"id": "d3", "contents": TEXTS[3]}
+        assert printed["hits"][0]["document"] == {"id": "d3", "contents": TEXTS[3], "n": 3}
         for hit in printed["hits"]:
             assert hit["score"] == sum(term["product"] for term in hit["terms"])
         arguments = ["--query", "cats bark", "--output", tmp_path / "hits.json"]
@@ -116,6 +118,14 @@ class TestCommand:
         assert [(hit["id"], hit["score"]) for hit in pruned["hits"]] == [("d0", 40_000), ("d3", 40_000)]
         two_step = values(home, "--query", "cats bark", "--two-step", 1)
         assert [(hit["id"], hit["score"]) for hit in two_step["hits"]] == [("d3", 79_375), ("d0", 42_500)]
+
+    def test_filters_leave_scores_as_they_are(self, home: Path) -> None:
+        filtered = values(home, "--query", "cats bark", "--filter", "n>=1", "--filter", "n<3", "--query-idf", 1)
+        everything = values(home, "--query", "cats bark", "--query-idf", 1)
+        scores = {hit["id"]: (hit["score"], hit["terms"]) for hit in everything["hits"]}
+        assert {hit["id"]: (hit["score"], hit["terms"]) for hit in filtered["hits"]} == {
+            id_: scores[id_] for id_ in ("d1", "d2")
+        }
 
     def test_words_of_bm25_add_up_to_its_scores(self, home: Path) -> None:
         printed = values(home, "--bm25", "--query", "cat sleeping", index_name="bm25")
@@ -246,7 +256,7 @@ class TestPrompt:
     def test_a_hit_is_explained_and_shown_whole(self, session: ImpactSession) -> None:
         shown = dialogue(session, "cats bark", ":explain 2", ":doc 2", ":compare 1 2")
         assert "d0: score 42,500, of 2 shared terms" in shown
-        assert '{\n  "id": "d0",\n  "contents": "cats sleep"\n}\n' in shown
+        assert '{\n  "id": "d0",\n  "contents": "cats sleep",\n  "n": 0\n}\n' in shown
         assert "d3: score 79,375; d0: score 42,500; +36,875" in shown
 
     def test_weights_of_the_query_are_changed_and_forgotten_with_it(self, session: ImpactSession) -> None:
@@ -259,6 +269,16 @@ class TestPrompt:
             "cat 200, noise 125, dog 100, pet 50",
         ]
         assert "4 entries: 0 of its own tokens, 4 added" in shown
+
+    def test_filters_are_added_and_left_out(self, session: ImpactSession) -> None:
+        shown = dialogue(
+            session, ":filter", "cats bark", ":filter n<3", ":filter n>0", ":filter", ":f off", ":filter x=1"
+        )
+        ids = [line.split()[1] for line in shown.splitlines() if line[:1].isdigit()]
+        assert ids == ["d3", "d0", "d1", "d2", *("d0", "d1", "d2"), *("d1", "d2"), "d3", "d0", "d1", "d2"]
+        assert "There are no filters.\n" in shown
+        assert "n<3 and n>0\n" in shown
+        assert session.filters == (), "a filter that is not valid is not kept"
 
     def test_errors_and_interrupts_do_not_end_it(self, session: ImpactSession) -> None:
         lines = (

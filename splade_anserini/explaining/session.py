@@ -32,6 +32,12 @@ class SearchSession(ABC):
     """Documents that a search returns; it may be set."""
     documents: int
     """In the index."""
+    filters: tuple[str, ...] = ()
+    """Conditions that all hits fulfil."""
+
+    @abstractmethod
+    def set_filters(self, filters: tuple[str, ...]) -> None:
+        """Find only documents that fulfil all of these conditions. Raises `InputError` for one that is not valid."""
 
     @abstractmethod
     def search(self, text: str, weights: Weights) -> SearchResult:
@@ -70,8 +76,14 @@ class ImpactSession(SearchSession):
         self.index = Path(searcher.directory)
         self.hits = options.hits
         self.documents = searcher.documents
-        self._searcher, self._encoder, self._weights = searcher, encoder, weights
+        self._everything = self._searcher = searcher
+        self._encoder, self._weights = encoder, weights
         self._options, self._two_step = options, two_step
+
+    def set_filters(self, filters: tuple[str, ...]) -> None:
+        """Find only documents that fulfil all of these conditions; see `index --filter-fields`."""
+        self._searcher = self._everything.filtered(filters)
+        self.filters = filters
 
     def search(self, text: str, weights: Weights) -> SearchResult:
         """Return the best documents for a text, in which some tokens have other weights."""
@@ -118,6 +130,11 @@ class Bm25Session(SearchSession):
         self.hits = hits
         self.documents = searcher.documents
         self._searcher = searcher
+
+    def set_filters(self, filters: tuple[str, ...]) -> None:
+        """Raise `InputError` for any filter: text indexes have no fields for them."""
+        if filters:
+            raise InputError("Text indexes have no fields for filters.", do="Leave the filter out.")
 
     def search(self, text: str, weights: Weights) -> SearchResult:
         """Return the best documents for a text. Raises `InputError` for weights, which BM25 has not."""
