@@ -124,7 +124,7 @@ def command(
     \b
     Examples:
       splade-anserini index --input impacts/mine --index indexes/mine --threads 4
-      splade-anserini index --input impacts/mine --index indexes/mine --documents corpus.jsonl.gz --store-text
+      splade-anserini index --input impacts/mine --index indexes/texts --documents corpus.jsonl.gz --store-text
       splade-anserini index --input theirs.jsonl --index indexes/theirs --scale 100
       splade-anserini index --bm25 --input corpus.jsonl.gz --index indexes/mine-bm25
       splade-anserini index --append --input impacts/new --index indexes/mine

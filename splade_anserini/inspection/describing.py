@@ -120,6 +120,7 @@ def _index(path: Path) -> tuple[list[str], list[str]]:
     if manifest.parts:
         names = ", ".join(part.path for part in manifest.parts)
         about.append(f"{'Its shards are' if is_sharded(path) else 'Merged from'} {names}.")
+    about += _document_words(manifest)
     if manifest.ids_with_spaces:
         about.append(f"{counted(manifest.ids_with_spaces, 'id contains', 'ids contain')} spaces: use --format msmarco.")
     return about, [
@@ -136,6 +137,15 @@ def _query_words(manifest: IndexManifest) -> Lines:
         yield f"Impacts of queries are multiplied by idf^{manifest.query_idf:g}, unless --query-idf says otherwise."
     if manifest.query_max_length:
         yield f"Queries are cut at {manifest.query_max_length} tokens."
+
+
+def _document_words(manifest: IndexManifest) -> Lines:
+    if manifest.options.get("store_text"):
+        fields = manifest.options.get("store_fields")
+        yield f"Documents are stored{f' with the fields {fields}' if fields else ''}."
+    if manifest.filter_fields:
+        names = ", ".join(f"{name} ({type_})" for name, type_ in manifest.filter_fields.items())
+        yield f"Hits can be filtered by {names}: search --filter."
 
 
 def _text_index(path: Path) -> tuple[list[str], list[str]]:
