@@ -9,6 +9,9 @@ With the mode "encoded", queries are looked up and not encoded: Pyserini's serve
 gets them in the request. With "texts", both encode them with the checkpoint in one directory. The load comes from one
 process, which asks again on a connection as soon as it has an answer.
 
+The column "CPU ms" is the processor time of the server for each request: the other columns depend on what else the
+machine does.
+
 `--soak SECONDS` asks our server at twice the rate that it can answer, from many connections, and reports every status
 and the memory at each tenth of the time.
 """
@@ -27,7 +30,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
+from itertools import chain, islice
+from itertools import count as numbers_from
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -92,7 +96,7 @@ class Connection:
 
 def load(port: int, requests: Sequence[bytes], connections: int, seconds: float, rate: float = 0.0) -> Load:
     """Send requests for some seconds: on each connection one after the other, or `rate` per second in all."""
-    result, numbers = Load(), count()
+    result, numbers = Load(), numbers_from()
     opened = [Connection(port) for _ in range(connections)]
     idle = list(opened)
     with selectors.DefaultSelector() as selector:
@@ -216,6 +220,19 @@ SERVERS: dict[str, Callable[[Collection, str | None, Path], "tuple[list[object],
 }
 
 
+def warm_up(port: int, requests: Sequence[bytes], count: int) -> None:
+    """Send so many requests, until Java has compiled what they need, but for at most two minutes."""
+    end, done = time.monotonic() + 120, 0
+    while done < count and time.monotonic() < end:
+        done += sum(load(port, requests, 8, 1).statuses.values())
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def memory(process: int) -> float:
     """Return the resident memory of a process in MB."""
     status = Path(f"/proc/{process}/status").read_text()
@@ -300,9 +317,11 @@ def measure(server: str, collection: Collection, encoder: str | None, settings: 
     requests = requests_of(server, collection, encoded=encoded)
     rows = []
     with running(command, PORT, ready, settings.work / f"{server}.log") as process:
-        load(PORT, requests, 8, settings.warm_up)
+        warm_up(PORT, requests, settings.warm_up)
         for connections in settings.connections:
+            before = cpu_seconds(process.pid)
             seen = load(PORT, requests, connections, settings.seconds)
+            used = cpu_seconds(process.pid) - before
             others = {status: number for status, number in seen.statuses.items() if status != 200}
             rows.append(
                 {
@@ -312,6 +331,7 @@ def measure(server: str, collection: Collection, encoder: str | None, settings: 
                     "connections": connections,
                     "requests/s": round(seen.rate, 1),
                     **{f"p{p} ms": round(seen.milliseconds(p), 2) for p in (50, 95, 99)},
+                    "CPU ms": round(1000 * used / sum(seen.statuses.values()), 2),
                     "errors": others,
                     "RSS MB": round(memory(process.pid)),
                 }
@@ -326,7 +346,7 @@ def soak(collection: Collection, settings: Any) -> None:
     requests = requests_of("ours", collection, encoded=True)
     command[command.index("--queue") + 1] = 32
     with running(command, PORT, ready, settings.work / "soak.log") as process:
-        load(PORT, requests, 8, settings.warm_up)
+        warm_up(PORT, requests, settings.warm_up)
         capacity = load(PORT, requests, 16, 5).rate
         print(f"capacity {capacity:.0f} requests/s")
         for part in range(10):
@@ -359,7 +379,7 @@ def main() -> None:
     parser.add_argument("--queries", nargs="+", default=["encoded", "texts"])
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--warm-up", type=float, default=5)
+    parser.add_argument("--warm-up", type=int, default=3000, help="Requests before the measurement.")
     parser.add_argument("--soak", type=float, default=0, metavar="SECONDS")
     settings = parser.parse_args()
     settings.work.mkdir(parents=True, exist_ok=True)
