@@ -207,13 +207,13 @@ class TestText:
             "   head 67%, aches 33%",
         ]
 
-    def test_tokens_that_no_document_has_are_shown_with_a_factor_of_0(self) -> None:
+    def test_a_query_of_which_nothing_is_left_has_its_tokens(self) -> None:
         result = SearchResult("a\n\x1bb", {}, (), 0.5, {"a": 20, "b": 10})
         assert result_text(result).splitlines() == [
             "a  b",
-            "impacts × idf^0.5: a 20 × 0.00, b 10 × 0.00",
+            "a 20, b 10",
             "",
-            "No document has a token of the query.",
+            "No document has a token of the query, or all were pruned.",
         ]
 
     def test_a_vector_has_no_text(self) -> None:

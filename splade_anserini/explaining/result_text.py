@@ -40,6 +40,8 @@ def result_text(result: "SearchResult", style: TextStyle | None = None) -> str:
         lines += [*_hit_lines(hit, style, len(str(len(result.hits)))), ""]
     if not result.weights and not result.unweighted:
         lines += ["The query has no tokens with a weight, and so no hits.", ""]
+    elif not result.weights:
+        lines += ["No document has a token of the query, or all were pruned.", ""]
     elif not result.hits:
         lines += ["No document has a token of the query.", ""]
     return "\n".join(lines[0 if result.query else 1 : -1]) + "\n"
@@ -48,17 +50,17 @@ def result_text(result: "SearchResult", style: TextStyle | None = None) -> str:
 def query_line(result: "SearchResult") -> str:
     """Return the tokens of a query with their impacts, and the factor of idf of each if there is one.
 
-    It is 0 for tokens that no document has, which are shown when all are such.
+    Where no token is left, because no document has one or they were pruned, it has those that were there.
     """
-    weights = result.weights or dict.fromkeys(result.unweighted or (), 0)
+    weights = result.weights or result.unweighted or {}
     tokens = [_token(result, token, impact) for token, impact in list(weights.items())[:_TOKENS]]
     more = len(weights) - len(tokens)
-    factor = f"impacts × idf^{result.query_idf:g}: " if result.unweighted is not None else ""
+    factor = f"impacts × idf^{result.query_idf:g}: " if result.weights and result.unweighted is not None else ""
     return f"{factor}{', '.join(tokens)}{f', … and {more} more' if more else ''}"
 
 
 def _token(result: "SearchResult", token: str, impact: int) -> str:
-    before = result.unweighted.get(token) if result.unweighted is not None else None
+    before = result.unweighted.get(token) if result.weights and result.unweighted is not None else None
     return f"{token} {impact}" if not before else f"{token} {before} × {impact / before:.2f}"
 
 

@@ -171,7 +171,7 @@ def search_result(
 
     options = options or SearchOptions(hits=10)
     weighted = weights.weighted(query) if weights else query
-    (pruned,) = prune_queries({"": weighted}, options.query_top_k, options.query_min_impact).values()
+    (pruned,) = prune_queries({text or "": weighted}, options.query_top_k, options.query_min_impact).values()
     impacts = _descending(pruned)
     terms = two_step.two_step if two_step else None
     ranker = TwoStepSearcher(searcher, terms, two_step.candidates) if two_step and terms else searcher

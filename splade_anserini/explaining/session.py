@@ -12,7 +12,7 @@ from splade_anserini.explaining.match import Match, compare, explain_match
 from splade_anserini.explaining.result_text import query_line, terms_line
 from splade_anserini.explaining.search_result import SearchResult, bm25_result, score_text, search_result
 from splade_anserini.explaining.vocabulary import spans_of
-from splade_anserini.records import JsonDocument
+from splade_anserini.records import ImpactVector, JsonDocument, Query
 from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class ImpactSession(SearchSession):
 
     def search(self, text: str, weights: Weights) -> SearchResult:
         """Return the best documents for a text, in which some tokens have other weights."""
-        impacts = self._expanded(text, weights).impacts if weights else self._encoder.encode(text)
+        impacts = self._expanded(text, weights).impacts if weights else self._encoded(text)
         options = replace(self._options, hits=self.hits)
         return search_result(
             self._searcher,
@@ -117,6 +117,12 @@ class ImpactSession(SearchSession):
         _check_rank(result, rank)
         hit = result.hits[rank - 1]
         return explain_match(result.weights, document_vector(self.index, hit.id), hit.id, result.unweighted)
+
+    def _encoded(self, text: str) -> ImpactVector:
+        """Return the impacts of a query; a warning says when it is longer than the encoder reads, or has no entries."""
+        from splade_anserini.retrieval.query_vectors import encode_queries
+
+        return encode_queries([Query(text, text)], self._encoder)[text]
 
     def _expanded(self, text: str, weights: Weights) -> Expansion:
         return expand(text, self._encoder.encoder, self._encoder.scale).edited(weights)
