@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, overload
 from splade_anserini.errors import InputError
 from splade_anserini.explaining.hits import Hit, Hits
 from splade_anserini.progress import ProgressBars, no_bars
-from splade_anserini.records import StrPath
+from splade_anserini.records import Document, StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder, ImpactQueryEncoder
@@ -283,16 +283,20 @@ class ImpactIndex:
         document = document_vector(self.directory, id)
         return explain_match(self.weighted(expansion.impacts), document, id, expansion.impacts)
 
-    def append(self, texts: Iterable[str], ids: Iterable[str], *, bars: ProgressBars = no_bars) -> "ChangedIndex":
-        """Encode texts as those of the index were, and add them. Raises `InputError` for ids that it has already.
+    def append(
+        self, texts: Iterable[str | Document], ids: Iterable[str] | None = None, *, bars: ProgressBars = no_bars
+    ) -> "ChangedIndex":
+        """Encode texts with their ids, or documents, and add them. Raises `InputError` for ids that are there already.
 
         The files of the index change, in one step, and this object sees the new documents; others that have it open do
         after `reopen`. `update` and `delete` do the same. Raises `OutputError` while another process changes the index.
         """
         return self._changed_by(texts, ids, replace=False, bars=bars)
 
-    def update(self, texts: Iterable[str], ids: Iterable[str], *, bars: ProgressBars = no_bars) -> "ChangedIndex":
-        """Encode texts and add them as `append` does, in place of documents with the same ids."""
+    def update(
+        self, texts: Iterable[str | Document], ids: Iterable[str] | None = None, *, bars: ProgressBars = no_bars
+    ) -> "ChangedIndex":
+        """Add texts or documents as `append` does, in place of documents with the same ids."""
         return self._changed_by(texts, ids, replace=True, bars=bars)
 
     def delete(self, ids: Iterable[str]) -> "ChangedIndex":
@@ -322,13 +326,13 @@ class ImpactIndex:
             return True
 
     def _changed_by(
-        self, texts: Iterable[str], ids: Iterable[str], *, replace: bool, bars: ProgressBars
+        self, texts: Iterable[str | Document], ids: Iterable[str] | None, *, replace: bool, bars: ProgressBars
     ) -> "ChangedIndex":
-        from splade_anserini.formats.given_texts import documents_of_texts
+        from splade_anserini.formats.given_texts import documents_to_add
         from splade_anserini.indexing.changing import change_by_texts, encoder_of_index
 
         self._check_open()
-        documents = documents_of_texts(texts, ids)
+        documents = documents_to_add(texts, ids)
         if self._encoder is None:
             self._encoder = encoder_of_index(self.directory)
         changed = change_by_texts(self.directory, documents, self._encoder, replace=replace, bars=bars)
@@ -340,18 +344,10 @@ class ImpactIndex:
 
         Raises `OutputError` when the directory holds something; with `overwrite` an index there is replaced.
         """
-        from splade_anserini.artifacts.files import whole_directory
-        from splade_anserini.artifacts.outputs import already_exists
-        from splade_anserini.artifacts.sharded_index import copy_index
-        from splade_anserini.indexing.existing import check_index_output
+        from splade_anserini.indexing.existing import write_copy
 
         self._check_open()
-        output = Path(directory)
-        check_index_output(output, self.directory)
-        if not overwrite and output.exists() and any(output.iterdir()):
-            raise already_exists(output)
-        with whole_directory(output, replace=True) as partial:
-            copy_index(self.directory, partial)
+        write_copy(self.directory, Path(directory), overwrite=overwrite)
 
     def close(self) -> None:
         """Close the index, and remove its files if they are temporary."""

@@ -13,10 +13,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from splade_anserini import FastLuceneImpactSearcher, ImpactIndex
+from splade_anserini import Document, FastLuceneImpactSearcher, ImpactIndex
 from splade_anserini.artifacts.files import directory_lock
 from splade_anserini.artifacts.manifests import MANIFEST, NEXT_MANIFEST, IndexManifest, read_manifest, write_manifest
+from splade_anserini.encode import encode
 from splade_anserini.errors import InputError, IntegrityError, MismatchError, OutputError
+from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.index import index
 from splade_anserini.indexing.changing import append_documents, delete_documents, update_documents
 from splade_anserini.lucene import ImpactSearcher, IndexOptions, TwoStepSearcher, index_changes
@@ -558,6 +560,25 @@ class TestImpactIndex:
             assert [hit.id for hit in living.search("sleep")] == ["c"]
             with pytest.raises(InputError, match=r"1 document is in .* already: 'c'"):
                 living.append(["dogs bark"], ["c"])
+
+    def test_documents_keep_their_fields(self, tmp_path: Path) -> None:
+        (tmp_path / "corpus.jsonl").write_text('{"id": "a", "contents": "cats sleep", "year": 1999}\n')
+        encode(open_corpus(tmp_path / "corpus.jsonl"), ENCODER, tmp_path / "impacts")
+        options = IndexOptions(store_text=True, filter_fields="year:int")
+        index(tmp_path / "impacts", tmp_path / "index", options, documents=tmp_path / "corpus.jsonl")
+        with ImpactIndex.open(tmp_path / "index", query_encoder=ENCODER) as living:
+            living._encoder = ENCODER
+            living.append([Document("b", "", "cats bark", {"year": 2020})])
+            assert living.document("b") == {"id": "b", "contents": "cats bark", "year": 2020}
+            assert [hit.id for hit in living.search("cats", filters=["year>2000"])] == ["b"]
+
+    @pytest.mark.parametrize("texts", [["cats sleep"], [Document("a", "", "cats"), "dogs bark"], []])
+    def test_texts_need_ids(self, tmp_path: Path, texts: list[str | Document]) -> None:
+        with (
+            ImpactIndex.open(build(tmp_path, "index"), query_encoder=ENCODER) as living,
+            pytest.raises(InputError, match="There are texts without ids"),
+        ):
+            living.append(texts)
 
     def test_another_object_sees_changes_after_it_is_reopened(self, tmp_path: Path) -> None:
         with ImpactIndex.from_texts(["cats sleep"], ["a"], encoder=ENCODER) as made:

@@ -23,3 +23,17 @@ def documents_of_texts(texts: Iterable[str], ids: Iterable[str] | None) -> list[
             if not isinstance(value, str):
                 raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
     return [Document(id_, "", text) for id_, text in zip(id_list, text_list, strict=True)]
+
+
+def documents_to_add(texts: Iterable[str | Document], ids: Iterable[str] | None) -> list[Document]:
+    """Return texts with their ids, or documents as they are, which have ids.
+
+    Raises `InputError` as `documents_of_texts` does, and for texts without ids.
+    """
+    texts = texts if isinstance(texts, str) else list(texts)
+    documents = [text for text in texts if isinstance(text, Document)]
+    if documents and len(documents) == len(texts) and ids is None:
+        return documents
+    if ids is None or documents:
+        raise InputError("There are texts without ids.", expected="documents with ids, or texts and as many ids")
+    return documents_of_texts([text for text in texts if isinstance(text, str)], ids)

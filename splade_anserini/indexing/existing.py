@@ -76,3 +76,19 @@ def check_index_output(output: Path, source: Path, *, nested: bool = True) -> No
         return
     if not output.is_dir() or not (any(output.glob("segments_*")) or (output / MANIFEST).is_file()):
         raise OutputError(f"Output {output} already exists and is not an index.", do="Choose another path.")
+
+
+def write_copy(index: Path, output: Path, *, overwrite: bool = False) -> None:
+    """Copy an index, as if the command `index` had written it there.
+
+    Raises `OutputError` when the directory holds something; with `overwrite` an index there is replaced.
+    """
+    from splade_anserini.artifacts.files import whole_directory
+    from splade_anserini.artifacts.outputs import already_exists
+    from splade_anserini.artifacts.sharded_index import copy_index
+
+    check_index_output(output, index)
+    if not overwrite and output.exists() and any(output.iterdir()):
+        raise already_exists(output)
+    with whole_directory(output, replace=True) as partial:
+        copy_index(index, partial)
