@@ -566,6 +566,8 @@ class TestImpactIndex:
         encode(open_corpus(tmp_path / "corpus.jsonl"), ENCODER, tmp_path / "impacts")
         options = IndexOptions(store_text=True, filter_fields="year:int")
         index(tmp_path / "impacts", tmp_path / "index", options, documents=tmp_path / "corpus.jsonl")
+        with pytest.raises(InputError, match="was built with --documents"):
+            append_documents(tmp_path / "index", impacts(tmp_path, MORE))
         with ImpactIndex.open(tmp_path / "index", query_encoder=ENCODER) as living:
             living._encoder = ENCODER
             living.append([Document("b", "", "cats bark", {"year": 2020})])

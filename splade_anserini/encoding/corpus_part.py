@@ -134,18 +134,19 @@ class PartOfCorpus:
             self._write(_of_shards(self._manifest, self._manifest.shards[: len(self._starts)], complete=True))
         self._earlier.remove()
         if self._is_changed:
-            _log.log(
-                NOTE,
-                "%s has changed since it was encoded. Reused %d of %s (%s) and %s of the others; %s encoded.",
-                self._corpus.name,
-                self._kept_shards,
-                counted(len(self._starts), "shard"),
-                counted(self._kept_documents, "document"),
-                counted(self._known_documents, "document"),
-                counted(
-                    len(self._part) - self._kept_documents - self._known_documents, "document was", "documents were"
-                ),
-            )
+            _log.log(NOTE, "%s has changed since it was encoded. %s", self._corpus.name, self._reused())
+
+    def _reused(self) -> str:
+        """Say how much was reused, such as "Reused 9 of 10 shards (9,000 documents); 10 documents were encoded."."""
+        new = len(self._part) - self._kept_documents - self._known_documents
+        known = counted(self._known_documents, "document")
+        shards = counted(len(self._starts), "shard")
+        kept = f"{self._kept_shards:,} of {shards} ({counted(self._kept_documents, 'document')})"
+        if not self._kept_shards:
+            kept = f"{known} of {shards}"
+        elif self._known_documents:
+            kept = f"{kept} and {known} of the others"
+        return f"Reused {kept}; {counted(new, 'document was', 'documents were')} encoded."
 
 
 def _changed(corpus: str, shard: Shard, documents: int) -> MismatchError:

@@ -94,15 +94,25 @@ def _change(
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.indexing.building import open_source
     from splade_anserini.indexing.documents import documents_of_index, with_documents
-    from splade_anserini.lucene.index_changes import ChangeRequest, change_index, require_changeable
+    from splade_anserini.lucene.index_changes import ChangeRequest, change_index, made_before, require_changeable
 
     index, deletions = Path(index), _id_list(delete)
-    options = options_of_change(require_changeable(index), options or IndexOptions())
+    manifest = require_changeable(index)
+    options = options_of_change(manifest, options or IndexOptions())
     source = stored = None
     if additions is not None:
         impacts = Path(additions.impacts)
         require_disjoint([index], [impacts], nested=True)
         source = open_source(impacts, additions.reading or ReadingOptions())
+        if made := made_before(manifest, ChangeRequest(source, replace, deletions, force)):
+            _log.info("Index %s is up to date", index)
+            return made
+        if manifest.options.get("documents") and additions.documents is None and not force:
+            raise InputError(
+                f"{index} was built with --documents, whose fields the new documents would lack.",
+                expected="the corpus of the new documents",
+                do="Name it with --documents, or add --force to store what the vectors have.",
+            )
         stored = documents_of_index(source, options, additions.documents)
     total = source.counts.documents if source and source.counts else None
     with (

@@ -116,8 +116,8 @@ def change_index(
         manifest = require_changeable(index)
         if request.source:
             require_same_settings(index, manifest, request.source, force=request.force)
-        if _is_made(manifest, request.record):
-            return ChangedIndex(manifest, manifest.last_change or request.record, was_made_before=True)
+        if made := made_before(manifest, request):
+            return made
         return _change(path, manifest, request, options_of_change(manifest, options or IndexOptions()), progress)
 
 
@@ -201,15 +201,11 @@ def _words(value: object) -> str:
     return f"{text[:12]}…" if len(text) == 64 else text
 
 
-def _is_made(manifest: IndexManifest, record: IndexChange) -> bool:
-    """Say whether the same documents were appended last: doing it again can only fail."""
-    last = manifest.last_change
-    compared = {"kind", "source", "deletions"}
-    return (
-        record.kind == "append"
-        and last is not None
-        and last.model_dump(include=compared) == record.model_dump(include=compared)
-    )
+def made_before(manifest: IndexManifest, request: ChangeRequest) -> ChangedIndex | None:
+    """Return the last change of an index if it appended the same documents: doing it again could only fail."""
+    last, record, compared = manifest.last_change, request.record, {"kind", "source", "deletions"}
+    is_same = last is not None and last.model_dump(include=compared) == record.model_dump(include=compared)
+    return ChangedIndex(manifest, last, was_made_before=True) if last and is_same and last.kind == "append" else None
 
 
 @dataclass
