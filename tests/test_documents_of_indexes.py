@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -13,10 +13,14 @@ from pyarrow import parquet
 from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.errors import InputError, OutputError, RecordError
 from splade_anserini.formats.corpora import InMemoryCorpus
+from splade_anserini.formats.corpus_fields import CorpusOptions, document_of, whole_records
+from splade_anserini.formats.irds import whole_irds_document
+from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.index import index
 from splade_anserini.indexing.changing import append_documents
 from splade_anserini.lucene import ImpactSearcher, IndexOptions
 from splade_anserini.lucene.document_store import DocumentStore, write_document_store
+from splade_anserini.lucene.stored_fields import json_document
 from splade_anserini.lucene.worker_options import IndexWorkerOptions
 from splade_anserini.records import Document
 from tests.cli_runner import run_stage
@@ -324,3 +328,53 @@ def test_documents_that_are_appended_are_stored_as_those_of_the_index(home: Path
         "d1": {"id": "d1", "contents": "One a cat", "year": 1999},
         "d7": {"id": "d7", "contents": "T seven", "year": 7},
     }
+
+
+class Article(NamedTuple):
+    """A document of ir_datasets."""
+
+    doc_id: str
+    title: str
+    text: str
+    authors: list[str]
+
+
+class WebPage(NamedTuple):
+    """A document of ir_datasets without a field `text`."""
+
+    doc_id: str
+    title: str
+    body: str
+
+    def default_text(self) -> str:
+        return f"{self.title} {self.body}"
+
+
+@pytest.mark.parametrize(
+    ("item", "document"),
+    [
+        (Article("d", "T", "t", ["A"]), {"id": "d", "title": "T", "contents": "T t", "authors": ["A"]}),
+        (Article("d", "", "t", []), {"id": "d", "contents": "t", "authors": []}),
+        (WebPage("d", "T", "b"), {"id": "d", "contents": "T b", "title": "T", "body": "b"}),
+    ],
+)
+def test_documents_of_ir_datasets_have_all_fields(item: Any, document: object) -> None:
+    assert json_document(whole_irds_document(item)) == document
+
+
+@pytest.mark.parametrize(
+    ("record", "options", "fields"),
+    [
+        ({"id": "d", "text": "t", "n": 1}, CorpusOptions(), {"n": 1}),
+        ({"_id": "d", "title": "", "text": "t", "contents": "", "n": None}, CorpusOptions(), {"n": None}),
+        ({"docno": "d", "body": "t", "headline": "h"}, CorpusOptions(), {"headline": "h"}),
+        ({"id": 7, "text": "t", "body": "b"}, CorpusOptions(text_fields=("body",)), {"text": "t"}),
+        ({"id": "d", "a": {"b": "t", "c": 1}}, CorpusOptions(text_fields=("a.b",)), {"a": {"b": "t", "c": 1}}),
+    ],
+)
+def test_other_fields_are_those_that_are_neither_id_nor_title_nor_text(
+    record: dict[str, Any], options: CorpusOptions, fields: object
+) -> None:
+    document = document_of(record, Location("c", 1), whole_records(options))
+    assert document == document_of(record, Location("c", 1), options)
+    assert document.fields == fields

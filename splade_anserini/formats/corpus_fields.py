@@ -23,6 +23,7 @@ _TITLES = "title doctitle documenttitle"
 _OTHERS = "url headings headline metadata lang language spans source date author score"
 _KNOWN = frozenset(f"{_IDS} {_TEXTS} {_TITLES} {_OTHERS}".split())
 _PLAIN = {"id", "_id", "docid", "text", "contents", "title"}
+_PLAIN_TEXTS = {"text", "contents", "title"}
 _NAME = re.compile(r"[A-Za-z_][\w .#-]{0,39}")
 _SHOWN = 20
 
@@ -168,8 +169,6 @@ def is_known(name: str) -> bool:
 
 def document_of(record: Record, location: Location, options: CorpusOptions = RECOGNIZED) -> Document:
     """Return the document that a record describes. Raises `RecordError` for one without an id or a text."""
-    if options.keeps_fields:
-        return with_fields(_document(record, location, options), record, options)
     if options is RECOGNIZED or not options.named:
         # Nearly all records are of this form.
         text = record.get("text") or record.get("contents")
@@ -177,8 +176,15 @@ def document_of(record: Record, location: Location, options: CorpusOptions = REC
         if type(text) is str and id_ is not None:
             title = record.get("title")
             if title is None or type(title) is str:
-                return Document(_id(id_, location), title or "", text)
-    return _document(record, location, options)
+                fields = _fields_beside_plain_ones(record) if options.keeps_fields else None
+                return Document(_id(id_, location), title or "", text, fields)
+    document = _document(record, location, options)
+    return _with_fields(document, record, options) if options.keeps_fields else document
+
+
+def _fields_beside_plain_ones(record: Record) -> Record:
+    id_key = next(key for key in ("id", "_id", "docid") if key in record)
+    return {name: value for name, value in record.items() if name != id_key and name not in _PLAIN_TEXTS}
 
 
 def document_of_row(row: Record, location: Location, options: CorpusOptions) -> Document:
@@ -189,7 +195,7 @@ def document_of_row(row: Record, location: Location, options: CorpusOptions) -> 
     return replace(document, fields={name: row[name] for name in document.fields})
 
 
-def with_fields(document: Document, record: Record, options: CorpusOptions) -> Document:
+def _with_fields(document: Document, record: Record, options: CorpusOptions) -> Document:
     """Return the document of a record with all fields of it that are not its id, title or text."""
     read, empty = _fields(record, options), choose_fields(tuple(record), options)
     names = {read.id, read.title, *read.texts, empty.title, *empty.texts}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from struct import Struct
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -25,7 +26,8 @@ _DATA, _HASHES, _OFFSETS, _USED = "data", "hashes", "offsets", "used-"
 _BUCKETS = 64
 _BUFFER_SIZE = 1 << 16
 _ENTRY = np.dtype([("hash", ">u8"), ("offset", "<u8")])
-_LENGTHS = np.dtype([("id", "<u4"), ("fields", "<u4")])
+_LENGTHS = Struct("<II")
+"""Of the id and of the fields, in bytes."""
 _MOST_NAMED = 5
 
 type LocatedFields = tuple[Location, str, bytes]
@@ -96,12 +98,12 @@ def write_document_store(
         for _, id_, fields in documents():
             ids.add(id_)
             key, digest = id_.encode(), digest_of(id_)
-            data.write(np.array((len(key), len(fields)), _LENGTHS).tobytes() + key + fields)
+            data.write(_LENGTHS.pack(len(key), len(fields)) + key + fields)
             buffer = buffers[bucket := digest[0] * _BUCKETS // 256]
             buffer += digest[:8] + offset.to_bytes(8, "little")
             if len(buffer) >= _BUFFER_SIZE:
                 _append(directory / str(bucket), buffer)
-            offset += _LENGTHS.itemsize + len(key) + len(fields)
+            offset += _LENGTHS.size + len(key) + len(fields)
             count += 1
             progress(1)
         if not count:
@@ -151,8 +153,8 @@ class DocumentLookup:
 
     def at(self, offset: int) -> tuple[str, bytes]:
         """Return the id and the fields that are at a position in the file."""
-        start = offset + _LENGTHS.itemsize
-        id_length, length = np.frombuffer(self._data[offset:start], _LENGTHS)[0].tolist()
+        start = offset + _LENGTHS.size
+        id_length, length = _LENGTHS.unpack(self._data[offset:start])
         end = start + id_length
         return self._data[start:end].decode(), self._data[end : end + length]
 

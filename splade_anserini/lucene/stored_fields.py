@@ -27,7 +27,8 @@ def json_document(document: Document | ImpactDocument) -> JsonDocument:
         values[TITLE_KEY] = document.title
     values[CONTENTS_KEY] = document.contents
     for name, value in (document.fields or {}).items():
-        if name not in values and not (name == VECTOR_KEY and isinstance(value, dict)):
+        is_empty_title = name == TITLE_KEY and not value
+        if name not in values and not is_empty_title and not (name == VECTOR_KEY and isinstance(value, dict)):
             values[name] = value
     return values
 
@@ -52,8 +53,8 @@ class StoredFields:
     store_fields: tuple[str, ...] = ()
     filter_fields: Mapping[str, FilterType] = field(default_factory=dict)
     documents: int = 0
-    present: Counter[str] = field(default_factory=Counter)
-    """Field → documents that have it."""
+    present: dict[str, int] = field(default_factory=dict)
+    """The fields that documents have, in the order in which they were seen."""
     without: dict[str, str] = field(default_factory=dict)
     """Field for filters → the first document that has no value of it."""
     valued: Counter[str] = field(default_factory=Counter)
@@ -75,7 +76,8 @@ class StoredFields:
     def counted(self, document: JsonDocument, location: Location) -> bytes:
         """Return the fields of a document of the collection, and count it."""
         self.documents += 1
-        self.present.update(document.keys())
+        if not document.keys() <= self.present.keys():
+            self.present |= dict.fromkeys(document, 1)
         values = {name: filter_values(document, name, type_, location) for name, type_ in self.filter_fields.items()}
         for name, value in values.items():
             if value:
@@ -94,7 +96,7 @@ class StoredFields:
             ("--store-fields", self.store_fields, self.present),
             ("--filter-fields", self.filter_fields, self.valued),
         ):
-            if missing := next((field for field in names if not counts[field]), None):
+            if missing := next((field for field in names if not counts.get(field)), None):
                 fields = ", ".join(list(self.present)[:_SHOWN])
                 raise InputError(
                     f"No document of {name} has {missing!r}, which {option_name} names.",
