@@ -136,8 +136,8 @@ def write_table(_: Files, path: Path) -> None:
 def write_csv(_: Files, path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "title", "text"])
-        writer.writerows([id_, title, text] for id_, (title, text) in DOCUMENTS.items())
+        writer.writerow(["sku", "name", "description", "price", "brand"])
+        writer.writerows([id_, title, text, 50, "ours"] for id_, (title, text) in DOCUMENTS.items())
 
 
 def write_keys(_: Files, path: Path) -> None:

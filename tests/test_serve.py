@@ -300,15 +300,22 @@ class TestRefusals:
     def test_a_body_that_is_no_json_is_refused(self, client: TestClient) -> None:
         problem(client.post("/v1/search", content=b"{", headers={"Content-Type": "application/json"}), 400)
 
+    def test_a_body_that_is_not_called_json_is_refused(self, client: TestClient) -> None:
+        """Pages of other sites can send it."""
+        for headers in ({}, {"Content-Type": "text/plain"}):
+            answer = client.post("/v1/search", content=b'{"query": "cats"}', headers=headers)
+            assert "application/json" in problem(answer, 415)
+
     def test_a_body_that_is_too_large_is_refused(self, client: TestClient) -> None:
+        as_json = {"Content-Type": "application/json"}
         too_large = json.dumps({"query": "cats", "weights": {str(n): 1 for n in range(200)}})
-        assert "1,000 bytes" in problem(client.post("/v1/search", content=too_large), 413)
+        assert "1,000 bytes" in problem(client.post("/v1/search", content=too_large, headers=as_json), 413)
 
         def parts() -> Iterator[bytes]:
             for start in range(0, len(too_large), 100):
                 yield too_large[start : start + 100].encode()
 
-        assert "1,000 bytes" in problem(client.post("/v1/search", content=parts()), 413)
+        assert "1,000 bytes" in problem(client.post("/v1/search", content=parts(), headers=as_json), 413)
 
     def test_an_error_inside_is_logged_and_not_shown(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -395,6 +402,22 @@ class TestChanges:
             problem(client.delete("/v1/documents/c/1"), 404)
             twice = problem(client.post("/v1/documents", json={"documents": [{"id": "a", "text": "cats"}]}), 400)
             assert str(home) not in twice
+
+    def test_added_documents_have_fields(self, home: Path, tmp_path: Path) -> None:
+        records = [{"id": id_, "text": text, "year": 1990} for id_, text in TEXTS.items()]
+        (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)))
+        options = IndexOptions(store_text=True, filter_fields="year:int")
+        index(home / "pets-impacts", tmp_path / "index", options, documents=tmp_path / "corpus.jsonl")
+        with client_of(ServedOptions(index=(str(tmp_path / "index"),), writable=True)) as client:
+            added = {"title": "cats", "text": "sleep", "fields": {"year": 2001, "colour": "red"}}
+            assert client.put("/v1/documents/new", json=added).json()["added"] == 1
+            (hit,) = client.get("/v1/search?q=cats&filter=year>2000").json()["hits"]
+            assert (hit["id"], hit["document"]["colour"]) == ("new", "red")
+            wrong = {"documents": [{"id": "x", "text": "cats", "fields": {"year": "last"}}]}
+            message = problem(client.post("/v1/documents", json=wrong), 400)
+            assert "year" in message
+            assert "documents, line 1" in message
+            problem(client.put("/v1/documents/x", json={"text": "cats", "fields": {"id": "y"}}), 400)
 
     def test_nothing_is_changed_without_permission(self, client: TestClient, home: Path) -> None:
         problem(client.post("/v1/documents", json={"documents": [{"id": "x", "text": "cats"}]}), 403)

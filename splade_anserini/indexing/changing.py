@@ -169,13 +169,16 @@ def encoder_of_index(index: Path) -> "Encoder":
 
 def change_by_texts(
     index: Path,
-    documents: Sequence[Document],
+    documents: "Sequence[Document] | Corpus",
     encoder: "Encoder",
     *,
     replace: bool,
     bars: ProgressBars = no_bars,
 ) -> "ChangedIndex":
-    """Encode documents as those of an index were, and add them; with `replace` in place of those with the same ids."""
+    """Encode documents as those of an index were, and add them; with `replace` in place of those with the same ids.
+
+    A corpus has also the other fields of its documents, which the index stores or filters by.
+    """
     from splade_anserini.encoding import EncodeOptions
     from splade_anserini.encoding.shards import encode_shards
     from splade_anserini.formats.corpora import InMemoryCorpus
@@ -195,10 +198,11 @@ def change_by_texts(
     )
     with TemporaryDirectory(prefix="splade-anserini-") as name:
         impacts = Path(name) / "impacts"
-        encode_shards(InMemoryCorpus("texts", documents), encoder, impacts, options, bars=bars)
+        corpus = InMemoryCorpus("texts", documents) if isinstance(documents, Sequence) else documents
+        encode_shards(corpus, encoder, impacts, options, bars=bars)
         change = update_documents if replace else append_documents
         has_fields = options.contents or bool(manifest.filter_fields)
-        return change(index, impacts, documents=InMemoryCorpus("texts", documents) if has_fields else None, bars=bars)
+        return change(index, impacts, documents=corpus if has_fields else None, bars=bars)
 
 
 def change_by_options(

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splade_anserini._version import __version__
-from splade_anserini.records import Document
 from splade_anserini.serving.errors import FAILED, error_response, validation_message
 from splade_anserini.serving.metrics import CONTENT_TYPE
 from splade_anserini.serving.requests import (
@@ -155,12 +154,12 @@ def _add_documents(app: FastAPI, service: Service) -> None:
 
     @app.post("/v1/documents", tags=["documents"], summary="Add documents", **_CHANGES)
     async def add(request: DocumentsRequest) -> Response:
-        documents = [Document(document.id, document.title, document.text) for document in request.documents]
+        documents = [document.record(document.id) for document in request.documents]
         return _json(await service.put(documents, request.index, replace=request.replace))
 
     @app.put("/v1/documents/{id:path}", tags=["documents"], summary="Add or replace a document", **_CHANGES)
     async def put(id: DocumentId, content: DocumentText, index: IndexName = None) -> Response:  # noqa: A002
-        return _json(await service.put([Document(id, content.title, content.text)], index, replace=True))
+        return _json(await service.put([content.record(id)], index, replace=True))
 
     @app.delete("/v1/documents/{id:path}", tags=["documents"], summary="Delete a document", **_CHANGES)
     async def delete(id: DocumentId, index: IndexName = None) -> Response:  # noqa: A002

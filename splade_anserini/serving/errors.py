@@ -15,6 +15,7 @@ _TYPES = {
     405: "method_not_allowed",
     409: "conflict",
     413: "too_large",
+    415: "invalid_request",
     422: "invalid_request",
     500: "internal",
     503: "unavailable",

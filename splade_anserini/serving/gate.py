@@ -52,6 +52,8 @@ class Gate:
             return
         if self._keys and not self._keys.allow(scope["headers"]):
             raise self._refused("key", RequestError(401, "The request needs an API key of this service."))
+        if scope["method"] in {"POST", "PUT"} and not _is_json(scope):
+            raise RequestError(415, "The body is not JSON. Send JSON, with the header Content-Type: application/json.")
         if self.pending >= self._limits.queue:
             raise self._refused("queue", overloaded())
         self.pending += 1
@@ -86,6 +88,11 @@ class Gate:
     def _refused(self, reason: str, error: RequestError) -> RequestError:
         self._metrics.rejected.labels(reason).inc()
         return error
+
+
+def _is_json(scope: Scope) -> bool:
+    """Return whether a body is called JSON: pages of other sites can send any other without asking the browser."""
+    return any(name == b"content-type" and b"json" in value for name, value in scope["headers"])
 
 
 class _Answer:

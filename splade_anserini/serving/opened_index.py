@@ -271,20 +271,18 @@ def _opened(
 
     check_index_files(directory, any_size=options.verify)
     require_impact_index(directory, force=options.force)
+    is_same = before is not None and _same_encoder(before.manifest, manifest)
     query = QueryOptions(
         encoder=options.encoder,
-        query_idf=options.query_idf,
+        # Known already where only documents were changed; looking it up logs a note.
+        query_idf=before.index.query_idf if before and is_same else options.query_idf,
         device=options.device,
         threads=1,
         trust_remote_code=options.trust_remote_code,
         force=options.force,
     )
     name = f"Index {directory}"
-    kept = (
-        before.index.query_encoder
-        if before and before.can_encode and _same_encoder(before.manifest, manifest)
-        else None
-    )
+    kept = before.index.query_encoder if before and is_same and before.can_encode else None
     return ImpactIndex(
         directory,
         lambda: kept or open_query_encoder_for(manifest, name, query, low_latency=True),

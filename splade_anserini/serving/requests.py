@@ -95,12 +95,31 @@ class CompareRequest(QueryRequest):
     second: str = pydantic.Field(description="The id of another one.")
 
 
-class NewDocument(StrictModel):
+class DocumentText(StrictModel):
+    """The content of a document."""
+
+    title: str = ""
+    text: str = pydantic.Field(description="What is encoded, after the title.")
+    fields: dict[str, pydantic.JsonValue] = pydantic.Field(
+        default_factory=dict, description="Other fields, which the index stores or filters by."
+    )
+
+    @pydantic.field_validator("fields")
+    @classmethod
+    def _check_names(cls, fields: dict[str, pydantic.JsonValue]) -> dict[str, pydantic.JsonValue]:
+        if taken := {"id", "_id", "docid", "title", "text", "contents", "vector"} & fields.keys():
+            raise ValueError(f"{', '.join(sorted(taken))} cannot be the name of another field")
+        return fields
+
+    def record(self, doc_id: str) -> dict[str, pydantic.JsonValue]:
+        """Return the document with its id as one object."""
+        return {"id": doc_id, "title": self.title, "text": self.text, **self.fields}
+
+
+class NewDocument(DocumentText):
     """A document to add."""
 
     id: str = pydantic.Field(min_length=1)
-    title: str = ""
-    text: str = pydantic.Field(description="What is encoded, after the title.")
 
 
 class DocumentsRequest(StrictModel):
@@ -109,13 +128,6 @@ class DocumentsRequest(StrictModel):
     documents: list[NewDocument] = pydantic.Field(min_length=1)
     replace: bool = pydantic.Field(default=False, description="Whether documents with the same ids are replaced.")
     index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
-
-
-class DocumentText(StrictModel):
-    """The content of a document."""
-
-    title: str = ""
-    text: str
 
 
 class ChangeAnswer(pydantic.BaseModel):

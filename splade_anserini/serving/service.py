@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from splade_anserini.errors import OutputError, SpladeAnseriniError
 from splade_anserini.explaining.match import compare
 from splade_anserini.parallel import cpu_count
-from splade_anserini.records import Document, ImpactVector
+from splade_anserini.records import ImpactVector
 from splade_anserini.serving.batcher import Batcher
 from splade_anserini.serving.errors import RequestError, without_paths
 from splade_anserini.serving.metrics import Metrics
@@ -156,7 +156,9 @@ class Service:
             raise self._no_document(index, doc_id)
         return document
 
-    async def put(self, documents: Sequence[Document], index_name: str | None, *, replace: bool) -> dict[str, object]:
+    async def put(
+        self, documents: Sequence[Mapping[str, Any]], index_name: str | None, *, replace: bool
+    ) -> dict[str, object]:
         """Add documents, and search in them from then on. Raises `RequestError`."""
         index = self._index(index_name)
         changed = await self._changed(index, lambda writer: writer.put(documents, replace=replace))

@@ -1,10 +1,13 @@
 """Changes of the documents of a served index, one after the other in a thread of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from splade_anserini.records import Document
+import orjson
+
+from splade_anserini.errors import InputError
 
 if TYPE_CHECKING:
     from splade_anserini.encoding import Encoder
@@ -24,13 +27,23 @@ class IndexWriter:
         self._directory = directory
         self._encoder: Encoder | None = None
 
-    def put(self, documents: Sequence[Document], *, replace: bool) -> "ChangedIndex":
-        """Encode and add documents. Raises `InputError` for ids that are there, unless they are to be replaced."""
+    def put(self, documents: Sequence[Mapping[str, Any]], *, replace: bool) -> "ChangedIndex":
+        """Encode and add documents with their fields: `id`, `title` and `text`, which are encoded, and others.
+
+        Raises `InputError` for ids that are there, unless they are to be replaced, and for fields that do not fit.
+        """
+        from splade_anserini.formats.corpora import open_corpus
         from splade_anserini.indexing.changing import change_by_texts, encoder_of_index
 
         if self._encoder is None:
             self._encoder = encoder_of_index(self._directory)
-        return change_by_texts(self._directory, documents, self._encoder, replace=replace)
+        with TemporaryDirectory(prefix="splade-anserini-") as home:
+            path = Path(home) / "documents.jsonl"
+            path.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
+            try:
+                return change_by_texts(self._directory, open_corpus(str(path)), self._encoder, replace=replace)
+            except InputError as error:
+                raise InputError(str(error).replace(str(path), "documents")) from error
 
     def delete(self, doc_id: str) -> "ChangedIndex":
         """Delete a document; an id that the index does not have is `missing` in the result."""
