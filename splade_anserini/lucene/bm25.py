@@ -11,7 +11,7 @@ import numpy as np
 from splade_anserini.errors import InputError
 from splade_anserini.lucene.analyzers import analyzer_of, language_of_index
 from splade_anserini.lucene.feedback import Feedback, check_document_vectors
-from splade_anserini.lucene.index_reader import CONTENTS, ID, kind_of_index
+from splade_anserini.lucene.index_reader import CONTENTS, kind_of_index
 from splade_anserini.lucene.java.abandoned import close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.method_handles import STRING, bind, bind_int, bind_string, chain, virtual_method
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 
 _ANALYZER = "org.apache.lucene.analysis.Analyzer"
 _ANSERINI, _SCORED_DOC = "io.anserini.search.SimpleSearcher", "io.anserini.search.ScoredDoc"
-
-_QUERY_CLASSES = (
-    *("index.Term", "search.TermQuery", "search.BoostQuery"),
-    *("search.BooleanClause$Occur", "search.BooleanQuery$Builder"),
-)
 
 _ATTRIBUTES = "org.apache.lucene.analysis.tokenattributes"
 
@@ -125,24 +120,15 @@ class Bm25Searcher(LuceneSearcher[str]):
 
         Their sum is the score of the document, before it is rounded. Raises `InputError` when it is not indexed.
         """
-        from jnius import autoclass
-
         counts = Counter(self.words(text))
-        lucene = {name: autoclass(f"org.apache.lucene.{name}") for name in _QUERY_CLASSES}
-        term, term_query, boost, occur, builder = lucene.values()
-        with self._locked():
-            document = term_query(term(ID, doc_id))
-            if not self._searcher.search(document, 1).scoreDocs:
-                raise InputError(
-                    f"Index {self._index} has no document {doc_id!r}.", expected="an index of the same documents"
-                )
-            scores = {}
-            for word, count in counts.items():
-                scored = boost(term_query(term(CONTENTS, word)), float(count))
-                query = builder().add(scored, occur.MUST).add(document, occur.FILTER).build()
-                hits = self._searcher.search(query, 1).scoreDocs
-                scores[word] = float(hits[0].score) if hits else 0.0
-            return scores
+        with self._locked(), self._executor() as executor:
+            docs = executor.find_docs([doc_id])
+        if not len(docs):
+            raise InputError(
+                f"Index {self._index} has no document {doc_id!r}.", expected="an index of the same documents"
+            )
+        (scores,) = self.word_scores(counts, docs[:1].tolist())
+        return {word: count * scores.get(word, 0.0) for word, count in counts.items()}
 
     def word_scores(self, words: Iterable[str], docs: Sequence[int]) -> list[dict[str, float]]:
         """Return the scores of words, as `words` returns them, in documents that are given by Lucene's numbers.
