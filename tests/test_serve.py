@@ -470,6 +470,10 @@ class TestOperations:
             asyncio.run(service.reload_changed())
             assert [hit["id"] for hit in search(client, q="cats")["hits"]] == ["old"], "it is missing"
             (home / "changed").rename(directory)
+            (directory / "splade.manifest").rename(home / "manifest")
+            asyncio.run(service.reload_changed())
+            assert [hit["id"] for hit in search(client, q="cats")["hits"]] == ["old"], "its encoder is not known"
+            (home / "manifest").rename(directory / "splade.manifest")
             asyncio.run(service.reload_changed())
             assert [hit["id"] for hit in search(client, q="cats")["hits"]] == ["new", "newer"]
             assert service.catalog.get(None) is not before

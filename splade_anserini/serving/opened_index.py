@@ -271,6 +271,8 @@ def _opened(
 
     check_index_files(directory, any_size=options.verify)
     require_impact_index(directory, force=options.force)
+    if before and before.can_encode and not (options.encoder or (manifest and manifest.encoder)):
+        raise InputError(f"Index {directory} has no encoder any more.", expected="a manifest that names one")
     is_same = before is not None and _same_encoder(before.manifest, manifest)
     query = QueryOptions(
         encoder=options.encoder,

@@ -60,6 +60,8 @@ class Service:
         self._served = served
         self._cache: OrderedDict[Hashable, bytes] = OrderedDict()
         self._reloading = asyncio.Lock()
+        self._failures: dict[str, str] = {}
+        """Why an index could not be opened again: each reason is logged once."""
         waited = self.metrics.stages["queue"].observe
         self._encoders: Batcher[tuple[OpenedIndex, str] | Call, Any] = Batcher(
             "encode",
@@ -192,13 +194,16 @@ class Service:
                     if await asyncio.to_thread(fingerprint, index.source) != index.fingerprint:
                         newer = await asyncio.to_thread(OpenedIndex, index.source, self._served, index)
                         self.catalog.replace(newer)
+                        self._failures.pop(index.name, None)
                         self._cache.clear()
                         self._report(newer)
                         _log.info("Index %s was changed and opened again.", index.name)
-                except (SpladeAnseriniError, OSError):
+                except (SpladeAnseriniError, OSError) as error:
                     # It may be in the middle of being replaced; the next look finds it whole.
                     self.metrics.reload_failures.inc()
-                    _log.exception("Index %s was changed and cannot be opened; the old one is served.", index.name)
+                    if self._failures.get(index.name) != str(error):
+                        _log.warning("Index %s cannot be opened again; the old one is served: %s", index.name, error)
+                    self._failures[index.name] = str(error)
             for idle in self.catalog.take_idle():
                 await self._searches.submit(Call(idle.close))
 
