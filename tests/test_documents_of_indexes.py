@@ -321,7 +321,7 @@ def test_documents_that_are_appended_are_stored_as_those_of_the_index(home: Path
     index(home / "impacts", tmp_path / "index", options, documents=home / "corpus.jsonl")
     write_encoded(tmp_path / "more", {"d7": {"cat": 2}})
     write_corpus(tmp_path / "more.jsonl", [{"id": "d7", "title": "T", "text": "seven", "year": 7}])
-    with pytest.raises(InputError, match="--filter-fields needs --documents"):
+    with pytest.raises(InputError, match="was built with --documents, whose fields the new documents would lack"):
         append_documents(tmp_path / "index", tmp_path / "more")
     append_documents(tmp_path / "index", tmp_path / "more", documents=tmp_path / "more.jsonl")
     assert documents_in(tmp_path / "index", ["d1", "d7"]) == {

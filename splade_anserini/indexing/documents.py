@@ -145,9 +145,10 @@ def with_documents(
     if documents is None:
         yield source
         return
-    store, fields = _written(documents, options, directory / _DIRECTORY, bars)
+    store, fields = _written(documents, options, directory.absolute() / _DIRECTORY, bars)
     if needs_all_fields:
         fields.check(documents.name)
+    _say_what_lacks(fields, documents.name)
     yield replace(source, stored=store)
     _say_how_they_fit(store.use(), source, store)
     shutil.rmtree(store.directory)
@@ -167,13 +168,15 @@ def _written(
 
     with bars("Reading documents", None, "documents") as progress:
         store = write_document_store(path, documents.name, located, progress)
-    for name, first in fields.without.items():
-        lacking = counted(store.documents - fields.valued[name], "document")
+    return store, fields
+
+
+def _say_what_lacks(fields: "StoredFields", name: str) -> None:
+    for field, first in fields.without.items():
         _log.warning(
             "%s of %s without a value of %s, such as %r; no filter of %s finds them",
-            lacking, documents.name, name, first, name,
+            counted(fields.documents - fields.valued[field], "document"), name, field, first, field,
         )  # fmt: skip
-    return store, fields
 
 
 def _say_how_they_fit(use: "DocumentUse", source: "ImpactSource", store: "DocumentStore") -> None:
