@@ -25,6 +25,7 @@ from splade_anserini.lucene import ImpactSearcher, IndexOptions, TwoStepSearcher
 from splade_anserini.lucene.index_changing import ChangingWriter
 from splade_anserini.lucene.query_weights import QueryWeights
 from splade_anserini.merge import MergeOptions, merge
+from splade_anserini.verification import index as verification
 from splade_anserini.verification.index import verify_index
 from tests.cli_runner import run_stage
 from tests.encoder_fixtures import ENCODER
@@ -526,6 +527,20 @@ class TestReaders:
         monkeypatch.setattr(index_reader, "_check_counts", change_first)
         with ImpactSearcher(path) as searcher:
             assert searcher.documents == 6
+
+    def test_an_index_that_is_changed_while_it_is_verified_is_verified_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = build(tmp_path, "index")
+        check = verification._check_counts
+
+        def change_first(*arguments: Any) -> None:
+            if manifest_of(path).revision == 0:
+                delete_documents(path, ["d1"])
+            check(*arguments)
+
+        monkeypatch.setattr(verification, "_check_counts", change_first)
+        assert verify_index(path).passed
 
     def test_pyserinis_methods_reopen(self, tmp_path: Path) -> None:
         path = build(tmp_path, "index")

@@ -4,6 +4,7 @@ import random
 from math import sumprod
 from pathlib import Path
 
+from splade_anserini.artifacts.commits import fingerprint_of_commit
 from splade_anserini.artifacts.manifests import IndexManifest, kind_of_manifest, read_manifest
 from splade_anserini.artifacts.model import Model
 from splade_anserini.artifacts.sharded_index import is_sharded, shard_directories
@@ -26,7 +27,18 @@ _VECTORS = 2
 
 
 def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progress: Progress = silent) -> Report:
-    """Check an index with CheckIndex at `level`; its counts; with `impacts`, that it holds these pseudo-documents."""
+    """Check an index with CheckIndex at `level`; its counts; with `impacts`, that it holds these pseudo-documents.
+
+    An index that another process changes meanwhile is checked again.
+    """
+    while True:
+        commit = fingerprint_of_commit(path)
+        report = _verify_index(path, level, impacts, progress)
+        if report.passed or fingerprint_of_commit(path) == commit:
+            return report
+
+
+def _verify_index(path: Path, level: int, impacts: Path | None, progress: Progress) -> Report:
     of_texts = kind_of_manifest(path) == "text-index"
     words = "a text index (BM25)" if of_texts else "a sharded index" if is_sharded(path) else "a Lucene impact index"
     report = Report(str(path), words)
