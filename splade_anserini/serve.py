@@ -15,7 +15,7 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions) -> None:
-    """Answer searches over HTTP, in JSON: /v1/search?q=…, and what /openapi.json describes.
+    """Answer searches over HTTP: a page at /, and JSON at /v1/search?q=… and what /openapi.json describes.
 
     \b
     Examples:
@@ -30,12 +30,14 @@ def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions) 
     from splade_anserini.serving.opened_index import OpenedIndex, index_sources
     from splade_anserini.serving.server import serve_forever
     from splade_anserini.serving.service import Service
+    from splade_anserini.serving.web_page import read_sample_queries
 
     _check_access(served, server)
     keys = read_api_keys(server.api_keys) if server.api_keys else None
     sources = index_sources(served)
     start_jvm()
-    service = Service([OpenedIndex(source, served) for source in sources], served, limits)
+    samples = read_sample_queries(served.sample_queries)
+    service = Service([OpenedIndex(source, served) for source in sources], served, limits, samples=samples)
     try:
         serve_forever(service, server, keys, lambda address: typer.echo(f"Searches are answered at {address}"))
     finally:

@@ -27,11 +27,13 @@ from splade_anserini.serving.requests import (
     ExplainAnswer,
     ExplainRequest,
     IndexDescription,
+    PageAnswer,
     SearchAnswer,
     SearchRequest,
 )
 from splade_anserini.serving.searching import Answer
 from splade_anserini.serving.service import Service
+from splade_anserini.serving.web_page import add_page
 
 type Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -74,6 +76,7 @@ def create_application(service: Service, lifespan: Lifespan | None = None) -> Fa
     _add_explanations(app, service)
     _add_documents(app, service)
     _add_operations(app, service)
+    add_page(app)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
@@ -171,6 +174,10 @@ def _add_documents(app: FastAPI, service: Service) -> None:
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/page", tags=["operations"], summary="What the page at / asks for first", responses=_ERRORS)
+    async def page() -> PageAnswer:
+        return PageAnswer.model_validate(service.page_values())
+
     @app.get("/healthz", tags=["operations"], summary="Whether the process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}

@@ -15,8 +15,11 @@ from splade_anserini.serving.options import LimitOptions
 
 _log = logging.getLogger(__name__)
 
-_OPEN = {"/healthz", "/readyz"}
+_OPEN = {"/healthz", "/readyz", "/"}
 """Paths that need no key and are answered however many requests wait."""
+
+_PAGE = "/page/"
+"""The files of the page: the same for everybody."""
 
 
 class Gate:
@@ -47,7 +50,7 @@ class Gate:
         self._metrics.request_seconds.labels(endpoint).observe(time.perf_counter() - start)
 
     async def _pass(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        if scope["path"] in _OPEN:
+        if scope["path"] in _OPEN or scope["path"].startswith(_PAGE):
             await self._app(scope, receive, answer)
             return
         if self._keys and not self._keys.allow(scope["headers"]):

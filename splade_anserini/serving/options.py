@@ -34,6 +34,12 @@ class ServedOptions:
         help="Multiply each impact of a query by idf^ALPHA of the token in the index.",
         unset="what each index records of its encoder",
     )
+    sample_queries: str | None = option(
+        default=None,
+        metavar="TOPICS",
+        help="Queries that the page at / offers: topics, as search reads them.",
+        unset="it offers none",
+    )
     writable: bool = option(default=False, help="Requests may add, replace and delete documents.")
     threads: int = option(
         default=0,

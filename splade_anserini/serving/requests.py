@@ -206,6 +206,15 @@ class IndexDescription(pydantic.BaseModel):
     generation: int = pydantic.Field(description="How often it was opened since the service started.")
 
 
+class PageAnswer(pydantic.BaseModel):
+    """What is served, and what a request may ask for."""
+
+    indexes: list[IndexDescription]
+    samples: list[str] = pydantic.Field(description="Queries to begin with: those of --sample-queries.")
+    max_hits: int = pydantic.Field(description="Greatest k of a request.")
+    max_query: int = pydantic.Field(description="Characters of the longest query.")
+
+
 class Entry(pydantic.BaseModel):
     """An entry of an expansion."""
 

@@ -51,6 +51,7 @@ class Service:
         served: ServedOptions,
         limits: LimitOptions | None = None,
         metrics: Metrics | None = None,
+        samples: Sequence[str] = (),
     ) -> None:
         self.limits = limits or LimitOptions()
         self.metrics = metrics or Metrics()
@@ -58,6 +59,7 @@ class Service:
         self.is_ready = True
         """Whether it should get requests: not while it shuts down."""
         self._served = served
+        self._samples = samples
         self._cache: OrderedDict[Hashable, bytes] = OrderedDict()
         self._reloading = asyncio.Lock()
         self._failures: dict[str, str] = {}
@@ -185,6 +187,11 @@ class Service:
     def descriptions(self) -> list[dict[str, object]]:
         """Return what is served, without paths."""
         return [index.description() for index in self.catalog]
+
+    def page_values(self) -> dict[str, object]:
+        """Return what the page at `/` asks for first."""
+        limits = {"max_hits": self.limits.max_hits, "max_query": self.limits.max_query}
+        return {"indexes": self.descriptions(), "samples": self._samples, **limits}
 
     async def reload_changed(self) -> None:
         """Open the indexes that were changed, and serve them from then on; one that cannot be opened stays."""
