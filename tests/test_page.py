@@ -173,7 +173,10 @@ def open_page(browser: "Browser", url: str) -> Iterator[Open]:
         at: str = url, *, width: int = 1280, scheme: str = "light", bypass_csp: bool = False, **state: Any
     ) -> Any:
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=bypass_csp
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+            bypass_csp=bypass_csp,
         )
         context.set_default_timeout(5000)
         contexts.append(context)
@@ -216,7 +219,7 @@ def test_a_query_gives_hits_with_titles_marked_words_and_ranks_in_both_lists(ope
     first = page.locator(".hit").first
     assert first.locator("h4").inner_text() == "1. Of both"
     assert "BM25: rank " in first.inner_text()
-    assert first.locator("mark").all_inner_texts() == ["cats", "dogs"]
+    assert first.locator(".text mark").all_inner_texts() == ["cats", "dogs"]
     assert "Learned: rank 1" in page.locator("section[aria-labelledby=list-bm25] .hit", has_text="Of both").inner_text()
     assert page.get_by_role("status").first.inner_text() == "4 hits, 3 with BM25, for “cats dogs”."
     assert "ms (" in page.locator("#timing").inner_text()

@@ -40,6 +40,7 @@ export class Expansion {
   draw() {
     this.rows.clear();
     const list = $("entries");
+    $("entry-count").textContent = counted(this.entries.length, "word");
     list.replaceChildren(...this.entries.map((entry) => this.row(entry)));
     if (!this.entries.length) list.append(h("li", { class: "hint" }, "The query has no words that the index could have."));
     this.fold();

@@ -2,7 +2,7 @@
 
 import { counted, h, number, percent } from "./dom.js";
 import { label } from "./expansion.js";
-import { markedText, matcher } from "./marking.js";
+import { markedText, markedTitle, matcher } from "./marking.js";
 
 const SHOWN_TERMS = 5;
 const TEXTS = ["text", "contents", "body", "passage", "abstract", "description", "content"];
@@ -33,7 +33,8 @@ function hitItem(hit, list, greatest, context) {
   const name = `hit-${list.engine}-${hit.rank}`;
   const details = h("div", { class: "details", id: `${name}-details` });
   const body = h("div", {}, text ? markedText(text, contributionOf, most) : null);
-  const heading = h("h4", { id: name, tabindex: "-1" }, h("span", { class: "rank" }, `${hit.rank}. `), title || hit.id);
+  const heading = h("h4", { id: name, tabindex: "-1" }, h("span", { class: "rank" }, `${hit.rank}. `),
+    title ? markedTitle(title, contributionOf, most) : hit.id);
   const item = h("li", { class: "hit", "data-id": hit.id },
     h("article", { "aria-labelledby": name },
       heading,

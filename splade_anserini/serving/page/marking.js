@@ -84,16 +84,25 @@ export function markedText(text, contributionOf, greatest, whole = false) {
   const [first, last] = whole ? [0, words.length] : bestPart(words);
   const start = first ? words[first].start : 0;
   const end = last < words.length ? words[last - 1].end : text.length;
-  const parts = [start ? "… " : null];
+  const parts = marked(text, words.slice(first, last), start, end, greatest);
+  return h("p", { class: "text" }, start ? "… " : null, parts, end < text.length ? " …" : null);
+}
+
+/** Returns the parts of a title, in which words are marked. */
+export const markedTitle = (title, contributionOf, greatest) =>
+  marked(title, wordsOf(title, contributionOf), 0, title.length, greatest);
+
+function marked(text, words, start, end, greatest) {
+  const parts = [];
   let at = start;
-  for (const word of words.slice(first, last)) {
+  for (const word of words) {
     if (word.value <= LEAST * greatest) continue;
     parts.push(text.slice(at, word.start));
     parts.push(h("mark", { class: degree(word.value / greatest) }, text.slice(word.start, word.end)));
     at = word.end;
   }
-  parts.push(text.slice(at, end), end < text.length ? " …" : null);
-  return h("p", { class: "text" }, parts);
+  parts.push(text.slice(at, end));
+  return parts;
 }
 
 const degree = (share) => (share >= 0.5 ? "much" : share >= 0.15 ? "some" : "little");
