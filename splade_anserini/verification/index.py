@@ -32,10 +32,15 @@ def verify_index(path: Path, level: int = 1, impacts: Path | None = None, progre
     An index that another process changes meanwhile is checked again.
     """
     while True:
-        commit = fingerprint_of_commit(path)
+        before = _commits(path)
         report = _verify_index(path, level, impacts, progress)
-        if report.passed or fingerprint_of_commit(path) == commit:
+        if report.passed or _commits(path) == before:
             return report
+
+
+def _commits(path: Path) -> tuple[str, list[str]]:
+    """Identify the commits of an index; for a moment there may be two, and CheckIndex reads both."""
+    return fingerprint_of_commit(path), sorted(file.name for file in path.glob("segments_*"))
 
 
 def _verify_index(path: Path, level: int, impacts: Path | None, progress: Progress) -> Report:
