@@ -153,7 +153,9 @@ def note_without_texts(result: "SearchResult", session: "SearchSession") -> bool
     """Log a note when the hits have no texts because the index stores none; return whether it was logged."""
     if not result.hits or any(hit.document for hit in result.hits):
         return False
-    _log.log(NOTE, "Index %s stores no texts to show; build it with --store-text to see why hits match.", session.index)
+    _log.log(
+        NOTE, "Index %s stores no texts to show; build it with --store-text to see titles and passages.", session.index
+    )
     return True
 
 
