@@ -259,14 +259,16 @@ def test_options_that_do_not_fit_are_refused(options: Mapping[str, Any], message
         IndexOptions(**options)
 
 
-def test_the_command_stores_documents_and_records_the_fields_for_filters(home: Path, tmp_path: Path) -> None:
+def test_the_command_stores_documents_and_records_the_fields_for_filters(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     outcome = run_stage(
         *("index", "--input", home / "impacts", "--index", tmp_path / "index", "--documents", home / "corpus.jsonl"),
         *("--store-text", "--store-fields", "title", "--filter-fields", "year:int,tags"),
     )
     assert outcome.code == 0, outcome.err
-    assert "1 document of" in outcome.err
-    assert "without a value of year, such as 'd3'" in outcome.err
+    assert "1 document of" in caplog.text
+    assert "without a value of year, such as 'd3'" in caplog.text
     manifest = read_manifest(tmp_path / "index", IndexManifest)
     assert manifest is not None
     assert manifest.filter_fields == {"year": "int", "tags": "str"}

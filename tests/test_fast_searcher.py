@@ -217,7 +217,7 @@ def test_the_language_sets_the_analyzer(directory: Path) -> None:
 def test_fields_with_feedback_are_refused(with_vectors: Path) -> None:
     with FastLuceneImpactSearcher(with_vectors, WordCounter()) as searcher:
         searcher.set_rm3()
-        with pytest.raises(InputError, match="cannot be searched with feedback"):
+        with pytest.raises(InputError, match="`fields` cannot be used with feedback"):
             searcher.search("t1", fields={"contents": 1})
 
 

@@ -98,7 +98,7 @@ class QuerySet:
             group = _encode(texts, self.encoder, batch_size, progress, counts)
             vectors |= group
             if len(vectors) == len(self.texts):
-                _log_encoding(self.texts, vectors, counts, self.encoder)
+                _log_encoding(self.texts, vectors, counts.record(), self.encoder)
             yield group
         self._vectors = vectors
         self.truncation = counts.record() if counts.texts == len(self.texts) else None
@@ -239,13 +239,14 @@ def encode_queries(
     """Return the impact vector of each query by its id, in order; logs how many are empty although texts are not, and
     how many were cut.
 
-    Queries that are longer than the encoder reads are counted in `truncation`, where nothing was counted before.
+    Queries that are longer than the encoder reads are added to `truncation`.
     """
     from splade_anserini.encoding.truncation import TruncationCounts
 
     counts = truncation or TruncationCounts()
+    before = counts.record()
     vectors = _encode(queries, encoder, batch_size, progress, counts)
-    _log_encoding(queries, vectors, counts, encoder)
+    _log_encoding(queries, vectors, counts.record() - before, encoder)
     return vectors
 
 
@@ -274,7 +275,7 @@ def _encode(
 def _log_encoding(
     queries: "Sequence[Query]",
     vectors: "Mapping[str, ImpactVector]",
-    truncation: "TruncationCounts",
+    truncation: "Truncation",
     encoder: "ImpactQueryEncoder",
 ) -> None:
     from splade_anserini.encoding.truncation import log_truncation
@@ -285,7 +286,7 @@ def _log_encoding(
         _log.warning(
             "%s %s an empty vector and no hits, first: %s", counted(len(empty), "query", "queries"), have, empty[0]
         )
-    log_truncation(truncation.record(), encoder.encoder.max_length, "query", "queries")
+    log_truncation(truncation, encoder.encoder.max_length, "query", "queries")
 
 
 def prune_queries(
