@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from splade_anserini.artifacts.changes import differences
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import Counts, IndexManifest, IndexPart, read_manifest
 from splade_anserini.artifacts.sharded_index import fingerprint_of_index
@@ -76,23 +77,17 @@ def _settings(manifest: IndexManifest | None) -> dict[str, object]:
 def _check_same(
     first_path: Path, first: Mapping[str, object], path: Path, other: Mapping[str, object], *, force: bool
 ) -> None:
-    names = [name for name in {**first, **other} if first.get(name) != other.get(name)]
-    if "manifest" in names:
-        names = ["manifest"]
-    differences = [f"{name}: {_words(first.get(name))} and {_words(other.get(name))}" for name in names]
-    if differences and not force:
+    if first.get("manifest") != other.get("manifest"):
+        first, other = {"manifest": first.get("manifest")}, {"manifest": other.get("manifest")}
+    different = differences(first, other)
+    if different and not force:
         raise MismatchError(
-            f"{first_path} and {path} were made in different ways ({'; '.join(differences)}).",
+            f"{first_path} and {path} were made in different ways ({'; '.join(different)}).",
             expected="indexes whose documents were encoded and indexed with the same settings",
             do="Build them with the same settings, or add --force to join them all the same.",
         )
-    for difference in differences:
+    for difference in different:
         _log.warning("%s and %s differ in %s; joining them all the same", first_path, path, difference)
-
-
-def _words(value: object) -> str:
-    text = "none" if value is None else str(value)
-    return f"{text[:12]}…" if len(text) == 64 else text
 
 
 def _shared_filter_fields(manifests: Sequence[IndexManifest]) -> dict[str, FilterType] | None:

@@ -1,7 +1,7 @@
 """The result of one query: its hits with their stored documents, and the terms that each score is the sum of."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,13 @@ class MatchedWord:
     """Of the score, from 0 to 1."""
 
 
+def term_values(terms: Sequence[MatchedTerm] | Sequence[MatchedWord]) -> list[dict[str, object]]:
+    """Return the terms of a score as JSON values."""
+    return [
+        {"token": term.token, "query": term.query, "document": term.document, "product": term.product} for term in terms
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class ResultHit:
     """A document that was found, and why."""
@@ -55,16 +62,12 @@ class ResultHit:
 
     def values(self) -> dict[str, object]:
         """Return the hit as JSON values."""
-        terms = [
-            {"token": term.token, "query": term.query, "document": term.document, "product": term.product}
-            for term in self.terms
-        ]
         return {
             "rank": self.rank,
             "id": self.id,
             "score": self.score,
             "document": None if self.document is None else dict(self.document),
-            "terms": terms,
+            "terms": term_values(self.terms),
         }
 
     @property

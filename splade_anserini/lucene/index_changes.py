@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import orjson
 
+from splade_anserini.artifacts.changes import differences
 from splade_anserini.artifacts.commits import fingerprint_of_commit
 from splade_anserini.artifacts.files import (
     directory_lock,
@@ -152,20 +153,15 @@ def require_changeable(index: Path) -> IndexManifest:
 
 def require_same_settings(index: Path, manifest: IndexManifest, source: ImpactSource, *, force: bool) -> None:
     """Raise `MismatchError` unless documents were made as those of the index; with `force` a warning is logged."""
-    of_index, of_source = _settings_of_index(manifest), _settings_of_source(source)
-    differences = [
-        f"{name}: {_words(of_index.get(name))} and {_words(of_source.get(name))}"
-        for name in {**of_index, **of_source}
-        if of_index.get(name) != of_source.get(name)
-    ]
-    if differences and not force:
+    different = differences(_settings_of_index(manifest), _settings_of_source(source))
+    if different and not force:
         raise MismatchError(
             f"The documents of {index} and those of {source.path} were made in different ways "
-            f"({'; '.join(differences)}).",
+            f"({'; '.join(different)}).",
             expected="documents that were encoded with the same settings",
             do="Encode them as those of the index, or add --force to add them all the same.",
         )
-    for difference in differences:
+    for difference in different:
         _log.warning("%s and %s differ in %s; adding the documents all the same", index, source.path, difference)
 
 
@@ -194,11 +190,6 @@ def _settings_of_source(source: ImpactSource) -> Mapping[str, object]:
         "vocabulary": source.reading_settings.get("vocabulary"),
         "document-idf": settings.document_idf.alpha if settings and settings.document_idf else None,
     }
-
-
-def _words(value: object) -> str:
-    text = "none" if value is None else str(value)
-    return f"{text[:12]}…" if len(text) == 64 else text
 
 
 def made_before(manifest: IndexManifest, request: ChangeRequest) -> ChangedIndex | None:

@@ -97,9 +97,8 @@ class QuerySet:
         for texts in batched(self.texts, max(size, 1)):
             group = _encode(texts, self.encoder, batch_size, progress, counts)
             vectors |= group
-            if len(vectors) == len(self.texts):
-                _log_encoding(self.texts, vectors, counts.record(), self.encoder)
             yield group
+        _log_encoding(self.texts, vectors, counts.record(), self.encoder)
         self._vectors = vectors
         self.truncation = counts.record() if counts.texts == len(self.texts) else None
 

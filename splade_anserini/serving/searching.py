@@ -173,6 +173,8 @@ def _answer(
     terms: "Sequence[tuple[MatchedTerm, ...]] | None",
 ) -> Answer:
     """Return the answer in JSON, as `explaining.SearchResult.values` has it; terms are left out where it has none."""
+    from splade_anserini.explaining.search_result import term_values
+
     is_integer = search.engine == "impacts"
     if is_integer:
         search.index.check_scores(search.text or "", ranking.scores, search.query_idf)
@@ -182,10 +184,7 @@ def _answer(
     ]
     if search.terms:
         for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
-            hit["terms"] = [
-                {"token": term.token, "query": term.query, "document": term.document, "product": term.product}
-                for term in terms_of_hit
-            ]
+            hit["terms"] = term_values(terms_of_hit)
     if search.snippets:
         for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
             hit.update(_snippets(search.index, hit["document"], terms_of_hit))
