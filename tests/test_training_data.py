@@ -207,7 +207,9 @@ class TestCollator:
     def test_groups_hold_the_texts_at_their_positions(self) -> None:
         batch = collator(recipe(), budget=30)(0, self.some_examples)
         assert len(batch.documents) > 1
-        expected = tiny_tokenizer()(list(batch.document_texts), truncation=True, max_length=12)["input_ids"]
+        different = list(dict.fromkeys(batch.document_texts))
+        assert [different[row] for row in batch.document_rows] == list(batch.document_texts)
+        expected = tiny_tokenizer()(different, truncation=True, max_length=12)["input_ids"]
         for group in batch.documents:
             for position, ids, mask in zip(group.positions.tolist(), group.ids, group.mask, strict=True):
                 assert ids[mask > 0].tolist() == expected[position]
@@ -217,6 +219,7 @@ class TestCollator:
         moved = batch.to(torch.device("meta"))
         assert {getattr(moved.labels, name).device.type for name in type(moved.labels).__slots__} == {"meta"}
         assert {tensor.device.type for group in (*moved.queries, *moved.documents) for tensor in group} == {"meta"}
+        assert moved.document_rows.device.type == "meta"
         assert moved.document_texts == batch.document_texts
 
 
@@ -409,7 +412,7 @@ def test_an_in_batch_teacher_adds_cosines_and_bm25(normalize: bool, bm25_weight:
     queries = teacher.embed([f"what is {text}" for text in batch.query_texts], 20)
     documents = teacher.embed([f"the {text}" for text in batch.document_texts], 20)
     cosines = torch.nn.functional.cosine_similarity(queries.unsqueeze(1), documents.unsqueeze(0), dim=2)
-    bm25_scores = bm25.query_vectors(batch.queries) @ bm25.document_vectors(batch.documents).T
+    bm25_scores = bm25.query_vectors(batch.queries) @ bm25.document_vectors(batch.documents)[batch.document_rows].T
     chosen = TeacherSettings(model="tiny", cosine=7.0, bm25=bm25_weight)
     scores = InBatchTeacher(chosen, EmbeddingCache(teacher, 20), bm25 if has_bm25 else None)(batch)
     torch.testing.assert_close(scores, 7.0 * cosines + bm25_weight * bm25_scores, rtol=5e-3, atol=2e-2)

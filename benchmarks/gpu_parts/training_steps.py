@@ -115,4 +115,4 @@ def token_batch(pairs: int, length: int) -> Any:
         numbers, torch.ones(pairs, dtype=torch.bool), numbers, numbers, torch.full((pairs,), torch.nan)
     )
     names = tuple(map(str, range(pairs)))
-    return Batch(groups(), groups(), labels, names, names)
+    return Batch(groups(), groups(), numbers, labels, names, names)

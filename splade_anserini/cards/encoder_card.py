@@ -80,8 +80,11 @@ class EncoderCard(GrowingModel):
         return Aggregation(self.pooling, self.activation)
 
     @pydantic.model_validator(mode="after")
-    def _one_query_side(self) -> Self:
+    def _one_query(self) -> Self:
         trained = self.training.query_side if self.training else None
         if trained and self.query_side and trained != self.query_side:
             raise ValueError(f'query_side is "{self.query_side}" for the encoder and "{trained}" in [training]')
+        power = self.training.query_idf if self.training else 0.0
+        if power and power != self.query_idf:
+            raise ValueError(f"query_idf is {self.query_idf:g} for the encoder and {power:g} in [training]")
         return self

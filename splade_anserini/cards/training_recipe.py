@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 import pydantic
 
-from splade_anserini.artifacts.model import Model
+from splade_anserini.artifacts.model import GrowingModel, Model
 from splade_anserini.records import QuerySide
 
 type LossKind = Literal["rank-ibn", "pairwise", "margin-mse", "kl"]
@@ -40,11 +40,10 @@ class Regularizer(Model):
     """The step from which on λ has its full value."""
 
 
-class TeacherSettings(Model):
+class TeacherSettings(GrowingModel):
     """The table `[training.teacher]`: a sentence encoder, optionally with BM25, that scores all pairs of a batch.
 
-    The score is cosine · cos(q, d) + bm25 · BM25(q, d), BM25 over the student's tokens, with the document frequencies
-    of a sample of the data.
+    The score is cosine · cos(q, d) + bm25 · BM25(q, d).
     """
 
     model: str
@@ -52,6 +51,11 @@ class TeacherSettings(Model):
     max_length: int = pydantic.Field(default=256, gt=2)
     cosine: float = pydantic.Field(default=20.0, gt=0)
     bm25: float = pydantic.Field(default=0.0, ge=0)
+    bm25_terms: Literal["tokens", "words"] = "tokens"
+    """What BM25 counts: the student's tokens, with the document frequencies of a sample of all sources; or the stemmed
+    words of Lucene's English analyzer, on Lucene's scale, with the document frequencies of the batch's own source."""
+
+    later_fields = frozenset({"bm25_terms"})
 
 
 class Head(Model):
@@ -62,7 +66,7 @@ class Head(Model):
     shift: float = 6.0
 
 
-class TrainingRecipe(Model):
+class TrainingRecipe(GrowingModel):
     """All settings of a training run except its data."""
 
     backbone: str
@@ -74,6 +78,9 @@ class TrainingRecipe(Model):
     losses: tuple[Loss, ...] = pydantic.Field(min_length=1)
     regularizer: Regularizer = Regularizer()
     teacher: TeacherSettings | None = None
+    query_idf: float = pydantic.Field(default=0.0, ge=0)
+    """The power of the idf by which weights of queries are multiplied in the losses, as in a search with
+    `--query-idf`; the idf is that of an entry in the documents of the batch's source. 0: none."""
     negatives: int = pydantic.Field(default=1, ge=0)
     """How many of an example's negatives are drawn each time it is used."""
     share_negatives: bool = False
@@ -110,6 +117,8 @@ class TrainingRecipe(Model):
     steps: int = pydantic.Field(gt=0)
     seed: int = pydantic.Field(default=42, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"
+
+    later_fields = frozenset({"query_idf"})
 
     @pydantic.model_validator(mode="before")
     @classmethod

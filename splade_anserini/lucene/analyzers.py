@@ -1,10 +1,13 @@
 """Analyzers, which turn texts and queries into words: those that Anserini takes for each language."""
 
+from collections.abc import Callable
 from typing import Any
 
 from splade_anserini.artifacts.manifests import kind_of_manifest, read_manifest
 from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
 from splade_anserini.errors import JavaError
+from splade_anserini.lucene.java.jvm import start_jvm
+from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.text_options import DEFAULT_LANGUAGE, SPLIT_AT_WHITE_SPACE
 from splade_anserini.records import Language, StrPath
 
@@ -27,6 +30,21 @@ def analyzer_of(language: Language) -> Any:
             do="Set JAVA_HOME to a full Java 21 or newer.",
         )
     return autoclass("io.anserini.analysis.AnalyzerMap").getLanguageSpecificAnalyzer(language)
+
+
+def open_analyzer(language: Language = DEFAULT_LANGUAGE) -> Callable[[str], list[str]]:
+    """Return a function that splits a text into the words that a text index would hold; it starts Java."""
+    start_jvm()
+    from jnius import autoclass
+
+    with JAVA_LOCK:
+        analyzer, utilities = analyzer_of(language), autoclass("io.anserini.analysis.AnalyzerUtils")
+
+    def words(text: str) -> list[str]:
+        with JAVA_LOCK:
+            return [str(word) for word in utilities.analyze(analyzer, text)]
+
+    return words
 
 
 def language_of_index(index: StrPath) -> Language:

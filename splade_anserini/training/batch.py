@@ -41,9 +41,14 @@ class Batch:
 
     queries: tuple[Group, ...]
     documents: tuple[Group, ...]
+    """Different texts: one that belongs to several queries is encoded once."""
+    document_rows: torch.Tensor
+    """[documents] int64: for each document of `labels`, its position among the different texts."""
     labels: BatchLabels
     query_texts: tuple[str, ...]
     document_texts: tuple[str, ...]
+    source: int = 0
+    """The index of the source that all examples come from."""
     truncation: TextTruncation = _NOTHING_CUT
     """The texts that were longer than the recipe reads."""
 
@@ -54,6 +59,7 @@ class Batch:
             self,
             queries=_groups_to(self.queries, device),
             documents=_groups_to(self.documents, device),
+            document_rows=self.document_rows.to(device),
             labels=BatchLabels(*labels),
         )
 
@@ -96,7 +102,7 @@ class Collator:
         self._negatives = negatives
         self._seed = seed
 
-    def __call__(self, batch_index: int, examples: Sequence[Example]) -> Batch:
+    def __call__(self, batch_index: int, examples: Sequence[Example], source: int = 0) -> Batch:
         """Return the batch with this index: of each example its positive, then at most `negatives` of its negatives."""
         generator = np.random.default_rng((self._seed, batch_index))
         queries = tuple(example.query for example in examples)
@@ -119,13 +125,16 @@ class Collator:
             torch.tensor([_text_hash(text) for text in queries]),
             torch.tensor(scores, dtype=torch.float32),
         )
+        positions = {text: position for position, text in enumerate(dict.fromkeys(documents))}
         cut_queries, cut_documents = TruncationCounts(), TruncationCounts()
         return Batch(
             self._queries(queries, cut_queries),
-            self._documents(documents, cut_documents),
+            self._documents(list(positions), cut_documents),
+            torch.tensor([positions[text] for text in documents]),
             labels,
             queries,
             tuple(documents),
+            source,
             TextTruncation(queries=cut_queries.record(), documents=cut_documents.record()),
         )
 

@@ -58,7 +58,7 @@ class BatchLoader:
         source = self._sources[planned.source]
         indices = planned.examples[self._part.rank :: self._part.devices].tolist()
         examples = [_require_scores(source, index) if scored else source[index] for index in indices]
-        return self._collator(batch_index, examples)
+        return self._collator(batch_index, examples, planned.source)
 
 
 def _require_scores(source: Examples, index: int) -> Example:

@@ -9,7 +9,8 @@ import torch
 
 from splade_anserini.formats.examples import Examples
 from splade_anserini.modeling.trainable import Group
-from splade_anserini.training.batch import GroupTokenizer
+from splade_anserini.training.batch import Batch, GroupTokenizer
+from splade_anserini.training.distributed import gather_rows
 
 K1, B = 0.9, 0.4
 """Anserini's defaults."""
@@ -36,6 +37,12 @@ class BM25Vectorizer:
             self.document_frequencies += (counts > 0).sum(dim=0)
             self.document_count += len(counts)
             self._token_count += int(group.mask.sum())
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Return the scores [queries, documents] for the batch of all devices; `batch` is this device's part."""
+        queries = gather_rows(self.query_vectors(batch.queries))
+        documents = gather_rows(self.document_vectors(batch.documents)[batch.document_rows])
+        return queries @ documents.T
 
     @property
     def idf(self) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Gather the vectors of all devices, so that in-batch negatives and batch means are those of one device."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import torch
@@ -43,6 +44,15 @@ def gather_rows(local: torch.Tensor) -> torch.Tensor:
     rows = [part[: int(size)] for part, size in zip(parts, sizes, strict=True)]
     rows[dist.get_rank()] = local
     return torch.cat(rows)
+
+
+def gather_objects[T](local: Sequence[T]) -> list[T]:
+    """Return the objects of all devices in order of rank."""
+    if world_size() == 1:
+        return list(local)
+    parts: list[Sequence[T]] = [() for _ in range(world_size())]
+    dist.all_gather_object(parts, local)
+    return [each for part in parts for each in part]
 
 
 def world_size() -> int:

@@ -28,7 +28,7 @@ class Gradients:
 
     def plain(self, batch: Batch, loss_of: Callable[[Vectors], torch.Tensor]) -> Vectors:
         """Add the gradient of `loss_of` the batch's vectors in one pass; return the vectors, detached."""
-        vectors = Vectors(*self.module(batch.queries, batch.documents))
+        vectors = _of_every_document(batch, Vectors(*self.module(batch.queries, batch.documents)))
         self.backward(loss_of(vectors))
         return Vectors(vectors.queries.detach(), vectors.documents.detach())
 
@@ -50,7 +50,9 @@ class Gradients:
             _in_batch_order(batch.queries, [queries for queries, _ in outputs if len(queries)]),
             _in_batch_order(batch.documents, [documents for _, documents in outputs if len(documents)]),
         )
-        gradients = torch.autograd.grad(loss_of(vectors), (vectors.queries, vectors.documents), allow_unused=True)
+        gradients = torch.autograd.grad(
+            loss_of(_of_every_document(batch, vectors)), (vectors.queries, vectors.documents), allow_unused=True
+        )
         for index, (groups, state) in enumerate(zip(passes, states, strict=True)):
             is_last = index == len(passes) - 1
             with _random_state_restored(state), nullcontext() if is_last else self.no_sync():
@@ -59,7 +61,12 @@ class Gradients:
                 if gradient is not None and side.requires_grad:
                     rows = (groups[0] or groups[1])[0].positions.sort().values
                     self.backward((side * gradient[rows]).sum())
-        return Vectors(vectors.queries.detach(), vectors.documents.detach())
+        return _of_every_document(batch, Vectors(vectors.queries.detach(), vectors.documents.detach()))
+
+
+def _of_every_document(batch: Batch, vectors: Vectors) -> Vectors:
+    """Return a vector for each document of the batch, also where several have the same text."""
+    return Vectors(vectors.queries, vectors.documents[batch.document_rows])
 
 
 def _in_batch_order(groups: Sequence[Group], outputs: Sequence[torch.Tensor]) -> torch.Tensor:

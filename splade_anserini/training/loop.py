@@ -147,7 +147,7 @@ class Loop:
 
         def loss_of(local: Vectors) -> torch.Tensor:
             vectors, labels = gather_batch(local, batch.labels)
-            terms = self._objective(vectors, labels, self._state.step, teacher_scores)
+            terms = self._objective(vectors, labels, self._state.step, teacher_scores, batch.source)
             metrics.update(step_metrics(vectors, terms))
             # Each device computes a part of the whole gradient, of which DDP then takes the mean.
             return sum(terms.values(), torch.zeros(())) * (world_size() / self._recipe.accumulation)

@@ -8,7 +8,10 @@ import torch
 from splade_anserini.cards.training_recipe import Loss, TrainingRecipe
 from splade_anserini.training.batch import BatchLabels
 from splade_anserini.training.losses import dot_scores, in_batch_mask, kl_divergence, margin_mse, pairwise, rank_ibn
+from splade_anserini.training.query_idf import QueryIdf
 from splade_anserini.training.regularizers import df_flops, flops, l1, scheduled_strength
+
+_IDF = "idf of source "
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +30,33 @@ class Objective:
     def __init__(self, recipe: TrainingRecipe) -> None:
         self._recipe = recipe
         self._activity = _RunningActivity()
+        self._query_idf = QueryIdf(recipe.query_idf)
 
     def __call__(
-        self, vectors: Vectors, labels: BatchLabels, step: int, teacher: torch.Tensor | None
+        self, vectors: Vectors, labels: BatchLabels, step: int, teacher: torch.Tensor | None, source: int = 0
     ) -> dict[str, torch.Tensor]:
-        """Return the weighted terms; `teacher` [queries, documents] are the scores of the recipe's teacher."""
-        scores = dot_scores(vectors.queries, vectors.documents)
+        """Return the weighted terms for a batch of a source.
+
+        `teacher` [queries, documents] are the scores of the recipe's teacher.
+        """
+        queries = vectors.queries
+        if self._recipe.query_idf:
+            queries = queries * self._query_idf(source, vectors.documents)
+        scores = dot_scores(queries, vectors.documents)
         terms: dict[str, torch.Tensor] = {}
         for loss in self._recipe.losses:
             terms[_unused_name(loss, terms)] = loss.weight * self._loss(loss, scores, labels, teacher)
         return terms | self._regularizers(vectors, step)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the running means that a checkpoint must hold."""
-        return self._activity.means
+        """Return the running means and sums that a checkpoint must hold."""
+        return self._activity.means | {f"{_IDF}{name}": sums for name, sums in self._query_idf.sums.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Restore the running means from a checkpoint."""
-        self._activity.means = dict(state)
+        """Restore the running means and sums from a checkpoint."""
+        self._activity.means = {name: means for name, means in state.items() if not name.startswith(_IDF)}
+        sums = {name.removeprefix(_IDF): sums for name, sums in state.items() if name.startswith(_IDF)}
+        self._query_idf.sums = sums
 
     def _loss(
         self, loss: Loss, scores: torch.Tensor, labels: BatchLabels, teacher: torch.Tensor | None

@@ -1,5 +1,6 @@
 """The options of training, mining and scoring. Importing this module loads nothing heavy."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from splade_anserini.errors import InputError
@@ -67,6 +68,12 @@ class TrainingOptions:
         default=500, least=1, help="Steps between checkpoints from which a run resumes.", recorded=False
     )
     log_every: int = option(default=10, least=1, help="Steps whose means are one line of the log.", recorded=False)
+    teacher_embeddings: Path | None = option(
+        default=None,
+        help="File that keeps the embeddings of the recipe's teacher, for a resumed run and for others.",
+        unset="none",
+        recorded=False,
+    )
     trust_remote_code: bool = remote_code_option("a model")
 
 

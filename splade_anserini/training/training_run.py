@@ -4,7 +4,7 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ import torch
 from splade_anserini.artifacts.files import resolved_output, whole_directory, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.cards.encoder_card import EncoderCard
-from splade_anserini.cards.training_recipe import TrainingRecipe
+from splade_anserini.cards.training_recipe import TeacherSettings, TrainingRecipe
 from splade_anserini.encoding.truncation import log_truncation
 from splade_anserini.formats.examples import Examples
+from splade_anserini.lucene.analyzers import open_analyzer
 from splade_anserini.progress import Progress, silent
 from splade_anserini.records import StrPath
-from splade_anserini.training.batch import Collator, GroupTokenizer
+from splade_anserini.training.batch import Batch, Collator, GroupTokenizer
 from splade_anserini.training.batch_loader import BatchLoader, DevicePart
 from splade_anserini.training.batch_plan import BatchPlan
 from splade_anserini.training.bm25 import BM25Vectorizer, fit_bm25
@@ -35,9 +36,11 @@ from splade_anserini.training.run_directory import claim_run_directory, clusters
 from splade_anserini.training.saving import save_student
 from splade_anserini.training.student import build_student, load_initial_checkpoint, require_stated
 from splade_anserini.training.teachers.dense import DenseTeacher
+from splade_anserini.training.teachers.embedding_file import EmbeddingFile, open_embedding_file
 from splade_anserini.training.teachers.in_batch import EmbeddingCache, InBatchTeacher
 from splade_anserini.training.training_state import LOG
 from splade_anserini.training.validation import Validation
+from splade_anserini.training.word_bm25 import SourcesBM25
 
 CPU_TOKENS, GPU_TOKENS = 4096, 65536
 """Tokens that go through the model together, padding included, unless the recipe says otherwise."""
@@ -139,6 +142,7 @@ class _RunBuilder:
         self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget, card.prompt)
         self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget, card.query_prompt)
         self._bm25 = self._fit_bm25(documents.vocabulary_size)
+        self._teacher_bm25 = self._open_teacher_bm25()
         idf = self._bm25.idf if self._bm25 else None
         self._student = build_student(recipe, card.aggregation, documents, idf, trust_remote_code=trust)
 
@@ -158,16 +162,23 @@ class _RunBuilder:
         loader = BatchLoader(self._sources, plan, collator, DevicePart(self._accelerator.process_index, devices))
         teacher = None
         if embeddings and recipe.teacher and any(loss.over == "batch" for loss in recipe.losses):
-            teacher = InBatchTeacher(recipe.teacher, embeddings, self._bm25)
+            teacher = InBatchTeacher(recipe.teacher, embeddings, self._teacher_bm25)
         return Loop(
             recipe, self._student, loader, directory, self._options, in_batch_teacher=teacher, validator=validation
         )
 
     def _fit_bm25(self, vocabulary_size: int) -> BM25Vectorizer | None:
         teacher = self._recipe.teacher
-        if self._recipe.query_side != "idf" and not (teacher and teacher.bm25):
+        scores = teacher is not None and teacher.bm25 and teacher.bm25_terms == "tokens"
+        if self._recipe.query_side != "idf" and not scores:
             return None
         return fit_bm25(self._sources, self._tokenizer, vocabulary_size, seed=self._recipe.seed)
+
+    def _open_teacher_bm25(self) -> Callable[[Batch], torch.Tensor] | None:
+        teacher = self._recipe.teacher
+        if teacher is None or not teacher.bm25 or teacher.bm25_terms == "tokens":
+            return self._bm25
+        return SourcesBM25(self._sources, open_analyzer(), seed=self._recipe.seed)
 
     def _embeddings(self) -> EmbeddingCache | None:
         teacher = self._recipe.teacher
@@ -177,7 +188,14 @@ class _RunBuilder:
             device=str(self._accelerator.device), trust_remote_code=self._options.trust_remote_code
         )
         dense = DenseTeacher.load(teacher.model, options)
-        return EmbeddingCache(dense, teacher.max_length, bf16=self._recipe.precision == "bf16")
+        bf16 = self._recipe.precision == "bf16"
+        return EmbeddingCache(dense, teacher.max_length, bf16=bf16, file=self._embedding_file(dense, teacher))
+
+    def _embedding_file(self, dense: DenseTeacher, teacher: TeacherSettings) -> EmbeddingFile | None:
+        path = self._options.teacher_embeddings
+        if path is None or not self._accelerator.is_main_process:
+            return None
+        return open_embedding_file(path, dense, teacher, self._recipe.precision)
 
     def _clusters(self, embeddings: EmbeddingCache, directory: Path) -> list[npt.NDArray[np.int64]]:
         """Return the cluster of each source's examples; they are computed once, and read when a run resumes."""

@@ -1,5 +1,6 @@
 """Validate a student by encoding, searching and evaluating a collection."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from splade_anserini.records import Document, ImpactDocument, ImpactVector, Quer
 from splade_anserini.retrieval.topics import read_topics
 from splade_anserini.training.saving import learned_query_weights
 from splade_anserini.training.student import Student
+from splade_anserini.vectors.idf import CollectionIdf, multiplied
 from splade_anserini.vectors.quantization import quantize
 
 if TYPE_CHECKING:
@@ -57,9 +59,9 @@ class Validation:
         """Return the mean of each measure over the judged topics, by name."""
         document_encoder, query_encoder = student_encoders(student, self._card)
         vectors = self._encode(document_encoder, [document.contents for document in self._documents])
+        query_vectors = self._with_idf(self._encode(query_encoder, [topic.text for topic in self._topics]), vectors)
         ids = (document.id for document in self._documents)
         searcher = BruteForceSearcher(ImpactDocument(id_, vector) for id_, vector in zip(ids, vectors, strict=True))
-        query_vectors = self._encode(query_encoder, [topic.text for topic in self._topics])
         queries = {topic.id: vector for topic, vector in zip(self._topics, query_vectors, strict=True)}
         strict = {
             query_id: {doc.doc_id: float(len(ranking) - place) for place, doc in enumerate(ranking)}
@@ -67,6 +69,17 @@ class Validation:
             if ranking
         }
         return aggregate(measure_queries(strict, self._qrels, self._measures), self._measures)
+
+    def _with_idf(self, queries: Sequence[ImpactVector], documents: Sequence[ImpactVector]) -> Sequence[ImpactVector]:
+        """Return queries as a search weights them: times the power of the idf that the card says."""
+        if not self._card.query_idf:
+            return queries
+        collection = CollectionIdf(
+            self._card.query_idf,
+            sum(map(bool, documents)),
+            Counter(token for vector in documents for token, impact in vector.items() if impact),
+        )
+        return [multiplied(vector, collection.factors) for vector in queries]
 
     def _encode(self, encoder: Encoder, texts: Sequence[str]) -> list[ImpactVector]:
         return [quantize(vector, self._card.scale) for vector in encoder.encode(texts)]

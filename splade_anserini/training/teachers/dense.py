@@ -51,6 +51,11 @@ class DenseTeacher:
         return cls(Checkpoint(backbone.model, backbone.tokenizer, name), read_pooling(model_source(name)), options)
 
     @property
+    def width(self) -> int:
+        """Numbers in an embedding."""
+        return int(self._model.config.hidden_size)
+
+    @property
     def truncation(self) -> Truncation:
         """The texts so far that were too long, each as often as it was embedded."""
         return self._inputs.truncation.record()
@@ -58,7 +63,7 @@ class DenseTeacher:
     @torch.no_grad()
     def embed(self, texts: Sequence[str], max_length: int, *, bf16: bool = False) -> torch.Tensor:
         """Return embeddings [texts, width], float32, on the teacher's device; normalized if the pooling normalizes."""
-        embeddings = torch.zeros(len(texts), int(self._model.config.hidden_size), device=self.device)
+        embeddings = torch.zeros(len(texts), self.width, device=self.device)
         for positions, inputs in self._inputs(texts, max_length):
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
                 hidden = self._model(**inputs).last_hidden_state

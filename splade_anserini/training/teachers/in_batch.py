@@ -1,15 +1,15 @@
 """A teacher that scores all queries of a batch with all documents of it during training."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from splade_anserini.cards.training_recipe import TeacherSettings
 from splade_anserini.training.batch import Batch
-from splade_anserini.training.bm25 import BM25Vectorizer
 from splade_anserini.training.distributed import gather_rows
 from splade_anserini.training.teachers.dense import DenseTeacher
+from splade_anserini.training.teachers.embedding_file import EmbeddingFile
 from splade_anserini.training.teachers.sentence_pooling import SentencePooling
 
 CAPACITY = 100_000
@@ -19,8 +19,16 @@ CAPACITY = 100_000
 class EmbeddingCache:
     """Embeds texts with a sentence encoder, and keeps the most recently used embeddings for later epochs."""
 
-    def __init__(self, teacher: DenseTeacher, max_length: int, *, bf16: bool = False, capacity: int = CAPACITY) -> None:
-        self._teacher = teacher
+    def __init__(
+        self,
+        teacher: DenseTeacher,
+        max_length: int,
+        *,
+        bf16: bool = False,
+        capacity: int = CAPACITY,
+        file: EmbeddingFile | None = None,
+    ) -> None:
+        self._teacher, self._file = teacher, file
         self._max_length = max_length
         self._bf16 = bf16
         self._capacity = capacity
@@ -35,11 +43,8 @@ class EmbeddingCache:
         """Return embeddings [texts, width], float32, of length 1."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._embeddings]
         if missing:
-            embeddings = self._teacher.embed(missing, self._max_length, bf16=self._bf16)
-            if not self._teacher.pooling.normalize:
-                embeddings = torch.nn.functional.normalize(embeddings, dim=1)
-            for text, embedding in zip(missing, embeddings, strict=True):
-                self._embeddings[text] = embedding.half()
+            for text, embedding in zip(missing, self._read_or_embed(missing), strict=True):
+                self._embeddings[text] = embedding
         for text in texts:
             self._embeddings.move_to_end(text)
         result = torch.stack([self._embeddings[text] for text in texts]).float()
@@ -47,11 +52,31 @@ class EmbeddingCache:
             self._embeddings.popitem(last=False)
         return result
 
+    def _read_or_embed(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        if self._file is None:
+            return list(self._embed(texts))
+        known = self._file.read(texts)
+        new = [text for text in texts if text not in known]
+        if new:
+            embedded = self._embed(new)
+            self._file.add(dict(zip(new, embedded.cpu().numpy(), strict=True)))
+            known |= dict(zip(new, embedded, strict=True))
+        return [torch.as_tensor(known[text], device=self._teacher.device) for text in texts]
+
+    def _embed(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return embeddings [texts, width], float16, of length 1."""
+        embeddings = self._teacher.embed(texts, self._max_length, bf16=self._bf16)
+        if not self._teacher.pooling.normalize:
+            embeddings = torch.nn.functional.normalize(embeddings, dim=1)
+        return embeddings.half()
+
 
 class InBatchTeacher:
     """Scores all queries of a batch with all its documents: cosine · cos(q, d) + bm25 · BM25(q, d)."""
 
-    def __init__(self, settings: TeacherSettings, embeddings: EmbeddingCache, bm25: BM25Vectorizer | None) -> None:
+    def __init__(
+        self, settings: TeacherSettings, embeddings: EmbeddingCache, bm25: Callable[[Batch], torch.Tensor] | None
+    ) -> None:
         self._settings = settings
         self._embeddings = embeddings
         self._bm25 = bm25
@@ -63,7 +88,5 @@ class InBatchTeacher:
         documents = gather_rows(self._embeddings([pooling.document_prompt + text for text in batch.document_texts]))
         scores = self._settings.cosine * (queries @ documents.T)
         if self._bm25 is not None and self._settings.bm25:
-            queries = gather_rows(self._bm25.query_vectors(batch.queries))
-            documents = gather_rows(self._bm25.document_vectors(batch.documents))
-            scores += self._settings.bm25 * (queries @ documents.T)
+            scores += self._settings.bm25 * self._bm25(batch).to(scores.device)
         return scores
