@@ -9,7 +9,7 @@ import torch
 from splade_anserini.errors import MismatchError
 from splade_anserini.training.teachers.embedding_file import EmbeddingFile
 from splade_anserini.training.teachers.in_batch import EmbeddingCache
-from tests.test_training_data import RecordingTeacher
+from tests.training_fixtures import RecordingTeacher
 
 IDENTITY: dict[str, str | int | bool] = {"teacher": "abc", "max_length": 20}
 TEXTS = ["the cat", "the dog", "a house"]

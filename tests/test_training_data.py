@@ -14,19 +14,16 @@ from hypothesis import strategies as st
 
 from splade_anserini.cards.training_recipe import TeacherSettings
 from splade_anserini.errors import InputError
-from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.records import Example
 from splade_anserini.training.batch import Batch, Collator, GroupTokenizer
 from splade_anserini.training.batch_loader import SINGLE_DEVICE, BatchLoader, DevicePart
 from splade_anserini.training.batch_plan import BatchPlan
 from splade_anserini.training.bm25 import K1, B, BM25Vectorizer, fit_bm25
-from splade_anserini.training.options import TeacherOptions
 from splade_anserini.training.query_clusters import cluster_queries, k_means
-from splade_anserini.training.teachers.dense import DenseTeacher
 from splade_anserini.training.teachers.in_batch import EmbeddingCache, InBatchTeacher
 from splade_anserini.training.teachers.sentence_pooling import SentencePooling
-from tests.tiny import SENTENCES, tiny_bert, tiny_tokenizer, tiny_vocabulary
-from tests.training_fixtures import ExampleList, collator, examples, recipe
+from tests.tiny import SENTENCES, tiny_tokenizer, tiny_vocabulary
+from tests.training_fixtures import ExampleList, RecordingTeacher, collator, examples, recipe
 
 VOCABULARY = tiny_vocabulary()
 
@@ -357,19 +354,6 @@ class TestBM25Vectorizer:
         expected = BM25Vectorizer(len(VOCABULARY))
         expected.add(self.tokenizer([example.positive for example in source]))
         assert torch.equal(vectorizer.idf, expected.idf)
-
-
-class RecordingTeacher(DenseTeacher):
-    """A sentence encoder that records the texts that it embeds."""
-
-    def __init__(self, pooling: SentencePooling | None = None) -> None:
-        model = Checkpoint(tiny_bert(seed=2).bert, tiny_tokenizer(), "tiny")
-        super().__init__(model, pooling or SentencePooling(), TeacherOptions(device="cpu"))
-        self.embedded: list[str] = []
-
-    def embed(self, texts: Sequence[str], max_length: int, *, bf16: bool = False) -> torch.Tensor:
-        self.embedded += texts
-        return super().embed(texts, max_length, bf16=bf16)
 
 
 class TestEmbeddingCache:

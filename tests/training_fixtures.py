@@ -20,8 +20,10 @@ from splade_anserini.train import train
 from splade_anserini.training.batch import Collator, GroupTokenizer
 from splade_anserini.training.batch_loader import SINGLE_DEVICE, BatchLoader, DevicePart
 from splade_anserini.training.batch_plan import BatchPlan
-from splade_anserini.training.options import TrainingOptions
+from splade_anserini.training.options import TeacherOptions, TrainingOptions
 from splade_anserini.training.student import Student
+from splade_anserini.training.teachers.dense import DenseTeacher
+from splade_anserini.training.teachers.sentence_pooling import SentencePooling
 from tests.cli_runner import Outcome, run_stage
 from tests.tiny import WORDS, tiny_bert, tiny_checkpoint, tiny_distilbert, tiny_tokenizer, tiny_vocabulary
 
@@ -117,6 +119,19 @@ def batch_loader(
 
 
 # Teachers.
+
+
+class RecordingTeacher(DenseTeacher):
+    """A sentence encoder that records the texts that it embeds."""
+
+    def __init__(self, pooling: SentencePooling | None = None) -> None:
+        model = Checkpoint(tiny_bert(seed=2).bert, tiny_tokenizer(), "tiny")
+        super().__init__(model, pooling or SentencePooling(), TeacherOptions(device="cpu"))
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str], max_length: int, *, bf16: bool = False) -> torch.Tensor:
+        self.embedded += texts
+        return super().embed(texts, max_length, bf16=bf16)
 
 
 def tiny_cross_encoder(outputs: int, *, layers: int = 2, seed: int = 0) -> Any:
