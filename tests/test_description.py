@@ -1,12 +1,15 @@
 """The description of a sparse encoder of sentence-transformers: what its files say, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from splade_anserini.errors import InputError
+from splade_anserini.formats import model_files
 from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.formats.sentence_transformers import (
     UNLIMITED,
@@ -410,8 +413,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the snapshot of the repository "somebody/sparse" in a cache of the Hub without a network."""
     from huggingface_hub import constants
 
-    from splade_anserini.formats import model_files
-
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     model_files._file_of_hub.cache_clear()
     repository = tmp_path / "models--somebody--sparse"
@@ -445,6 +446,24 @@ class TestHub:
             match=r"somebody/sparse is not a directory, and its modules.json(.|\n)*name the directory of a complete",
         ):
             read_description("somebody/sparse")
+
+    @pytest.mark.usefixtures("hub")
+    def test_a_host_without_an_address_is_not_asked_again_and_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unresolved(*_: object, **__: object) -> object:
+            raise OSError("Name or service not known")
+
+        def download(repository: str, file: str, *, local_files_only: bool) -> str:
+            assert local_files_only
+            raise LocalEntryNotFoundError(file)
+
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setattr("socket.getaddrinfo", unresolved)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+        model_files._hub_has_address.cache_clear()
+        with pytest.raises(InputError, match="the name of its host cannot be resolved"):
+            read_description("somebody/sparse")
+        model_files._hub_has_address.cache_clear()
 
     def test_a_name_that_cannot_be_one_of_the_hub_is_refused(self) -> None:
         with pytest.raises(InputError, match="cannot be loaded from Hugging Face"):

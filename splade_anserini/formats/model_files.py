@@ -2,11 +2,14 @@
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from splade_anserini.cards.finding import suggest_encoders
 from splade_anserini.errors import InputError, first_line
@@ -61,15 +64,31 @@ def _file_of_hub(repository: str, file: str) -> Path | None:
 
     with _quiet_hub():
         try:
-            return Path(huggingface_hub.hf_hub_download(repository, file))
+            return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=not _hub_has_address()))
         except RemoteEntryNotFoundError:
             return None
         except LocalEntryNotFoundError as error:
             if _is_known_to_be_absent(repository, file):
                 return None
-            raise _unreachable(repository, file, error) from error
+            reason = first_line(error) if _hub_has_address() else "the name of its host cannot be resolved."
+            raise _unreachable(repository, file, reason) from error
         except Exception as error:  # the hub client and its HTTP library share no base
-            raise _unreachable(repository, file, error) from error
+            raise _unreachable(repository, file, first_line(error)) from error
+
+
+@cache
+def _hub_has_address() -> bool:
+    """Return False when the name of the Hub's host cannot be resolved: the hub client would try for half a minute."""
+    from huggingface_hub import constants
+
+    if getproxies():  # which then resolve the name
+        return True
+    url = urlsplit(constants.ENDPOINT)
+    try:
+        socket.getaddrinfo(url.hostname, url.port or url.scheme)
+    except OSError:
+        return False
+    return True
 
 
 def _is_known_to_be_absent(repository: str, file: str) -> bool:
@@ -82,8 +101,7 @@ def _is_known_to_be_absent(repository: str, file: str) -> bool:
     return isinstance(try_to_load_from_cache(repository, ".gitattributes"), str)
 
 
-def _unreachable(repository: str, file: str, error: Exception) -> InputError:
-    reason = first_line(error)
+def _unreachable(repository: str, file: str, reason: str) -> InputError:
     check = (
         "Check the name and the network; a gated model needs `huggingface-cli login` first. Without a network, name "
         "the directory of a complete download."
