@@ -285,7 +285,7 @@ def test_the_blocks_of_the_model_card_that_train_writes_run(page: Page) -> None:
         page.run(block)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_blocks_of_python_in_the_readme_run_again(tmp_path: Path) -> None:
     for block in BLOCKS["README.md"]:
         if block.language == "python":

@@ -238,7 +238,7 @@ assert list(encoder.encode(texts)) == expected
     assert output == ["True", "True", "[None]", "True", "True", "True", "True"]
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("torch", marks=pytest.mark.full)])
 def test_multiprocessing_encodes_in_forked_processes(words: str, checkpoint: Path, kind: str) -> None:
     code = f"""
 import sys
@@ -253,7 +253,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert run_program(code, words if kind == "onnx" else checkpoint, "", repr(TEXTS)) == "True\n"
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("torch", marks=pytest.mark.full)])
 def test_a_data_loader_encodes_in_its_workers(words: str, checkpoint: Path, kind: str) -> None:
     code = f"""
 import sys

@@ -74,7 +74,9 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory, backbone: Path, without_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", gpu.PARTS)
+@pytest.mark.parametrize(
+    "part", ["correct", *(pytest.param(part, marks=pytest.mark.full) for part in gpu.PARTS if part != "correct")]
+)
 def test_every_part_runs_without_java_and_without_pyserini(rehearsal: Rehearsal, part: str) -> None:
     done = rehearsal.run("--only", part, "--minutes", 30)
     assert done.returncode == 0, done.stderr

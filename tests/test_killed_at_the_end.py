@@ -16,6 +16,9 @@ from tests.training_fixtures import data_options, write_card
 
 pytestmark = pytest.mark.slow
 
+LONG = ("export", "train")
+"""Commands whose kills are in `make full`."""
+
 KILLED_COMMAND = """
 import os, signal, sys
 from splade_anserini.__main__ import main
@@ -123,7 +126,7 @@ def again(command: list[str], output: Path) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.full] * (name in LONG)) for name in COMMANDS])
 def test_a_command_that_is_killed_after_its_output_appeared_is_done(home: Path, tmp_path: Path, name: str) -> None:
     output = tmp_path / "output"
     command = COMMANDS[name](home, output)

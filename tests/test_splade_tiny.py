@@ -37,6 +37,7 @@ def ndcg(model: Path, corpus: Path, home: Path) -> float:
     return float(json.loads(evaluated.out)["measures"]["nDCG@10"])
 
 
+@pytest.mark.full
 def test_cranfield_has_the_effectiveness_of_the_first_measurement(model: Path, tmp_path: Path) -> None:
     assert ndcg(model, cranfield(), tmp_path) == pytest.approx(0.3637, abs=5e-4)
 

@@ -175,8 +175,11 @@ def test_of_a_model_with_more_rows_than_tokens_static_queries_are_as_long_as_the
 # Exports, which are compared with sentence-transformers.
 
 
-@pytest.mark.parametrize("query_side", ["splade", "doc", "separate"])
-@pytest.mark.parametrize("options", [[], ["--max-length", "9"]], ids=["default", "shorter"])
+@pytest.mark.parametrize("query_side", ["splade", "doc", pytest.param("separate", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param([], id="default"), pytest.param(["--max-length", "9"], id="shorter", marks=pytest.mark.full)],
+)
 def test_an_export_is_compared_to_the_lengths_it_has(
     trained: Trained, tmp_path: Path, query_side: str, options: list[str]
 ) -> None:
