@@ -227,7 +227,7 @@ def bm25_result(searcher: "Bm25Searcher", text: str, hits: int = 10, *, document
     scores = searcher.word_scores(counts, ranking.docs)
     stored = searcher.stored(ranking.ids, ranking.docs) if documents else [None] * len(ranking.docs)
     found = [
-        ResultHit(rank, id_, score, document, _matched_words(counts, words), spans_of)
+        ResultHit(rank, id_, score, document, matched_words(counts, words), spans_of)
         for rank, (id_, score, document, words) in enumerate(
             zip(ranking.ids, ranking.scores, stored, scores, strict=True), start=1
         )
@@ -235,7 +235,11 @@ def bm25_result(searcher: "Bm25Searcher", text: str, hits: int = 10, *, document
     return SearchResult(text, _descending(counts), tuple(found))
 
 
-def _matched_words(counts: Mapping[str, int], scores: Mapping[str, float]) -> tuple[MatchedWord, ...]:
+def matched_words(counts: Mapping[str, int], scores: Mapping[str, float]) -> tuple[MatchedWord, ...]:
+    """Return the words of a score of BM25, the greatest product first.
+
+    `counts` is word → how often it is in the query, `scores` word → its score for the document.
+    """
     total = sum(counts[word] * score for word, score in scores.items())
     words = [
         MatchedWord(word, counts[word], score, counts[word] * score, counts[word] * score / total)

@@ -105,7 +105,9 @@ def on_one_line(text: str) -> str:
 def title_and_text(document: JsonDocument) -> tuple[str, str]:
     """Return the title of a stored document, "" without one, and the text that follows it."""
     title, text = (_string(document, *names) for names in (("title",), ("contents", "text", "body")))
-    return title, text.removeprefix(title).lstrip() if title else text
+    # Many corpora repeat the title at the beginning of the text.
+    repeated = re.match(rf"\s*(?:{re.escape(title)}(?:\s+|$))+", text) if title else None
+    return title, text[repeated.end() :] if repeated else text
 
 
 def _string(document: JsonDocument, *names: str) -> str:

@@ -17,6 +17,7 @@ from splade_anserini.impact_index import ImpactIndex
 from splade_anserini.serving.options import ServedOptions
 
 if TYPE_CHECKING:
+    from splade_anserini.encoding.origins import TokenSpan
     from splade_anserini.explaining import Match
     from splade_anserini.explaining.snippets import SpansOf
     from splade_anserini.lucene import Bm25Searcher
@@ -196,6 +197,12 @@ class OpenedIndex:
 
         return spans_of(self.index.query_encoder.encoder) if self.can_encode else None
 
+    def text_spans_of(self, text: str) -> "list[TokenSpan]":
+        """Return the words of a text as the text index has them, with their places."""
+        from splade_anserini.encoding.origins import TokenSpan
+
+        return [TokenSpan(*span) for span in self.text.word_spans(text)] if self.text else []
+
     def rankings(
         self, vectors: "Sequence[ImpactVector]", hits: int, threads: int, filters: Sequence[str] = ()
     ) -> "list[Ranking]":
@@ -215,18 +222,19 @@ class OpenedIndex:
         searcher: LuceneSearcher[Any] = self.text if is_text and self.text else self.index.searcher
         return searcher.stored(ids, docs)
 
-    def text_documents(self, ids: Sequence[str]) -> "dict[str, JsonDocument | None]":
-        """Return documents that the text index stores, by their ids."""
-        docs = self.text.docs_of(ids) if self.text and ids else {}
-        return dict(zip(docs, self.stored(list(docs), list(docs.values()), is_text=True), strict=True))
+    def documents_by_id(self, ids: Sequence[str], *, is_text: bool) -> "dict[str, JsonDocument | None]":
+        """Return documents that the text index, or else the impact index, stores, by their ids."""
+        if not ids or (is_text and not self.text):
+            return {}
+        searcher: LuceneSearcher[Any] = self.text if is_text and self.text else self.index.searcher
+        docs = searcher.docs_of(ids)
+        return dict(zip(docs, self.stored(list(docs), list(docs.values()), is_text=is_text), strict=True))
 
     def document(self, doc_id: str) -> "tuple[bool, JsonDocument | None]":
         """Return whether there is a document with this id, and what is stored of it."""
-        docs = self.index.searcher.docs_of([doc_id])
-        if docs:
-            return True, self.stored([doc_id], list(docs.values()))[0]
-        texts = self.text_documents([doc_id])
-        return bool(texts), texts.get(doc_id)
+        both = [self.documents_by_id([doc_id], is_text=is_text) for is_text in (False, True)]
+        stored = [documents[doc_id] for documents in both if documents.get(doc_id) is not None]
+        return any(both), stored[0] if stored else None
 
     def close(self) -> None:
         """Close the index and the text index."""

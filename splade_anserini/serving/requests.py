@@ -86,6 +86,19 @@ class ExplainRequest(QueryRequest):
     """A query and a document."""
 
     id: str = pydantic.Field(description="The id of the document.")
+    engine: Literal["impacts", "bm25"] = pydantic.Field(
+        default="impacts", description="Whose score is explained; bm25 where the index has a text index."
+    )
+    highlights: bool = pydantic.Field(
+        default=False,
+        description="Whether the answer has the stored title and text, with the words that match.",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _check_engine(self) -> "ExplainRequest":
+        if self.engine == "bm25" and self.query is None:
+            raise ValueError("engine bm25 needs a query")
+        return self
 
 
 class CompareRequest(QueryRequest):
@@ -144,9 +157,13 @@ class Term(pydantic.BaseModel):
     """A token that query and document share."""
 
     token: str
-    query: int = pydantic.Field(description="Its impact in the query, as it was searched.")
-    document: int = pydantic.Field(description="Its impact in the document.")
-    product: int
+    query: int = pydantic.Field(
+        description="Its impact in the query, as it was searched; for bm25 how often the word is in the query."
+    )
+    document: float = pydantic.Field(
+        description="Its impact in the document, an integer; for bm25 the score of the word in the document."
+    )
+    product: float = pydantic.Field(description="query × document")
 
 
 class Mark(pydantic.BaseModel):
@@ -245,11 +262,16 @@ class ExplainAnswer(pydantic.BaseModel):
     """A score, term by term."""
 
     document: str
-    score: int
+    score: float = pydantic.Field(description="An integer with the engine impacts.")
     terms: list[ExplainedTerm]
     query_only: dict[str, int] = pydantic.Field(description="Tokens of the query that the document lacks.")
     document_only: dict[str, int] | None = pydantic.Field(
         description="Tokens of the document that the query lacks; null unless the index stores vectors of documents."
+    )
+    title: Passage | None = pydantic.Field(default=None, description="The title; there if highlights is true.")
+    text: Passage | None = pydantic.Field(
+        default=None,
+        description="The text as it is stored, or the best passage of a very long one; there if highlights is true.",
     )
 
 

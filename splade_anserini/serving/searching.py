@@ -15,9 +15,11 @@ from splade_anserini.serving.requests import Engine
 
 if TYPE_CHECKING:
     from splade_anserini.explaining import MatchedTerm
-    from splade_anserini.explaining.snippets import Snippet
+    from splade_anserini.explaining.search_result import MatchedWord
     from splade_anserini.lucene.ranking import Ranking
     from splade_anserini.records import ImpactVector, JsonDocument
+
+    type _Terms = tuple[MatchedTerm, ...] | tuple[MatchedWord, ...]
 
 LARGE = 300_000
 """Documents of an index from which the searches of a batch run in parallel: in smaller ones they are too short."""
@@ -145,21 +147,30 @@ def _documents(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> "li
         missing = [id_ for ranking in rankings for id_, doc in zip(ranking.ids, ranking.docs, strict=True) if doc < 0]
     numbers = sorted(docs)
     stored = dict(zip(numbers, index.stored([docs[doc] for doc in numbers], numbers, is_text=is_text), strict=True))
-    by_id = index.text_documents(list(dict.fromkeys(missing)))
+    if is_text:
+        # Text indexes often store no documents, as the impact index beside them has them.
+        missing = [id_ for doc, id_ in docs.items() if stored[doc] is None]
+    by_id = index.documents_by_id(list(dict.fromkeys(missing)), is_text=not is_text)
     return [
-        [stored.get(doc, by_id.get(id_)) for id_, doc in zip(ranking.ids, ranking.docs, strict=True)]
+        [stored.get(doc) or by_id.get(id_) for id_, doc in zip(ranking.ids, ranking.docs, strict=True)]
         if search.documents or search.snippets
         else [None] * len(ranking.ids)
         for search, ranking in zip(searches, rankings, strict=True)
     ]
 
 
-def _terms(search: Search, weights: "ImpactVector", ranking: "Ranking") -> "Sequence[tuple[MatchedTerm, ...]] | None":
-    """Return the terms of the score of each hit, if the request wants them or snippets, which show them."""
-    from splade_anserini.explaining.match import matched_terms
+def _terms(search: Search, weights: "ImpactVector", ranking: "Ranking") -> "Sequence[_Terms] | None":
+    """Return the terms of the score of each hit, if the request wants them or snippets, which show them.
 
-    if search.engine == "bm25" or not (search.terms or search.snippets):
+    Those of hybrid search are of its impacts.
+    """
+    from splade_anserini.explaining.match import matched_terms
+    from splade_anserini.serving.highlighting import words_of_hits
+
+    if not (search.terms or search.snippets):
         return None
+    if search.engine == "bm25":
+        return words_of_hits(search.index.text, search.text or "", ranking.docs) if search.index.text else None
     docs = [doc for doc in ranking.docs if doc >= 0]
     impacts = dict(zip(docs, search.index.index.searcher.impacts(weights, docs), strict=True))
     return [matched_terms(weights, impacts.get(doc, {})) for doc in ranking.docs]
@@ -170,10 +181,11 @@ def _answer(
     weights: "ImpactVector",
     ranking: "Ranking",
     documents: "Sequence[JsonDocument | None]",
-    terms: "Sequence[tuple[MatchedTerm, ...]] | None",
+    terms: "Sequence[_Terms] | None",
 ) -> Answer:
     """Return the answer in JSON, as `explaining.SearchResult.values` has it; terms are left out where it has none."""
     from splade_anserini.explaining.search_result import term_values
+    from splade_anserini.serving.highlighting import snippet_values
 
     is_integer = search.engine == "impacts"
     if is_integer:
@@ -186,30 +198,12 @@ def _answer(
         for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
             hit["terms"] = term_values(terms_of_hit)
     if search.snippets:
+        spans_of = search.index.text_spans_of if search.engine == "bm25" else search.index.spans_of
         for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
-            hit.update(_snippets(search.index, hit["document"], terms_of_hit))
+            products = {term.token: term.product for term in terms_of_hit}
+            hit.update(snippet_values(hit["document"], products, spans_of))
     if not search.documents:
         hits = [{**hit, "document": None} for hit in hits]
     descending = dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
     return Answer(orjson.dumps({"query": search.text, "weights": descending, "hits": hits}))
 
-
-def _snippets(
-    index: OpenedIndex, document: "JsonDocument | None", terms: "tuple[MatchedTerm, ...]"
-) -> dict[str, dict[str, object] | None]:
-    """Return the title and the best passage of a document, with the words that bring its score."""
-    from splade_anserini.explaining.search_result import ResultHit
-
-    hit = ResultHit(0, "", 0, document, terms, index.spans_of)
-    return {"title": _marked(hit.title()), "snippet": _marked(hit.snippet())}
-
-
-def _marked(snippet: "Snippet | None") -> dict[str, object] | None:
-    if snippet is None:
-        return None
-    marks = [
-        {"start": mark.start, "stop": mark.stop, "tokens": mark.tokens, "product": mark.product}
-        for mark in snippet.marks
-    ]
-    cuts = {"cut_before": snippet.cut_before, "cut_after": snippet.cut_after}
-    return {"text": snippet.text, "marks": marks, **cuts}

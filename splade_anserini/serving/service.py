@@ -13,6 +13,7 @@ from splade_anserini.parallel import cpu_count
 from splade_anserini.records import ImpactVector
 from splade_anserini.serving.batcher import Batcher
 from splade_anserini.serving.errors import RequestError, without_paths
+from splade_anserini.serving.highlighting import explanation
 from splade_anserini.serving.metrics import Metrics
 from splade_anserini.serving.opened_index import Catalog, OpenedIndex, ServedMatch, encode, fingerprint
 from splade_anserini.serving.options import MOST_THREADS, LimitOptions, ServedOptions
@@ -129,8 +130,16 @@ class Service:
 
     async def explain(self, request: ExplainRequest) -> dict[str, object]:
         """Return the score of a document term by term, as JSON values. Raises `RequestError`."""
-        (match,) = await self._matches(request, [request.id])
-        return match.values()
+        index = self._index(request.index)
+        self._check_engine(request.engine, index)
+        if request.query is not None:
+            self._check_text(request.query)
+        with self.catalog.used(index):
+            vector = await self._vector(request, index)
+            values = await self._submit(self._searches, Call(lambda: explanation(index, request, vector)), index)
+        if values is None:
+            raise self._no_document(index, request.id)
+        return cast("dict[str, object]", values)
 
     async def compare(self, request: CompareRequest) -> dict[str, object]:
         """Return what makes the difference between two documents, as JSON values. Raises `RequestError`."""
@@ -235,12 +244,15 @@ class Service:
     def _check(self, request: SearchRequest, index: OpenedIndex) -> None:
         if request.k > self.limits.max_hits:
             raise RequestError(400, f"k is {request.k:,}. Expected at most {self.limits.max_hits:,}.")
-        if request.engine != "impacts" and not index.text:
-            raise RequestError(400, f"Index {index.name} has no text index, so there is no engine {request.engine}.")
+        self._check_engine(request.engine, index)
         if request.query is not None:
             self._check_text(request.query)
         if len(request.filters) > _FILTERS:
             raise RequestError(400, f"There are {len(request.filters)} filters. Expected at most {_FILTERS}.")
+
+    def _check_engine(self, engine: str, index: OpenedIndex) -> None:
+        if engine != "impacts" and not index.text:
+            raise RequestError(400, f"Index {index.name} has no text index, so there is no engine {engine}.")
 
     def _check_text(self, text: str) -> None:
         if not text.strip():

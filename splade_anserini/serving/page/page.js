@@ -1,16 +1,20 @@
 // The page: what is asked, what is shown, and the address that restores it.
 
 import { ask, hasKey, ServiceError, setKey } from "./api.js";
+import { Comparing } from "./comparing.js";
 import { $, counted, h, number } from "./dom.js";
 import { Expansion } from "./expansion.js";
-import { comparison, explanation } from "./explaining.js";
+import { explanation } from "./explaining.js";
+import { Fields } from "./fields.js";
+import { Filters } from "./filters.js";
 import { hitList } from "./hits.js";
-import { emptyState, HITS, readState, writeState } from "./state.js";
+import { lists, queryOf } from "./searching.js";
+import { emptyState, HITS, readState, VIEWS, writeState } from "./state.js";
 
-const DEPTH = 100;
 const PAUSE = 120;
 const SAMPLES = 6;
 const NAMES = { impacts: "Learned", bm25: "BM25", both: "Side by side", hybrid: "Hybrid" };
+const TITLES = { impacts: "Learned weights", bm25: "BM25", hybrid: "Learned weights and BM25 together" };
 const STAGES = { queue: "waiting", encode: "encoding", search: "searching", documents: "documents" };
 
 let state = emptyState();
@@ -19,11 +23,26 @@ let sample = 0;
 let pending = null;
 let timer = 0;
 let answers = null;
-const documents = new Map();
+
 const expansion = new Expansion((weights, added) => {
   state.weights = weights;
   clearTimeout(timer);
-  timer = setTimeout(() => search({ added }), PAUSE);
+  timer = setTimeout(() => search({ takeBack: added && ((problem) => dropToken(added, problem)) }), PAUSE);
+});
+const filters = new Filters((conditions, added) => {
+  state.filters = conditions;
+  state.hits = HITS;
+  save(true);
+  search({ takeBack: added && ((problem) => dropFilter(added, problem)) });
+});
+const fields = new Fields((chosen) => change({ fields: chosen }));
+const comparing = new Comparing({
+  changed: (ids) => {
+    state.compared = ids;
+    save();
+  },
+  query: () => queryOf(state, index()),
+  titleOf: (id) => hits().find((hit) => hit.id === id)?.title?.text,
 });
 
 /** Asks what is served, then shows what the address says. */
@@ -31,9 +50,10 @@ async function start() {
   try {
     served = (await ask("v1/page")).values;
   } catch (error) {
-    show(error);
+    showProblem(error, start);
     return;
   }
+  showProblem(null);
   $("key-form").hidden = true;
   $("key-button").hidden = !hasKey();
   $("query").maxLength = served.max_query;
@@ -47,37 +67,70 @@ function restore() {
   if (!served.indexes.some(({ name }) => name === state.index)) state.index = "";
   state.hits = Math.min(state.hits, served.max_hits);
   $("query").value = state.query;
+  showProblem(null);
   showIndex();
   showSamples();
-  showCompared();
-  if ($("comparison").open) $("comparison").close();
-  if (state.query) search({ isNew: true, restored: true });
+  comparing.close();
+  begin({ restored: true });
+}
+
+/** Searches for the query of the state, or without one shows what the page begins with. */
+function begin(options = {}) {
+  comparing.show(state.compared);
+  if (state.query && views().length) search({ isNew: true, ...options });
   else showStart();
 }
 
+/** Puts the state into the address, in place of what is there or as another entry of the browser's history. */
+const save = (isNew = false) => history[isNew ? "pushState" : "replaceState"](null, "", writeState(state));
+
+const hits = () => answers?.lists.flatMap(({ values }) => values.hits) ?? [];
+
 const index = () => served.indexes.find(({ name }) => name === state.index) ?? served.indexes[0];
 
+/** Returns the views that the index has: without an encoder there is only BM25, or nothing. */
+function views() {
+  const hasText = index().engines.includes("bm25");
+  if (!index().texts) return hasText ? ["bm25"] : [];
+  return hasText ? VIEWS : ["impacts"];
+}
+
 function view() {
-  const has = index().engines.includes("bm25");
-  if (!has) return "impacts";
+  const possible = views();
+  // Text indexes have no fields for filters.
+  if (state.filters.length && possible.includes("impacts")) return "impacts";
+  if (possible.length < 2) return possible[0];
   return state.view || (matchMedia("(min-width: 700px)").matches ? "both" : "impacts");
 }
 
 function showIndex() {
-  const { name, documents: count } = index();
+  const { name, documents: count, filters: types } = index();
   $("index").value = name;
   $("collection").textContent = name;
   $("query").placeholder = `Search ${counted(count, "document")}`;
-  const views = index().engines.includes("bm25") ? Object.keys(NAMES) : [];
-  $("views").hidden = !views.length;
-  $("views").replaceChildren(h("legend", { class: "unseen" }, "Ranked by"), ...views.map((value) => h("label", {},
-    h("input", { type: "radio", name: "view", value, checked: value === view(), change: () => change({ view: value }) }),
+  $("query").disabled = $("search-button").disabled = !views().length;
+  $("unsearchable").hidden = views().length > 0;
+  fields.clear();
+  filters.show(types, state.filters);
+  showViews();
+}
+
+function showViews() {
+  const possible = views().length > 1 ? views() : [];
+  const isFiltered = state.filters.length > 0;
+  $("views").hidden = !possible.length;
+  $("views").replaceChildren(h("legend", { class: "unseen" }, "Ranked by"), ...possible.map((value) => h("label", {},
+    h("input", {
+      type: "radio", name: "view", value, checked: value === view(), disabled: isFiltered && value !== "impacts",
+      change: () => change({ view: value }),
+    }),
     h("span", {}, NAMES[value]))));
+  $("unfiltered").hidden = !possible.length || !isFiltered;
 }
 
 function showStart() {
   pending?.abort();
-  $("start").hidden = !served.samples.length;
+  $("start").hidden = !served.samples.length || !views().length;
   $("work").hidden = true;
   document.title = `Search ${index().name}`;
 }
@@ -86,7 +139,7 @@ function showSamples() {
   const { samples } = served;
   const shown = Array.from({ length: Math.min(SAMPLES, samples.length) }, (_, at) => samples[(sample + at) % samples.length]);
   $("samples").replaceChildren(...shown.map((text) => h("li", {},
-    h("button", { type: "button", click: () => submit(text) }, text))));
+    h("button", { type: "button", dir: "auto", click: () => submit(text) }, text))));
   $("other-samples").hidden = samples.length <= SAMPLES;
   $("next-sample").hidden = !samples.length;
 }
@@ -100,114 +153,100 @@ function change(values) {
 /** Searches for another query, which becomes an entry of the browser's history. */
 function submit(text) {
   $("query").value = text;
-  state = { ...emptyState(), query: text.trim(), index: state.index, view: state.view };
-  history.pushState(null, "", writeState(state) || location.pathname);
-  showCompared();
-  if (state.query) search({ isNew: true });
-  else showStart();
+  const { index: name, view: shown, filters: conditions, fields: chosen } = state;
+  state = { ...emptyState(), query: text.trim(), index: name, view: shown, filters: conditions, fields: chosen };
+  save(true);
+  begin();
 }
 
-/** Asks for hits, and for the expansion of a new query; answers that come too late are dropped. */
-async function search({ isNew = false, restored = false, added = null } = {}) {
+/**
+ * Asks for hits, and for the expansion of a new query; answers that come too late are dropped. `takeBack` undoes the
+ * change that led to the search, when the service refuses it.
+ */
+async function search({ isNew = false, restored = false, takeBack = null } = {}) {
   clearTimeout(timer);
   pending?.abort();
   const current = (pending = new AbortController());
-  history.replaceState(null, "", writeState(state) || location.pathname);
+  save();
   document.title = `${state.query} – ${index().name}`;
   $("start").hidden = true;
+  $("copied").hidden = true;
   $("lists").setAttribute("aria-busy", "true");
+  showViews();
   try {
-    if (isNew) {
-      answers = null;
-      const encoded = await ask("v1/encode", { text: state.query, index: state.index || null }, current.signal);
+    if (isNew && index().texts) {
+      const encoded = await ask("v1/encode", { text: state.query, index: index().name }, current.signal);
       if (current !== pending) return;
       expansion.show(encoded.values.entries, state.weights);
-      $("work").hidden = false;
     }
-    const found = await asked(current.signal);
+    const engines = view() === "both" ? ["impacts", "bm25"] : [view()];
+    const canRank = views().length > 1 && view() !== "hybrid" && !state.filters.length;
+    const found = await lists(state, index(), engines, canRank, served.max_hits, current.signal);
     if (current !== pending) return;
-    show(null);
+    showProblem(null);
     answers = found;
     showHits();
-    if (restored && state.compared.length === 2) compareBoth();
+    if (restored && state.compared.length === 2) comparing.open();
   } catch (error) {
     if (error.name === "AbortError" || current !== pending) return;
     $("lists").removeAttribute("aria-busy");
-    if (added && error.status === 400) {
-      expansion.drop(added, error.message);
-      state.weights = new Map(expansion.edits);
-      search();
-    } else show(error, () => search({ isNew, restored, added }));
+    if (takeBack && error.status === 400) takeBack(error.message);
+    else showProblem(error, () => search({ isNew, restored, takeBack }));
   }
 }
 
-/** Returns the query of the page, as requests have it. */
-function query() {
-  const values = { query: state.query, index: index().name };
-  if (state.weights.size) values.weights = Object.fromEntries(state.weights);
-  return values;
+function dropToken(token, problem) {
+  expansion.drop(token, problem);
+  state.weights = new Map(expansion.edits);
+  search();
 }
 
-/** Returns the answers for the lists that are shown, and for the ranks in the other list. */
-async function asked(signal) {
-  const engines = view() === "both" ? ["impacts", "bm25"] : [view()];
-  const depth = Math.min(Math.max(DEPTH, state.hits), served.max_hits);
-  const hasRanks = view() !== "hybrid" && index().engines.includes("bm25");
-  const body = (engine) => ({ ...query(), ...(engine === "bm25" && { weights: undefined }), engine });
-  const lists = engines.map((engine) => ask("v1/search", { ...body(engine), k: state.hits, terms: engine !== "bm25" }, signal));
-  const others = (hasRanks ? ["impacts", "bm25"] : []).filter((engine) => view() === "both" || !engines.includes(engine));
-  const ranks = others.map((engine) => ask("v1/search", { ...body(engine), k: depth, documents: false }, signal));
-  const found = await Promise.all([...lists, ...ranks]);
-  const result = {
-    lists: engines.map((engine, at) => ({ engine, ...found[at] })),
-    ranks: new Map(others.map((engine, at) => [engine, rankOf(found[engines.length + at].values.hits)])),
-    depth,
-  };
-  await addDocuments(result.lists, signal);
-  return result;
-}
-
-const rankOf = (hits) => new Map(hits.map(({ id, rank }) => [id, rank]));
-
-/** Asks for the documents of hits that came without: text indexes often store none. */
-async function addDocuments(lists, signal) {
-  documents.clear();
-  for (const { values } of lists) for (const hit of values.hits) if (hit.document) documents.set(hit.id, hit.document);
-  if (!documents.size) return;
-  const missing = [...new Set(lists.flatMap(({ values }) => values.hits.map(({ id }) => id)))].filter((id) => !documents.has(id));
-  await Promise.all(missing.slice(0, 50).map(async (id) => {
-    try {
-      const path = `v1/documents/${encodeURIComponent(id)}?index=${encodeURIComponent(index().name)}`;
-      documents.set(id, (await ask(path, null, signal)).values.document);
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-    }
-  }));
+function dropFilter(condition, problem) {
+  filters.drop(condition, problem);
+  state.filters = [...filters.conditions];
+  search();
 }
 
 function showHits() {
-  const { lists, ranks, depth } = answers;
+  const { lists: shown, ranks, depth } = answers;
   const other = { impacts: "bm25", bm25: "impacts" };
-  const context = { documents, query: state.query, toExplain: new Set(state.explained), compared: state.compared, explain, compare };
-  $("lists").replaceChildren(...lists.map(({ engine, values }) => hitList({
+  const documents = shown.flatMap(({ values }) => values.hits.map((hit) => hit.document));
+  const context = { toExplain: new Set(state.explained), compared: state.compared, explain, compare: (id) => comparing.toggle(id), wholeText };
+  $("lists").replaceChildren(...shown.map(({ engine, values }) => hitList({
     engine,
-    title: engine === "impacts" ? `Learned weights${encoder()}` : engine === "bm25" ? "BM25" : "Learned weights and BM25 together",
+    title: engine === "impacts" && index().encoder ? `${TITLES.impacts} (${index().encoder})` : TITLES[engine],
     hits: values.hits,
     others: ranks.has(other[engine]) ? { title: NAMES[other[engine]], ranks: ranks.get(other[engine]), depth } : null,
+    none: nothing(engine, values),
   }, context)));
   $("lists").removeAttribute("aria-busy");
-  $("lists").className = lists.length > 1 ? "two" : "";
-  $("expansion").hidden = view() === "bm25";
-  $("more").hidden = state.hits >= served.max_hits || !lists.some(({ values }) => values.hits.length === state.hits);
+  $("lists").className = shown.length > 1 ? "two" : "";
   $("work").hidden = false;
-  const [count, second = count] = lists.map(({ values }) => values.hits.length);
-  const both = count === second ? " in each list" : `, ${number(second)} with BM25,`;
-  const edits = state.weights.size ? `, with ${counted(state.weights.size, "changed weight")}` : "";
-  $("status").textContent = `${counted(count, "hit")}${lists.length > 1 ? both : ""} for “${state.query}”${edits}.`;
-  $("timing").textContent = lists.map(timing).join(" ");
+  $("expansion").hidden = view() === "bm25";
+  $("more").hidden = state.hits >= served.max_hits || !shown.some(({ values }) => values.hits.length === state.hits);
+  $("unstored").hidden = !documents.length || shown.some(({ values }) => values.hits.some((hit) => hit.document || hit.title || hit.snippet));
+  $("status").textContent = statusOf(shown.map(({ values }) => values.hits.length));
+  $("timing").textContent = shown.map(timing).join(" ");
+  fields.show(documents, state.fields);
+  filters.offer(documents);
 }
 
-const encoder = () => (index().encoder ? ` (${index().encoder})` : "");
+function statusOf([count, second = null]) {
+  const lengths = second === null ? "" : count === second ? " in each list" : `, ${number(second)} with BM25,`;
+  const changes = [
+    state.weights.size ? counted(state.weights.size, "changed weight") : "",
+    state.filters.length ? counted(state.filters.length, "filter") : "",
+  ].filter(Boolean).join(" and ");
+  return `${counted(count, "hit")}${lengths} for “${state.query}”${changes && `, with ${changes}`}.`;
+}
+
+/** Returns what is said in place of hits. */
+function nothing(engine, { weights }) {
+  if (engine !== "bm25" && !Object.keys(weights).length) {
+    return state.weights.size ? "All words are switched off." : "The query has no words that the index could have.";
+  }
+  return `No document ${state.filters.length ? "that fulfils the filters " : ""}has any of these words.`;
+}
 
 function timing({ engine, stages, milliseconds }) {
   const named = stages.filter(([name]) => STAGES[name] && !(name === "encode" && engine === "bm25"));
@@ -215,56 +254,54 @@ function timing({ engine, stages, milliseconds }) {
   return `${NAMES[engine]}: ${milliseconds.toFixed(0)} ms (${parts}).`;
 }
 
-/** Opens or closes the explanation of a hit. */
-async function explain(id, place, button, stay = false) {
+/** Returns the engines whose scores a hit of a list may have. */
+const enginesOf = (engine) => {
+  if (!index().texts) return ["bm25"];
+  return { impacts: ["impacts"], bm25: ["bm25", "impacts"], hybrid: ["impacts", "bm25"] }[engine];
+};
+
+/** Opens or closes the explanation of a hit, by the scores that it has. */
+async function explain(id, engine, place, button, stay = false) {
   const isOpen = !stay && button.getAttribute("aria-expanded") === "true";
-  button.setAttribute("aria-expanded", !isOpen);
+  button.setAttribute("aria-expanded", String(!isOpen));
   if (isOpen) state.explained.delete(id);
   else state.explained.add(id);
-  history.replaceState(null, "", writeState(state) || location.pathname);
+  save();
   place.replaceChildren();
   if (isOpen) return;
-  try {
-    place.replaceChildren(...explanation((await ask("v1/explain", { ...query(), id })).values).filter(Boolean));
-  } catch (error) {
-    place.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
-  }
+  const parts = await Promise.all(enginesOf(engine).map(async (name) => {
+    try {
+      return explanation((await ask("v1/explain", { ...queryFor(name), id, engine: name })).values, name);
+    } catch (error) {
+      const isMissing = error.status === 404 && engine !== name;
+      return h("p", isMissing ? {} : { class: "problem", role: "alert" }, isMissing ? `${NAMES[name]}: the index has no such document.` : error.message);
+    }
+  }));
+  if (button.getAttribute("aria-expanded") === "true") place.replaceChildren(...parts);
 }
 
-/** Chooses a document for the comparison, or gives it up; the second one opens it. */
-function compare(id) {
-  const chosen = state.compared;
-  state.compared = chosen.includes(id) ? chosen.filter((other) => other !== id) : [...chosen.slice(-1), id];
-  history.replaceState(null, "", writeState(state) || location.pathname);
-  showCompared();
-  if (state.compared.length === 2 && !chosen.includes(id)) compareBoth();
+function queryFor(engine) {
+  const values = queryOf(state, index());
+  if (engine === "bm25") delete values.weights;
+  return values;
 }
 
-function showCompared() {
-  const { compared } = state;
-  for (const hit of document.querySelectorAll(".hit")) {
-    hit.querySelector(".compare").setAttribute("aria-pressed", compared.includes(hit.dataset.id));
+/** Returns the text of a hit as it is stored, or null with an error in `place`. */
+async function wholeText(id, engine, place) {
+  for (const name of enginesOf(engine)) {
+    try {
+      return (await ask("v1/explain", { ...queryFor(name), id, engine: name, highlights: true })).values.text;
+    } catch (error) {
+      if (error.status === 404) continue;
+      place.append(h("p", { class: "problem", role: "alert" }, error.message));
+      break;
+    }
   }
-  $("compared").hidden = !compared.length;
-  $("compare").hidden = compared.length < 2;
-  $("compared-text").textContent = compared.length === 1 ? `${compared[0]} is chosen: choose another document to compare it with.`
-    : compared.length ? `${compared[0]} and ${compared[1]} are chosen.` : "";
-}
-
-async function compareBoth() {
-  const [first, second] = state.compared;
-  const body = $("comparison-body");
-  try {
-    const { values } = await ask("v1/compare", { ...query(), first, second });
-    body.replaceChildren(...comparison(values, state.compared.map((id) => documents.get(id)?.title)));
-  } catch (error) {
-    body.replaceChildren(h("p", { class: "problem" }, error.message));
-  }
-  if (!$("comparison").open) $("comparison").showModal();
+  return null;
 }
 
 /** Shows an error, or with null none; one for want of a key with the field for it. */
-function show(error, again = null) {
+function showProblem(error, again = null) {
   $("problem").replaceChildren();
   if (!error) return;
   if (!(error instanceof ServiceError)) throw error;
@@ -275,15 +312,22 @@ function show(error, again = null) {
   }
   const message = error.status === 401 ? "The service does not know this key." : error.message;
   const retry = again && error.status !== 401 && error.status !== 400;
-  $("problem").append(h("p", { class: "problem" }, `${message} `, retry ? h("button", { type: "button", click: again }, "Try again") : null));
+  $("problem").append(h("p", { class: "problem" }, `${message} `, retry ? h("button", { type: "button", click: () => again() }, "Try again") : null));
 }
 
+/** Copies the address; where the browser does not let the page do so, shows it to be copied. */
 async function copyLink() {
+  $("copied").hidden = false;
+  $("link").hidden = true;
   try {
     await navigator.clipboard.writeText(location.href);
-    $("status").textContent = "The link was copied.";
+    $("copied-text").textContent = "The link was copied. It restores all that you see.";
   } catch {
-    $("status").textContent = "The browser does not let the page copy: the address of this page is the link.";
+    $("copied-text").textContent = "Copy this link. It restores all that you see.";
+    $("link").hidden = false;
+    $("link").value = location.href;
+    $("link").focus();
+    $("link").select();
   }
 }
 
@@ -295,7 +339,6 @@ $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   setKey($("key").value);
   $("key").value = "";
-  show(null);
   start();
 });
 $("key-button").addEventListener("click", () => {
@@ -303,11 +346,10 @@ $("key-button").addEventListener("click", () => {
   if (!$("key-form").hidden) $("key").focus();
 });
 $("index").addEventListener("change", () => {
-  state = { ...emptyState(), query: state.query, view: state.view, index: $("index").value };
-  history.pushState(null, "", writeState(state));
+  state = { ...emptyState(), query: $("query").value.trim(), view: state.view, index: $("index").value };
+  save(true);
   showIndex();
-  if (state.query) search({ isNew: true });
-  else showStart();
+  begin();
 });
 $("other-samples").addEventListener("click", () => {
   sample += SAMPLES;
@@ -315,12 +357,15 @@ $("other-samples").addEventListener("click", () => {
 });
 $("next-sample").addEventListener("click", () => submit(served.samples[sample++ % served.samples.length]));
 $("copy").addEventListener("click", copyLink);
-$("compare").addEventListener("click", compareBoth);
-$("compare-none").addEventListener("click", () => {
-  state.compared = [];
-  history.replaceState(null, "", writeState(state));
-  showCompared();
-  $("results").focus();
+$("fields-choice").addEventListener("toggle", async () => {
+  const [first] = hits();
+  if (!$("fields-choice").open || !state.fields || !first) return;
+  try {
+    const path = `v1/documents/${encodeURIComponent(first.id)}?index=${encodeURIComponent(index().name)}`;
+    fields.show([(await ask(path)).values.document], state.fields);
+  } catch (error) {
+    showProblem(error);
+  }
 });
 $("more").addEventListener("click", async () => {
   const before = state.hits;
