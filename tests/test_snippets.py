@@ -77,11 +77,20 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
     assert str(found) == "a [31mpain head"
 
 
-def test_the_title_is_not_repeated_in_the_text() -> None:
-    assert title_and_text({"id": "1", "title": "A title", "contents": "A title And a text."}) == (
-        "A title",
-        "And a text.",
-    )
+@pytest.mark.parametrize(
+    ("contents", "text"),
+    [
+        ("A title And a text.", "And a text."),
+        ("A title A title\nAnd a text.", "And a text."),
+        ("A titled text.", "A titled text."),
+        ("A title", ""),
+    ],
+)
+def test_the_title_is_not_repeated_in_the_text(contents: str, text: str) -> None:
+    assert title_and_text({"id": "1", "title": "A title", "contents": contents}) == ("A title", text)
+
+
+def test_the_text_of_a_document_is_found() -> None:
     assert title_and_text({"id": "1", "contents": "Text."}) == ("", "Text.")
     assert title_and_text({"id": "1", "title": 3, "text": "Text."}) == ("", "Text.")
 

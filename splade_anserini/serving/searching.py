@@ -206,4 +206,3 @@ def _answer(
         hits = [{**hit, "document": None} for hit in hits]
     descending = dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
     return Answer(orjson.dumps({"query": search.text, "weights": descending, "hits": hits}))
-

@@ -6,7 +6,6 @@ import { otherFields } from "./fields.js";
 import { greatest, marked } from "./marking.js";
 
 const SHOWN_TERMS = 5;
-const SHOWN_FIELDS = 8;
 const LONG_VALUE = 120;
 const LONG_TITLE = 240;
 const LINK = /^https?:\/\/\S+$/i;
@@ -14,7 +13,7 @@ const LINK = /^https?:\/\/\S+$/i;
 /**
  * Returns a list of hits. `list` has {engine, title, hits, others, none}: `others` the ranks in the other list by id, or
  * null, `none` what is said without hits; `context` has the ids to explain at their first hits, those that are compared,
- * and functions for the buttons.
+ * the names of fields to show, and functions for the buttons.
  */
 export function hitList(list, context) {
   const heading = `list-${list.engine}`;
@@ -36,7 +35,7 @@ function hitItem(hit, list, best, context) {
     h("article", { "aria-labelledby": name },
       heading,
       h("p", { class: "facts" }, hit.title ? h("bdi", { class: "id" }, hit.id) : null, score(hit, best), otherRank(hit, list)),
-      body, terms(hit), fields(hit.document), actions(), details));
+      body, terms(hit), fields(hit.document, context.fields), actions(), details));
 
   function actions() {
     const explain = h("button", {
@@ -100,11 +99,12 @@ function terms(hit) {
     more ? h("li", { class: "rest" }, `and ${counted(more, "other")}`) : null);
 }
 
-/** Returns what else is stored of a document. */
-function fields(document) {
-  const values = otherFields(document).map((name) => [name, fieldValue(document[name])]).filter(([, value]) => value !== null);
+/** Returns the fields of a document that are shown. */
+function fields(document, shown) {
+  const names = otherFields(document).filter((name) => shown.includes(name));
+  const values = names.map((name) => [name, fieldValue(document[name])]).filter(([, value]) => value !== null);
   if (!values.length) return null;
-  return h("dl", { class: "fields" }, values.slice(0, SHOWN_FIELDS).map(([name, value]) =>
+  return h("dl", { class: "fields" }, values.map(([name, value]) =>
     h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, value))));
 }
 

@@ -35,7 +35,11 @@ const filters = new Filters((conditions, added) => {
   save(true);
   search({ takeBack: added && ((problem) => dropFilter(added, problem)) });
 });
-const fields = new Fields((chosen) => change({ fields: chosen }));
+const fields = new Fields((chosen) => {
+  state.fields = chosen;
+  save();
+  showHits();
+});
 const comparing = new Comparing({
   changed: (ids) => {
     state.compared = ids;
@@ -210,8 +214,9 @@ function dropFilter(condition, problem) {
 function showHits() {
   const { lists: shown, ranks, depth } = answers;
   const other = { impacts: "bm25", bm25: "impacts" };
-  const documents = shown.flatMap(({ values }) => values.hits.map((hit) => hit.document));
-  const context = { toExplain: new Set(state.explained), compared: state.compared, explain, compare: (id) => comparing.toggle(id), wholeText };
+  const documents = hits().map((hit) => hit.document);
+  fields.show(documents, state.fields);
+  const context = { fields: fields.shown, toExplain: new Set(state.explained), compared: state.compared, explain, compare: (id) => comparing.toggle(id), wholeText };
   $("lists").replaceChildren(...shown.map(({ engine, values }) => hitList({
     engine,
     title: engine === "impacts" && index().encoder ? `${TITLES.impacts} (${index().encoder})` : TITLES[engine],
@@ -227,7 +232,6 @@ function showHits() {
   $("unstored").hidden = !documents.length || shown.some(({ values }) => values.hits.some((hit) => hit.document || hit.title || hit.snippet));
   $("status").textContent = statusOf(shown.map(({ values }) => values.hits.length));
   $("timing").textContent = shown.map(timing).join(" ");
-  fields.show(documents, state.fields);
   filters.offer(documents);
 }
 
@@ -357,16 +361,6 @@ $("other-samples").addEventListener("click", () => {
 });
 $("next-sample").addEventListener("click", () => submit(served.samples[sample++ % served.samples.length]));
 $("copy").addEventListener("click", copyLink);
-$("fields-choice").addEventListener("toggle", async () => {
-  const [first] = hits();
-  if (!$("fields-choice").open || !state.fields || !first) return;
-  try {
-    const path = `v1/documents/${encodeURIComponent(first.id)}?index=${encodeURIComponent(index().name)}`;
-    fields.show([(await ask(path)).values.document], state.fields);
-  } catch (error) {
-    showProblem(error);
-  }
-});
 $("more").addEventListener("click", async () => {
   const before = state.hits;
   state.hits = Math.min(state.hits + HITS, served.max_hits);

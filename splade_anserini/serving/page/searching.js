@@ -21,8 +21,6 @@ export async function lists(state, index, engines, canRank, greatest, signal) {
     return values;
   };
   const shown = { k: state.hits, terms: true, snippets: true };
-  if (state.fields?.length) shown.fields = state.fields;
-  else if (state.fields) shown.documents = false;
   const others = ["impacts", "bm25"].filter((engine) => canRank && (engines.length > 1 || !engines.includes(engine)));
   const answers = await Promise.all([
     ...engines.map((engine) => ask("v1/search", { ...body(engine), ...shown }, signal)),
