@@ -482,10 +482,10 @@ class TestFilters:
         wait_for_ids(page, ["d1"])
         assert "with 2 filters" in page.get_by_role("status").first.inner_text()
         page.get_by_role("button", name="Remove the filter price < 30").click()
-        wait_for_ids(page, ["d1", 'x"><b>'][:1])
-        page.go_back()
+        page.wait_for_selector("#filters li:only-child")
         wait_for_ids(page, ["d1"])
-        assert page.locator("#filters li").count() == 2
+        page.go_back()
+        page.wait_for_selector("#filters li:nth-child(2)")
         page.go_back()
         wait_for_ids(page, ["d0", "d1"])
 
@@ -597,14 +597,14 @@ def test_fields_of_hits_are_chosen(open_page: Open) -> None:
     page = open_page(q="cats", view="impacts")
     wait_for_ids(page, ["d2", "d0", "d1"])
     first = page.locator(".hit .fields").first
-    assert first.inner_text().split() == ["price:", "40", "brand:", "Mio"]
+    assert first.inner_text().split() == ["price", "40", "brand", "Mio"]
     page.get_by_text("Fields", exact=True).click()
     page.get_by_role("checkbox", name="price").uncheck()
     page.wait_for_function("!document.querySelector('.hit .fields').textContent.includes('price')")
     assert "field=brand" in page.url
     assert page.evaluate("document.activeElement.dataset.field") == "price", "the focus stays"
     page.get_by_role("checkbox", name="price").check()
-    page.get_by_text("price", exact=True).nth(1).wait_for()
+    page.wait_for_function("document.querySelector('.hit .fields').textContent.includes('price')")
     assert "field=" not in page.url
 
 
@@ -738,7 +738,7 @@ def test_all_works_by_keyboard_alone(open_page: Open) -> None:
     wait_for_ids(page, ["d0", "d2"])
     tab_to(page, "Weight of pet")
     page.keyboard.press("ArrowRight")
-    wait_for_ids(page, ["d0", "d2", "d1"])
+    wait_for_ids(page, ["d2", "d0", "d1"])
     tab_to(page, "Add a word")
     page.keyboard.type("dog")
     page.keyboard.press("Enter")
@@ -823,13 +823,16 @@ def test_it_is_light_or_dark_as_the_system_is(open_page: Open, scheme: str, is_d
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-@pytest.mark.parametrize("query", ["meow", "bark", "many", "قط"])
-def test_nothing_is_wider_than_the_page(open_page: Open, width: int, query: str) -> None:
-    page = open_page(width=width, q=query, explain=[LONG_ID, 'x"><b>', "m"], filter=f"brand!={80 * 'b'}")
-    page.get_by_role("status").filter(has_text="hit").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_nothing_is_wider_than_the_page(open_page: Open, width: int) -> None:
+    explained = [LONG_ID, 'x"><b>', "m"]
+    page = open_page(
+        width=width, q="meow bark many قط", explain=explained, compare=LONG_ID, filter=f"brand!={80 * 'b'}"
+    )
     page.get_by_role("button", name="Remove the filter").click()
-    page.wait_for_selector(".details table, .hit")
+    page.wait_for_selector(f".hit[data-id={LONG_ID}] .details table")
+    page.evaluate("document.getElementById('expansion-details').open = true")
+    page.get_by_role("button", name="Whole text").first.click()
+    page.wait_for_selector("h4.whole")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

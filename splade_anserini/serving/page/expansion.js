@@ -14,6 +14,7 @@ export class Expansion {
     this.edits = new Map();
     this.rows = new Map();
     this.showAll = false;
+    this.wasShown = false;
     $("all-entries").addEventListener("click", () => this.toggleAll());
     $("reset").addEventListener("click", () => this.reset());
     $("add").addEventListener("submit", (event) => {
@@ -34,7 +35,8 @@ export class Expansion {
     this.refuse("");
     this.draw();
     // On a narrow page the hits come first.
-    $("expansion-details").open = edits.size > 0 || matchMedia("(min-width: 64.01rem)").matches;
+    if (!this.wasShown || edits.size) $("expansion-details").open = edits.size > 0 || matchMedia("(min-width: 64.01rem)").matches;
+    this.wasShown = true;
   }
 
   draw() {

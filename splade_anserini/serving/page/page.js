@@ -174,7 +174,8 @@ async function search({ isNew = false, restored = false, takeBack = null } = {})
   save();
   document.title = `${state.query} – ${index().name}`;
   $("start").hidden = true;
-  $("copied").hidden = true;
+  $("copied-text").textContent = "";
+  $("link").hidden = true;
   $("lists").setAttribute("aria-busy", "true");
   showViews();
   try {
@@ -321,7 +322,6 @@ function showProblem(error, again = null) {
 
 /** Copies the address; where the browser does not let the page do so, shows it to be copied. */
 async function copyLink() {
-  $("copied").hidden = false;
   $("link").hidden = true;
   try {
     await navigator.clipboard.writeText(location.href);
