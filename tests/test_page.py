@@ -653,6 +653,7 @@ def test_sample_queries_begin_a_search(open_page: Open) -> None:
     page = open_page()
     page.get_by_role("button", name="cats sleep").wait_for()
     assert page.locator("#samples button").all_inner_texts() == SAMPLES[:6]
+    assert page.get_by_text("38 documents, ranked by learned weights (encoder) and by BM25.").is_visible()
     page.get_by_role("button", name="Others").click()
     page.get_by_role("button", name="dogs bark").click()
     assert ids(page)[0] == "d1"

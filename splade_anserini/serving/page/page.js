@@ -114,9 +114,17 @@ function showIndex() {
   $("query").placeholder = `Search ${counted(count, "document")}`;
   $("query").disabled = $("search-button").disabled = !views().length;
   $("unsearchable").hidden = views().length > 0;
+  $("about").textContent = about();
   fields.clear();
   filters.show(types, state.filters);
   showViews();
+}
+
+/** Returns what an index is, in a sentence. */
+function about() {
+  const { documents: count, texts, encoder, engines } = index();
+  const ranked = [texts ? `learned weights${encoder ? ` (${encoder})` : ""}` : "", engines.includes("bm25") ? "BM25" : ""];
+  return `${counted(count, "document")}, ranked by ${ranked.filter(Boolean).join(" and by ")}.`;
 }
 
 function showViews() {
@@ -134,7 +142,7 @@ function showViews() {
 
 function showStart() {
   pending?.abort();
-  $("start").hidden = !served.samples.length || !views().length;
+  $("start").hidden = !views().length;
   $("work").hidden = true;
   document.title = `Search ${index().name}`;
 }
@@ -144,6 +152,7 @@ function showSamples() {
   const shown = Array.from({ length: Math.min(SAMPLES, samples.length) }, (_, at) => samples[(sample + at) % samples.length]);
   $("samples").replaceChildren(...shown.map((text) => h("li", {},
     h("button", { type: "button", dir: "auto", click: () => submit(text) }, text))));
+  $("to-try").hidden = !samples.length;
   $("other-samples").hidden = samples.length <= SAMPLES;
   $("next-sample").hidden = !samples.length;
 }
