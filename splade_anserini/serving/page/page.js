@@ -193,6 +193,7 @@ async function search({ isNew = false, restored = false, takeBack = null } = {})
       if (current !== pending) return;
       expansion.show(encoded.values.entries, state.weights);
     }
+    $("work").hidden = false;
     const engines = view() === "both" ? ["impacts", "bm25"] : [view()];
     const canRank = views().length > 1 && view() !== "hybrid" && !state.filters.length;
     const found = await lists(state, index(), engines, canRank, served.max_hits, current.signal);
@@ -236,7 +237,6 @@ function showHits() {
   }, context)));
   $("lists").removeAttribute("aria-busy");
   $("lists").className = shown.length > 1 ? "two" : "";
-  $("work").hidden = false;
   $("expansion").hidden = view() === "bm25";
   $("more").hidden = state.hits >= served.max_hits || !shown.some(({ values }) => values.hits.length === state.hits);
   $("unstored").hidden = !documents.length || shown.some(({ values }) => values.hits.some((hit) => hit.document || hit.title || hit.snippet));
