@@ -117,7 +117,10 @@ function showIndex() {
   $("about").textContent = about();
   fields.clear();
   filters.show(types, state.filters);
-  showViews();
+  const possible = views().length > 1 ? views() : [];
+  $("views").hidden = !possible.length;
+  $("views").replaceChildren(h("legend", { class: "unseen" }, "Ranked by"), ...possible.map((value) => h("label", {},
+    h("input", { type: "radio", name: "view", value, change: () => change({ view: value }) }), h("span", {}, NAMES[value]))));
 }
 
 /** Returns what an index is, in a sentence. */
@@ -127,17 +130,14 @@ function about() {
   return `${counted(count, "document")}, ranked by ${ranked.filter(Boolean).join(" and by ")}.`;
 }
 
-function showViews() {
-  const possible = views().length > 1 ? views() : [];
+/** Shows which view there is, and which cannot be chosen. */
+function showView() {
   const isFiltered = state.filters.length > 0;
-  $("views").hidden = !possible.length;
-  $("views").replaceChildren(h("legend", { class: "unseen" }, "Ranked by"), ...possible.map((value) => h("label", {},
-    h("input", {
-      type: "radio", name: "view", value, checked: value === view(), disabled: isFiltered && value !== "impacts",
-      change: () => change({ view: value }),
-    }),
-    h("span", {}, NAMES[value]))));
-  $("unfiltered").hidden = !possible.length || !isFiltered;
+  for (const radio of $("views").querySelectorAll("input")) {
+    radio.checked = radio.value === view();
+    radio.disabled = isFiltered && radio.value !== "impacts";
+  }
+  $("unfiltered").hidden = $("views").hidden || !isFiltered;
 }
 
 function showStart() {
@@ -186,7 +186,7 @@ async function search({ isNew = false, restored = false, takeBack = null } = {})
   $("copied-text").textContent = "";
   $("link").hidden = true;
   $("lists").setAttribute("aria-busy", "true");
-  showViews();
+  showView();
   try {
     if (isNew && index().texts) {
       const encoded = await ask("v1/encode", { text: state.query, index: index().name }, current.signal);
