@@ -30,7 +30,7 @@ def explanation(index: "OpenedIndex", request: "ExplainRequest", vector: "Impact
         values = _explained_words(index.text, request.query or "", request.id) if index.text else None
     else:
         match = index.explain(vector, request.id, request.query_idf)
-        values = match.values() if match else None
+        values = dict(match.values()) if match else None
     if values is not None and request.highlights:
         _, document = index.document(request.id)
         products = {term["token"]: term["product"] for term in values["terms"]}
