@@ -38,9 +38,9 @@ MARKS = {
     "formula": 3,
     "needs Docker": 2,
     "needs a GPU": 3,
-    "needs a cluster": 5,
+    "needs a cluster": 7,
     "needs the network": 3,
-    "output": 15,
+    "output": 16,
     "takes hours": 3,
     "test_ray.py runs it": 1,
 }

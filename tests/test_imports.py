@@ -46,7 +46,7 @@ HEAVY = {
     "datasets": {"formats"},
     "matplotlib": {"artifacts", "evaluation", "explaining", "profiling", "tradeoffs", "training"},
     "scipy": {"evaluation"},
-    "ray": {"ray_data", "workers"},
+    "ray": {"ray_data", "serving", "workers"},
     "fastapi": {"serving"},
     "starlette": {"serving"},
     "uvicorn": {"serving"},

@@ -31,8 +31,8 @@ from splade_anserini.serving.requests import (
     SearchAnswer,
     SearchRequest,
 )
+from splade_anserini.serving.search_service import SearchService
 from splade_anserini.serving.searching import Answer
-from splade_anserini.serving.service import Service
 from splade_anserini.serving.web_page import add_page
 
 type Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -61,7 +61,7 @@ DocumentId = Annotated[str, Path(description="The id of the document.")]
 IndexName = Annotated[str | None, Query(description="The name of an index; the first one by default.")]
 
 
-def create_application(service: Service, lifespan: Lifespan | None = None) -> FastAPI:
+def create_application(service: SearchService[Any], lifespan: Lifespan | None = None) -> FastAPI:
     """Return the application that answers with `service`."""
     app = FastAPI(
         title="splade-anserini",
@@ -93,7 +93,7 @@ def create_application(service: Service, lifespan: Lifespan | None = None) -> Fa
     return app
 
 
-def _add_searches(app: FastAPI, service: Service) -> None:
+def _add_searches(app: FastAPI, service: SearchService[Any]) -> None:
     described: dict[str, Any] = {"response_model": None, "responses": {200: {"model": SearchAnswer}, **_ERRORS}}
 
     @app.get("/v1/search", tags=["search"], summary="Search for a text", **described)
@@ -126,7 +126,7 @@ def _add_searches(app: FastAPI, service: Service) -> None:
         return _response(await service.search(request))
 
 
-def _add_explanations(app: FastAPI, service: Service) -> None:
+def _add_explanations(app: FastAPI, service: SearchService[Any]) -> None:
     def described(model: type) -> dict[str, Any]:
         return {"tags": ["explain"], "response_model": None, "responses": {200: {"model": model}, **_ERRORS}}
 
@@ -149,7 +149,7 @@ def _add_explanations(app: FastAPI, service: Service) -> None:
         return _json(await service.compare(request))
 
 
-def _add_documents(app: FastAPI, service: Service) -> None:
+def _add_documents(app: FastAPI, service: SearchService[Any]) -> None:
     @app.get("/v1/documents/{id:path}", tags=["documents"], summary="A stored document", responses=_ERRORS)
     async def document(id: DocumentId, index: IndexName = None) -> Response:  # noqa: A002  # the name in the URL
         stored = await service.document(id, index)
@@ -173,7 +173,7 @@ def _add_documents(app: FastAPI, service: Service) -> None:
         return [IndexDescription.model_validate(values) for values in service.descriptions()]
 
 
-def _add_operations(app: FastAPI, service: Service) -> None:
+def _add_operations(app: FastAPI, service: SearchService[Any]) -> None:
     @app.get("/v1/page", tags=["operations"], summary="What the page at / asks for first", responses=_ERRORS)
     async def page() -> PageAnswer:
         return PageAnswer.model_validate(service.page_values())

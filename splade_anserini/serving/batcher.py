@@ -41,6 +41,8 @@ class Batcher[I, O]:
     ) -> None:
         self._run, self._size, self._limit, self._waited = run, size, limit, waited
         self._queue: SimpleQueue[_Work[I, O] | None] = SimpleQueue()
+        self._running: dict[int, float] = {}
+        """Thread → since when it runs a batch."""
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
         ]
@@ -51,6 +53,11 @@ class Batcher[I, O]:
     def waiting(self) -> int:
         """The number of items in the queue."""
         return self._queue.qsize()
+
+    @property
+    def running_for(self) -> float:
+        """The seconds that the longest of the running batches has taken so far."""
+        return max((time.perf_counter() - since for since in list(self._running.values())), default=0.0)
 
     async def submit(self, item: I) -> O:
         """Return the result of an item. Raises `RequestError` (503) when too many are waiting."""
@@ -77,7 +84,10 @@ class Batcher[I, O]:
                 now = time.perf_counter()
                 for work in live:
                     self._waited(now - work.since)
+                thread = threading.get_ident()
+                self._running[thread] = now
                 results = self._results([work.item for work in live])
+                self._running.pop(thread)
                 try:
                     live[0].loop.call_soon_threadsafe(_deliver, live, results)
                 except RuntimeError:  # the loop was closed, and nobody waits

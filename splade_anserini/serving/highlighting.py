@@ -34,7 +34,7 @@ def explanation(index: "OpenedIndex", request: "ExplainRequest", vector: "Impact
     if values is not None and request.highlights:
         _, document = index.document(request.id)
         products = {term["token"]: term["product"] for term in values["terms"]}
-        values |= _text_values(document, products, index.text_spans_of if request.engine == "bm25" else index.spans_of)
+        values |= text_values(document, products, index.text_spans_of if request.engine == "bm25" else index.spans_of)
     return values
 
 
@@ -77,7 +77,7 @@ def snippet_values(
     }
 
 
-def _text_values(
+def text_values(
     document: "JsonDocument | None", products: Mapping[str, float], spans_of: SpansOf | None
 ) -> dict[str, object]:
     """Return the title and the whole text of a document, as it is stored, with the words that bring its score."""

@@ -25,6 +25,9 @@ class Metrics:
         self.reload_failures = Counter(
             "reload_failures", "Changed indexes that could not be opened.", (), _SPACE, registry=self._registry
         )
+        self.missing = Counter(
+            "missing_shards", "Requests that a shard did not answer.", ["shard"], _SPACE, registry=self._registry
+        )
         self.generation = self._gauge("index_generation", "How often an index was opened.", "index")
         self.documents = self._gauge("index_documents", "Documents that can be found.", "index")
         self._waiting = self._gauge("queue_length", "Work that waits for a thread.", "stage")

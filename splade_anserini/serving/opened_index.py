@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from splade_anserini.cards.finding import resolve_index
 from splade_anserini.errors import InputError
 from splade_anserini.impact_index import ImpactIndex
 from splade_anserini.serving.options import ServedOptions
+from splade_anserini.serving.query_encoder import ServedEncoder, ServedIndex, can_encode, query_options
 
 if TYPE_CHECKING:
     from splade_anserini.encoding.origins import TokenSpan
@@ -83,11 +84,18 @@ class ServedMatch:
 class OpenedIndex:
     """An index that is open, with the encoder of its queries. It is closed when it is retired and nobody uses it."""
 
-    def __init__(self, source: IndexSource, options: ServedOptions, before: "OpenedIndex | None" = None) -> None:
+    def __init__(
+        self,
+        source: IndexSource,
+        options: ServedOptions,
+        before: "OpenedIndex | None" = None,
+        *,
+        encodes: bool = True,
+    ) -> None:
         """Open an index and search it once, so that the first request is not slow.
 
-        The query encoder is that of `before`, the index that this one replaces, where it still fits. Raises what
-        `ImpactIndex.open` and `open_bm25_searcher` raise.
+        The query encoder is that of `before`, the index that this one replaces, where it still fits; unless it
+        `encodes`, there is none. Raises what `ImpactIndex.open` and `open_bm25_searcher` raise.
         """
         from splade_anserini.lucene import open_bm25_searcher
 
@@ -95,7 +103,7 @@ class OpenedIndex:
         self.fingerprint = fingerprint(source)
         self.generation: int = before.generation + 1 if before else 1
         self.manifest = read_manifest(source.directory, IndexManifest)
-        self.can_encode = bool(options.encoder or (self.manifest and self.manifest.encoder))
+        self.can_encode = encodes and can_encode(self.manifest, options)
         """Whether texts can be searched for, not only vectors."""
         self.index: ImpactIndex = _opened(source.directory, self.manifest, options, before)
         try:
@@ -113,9 +121,19 @@ class OpenedIndex:
         return self.source.name
 
     @property
+    def has_texts(self) -> bool:
+        """Whether it has a text index, for the engines bm25 and hybrid."""
+        return self.text is not None
+
+    @cached_property
+    def encoder(self) -> ServedEncoder:
+        """The encoder of an index that has one."""
+        return ServedEncoder(self.index.query_encoder)
+
+    @property
     def encodes_together(self) -> bool:
-        """Whether the encoder runs several texts at once: one in int8 does not."""
-        return self.can_encode and self.index.query_encoder.encoder.identity.precision != "int8"
+        """Whether the encoder runs several texts at once."""
+        return self.can_encode and self.encoder.encodes_together
 
     @property
     def is_idle(self) -> bool:
@@ -125,40 +143,11 @@ class OpenedIndex:
     @property
     def paths(self) -> dict[str, str]:
         """Paths that messages may contain, with what answers say instead."""
-        names = {str(self.source.directory): self.name, str(self.source.directory.resolve()): self.name}
-        if self.source.text:
-            names |= {str(self.source.text): f"{self.name} (texts)"}
-        if self.manifest and self.manifest.encoder:
-            names[self.manifest.encoder.name] = Path(self.manifest.encoder.name).name
-        return names
+        return paths_of(self.source, self.manifest)
 
     def description(self) -> dict[str, object]:
         """Return what a client may know of it."""
-        encoder = self.manifest.encoder.name if self.manifest and self.manifest.encoder else None
-        return {
-            "name": self.name,
-            "documents": len(self.index),
-            "engines": ["impacts", *(["bm25", "hybrid"] if self.text else [])],
-            "encoder": encoder and Path(encoder).name,
-            "texts": self.can_encode,
-            "query_idf": self.index.query_idf,
-            "filters": (self.manifest.filter_fields if self.manifest else None) or {},
-            "generation": self.generation,
-        }
-
-    def edited(self, vector: "ImpactVector", weights: Mapping[str, float]) -> "ImpactVector":
-        """Return a query with other weights of some tokens: 0 drops a token, one that is not there is added.
-
-        Raises `InputError` for a token that the encoder does not have.
-        """
-        from splade_anserini.explaining.vocabulary import Vocabulary
-        from splade_anserini.vectors.quantization import impact
-
-        encoder = self.index.query_encoder
-        if vocabulary := Vocabulary.of(encoder.encoder):
-            vocabulary.check(token for token in weights if token not in vector)
-        edited = dict(vector) | {token: impact(weight, encoder.scale) for token, weight in weights.items()}
-        return {token: value for token, value in edited.items() if value}
+        return describe(self, self.manifest, len(self.index), self.index.query_idf)
 
     def explain(self, vector: "ImpactVector", doc_id: str, query_idf: float | None) -> "ServedMatch | None":
         """Return the score of a document term by term; None when there is no document with this id."""
@@ -193,9 +182,7 @@ class OpenedIndex:
     @cached_property
     def spans_of(self) -> "SpansOf | None":
         """What finds the tokens of the encoder in texts, if anything does."""
-        from splade_anserini.explaining.vocabulary import spans_of
-
-        return spans_of(self.index.query_encoder.encoder) if self.can_encode else None
+        return self.encoder.spans_of if self.can_encode else None
 
     def text_spans_of(self, text: str) -> "list[TokenSpan]":
         """Return the words of a text as the text index has them, with their places."""
@@ -243,7 +230,7 @@ class OpenedIndex:
             self.text.close()
 
     def _warm_up(self) -> None:
-        vector = encode(self.index, ["the"])[0] if self.can_encode else {}
+        vector = self.encoder.encode(["the"])[0] if self.can_encode else {}
         next(self.index.search_vectors([vector or {"the": 1}], 10))
         if self.text:
             dict(self.text.rankings([("", "the")], 10))
@@ -260,12 +247,29 @@ def fingerprint(source: IndexSource) -> str:
     return " ".join(fingerprint_of_index(path) for path in paths)
 
 
-def encode(index: ImpactIndex, texts: Sequence[str]) -> "list[ImpactVector]":
-    """Return the impacts of queries, before they are multiplied by idf."""
-    from splade_anserini.vectors.quantization import quantize
+def paths_of(source: IndexSource, manifest: IndexManifest | None) -> dict[str, str]:
+    """Return the paths that messages about an index may contain, with what answers say instead."""
+    names = {str(source.directory): source.name, str(source.directory.resolve()): source.name}
+    if source.text:
+        names |= {str(source.text): f"{source.name} (texts)"}
+    if manifest and manifest.encoder:
+        names[manifest.encoder.name] = Path(manifest.encoder.name).name
+    return names
 
-    encoder = index.query_encoder
-    return [quantize(vector, encoder.scale) for vector in encoder.encoder.encode(texts)]
+
+def describe(index: ServedIndex, manifest: IndexManifest | None, documents: int, query_idf: float) -> dict[str, object]:
+    """Return what a client may know of an index."""
+    encoder = manifest.encoder.name if manifest and manifest.encoder else None
+    return {
+        "name": index.name,
+        "documents": documents,
+        "engines": ["impacts", *(["bm25", "hybrid"] if index.has_texts else [])],
+        "encoder": encoder and Path(encoder).name,
+        "texts": index.can_encode,
+        "query_idf": query_idf,
+        "filters": (manifest.filter_fields if manifest else None) or {},
+        "generation": index.generation,
+    }
 
 
 def _opened(
@@ -273,24 +277,16 @@ def _opened(
 ) -> ImpactIndex:
     """Open an index as `ImpactIndex.open` does, with an encoder that runs on one processor."""
     from splade_anserini.lucene.index_reader import check_index_files, require_impact_index
-    from splade_anserini.retrieval.options import QueryOptions
     from splade_anserini.retrieval.query_settings import query_idf_for
     from splade_anserini.retrieval.query_vectors import open_query_encoder_for
 
     check_index_files(directory, any_size=options.verify)
     require_impact_index(directory, force=options.force)
-    if before and before.can_encode and not (options.encoder or (manifest and manifest.encoder)):
+    if before and before.can_encode and not can_encode(manifest, options):
         raise InputError(f"Index {directory} has no encoder any more.", expected="a manifest that names one")
     is_same = before is not None and _same_encoder(before.manifest, manifest)
-    query = QueryOptions(
-        encoder=options.encoder,
-        # Known already where only documents were changed; looking it up logs a note.
-        query_idf=before.index.query_idf if before and is_same else options.query_idf,
-        device=options.device,
-        threads=1,
-        trust_remote_code=options.trust_remote_code,
-        force=options.force,
-    )
+    # Known already where only documents were changed; looking it up logs a note.
+    query = query_options(options, before.index.query_idf if before and is_same else options.query_idf)
     name = f"Index {directory}"
     kept = before.index.query_encoder if before and is_same and before.can_encode else None
     return ImpactIndex(
@@ -316,10 +312,6 @@ class Catalog:
 
     def __iter__(self) -> Iterator[OpenedIndex]:
         return iter(list(self._opened.values()))
-
-    def get(self, name: str | None) -> OpenedIndex | None:
-        """Return an index by its name, without a name the first."""
-        return self._opened.get(name) if name else next(iter(self._opened.values()))
 
     @contextmanager
     def used(self, index: OpenedIndex) -> Iterator[OpenedIndex]:

@@ -208,6 +208,11 @@ class SearchAnswer(pydantic.BaseModel):
     query: str | None
     weights: dict[str, int] = pydantic.Field(description="Token → impact, as it was searched; empty for bm25.")
     hits: list[Hit]
+    missing_shards: list[str] | None = pydantic.Field(
+        default=None,
+        description="Shards that did not answer, whose documents are not among the hits; there with serve --ray "
+        "--missing-shards report, if there are some.",
+    )
 
 
 class IndexDescription(pydantic.BaseModel):

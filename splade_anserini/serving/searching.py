@@ -51,6 +51,8 @@ class Answer:
 
     body: bytes
     seconds: dict[str, float] = field(default_factory=dict)
+    is_complete: bool = True
+    """Whether all shards were searched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,6 +19,7 @@ from splade_anserini.serving.api_keys import ApiKeys
 from splade_anserini.serving.application import Lifespan, create_application
 from splade_anserini.serving.gate import Gate
 from splade_anserini.serving.options import ServerOptions
+from splade_anserini.serving.search_service import SearchService
 from splade_anserini.serving.service import Service
 
 _log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ def serve_forever(
         server.run(sockets=[opened])
 
 
-def gated(service: Service, keys: ApiKeys | None = None, lifespan: Lifespan | None = None) -> Gate:
+def gated(service: SearchService[Any], keys: ApiKeys | None = None, lifespan: Lifespan | None = None) -> Gate:
     """Return the application with its limits and keys."""
     gate = Gate(create_application(service, lifespan), service.limits, service.metrics, keys)
     service.watch(lambda: gate.pending)

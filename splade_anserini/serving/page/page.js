@@ -223,7 +223,7 @@ function dropFilter(condition, problem) {
 }
 
 function showHits() {
-  const { lists: shown, ranks, depth } = answers;
+  const { lists: shown, ranks, depth, missing } = answers;
   const other = { impacts: "bm25", bm25: "impacts" };
   const documents = hits().map((hit) => hit.document);
   fields.show(documents, state.fields);
@@ -241,8 +241,17 @@ function showHits() {
   $("more").hidden = state.hits >= served.max_hits || !shown.some(({ values }) => values.hits.length === state.hits);
   $("unstored").hidden = !documents.length || shown.some(({ values }) => values.hits.some((hit) => hit.document || hit.title || hit.snippet));
   $("status").textContent = statusOf(shown.map(({ values }) => values.hits.length));
+  showMissing(missing);
   $("timing").textContent = shown.map(timing).join(" ");
   filters.offer(documents);
+}
+
+/** Says which shards did not answer, if any. */
+function showMissing(shards) {
+  $("incomplete").hidden = !shards.length;
+  $("incomplete").textContent = shards.length
+    ? `Incomplete: no answer from ${shards.length > 1 ? "the shards" : "the shard"} ${shards.join(", ")}, whose documents are not among the hits.`
+    : "";
 }
 
 function statusOf([count, second = null]) {

@@ -11,7 +11,10 @@ export function queryOf(state, index) {
   return values;
 }
 
-/** Returns {lists, ranks, depth} for engines; ranks of documents are by engine. `canRank`: whether both have ranks. */
+/**
+ * Returns {lists, ranks, depth, missing} for engines; ranks of documents are by engine, `missing` are shards without an
+ * answer. `canRank`: whether both have ranks.
+ */
 export async function lists(state, index, engines, canRank, greatest, signal) {
   const depth = Math.min(Math.max(DEPTH, state.hits), greatest);
   const body = (engine) => {
@@ -31,5 +34,6 @@ export async function lists(state, index, engines, canRank, greatest, signal) {
     lists: engines.map((engine, at) => ({ engine, ...answers[at] })),
     ranks: new Map(others.map((engine, at) => [engine, ranks[at]])),
     depth,
+    missing: [...new Set(answers.flatMap(({ values }) => values.missing_shards ?? []))],
   };
 }
