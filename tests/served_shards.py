@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from splade_anserini.encode import encode
-from splade_anserini.encoding import open_encoder
+from splade_anserini.encoding import EncodeOptions, open_encoder
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.lucene import start_jvm
 from tests.cli_runner import run_stage
@@ -25,7 +25,12 @@ def write_sharded_index(home: Path) -> Path:
         for number, (id_, text) in enumerate(TEXTS.items())
     ]
     (home / "corpus.jsonl").write_text("\n".join(lines))
-    encode(open_corpus(home / "corpus.jsonl"), open_encoder(home / "encoder"), home / "impacts")
+    encode(
+        open_corpus(home / "corpus.jsonl"),
+        open_encoder(home / "encoder"),
+        home / "impacts",
+        EncodeOptions(docs_per_shard=4),
+    )
     documents = ["--documents", home / "corpus.jsonl", "--store-text", "--filter-fields", "year:int"]
     parts = ["--input", home / "impacts", "--index", home / "pets", "--shards", SHARDS]
     made = run_stage("index", *parts, *documents)

@@ -275,8 +275,9 @@ class TestKilledAndHanging:
         self, served: ServedOptions, one_process: TestClient, cluster: str
     ) -> None:
         shard = Path(served.index[0]) / "shard-0000"
+        away = shard.with_name("away")
         with deployed(served, shard_timeout=1.0):
-            os.rename(shard, f"{shard}-away")
+            shard.rename(away)
             try:
                 os.kill(process_of(FIRST), signal.SIGKILL)
                 status, body = ask(f"{cluster}{self.URL}")
@@ -284,7 +285,7 @@ class TestKilledAndHanging:
                 assert FIRST in message_of(body)
                 assert str(shard.parent) not in message_of(body)
             finally:
-                os.rename(f"{shard}-away", shard)
+                away.rename(shard)
             wait_for(f"{cluster}{self.URL}", (200, one_process.get(self.URL).content))
 
 

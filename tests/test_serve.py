@@ -464,7 +464,7 @@ class TestOperations:
         with client_of(ServedOptions(index=(str(directory),))) as client:
             service: Service = client.service  # type: ignore[attr-defined]
             assert [hit["id"] for hit in search(client, q="cats")["hits"]] == ["old"]
-            before = service.catalog.get(None)
+            before = service.indexes()[0]
             build(home, {"new": "cats", "newer": "cats"}, "changed")
             directory.rename(home / "away")
             asyncio.run(service.reload_changed())
@@ -476,7 +476,7 @@ class TestOperations:
             (home / "manifest").rename(directory / "splade.manifest")
             asyncio.run(service.reload_changed())
             assert [hit["id"] for hit in search(client, q="cats")["hits"]] == ["new", "newer"]
-            assert service.catalog.get(None) is not before
+            assert service.indexes()[0] is not before
             assert client.get("/v1/indexes").json()[0]["generation"] == 2
 
 

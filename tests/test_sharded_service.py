@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from splade_anserini.serving.replicas import EncoderReplica, Replica, ShardRepli
 from splade_anserini.serving.server import gated
 from splade_anserini.serving.service import Service
 from splade_anserini.serving.sharded_service import ServedReplicas, ShardedService, Unanswered, checked
-from splade_anserini.serving.shards import ShardedIndex, sharded_indexes
+from splade_anserini.serving.shards import sharded_indexes
 from tests.served_shards import REQUESTS, SHARDS, TEXTS, write_sharded_index
 
 LIMITS = LimitOptions(max_hits=100, max_query=50, cache=10)
@@ -208,11 +209,8 @@ def test_a_replica_whose_thread_hangs_is_not_healthy(sharded: Sharded, monkeypat
 @pytest.mark.slow
 def test_a_shard_that_was_changed_after_the_deployment_is_refused(served: ServedOptions, sharded: Sharded) -> None:
     (index,) = sharded.indexes
-    shard = index.shards[0]
-    other = ShardedIndex(**{**index.__dict__, "shards": (shard,)})
-    changed = type(shard)(shard.name, shard.directory, "another")
     with pytest.raises(MismatchError, match="was changed after the service was deployed"):
-        ShardReplica(other, changed, served, 1.0, 100, 5.0)
+        ShardReplica(index, replace(index.shards[0], fingerprint="another"), served, 1.0, 100, 5.0)
 
 
 @pytest.mark.slow

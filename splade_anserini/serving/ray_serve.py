@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -78,8 +78,8 @@ def application(arguments: Mapping[str, Any]) -> "Application":
     names = [field.name for group in groups for field in fields(group)]
     if unknown := [name for name in options if name not in names]:
         raise InputError(f"The application has no argument {unknown[0]!r}.", expected=f"one of {', '.join(names)}")
-    served, limits, ray = (_group(group, options | {"ray": True}) for group in groups)
-    return build(prepare(served, limits, ray, keys))
+    served, limits = _group(ServedOptions, options), _group(LimitOptions, options)
+    return build(prepare(served, limits, _group(RayServeOptions, options | {"ray": True}), keys))
 
 
 def prepare(served: ServedOptions, limits: LimitOptions, ray: RayServeOptions, api_keys: str | None) -> Served:
@@ -203,7 +203,7 @@ def _cpus_per_replica(service: Served) -> float:
     counts = [options.http_replicas, *([options.encoder_replicas] if service.has_encoder else [])]
     counts += [options.shard_replicas] * len(service.shards)
     replicas = sum(replica_range(count).greatest for count in counts)
-    share = import_ray().cluster_resources().get("CPU", 1.0) / replicas
+    share = float(import_ray().cluster_resources().get("CPU", 1.0)) / replicas
     return min(1.0, max(0.01, math.floor(100 * share) / 100))
 
 
@@ -214,7 +214,7 @@ def _group[G](group: type[G], options: Mapping[str, Any]) -> G:
         if isinstance(values.get(name), str):
             values[name] = (values[name],)
     try:
-        return cast("G", TypeAdapter(group).validate_python(values))
+        return TypeAdapter(group).validate_python(values)
     except ValidationError as error:
         raise InputError(
             f"An argument of the application is not valid: {validation_message(error.errors())}."

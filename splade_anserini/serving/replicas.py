@@ -1,6 +1,7 @@
 """What the replicas of a service on Ray Serve do: encode queries, search a shard, search a text index.
 
-They raise nothing: what goes wrong is their answer, and what they do not answer at all is an error of Ray.
+Their methods raise nothing: what goes wrong is their answer, `Refused`, and what they do not answer at all is an error
+of Ray.
 """
 
 import logging
@@ -25,7 +26,6 @@ from splade_anserini.serving.shards import OpenedShard, Shard, ShardedIndex, ope
 
 if TYPE_CHECKING:
     from splade_anserini.explaining.snippets import SpansOf
-    from splade_anserini.records import JsonDocument
 
 _log = logging.getLogger(__name__)
 
@@ -104,15 +104,15 @@ class EncoderReplica(Replica):
             waited=lambda _: None,
         )
 
-    async def encode(self, index: str, text: str) -> ImpactVector | Refused:
+    async def encode(self, index: str, text: str) -> Any:
         """Return the impacts of a query before idf."""
         return await self._for(index, (self._encoders[index], text))
 
-    async def edit(self, index: str, vector: ImpactVector, weights: Mapping[str, float]) -> ImpactVector | Refused:
+    async def edit(self, index: str, vector: ImpactVector, weights: Mapping[str, float]) -> Any:
         """Return a query with other weights of some tokens."""
         return await self._for(index, Call(lambda: self._encoders[index].edited(vector, weights)))
 
-    async def expand(self, index: str, text: str) -> dict[str, object] | Refused:
+    async def expand(self, index: str, text: str) -> Any:
         """Return what a text becomes, as JSON values."""
         return await self._for(index, Call(lambda: self._encoders[index].expand(text).values()))
 
@@ -148,7 +148,7 @@ class ShardReplica(Replica):
             "search", SearchRunner(self._metrics), size=SEARCHES, limit=limit, waited=lambda _: None
         )
 
-    async def search(self, request: SearchRequest, vector: ImpactVector) -> Answer | Refused:
+    async def search(self, request: SearchRequest, vector: ImpactVector) -> Any:
         """Search for a query that is encoded, or needs no vector."""
         return await self._for(search_for(self._opened, request, vector))
 
@@ -160,7 +160,7 @@ class ShardReplica(Replica):
         """Return the scores of documents term by term; None for those of other shards."""
         return await self._for(Call(lambda: [self._opened.explain(vector, id_, query_idf) for id_ in ids]))
 
-    async def document(self, doc_id: str) -> "tuple[bool, JsonDocument | None] | Refused":
+    async def document(self, doc_id: str) -> Any:
         """Return whether a document is here, and what is stored of it."""
         return await self._for(Call(lambda: self._opened.document(doc_id)))
 

@@ -199,7 +199,7 @@ class ShardedService(SearchService[ShardedIndex]):
         try:
             return await self._replicas.encoders.call(method, *arguments)
         except Unanswered as error:
-            raise _as_request_error("The query encoder", [error]) from error
+            raise _as_request_error(f"The query encoder {error.reason}.", [error]) from error
 
     async def _ask_texts(self, index: ShardedIndex, method: str, *arguments: Any) -> Any:
         """Ask the replicas that have the text index of an index, without which there is no answer."""
@@ -228,15 +228,15 @@ class ShardedService(SearchService[ShardedIndex]):
 
     def _failed(self, index: ShardedIndex, missing: Sequence[Unanswered]) -> RequestError:
         """Return the error of a request that cannot be answered without some shards."""
-        return _as_request_error(f"Index {index.name} cannot be searched completely: shard", missing)
+        shards = "; ".join(f"shard {unanswered.name} {unanswered.reason}" for unanswered in missing)
+        return _as_request_error(f"Index {index.name} cannot be searched completely: {shards}.", missing)
 
 
-def _as_request_error(subject: str, missing: Sequence[Unanswered]) -> RequestError:
+def _as_request_error(message: str, missing: Sequence[Unanswered]) -> RequestError:
     """Return the error for what did not answer: 503, 504 if it took too long, 500 if it failed."""
-    names = "; ".join(f"{unanswered.name} {unanswered.reason}" for unanswered in missing)
     statuses = {unanswered.status for unanswered in missing}
-    status = 503 if 503 in statuses else max(statuses)  # it can be tried again
-    return RequestError(status, f"{subject} {names}.", retry_after=1 if status == 503 else None)
+    status = 503 if 503 in statuses else max(statuses)
+    return RequestError(status, message, retry_after=1 if status == 503 else None)
 
 
 def _asked_of_shards(request: SearchRequest) -> SearchRequest:

@@ -74,8 +74,7 @@ class ShardedIndex:
     @cached_property
     def paths(self) -> dict[str, str]:
         """Paths that messages may contain, with what answers say instead."""
-        names = {str(shard.directory): shard.name for shard in self.all_shards}
-        return names | paths_of(self.source, self.manifest)
+        return {str(shard.directory): self.name for shard in self.shards} | paths_of(self.source, self.manifest)
 
     def description(self) -> dict[str, object]:
         """Return what a client may know of it."""
