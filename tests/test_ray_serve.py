@@ -154,10 +154,10 @@ def test_arguments_of_the_application_are_options_of_the_command(served: ServedO
     ("options", "fragment"),
     [
         ({"indexes": "x"}, "no argument 'indexes'"),
-        ({"cache": "many"}, "cache: Input should be a valid integer"),
+        ({"cache": "many"}, "argument cache of the application is not valid: Input should be a valid integer"),
         ({"writable": True}, "--writable needs a service of one process"),
         ({"shard-timeout": 10}, "must be less than --timeout (10 s)"),
-        ({"missing-shards": "ignore"}, "missing_shards"),
+        ({"missing-shards": "ignore"}, "argument missing-shards of"),
     ],
 )
 def test_arguments_that_are_not_valid_are_refused(

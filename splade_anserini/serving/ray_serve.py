@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from splade_anserini.errors import InputError
 from splade_anserini.serving.api_keys import ApiKeys, read_api_keys
-from splade_anserini.serving.errors import overloaded, validation_message
+from splade_anserini.serving.errors import overloaded
 from splade_anserini.serving.opened_index import index_sources
 from splade_anserini.serving.options import LimitOptions, ServedOptions
 from splade_anserini.serving.ray_options import RayServeOptions, replica_range
