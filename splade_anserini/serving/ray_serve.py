@@ -216,6 +216,6 @@ def _group[G](group: type[G], options: Mapping[str, Any]) -> G:
     try:
         return TypeAdapter(group).validate_python(values)
     except ValidationError as error:
-        raise InputError(
-            f"An argument of the application is not valid: {validation_message(error.errors())}."
-        ) from error
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"The argument {name} of the application is not valid: {first['msg']}.") from error

@@ -26,6 +26,7 @@ from splade_anserini.serving.shards import OpenedShard, Shard, ShardedIndex, ope
 
 if TYPE_CHECKING:
     from splade_anserini.explaining.snippets import SpansOf
+    from splade_anserini.records import JsonDocument
 
 _log = logging.getLogger(__name__)
 
