@@ -20,9 +20,11 @@ pytest.importorskip("fastapi", reason="serve is an extra")
 
 from starlette.testclient import TestClient
 
+from splade_anserini.encoding.origins import TokenSpan
 from splade_anserini.errors import InputError
 from splade_anserini.lucene import start_jvm
 from splade_anserini.serving.api_keys import ApiKeys
+from splade_anserini.serving.highlighting import WordSpans
 from splade_anserini.serving.opened_index import OpenedIndex, index_sources
 from splade_anserini.serving.options import LimitOptions, ServedOptions
 from splade_anserini.serving.server import address, gated, open_socket
@@ -205,6 +207,26 @@ def test_a_score_of_bm25_is_explained_word_by_word(service: Service) -> None:
         assert "no text index" in refused.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The cats' dogs sleep, the cats sleep.\nO'Neil's e-mail: a.b@c.org 3,14",
+        "猫が寝る。 cats \U0001f431 dogs 한국어",
+        " \t ",
+    ],
+)
+def test_words_that_are_remembered_have_the_places_that_lucene_gives(service: Service, text: str) -> None:
+    searcher = next(iter(service.catalog)).text
+    assert searcher
+    spans_of = WordSpans(searcher)
+    expected = [TokenSpan(*span) for span in searcher.word_spans(text)]
+    assert spans_of(text) == expected
+    assert spans_of(f"{text} {text}") == [
+        *expected,
+        *(TokenSpan(w, a + len(text) + 1, z + len(text) + 1) for w, a, z in expected),
+    ]
+
+
 @pytest.mark.parametrize("engine", ["impacts", "bm25"])
 def test_the_whole_text_is_as_it_is_stored_with_all_words_marked(service: Service, engine: str) -> None:
     body = {"query": "meow", "id": LONG_ID, "engine": engine, "highlights": True}
@@ -324,6 +346,7 @@ class TestHits:
         first = hits_of(page).first
         assert first.locator("h4").inner_text() == "1. Of both"
         assert "BM25: rank " in first.inner_text()
+        assert "BM25: not found" in hits_of(page).last.inner_text()
         assert first.locator(".text mark").all_inner_texts() == ["cats", "dogs"]
         assert re.search(r"score\s*\d", first.inner_text())
         assert "Learned: rank 1" in hits_of(page, "bm25").filter(has_text="Of both").inner_text()
@@ -532,8 +555,8 @@ def test_hits_of_both_lists_are_explained_and_compared(open_page: Open) -> None:
     hits_of(page).filter(has_text="Of cats").get_by_role("button", name="Compare", exact=True).click()
     dialog = page.get_by_role("dialog", name="Comparison")
     dialog.wait_for()
-    assert "Of both: score" in dialog.inner_text()
-    assert "Of cats: score" in dialog.inner_text()
+    assert "Of both (score" in dialog.inner_text()
+    assert "Of cats (score" in dialog.inner_text()
 
 
 class TestLinks:

@@ -1,9 +1,11 @@
 """Titles and texts of documents with the words that match, and scores of BM25 word by word."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from splade_anserini.encoding.origins import TokenSpan
 from splade_anserini.explaining.search_result import MatchedWord, matched_words
 from splade_anserini.explaining.snippets import WIDTH, Snippet, SpansOf, snippet, title_and_text
 
@@ -15,6 +17,50 @@ if TYPE_CHECKING:
 
 _LONGEST = 50_000
 """Characters of a text that is shown whole; of longer ones it is the best passage of this length."""
+
+
+_REMEMBERED = 100_000
+"""Pieces of texts whose words are remembered."""
+
+_PIECE = re.compile(r"\S+")
+
+
+class WordSpans:
+    """Finds the words of texts as a text index has them.
+
+    Lucene reads a text slowly from here, word by word. No analyzer joins what is separated by spaces, so that pieces
+    between them are read once.
+    """
+
+    def __init__(self, searcher: "Bm25Searcher") -> None:
+        self._searcher = searcher
+        self._known: dict[str, list[tuple[str, int, int]]] = {}
+
+    def __call__(self, text: str) -> list[TokenSpan]:
+        """Return the words of a text with their places, as `Bm25Searcher.word_spans` does."""
+        pieces = [(match.group(), match.start()) for match in _PIECE.finditer(text)]
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        self._read([piece for piece in dict.fromkeys(piece for piece, _ in pieces) if piece not in self._known])
+        return [
+            TokenSpan(word, position + start, position + stop)
+            for piece, position in pieces
+            for word, start, stop in self._known[piece]
+        ]
+
+    def _read(self, pieces: Sequence[str]) -> None:
+        if not pieces:
+            return
+        spans = iter(self._searcher.word_spans("\n".join(pieces)))
+        span = next(spans, None)
+        begin = 0
+        for piece in pieces:
+            words = self._known.setdefault(piece, [])
+            while span is not None and span[1] < begin + len(piece):
+                word, start, stop = span
+                words.append((word, start - begin, stop - begin))
+                span = next(spans, None)
+            begin += len(piece) + 1
 
 
 def words_of_hits(searcher: "Bm25Searcher", query: str, docs: Sequence[int]) -> list[tuple[MatchedWord, ...]]:

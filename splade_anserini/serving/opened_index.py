@@ -18,7 +18,6 @@ from splade_anserini.serving.options import ServedOptions
 from splade_anserini.serving.query_encoder import ServedEncoder, ServedIndex, can_encode, query_options
 
 if TYPE_CHECKING:
-    from splade_anserini.encoding.origins import TokenSpan
     from splade_anserini.explaining import Match
     from splade_anserini.explaining.snippets import SpansOf
     from splade_anserini.lucene import Bm25Searcher
@@ -184,11 +183,12 @@ class OpenedIndex:
         """What finds the tokens of the encoder in texts, if anything does."""
         return self.encoder.spans_of if self.can_encode else None
 
-    def text_spans_of(self, text: str) -> "list[TokenSpan]":
-        """Return the words of a text as the text index has them, with their places."""
-        from splade_anserini.encoding.origins import TokenSpan
+    @cached_property
+    def text_spans_of(self) -> "SpansOf | None":
+        """What finds the words of the text index in texts."""
+        from splade_anserini.serving.highlighting import WordSpans
 
-        return [TokenSpan(*span) for span in self.text.word_spans(text)] if self.text else []
+        return WordSpans(self.text) if self.text else None
 
     def rankings(
         self, vectors: "Sequence[ImpactVector]", hits: int, threads: int, filters: Sequence[str] = ()

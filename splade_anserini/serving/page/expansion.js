@@ -35,14 +35,13 @@ export class Expansion {
     this.refuse("");
     this.draw();
     // On a narrow page the hits come first.
-    if (!this.wasShown || edits.size) $("expansion-details").open = edits.size > 0 || matchMedia("(min-width: 64.01rem)").matches;
+    if (!this.wasShown) $("expansion-details").open = matchMedia("(min-width: 64.01rem)").matches;
     this.wasShown = true;
   }
 
   draw() {
     this.rows.clear();
     const list = $("entries");
-    $("entry-count").textContent = counted(this.entries.length, "word");
     list.replaceChildren(...this.entries.map((entry) => this.row(entry)));
     if (!this.entries.length) list.append(h("li", { class: "hint" }, "The query has no words that the index could have."));
     this.fold();
@@ -59,6 +58,11 @@ export class Expansion {
     button.hidden = this.entries.length <= SHOWN;
     button.textContent = this.showAll ? "Show fewer" : `Show ${counted(hidden.length, "more word", "more words")}`;
     button.setAttribute("aria-expanded", this.showAll);
+    this.showChanges();
+  }
+
+  showChanges() {
+    $("entry-count").textContent = counted(this.entries.length, "word") + (this.edits.size ? `, ${this.edits.size} changed` : "");
     $("reset").hidden = !this.edits.size;
   }
 
@@ -109,7 +113,7 @@ export class Expansion {
     const row = this.rows.get(entry.token);
     if (weight) row.last = weight;
     this.update(entry, source);
-    $("reset").hidden = !this.edits.size;
+    this.showChanges();
     this.changed(new Map(this.edits));
   }
 

@@ -41,7 +41,7 @@ export function comparison(compared, titles) {
   const head = ["Word", "A", "B", "Difference"].map((title) => h("th", { scope: "col" }, title));
   const [first, second] = titles.map((title, index) => {
     const { document, score } = index ? compared.second : compared.first;
-    return h("p", {}, h("strong", {}, "AB"[index]), " ", h("bdi", {}, title || document), `: score ${number(score)}`);
+    return h("p", {}, h("strong", {}, "AB"[index]), " ", h("bdi", {}, title || document), ` (score ${number(score)})`);
   });
   if (!rows.length) return [first, second, h("p", {}, "No word makes a difference: both have the same learned score.")];
   return [first, second,

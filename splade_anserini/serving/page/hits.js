@@ -29,8 +29,8 @@ function hitItem(hit, list, best, context) {
   const most = greatest(hit.title, hit.snippet);
   const details = h("div", { class: "details", id: `${name}-details` });
   const body = h("div", {}, passage(hit.snippet, most));
-  const heading = h("h4", { id: name, tabindex: "-1" }, h("span", { class: "rank" }, `${hit.rank}. `),
-    h("bdi", {}, hit.title ? marked(hit.title, most) : hit.id));
+  const heading = h("h4", { id: name, tabindex: "-1", dir: "auto" }, h("span", { class: "rank" }, `${hit.rank}. `),
+    hit.title ? marked(hit.title, most) : hit.id);
   return h("li", { class: "hit", "data-id": hit.id },
     h("article", { "aria-labelledby": name },
       heading,
@@ -83,8 +83,9 @@ function score(hit, best) {
 
 function otherRank(hit, list) {
   if (!list.others) return null;
-  const rank = list.others.ranks.get(hit.id);
-  const where = rank ? `rank ${number(rank)}` : `not in the first ${number(list.others.depth)}`;
+  const { ranks, depth } = list.others;
+  const rank = ranks.get(hit.id);
+  const where = rank ? `rank ${number(rank)}` : ranks.size < depth ? "not found" : `not in the first ${number(depth)}`;
   return h("span", { class: `other${rank ? "" : " none"}` }, `${list.others.title}: ${where}`);
 }
 
