@@ -11,7 +11,7 @@ from splade_anserini.lucene import start_jvm
 from tests.cli_runner import run_stage
 from tests.encoder_fixtures import EXPANSIONS, write_dictionary_encoder
 
-SHARDS = 3
+SHARDS = 2
 _TEXTS = ("cats sleep", "dogs bark", "dogs sleep", "cats dogs bark sleep", "cats", "bark bark dogs", "sleep")
 TEXTS = {f"d{number}": _TEXTS[number % len(_TEXTS)] for number in range(20)}
 """Document → text; many scores are equal."""
@@ -29,7 +29,7 @@ def write_sharded_index(home: Path) -> Path:
         open_corpus(home / "corpus.jsonl"),
         open_encoder(home / "encoder"),
         home / "impacts",
-        EncodeOptions(docs_per_shard=4),
+        EncodeOptions(docs_per_shard=5),
     )
     documents = ["--documents", home / "corpus.jsonl", "--store-text", "--filter-fields", "year:int"]
     parts = ["--input", home / "impacts", "--index", home / "pets", "--shards", SHARDS]

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +43,29 @@ KEY = "0123456789abcdef-key"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> ServedOptions:
+def with_texts(tmp_path_factory: pytest.TempPathFactory) -> ServedOptions:
     index = write_sharded_index(tmp_path_factory.mktemp("shards"))
     return ServedOptions(index=(str(index),), bm25=(str(index.parent / "texts"),))
 
 
 @pytest.fixture(scope="module")
-def one_process(served: ServedOptions) -> Iterator[TestClient]:
+def served(with_texts: ServedOptions) -> ServedOptions:
+    return replace(with_texts, bm25=())
+
+
+@contextlib.contextmanager
+def client_of(served: ServedOptions) -> Iterator[TestClient]:
+    """Serve in this process during a block."""
     service = Service([OpenedIndex(source, served) for source in index_sources(served)], served, LIMITS)
     with TestClient(gated(service), raise_server_exceptions=False) as client:
         yield client
     service.close()
+
+
+@pytest.fixture(scope="module")
+def one_process(served: ServedOptions) -> Iterator[TestClient]:
+    with client_of(served) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +78,6 @@ def cluster() -> Iterator[str]:
 
         serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
         yield f"http://127.0.0.1:{port}"
-        serve.shutdown()
 
 
 @contextlib.contextmanager
@@ -124,14 +136,25 @@ def wait_for(url: str, expected: tuple[int, bytes]) -> None:
         time.sleep(0.1)
 
 
+def check_all(address: str, one_process: TestClient) -> None:
+    """Check that every request is answered as one process does."""
+    for method, url, body in REQUESTS:
+        expected = one_process.request(method, url, json=body)
+        assert ask(f"{address}{url}", method, body) == (expected.status_code, expected.content), url
+
+
+@pytest.mark.full
+def test_bm25_is_that_of_one_process(with_texts: ServedOptions, cluster: str) -> None:
+    with client_of(with_texts) as one_process, deployed(with_texts):
+        check_all(cluster, one_process)
+
+
 @pytest.mark.slow
 def test_answers_are_those_of_one_process_also_after_a_replica_was_killed(
     served: ServedOptions, one_process: TestClient, cluster: str
 ) -> None:
     with deployed(served, shard_timeout=5.0):
-        for method, url, body in REQUESTS:
-            expected = one_process.request(method, url, json=body)
-            assert ask(f"{cluster}{url}", method, body) == (expected.status_code, expected.content), url
+        check_all(cluster, one_process)
         url = "/v1/search?q=cats+dogs&k=20"
         os.kill(process_of(FIRST), signal.SIGKILL)
         status, content = ask(f"{cluster}{url}")
@@ -211,7 +234,7 @@ class TestKilledAndHanging:
         with deployed(served, shard_timeout=1.0):
             with many_requests(f"{cluster}{self.URL}", expected) as threads:
                 time.sleep(1)
-                for name in (FIRST, "pets-shard-0002", "encoder"):
+                for name in (FIRST, "pets-shard-0001", "encoder"):
                     os.kill(process_of(name), signal.SIGKILL)
                     time.sleep(1)
                     wait_for(f"{cluster}{self.URL}", (200, expected))
@@ -219,7 +242,7 @@ class TestKilledAndHanging:
             for status, body in (other for thread in threads for other in thread.others):
                 assert status in {503, 504}
                 message = message_of(body)
-                assert any(name in message for name in (FIRST, "pets-shard-0002", "query encoder")), message
+                assert any(name in message for name in (FIRST, "pets-shard-0001", "query encoder")), message
 
     def test_with_two_replicas_of_a_shard_the_death_of_one_is_not_noticed(
         self, served: ServedOptions, one_process: TestClient, cluster: str

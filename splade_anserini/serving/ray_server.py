@@ -49,8 +49,6 @@ def serve_on_ray(service: Served, options: ServerOptions, listening: Callable[[s
             told.wait()
         finally:
             serve.delete(APPLICATION)
-            if cluster.is_local:
-                serve.shutdown()
 
 
 def _deploy(service: Served, cluster: RayCluster, told: threading.Event) -> None:
