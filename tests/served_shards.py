@@ -1,6 +1,7 @@
 """A sharded index to serve, and requests that tell one service from another."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ TEXTS = {f"d{number}": _TEXTS[number % len(_TEXTS)] for number in range(20)}
 """Document → text; many scores are equal."""
 
 
-def write_sharded_index(home: Path) -> Path:
-    """Write a sharded index and a text index of `TEXTS`, with an encoder; return the sharded index."""
+def write_sharded_index(home: Path, texts: Mapping[str, str] = TEXTS) -> Path:
+    """Write a sharded index and a text index of texts, with an encoder; return the sharded index."""
     write_dictionary_encoder(home / "encoder", EXPANSIONS)
     lines = [
         json.dumps({"id": id_, "title": f"Number {id_}", "text": text, "year": 1990 + number})
-        for number, (id_, text) in enumerate(TEXTS.items())
+        for number, (id_, text) in enumerate(texts.items())
     ]
     (home / "corpus.jsonl").write_text("\n".join(lines))
     encode(

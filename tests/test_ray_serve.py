@@ -33,7 +33,7 @@ from splade_anserini.serving.server import gated
 from splade_anserini.serving.service import Service
 from splade_anserini.workers.options import WorkerOptions
 from splade_anserini.workers.ray_cluster import open_cluster
-from tests.served_shards import REQUESTS, SHARDS, write_sharded_index
+from tests.served_shards import REQUESTS, SHARDS, TEXTS, write_sharded_index
 from tests.worker_fixtures import descendants, title_of, wait_until_ended
 
 NAME = "pets"
@@ -310,6 +310,25 @@ class TestKilledAndHanging:
             finally:
                 away.rename(shard)
             wait_for(f"{cluster}{self.URL}", (200, one_process.get(self.URL).content))
+
+
+@pytest.mark.full
+def test_while_it_is_deployed_again_hits_of_two_states_are_never_mixed(
+    served: ServedOptions, one_process: TestClient, cluster: str, tmp_path: Path
+) -> None:
+    url = "/v1/search?q=cats+dogs&k=20"
+    later = write_sharded_index(tmp_path, {f"new-{id_}": text for id_, text in reversed(TEXTS.items())})
+    later_served = replace(served, index=(str(later),))
+    with client_of(later_served) as client:
+        expected = client.get(url).content
+    with deployed(served), many_requests(f"{cluster}{url}", one_process.get(url).content) as threads:
+        time.sleep(1)
+        with deployed(later_served):
+            wait_for(f"{cluster}{url}", (200, expected))
+            others = [other for thread in threads for other in thread.others]
+    assert (200, expected) in others
+    assert all(body == expected for status, body in others if status == 200)
+    assert {status for status, _ in others} <= {200, 503, 504}
 
 
 @pytest.mark.full

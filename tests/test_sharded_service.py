@@ -18,7 +18,7 @@ from splade_anserini.errors import InputError, MismatchError, WorkerError
 from splade_anserini.serving.opened_index import OpenedIndex, index_sources
 from splade_anserini.serving.options import LimitOptions, ServedOptions
 from splade_anserini.serving.ray_options import MissingShards, RayServeOptions, replica_range
-from splade_anserini.serving.replicas import EncoderReplica, Replica, ShardReplica
+from splade_anserini.serving.replicas import EncoderReplica, OtherDeployment, Replica, ShardReplica
 from splade_anserini.serving.server import gated
 from splade_anserini.serving.service import Service
 from splade_anserini.serving.sharded_service import ServedReplicas, ShardedService, Unanswered, checked
@@ -46,7 +46,7 @@ class Sharded:
 
     def __init__(self, served: ServedOptions) -> None:
         self.indexes = sharded_indexes(index_sources(served), served)
-        settings = (served, 1.0, 100, 5.0)
+        settings = (served, "this", 1.0, 100, 5.0)
         self.encoder = Direct("encoder", EncoderReplica(self.indexes, *settings))
         self.shards = {
             shard.name: Direct(shard.name, ShardReplica(index, shard, *settings))
@@ -207,10 +207,17 @@ def test_a_replica_whose_thread_hangs_is_not_healthy(sharded: Sharded, monkeypat
 
 
 @pytest.mark.slow
+def test_a_replica_of_another_deployment_does_not_answer(sharded: Sharded) -> None:
+    replica = sharded.shards["pets-shard-0000"].replica
+    assert asyncio.run(replica.answer("other", "document", "d1")) == OtherDeployment()
+    assert asyncio.run(replica.answer("this", "document", "d1"))[0] in {True, False}
+
+
+@pytest.mark.slow
 def test_a_shard_that_was_changed_after_the_deployment_is_refused(served: ServedOptions, sharded: Sharded) -> None:
     (index,) = sharded.indexes
     with pytest.raises(MismatchError, match="was changed after the service was deployed"):
-        ShardReplica(index, replace(index.shards[0], fingerprint="another"), served, 1.0, 100, 5.0)
+        ShardReplica(index, replace(index.shards[0], fingerprint="another"), served, "this", 1.0, 100, 5.0)
 
 
 @pytest.mark.slow

@@ -3,19 +3,22 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from splade_anserini._version import __version__
+from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.errors import InputError
 from splade_anserini.serving.api_keys import ApiKeys, read_api_keys
 from splade_anserini.serving.errors import overloaded
 from splade_anserini.serving.opened_index import index_sources
 from splade_anserini.serving.options import LimitOptions, ServedOptions
 from splade_anserini.serving.ray_options import RayServeOptions, replica_range
-from splade_anserini.serving.replicas import EncoderReplica, ShardReplica
+from splade_anserini.serving.replicas import EncoderReplica, OtherDeployment, ShardReplica
 from splade_anserini.serving.sharded_service import FAILS, ServedReplicas, ShardedService, Unanswered, checked
 from splade_anserini.serving.shards import Shard, ShardedIndex, sharded_indexes
 from splade_anserini.workers.ray_cluster import import_ray
@@ -34,6 +37,9 @@ HTTP, ENCODER = "http", "encoder"
 _ATTEMPTS = 2
 """Replicas that are asked: one may die by chance; the second time it is likely to be the request."""
 
+_PAUSE = 0.1
+"""Seconds until another replica is asked while the service is deployed again."""
+
 _HEALTH_PERIOD, _HEALTH_TIMEOUT = 1.0, 5.0
 """Seconds between two looks at a replica, and those it has to answer. The third time in a row, it is replaced."""
 
@@ -44,7 +50,7 @@ _SPARE_REQUESTS = 64
 """Requests at once of a replica that answers, beyond --queue: those that it refuses, or that always get an answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Served:
     """All that a service on Ray Serve is made of, in each of its processes."""
 
@@ -54,6 +60,12 @@ class Served:
     indexes: tuple[ShardedIndex, ...]
     samples: tuple[str, ...]
     keys: ApiKeys | None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What is served: the same for two deployments whose replicas may answer each other's requests."""
+        shards = [shard.fingerprint for _, shard in self.shards]
+        return fingerprint_of_bytes(__version__.encode(), repr(self.served).encode(), *map(str.encode, shards))
 
     @property
     def has_encoder(self) -> bool:
@@ -70,10 +82,13 @@ def application(arguments: Mapping[str, Any]) -> "Application":
     """Return the application for `serve run` and the configuration files of Ray Serve.
 
     `arguments` are the options of the command `serve`, with their names on the command line or with underscores:
-    {"index": ["shop=/data/products"], "shard-replicas": "1-4"}. Raises `InputError` for those that are not valid.
+    {"index": ["shop=/data/products"], "shard-replicas": "1-4"}. `revision` is any value: with another one, Ray Serve
+    deploys the same application again. Raises `InputError` for those that are not valid.
     """
     options = {name.replace("-", "_"): value for name, value in arguments.items()}
     keys = options.pop("api_keys", None)
+    # Ray deploys again what has other arguments.
+    options.pop("revision", None)
     groups = (ServedOptions, LimitOptions, RayServeOptions)
     names = [field.name for group in groups for field in fields(group)]
     if unknown := [name for name in options if name not in names]:
@@ -105,15 +120,15 @@ def build(service: Served) -> "Application":
     from ray import serve
 
     cpus = _cpus_per_replica(service)
-    timeout, options = service.ray.shard_timeout, service.served
+    settings = (service.served, service.fingerprint, cpus, _SHARD_REQUESTS, service.ray.shard_timeout)
     http = _deployment(service, HTTP, serve.ingress(lambda: _gated(service))(), cpus, service.ray.http_replicas)
     children = []
     if service.has_encoder:
         encoder = _deployment(service, ENCODER, EncoderReplica, cpus, service.ray.encoder_replicas)
-        children.append(encoder.bind(service.indexes, options, cpus, _SHARD_REQUESTS, timeout))
+        children.append(encoder.bind(service.indexes, *settings))
     for index, shard in service.shards:
         searcher = _deployment(service, shard.name, ShardReplica, cpus, service.ray.shard_replicas)
-        children.append(searcher.bind(index, shard, options, cpus, _SHARD_REQUESTS, timeout))
+        children.append(searcher.bind(index, shard, *settings))
     return http.bind(*children)
 
 
@@ -150,7 +165,8 @@ def _gated(service: Served) -> "Gate":
     name = serve.get_replica_context().app_name
 
     def replicas(deployment: str) -> RayReplicas:
-        return RayReplicas(deployment, serve.get_deployment_handle(deployment, name), service.ray.shard_timeout)
+        handle = serve.get_deployment_handle(deployment, name)
+        return RayReplicas(deployment, handle, service.fingerprint, service.ray.shard_timeout)
 
     encoders = replicas(ENCODER) if service.has_encoder else None
     shards = {shard.name: replicas(shard.name) for _, shard in service.shards}
@@ -161,38 +177,57 @@ def _gated(service: Served) -> "Gate":
 
 
 class RayReplicas:
-    """The replicas of a deployment. One that dies meanwhile is not asked again, but another one is, once."""
+    """The replicas of a deployment. When one dies meanwhile, another one is asked, once.
 
-    def __init__(self, name: str, handle: "DeploymentHandle", timeout: float) -> None:
+    Those that are left of another deployment of the service, or belong to the next one, do not answer.
+    """
+
+    def __init__(self, name: str, handle: "DeploymentHandle", deployment: str, timeout: float) -> None:
         self.name = name
-        self._handle, self._timeout = handle, timeout
+        self._handle, self._deployment, self._timeout = handle, deployment, timeout
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of a replica, as `sharded_service.Replicas` says."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                deaths = 0
+                while True:
+                    answer = await self._answer(method, arguments)
+                    if isinstance(answer, OtherDeployment):
+                        await asyncio.sleep(_PAUSE)
+                    elif answer is not None:
+                        return checked(self.name, answer.value)
+                    elif (deaths := deaths + 1) == _ATTEMPTS:
+                        raise Unanswered(self.name, 503, "is not available")
+        except TimeoutError as error:
+            raise Unanswered(self.name, 504, f"did not answer within {self._timeout:g} s") from error
+
+    async def _answer(self, method: str, arguments: Sequence[Any]) -> "_Answer | OtherDeployment | None":
+        """Ask a replica; None when it dies."""
         from ray.exceptions import RayError, RayTaskError
         from ray.serve.exceptions import BackPressureError, RayServeException
 
-        deadline = asyncio.get_running_loop().time() + self._timeout
-        for attempt in range(_ATTEMPTS):
-            response = getattr(self._handle, method).remote(*arguments)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    answer = await response
-            except TimeoutError as error:
-                response.cancel()
-                raise Unanswered(self.name, 504, f"did not answer within {self._timeout:g} s") from error
-            except BackPressureError as error:
-                raise overloaded() from error
-            except RayTaskError as error:
-                _log.exception("A replica of %s failed", self.name)
-                raise Unanswered(self.name, 500, FAILS) from error
-            except (RayError, RayServeException) as error:
-                _log.warning("A replica of %s was lost (%s)", self.name, type(error).__name__)
-                if attempt + 1 == _ATTEMPTS:
-                    raise Unanswered(self.name, 503, "is not available") from error
-                continue
-            return checked(self.name, answer)
-        raise AssertionError
+        response = self._handle.answer.remote(self._deployment, method, *arguments)
+        try:
+            answer = await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except BackPressureError as error:
+            raise overloaded() from error
+        except RayTaskError as error:
+            _log.exception("A replica of %s failed", self.name)
+            raise Unanswered(self.name, 500, FAILS) from error
+        except (RayError, RayServeException) as error:
+            _log.warning("A replica of %s was lost (%s)", self.name, type(error).__name__)
+            return None
+        return answer if isinstance(answer, OtherDeployment) else _Answer(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    value: Any
+    """It may be None."""
 
 
 def _cpus_per_replica(service: Served) -> float:

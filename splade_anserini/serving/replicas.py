@@ -43,16 +43,31 @@ class Refused:
     retry_after: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OtherDeployment:
+    """Instead of an answer: the replica belongs to an earlier or a later deployment of the service."""
+
+
 class Replica:
     """A process with a thread that works in batches; requests wait for it in the event loop."""
 
-    def __init__(self, cpus: float, limit: int, timeout: float) -> None:
+    def __init__(self, deployment: str, cpus: float, limit: int, timeout: float) -> None:
         from splade_anserini.lucene.parallel_writer import take_heap
 
+        self._deployment = deployment
         take_heap(min(1.0, cpus / cpu_count()))
         self._metrics = Metrics()
-        self._limit, self._timeout = limit, timeout
+        self._cpus, self._limit, self._timeout = cpus, limit, timeout
         self._batcher: Batcher[Any, Any]
+
+    async def answer(self, deployment: str, method: str, *arguments: Any) -> Any:
+        """Return what a method returns, or `Refused`; `OtherDeployment` unless this is a replica of `deployment`.
+
+        While a service is deployed again there are replicas of both, which may have other indexes and encoders.
+        """
+        if deployment != self._deployment:
+            return OtherDeployment()
+        return await getattr(self, method)(*arguments)
 
     def check_health(self) -> None:
         """Raise `WorkerError` when the thread hangs, so that Ray replaces this replica."""
@@ -78,13 +93,11 @@ class Replica:
 class EncoderReplica(Replica):
     """Encodes queries of all indexes, each with the encoder of its index."""
 
-    def __init__(
-        self, indexes: Sequence[ShardedIndex], options: ServedOptions, cpus: float, limit: int, timeout: float
-    ) -> None:
+    def __init__(self, indexes: Sequence[ShardedIndex], options: ServedOptions, *settings: Any) -> None:
         """Open the encoders; each encodes one text, so that the first request is not slow."""
         from splade_anserini.retrieval.query_vectors import open_query_encoder_for
 
-        super().__init__(cpus, limit, timeout)
+        super().__init__(*settings)
         query = query_options(options, None)
         self._indexes = {index.name: index for index in indexes}
         self._encoders = {
@@ -100,8 +113,8 @@ class EncoderReplica(Replica):
             "encode",
             lambda batch: encode_batch(batch, self._metrics),
             size=TEXTS if any(encoder.encodes_together for encoder in self._encoders.values()) else 1,
-            threads=options.threads or max(1, round(cpus)),
-            limit=limit,
+            threads=options.threads or max(1, round(self._cpus)),
+            limit=self._limit,
             waited=lambda _: None,
         )
 
@@ -135,18 +148,16 @@ class EncoderReplica(Replica):
 class ShardReplica(Replica):
     """Searches one shard of an index, or with a text index the whole, for the engines bm25 and hybrid."""
 
-    def __init__(
-        self, index: ShardedIndex, shard: Shard, options: ServedOptions, cpus: float, limit: int, timeout: float
-    ) -> None:
+    def __init__(self, index: ShardedIndex, shard: Shard, options: ServedOptions, *settings: Any) -> None:
         """Open the shard. Raises what `OpenedShard` raises; Ray tries again then."""
         from splade_anserini.lucene import start_jvm
 
-        super().__init__(cpus, limit, timeout)
+        super().__init__(*settings)
         start_jvm()
         self._index = index
         self._opened = open_texts(index, options) if shard == index.text else OpenedShard(index, shard, options)
         self._batcher = Batcher(
-            "search", SearchRunner(self._metrics), size=SEARCHES, limit=limit, waited=lambda _: None
+            "search", SearchRunner(self._metrics), size=SEARCHES, limit=self._limit, waited=lambda _: None
         )
 
     async def search(self, request: SearchRequest, vector: ImpactVector) -> Any:
