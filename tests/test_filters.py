@@ -265,6 +265,15 @@ def test_values_of_another_type_are_refused(value: object, type_: FilterType) ->
 
 
 @pytest.mark.parametrize(
+    ("value", "type_", "fitting"),
+    [("9.50", "int", "float"), ("cheap", "int", "str"), (["9.50", "x"], "int", "str"), ("cheap", "float", "str")],
+)
+def test_a_value_of_another_type_leads_to_one_that_fits(value: object, type_: FilterType, fitting: str) -> None:
+    with pytest.raises(RecordError, match=f"or declare f:{fitting}"):
+        filter_values({"f": value}, "f", type_, Location("c", 1))
+
+
+@pytest.mark.parametrize(
     ("value", "days"),
     [("2024", 366), ("2023", 365), ("2024-02", 29), ("2024-12", 31), ("9999", 365), ("9999-12-31", 1)],
 )

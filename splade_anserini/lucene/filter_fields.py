@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -65,8 +65,18 @@ def filter_values(document: JsonDocument, name: str, type_: FilterType, location
         raise location.error(
             f"the field {name!r} is {_shown(value)}",
             expected=f"{EXPECTED[type_]}, as it was declared to be {type_}",
-            do=f"Correct the record, or declare {name}:str.",
+            do=f"Correct the record, or declare {name}:{_fitting(values, type_)}.",
         ) from error
+
+
+def _fitting(values: Sequence[object], type_: FilterType) -> FilterType:
+    """Return a type that values have which are not of the type `type_`."""
+    try:
+        for value in values if type_ == "int" else ():
+            number_of(value, "float")
+    except ValueError:
+        return "str"
+    return "float" if type_ == "int" else "str"
 
 
 def number_of(value: object, type_: FilterType) -> int | float:
