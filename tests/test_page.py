@@ -727,6 +727,8 @@ class TestErrors:
         with running(service, ApiKeys([KEY])) as url:
             page = open_page(url, q="cats")
             field = page.get_by_label("API key")
+            field.wait_for()
+            assert page.get_by_role("searchbox").count() == 0
             field.fill("wrong")
             page.keyboard.press("Enter")
             page.get_by_role("alert").filter(has_text="does not know this key").wait_for()

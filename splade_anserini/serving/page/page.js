@@ -59,6 +59,7 @@ async function start() {
   }
   showProblem(null);
   $("key-form").hidden = true;
+  $("search").hidden = false;
   $("key-button").hidden = !hasKey();
   $("query").maxLength = served.max_query;
   $("index").replaceChildren(...served.indexes.map(({ name }) => h("option", { value: name }, name)));
@@ -330,6 +331,7 @@ function showProblem(error, again = null) {
   if (!(error instanceof ServiceError)) throw error;
   if (error.status === 401) {
     $("key-form").hidden = false;
+    $("search").hidden = !served;
     $("key").focus();
     if (!hasKey()) return;
   }
