@@ -22,7 +22,6 @@ def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions, 
     Examples:
       splade-anserini serve --index indexes/mine
       splade-anserini serve --index indexes/mine --bm25 indexes/mine-bm25 --port 9000 --api-keys keys.txt
-      splade-anserini serve --ray --index indexes/sharded --encoder-replicas 1-4
     """
     for module in ("fastapi", "uvicorn", "prometheus_client"):
         if find_spec(module) is None:
