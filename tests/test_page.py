@@ -713,6 +713,33 @@ class TestErrors:
             assert ids(page)[0] == "d2"
             assert page.locator("#problem").inner_text() == ""
 
+    def test_a_shard_that_does_not_answer_is_named(self, open_page: Open) -> None:
+        page = open_page()
+        message = "Index pets cannot be searched completely: shard pets-shard-0001 did not answer within 5 s."
+        body = json.dumps({"error": {"type": "missing_shards", "message": message}})
+        page.route("**/v1/search", lambda route: route.fulfill(status=504, body=body))
+        page.get_by_role("searchbox").fill("cats")
+        page.keyboard.press("Enter")
+        page.get_by_role("alert").filter(has_text=message).wait_for()
+
+    def test_hits_without_those_of_a_shard_are_said_to_be_incomplete(self, open_page: Open) -> None:
+        page = open_page()
+
+        def without_a_shard(route: Any) -> None:
+            answer = route.fetch()
+            route.fulfill(response=answer, json={**answer.json(), "missing_shards": ["pets-shard-0001"]})
+
+        page.route("**/v1/search", without_a_shard)
+        page.get_by_role("searchbox").fill("cats")
+        page.keyboard.press("Enter")
+        says = "Incomplete: no answer from the shard pets-shard-0001, whose documents are not among the hits."
+        page.get_by_role("alert").filter(has_text=says).wait_for()
+        assert ids(page)[0] == "d2"
+        page.unroute("**/v1/search")
+        page.get_by_role("searchbox").fill("cats dogs")
+        page.keyboard.press("Enter")
+        page.get_by_role("alert").filter(has_text=says).wait_for(state="hidden")
+
     @pytest.mark.parametrize("path", ["**/v1/page", "**/v1/encode"], ids=["at the beginning", "later"])
     def test_a_service_that_is_gone_is_said_in_words(self, open_page: Open, url: str, path: str) -> None:
         page = open_page("about:blank")

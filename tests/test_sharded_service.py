@@ -115,6 +115,7 @@ class TestMissingShards:
             answer = sharded.client().get("/v1/search?q=cats")
         message = "Index pets cannot be searched completely: shard pets-shard-0001 is not available."
         assert problem(answer, 503) == message
+        assert answer.json()["error"]["type"] == "missing_shards"
         assert answer.headers["retry-after"] == "1"
         assert len(ids_of(sharded.client().get("/v1/search?q=cats&k=20"))) > 1
 

@@ -84,7 +84,7 @@ def create_application(service: SearchService[Any], lifespan: Lifespan | None = 
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
-        return error_response(error.status_code, error.detail, error.headers)
+        return error_response(error.status_code, error.detail, error.headers, getattr(error, "kind", ""))
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> Response:

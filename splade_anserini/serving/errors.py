@@ -31,8 +31,10 @@ _PATH = re.compile(r"(?<![\w/])(?:~|\.{1,2}|[A-Za-z]:)?[/\\]\w[^\s'\",;]*")
 class RequestError(HTTPException):
     """Raised when a request cannot be answered; `message` is shown to whoever sent it."""
 
-    def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, status: int, message: str, *, retry_after: int | None = None, kind: str = "") -> None:
         super().__init__(status, message, None if retry_after is None else {"Retry-After": str(retry_after)})
+        self.kind = kind
+        """The type in the answer, where the status alone does not say it."""
 
 
 def overloaded() -> RequestError:
@@ -40,9 +42,9 @@ def overloaded() -> RequestError:
     return RequestError(503, "Too many requests are waiting. Try again later.", retry_after=1)
 
 
-def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return {"error": {"type", "message"}} with a status."""
-    body = orjson.dumps({"error": {"type": _TYPES.get(status, "invalid_request"), "message": message}})
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None, kind: str = "") -> Response:
+    """Return {"error": {"type", "message"}} with a status, from which the type follows unless `kind` says it."""
+    body = orjson.dumps({"error": {"type": kind or _TYPES.get(status, "invalid_request"), "message": message}})
     return Response(body, status, headers, media_type="application/json")
 
 

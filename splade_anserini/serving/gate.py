@@ -6,6 +6,7 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from splade_anserini.serving.api_keys import ApiKeys
@@ -40,10 +41,11 @@ class Gate:
         try:
             await self._pass(scope, receive, answer)
         except RequestError as error:
-            await answer.replace(error.status_code, error.detail, scope, receive, error.headers)
+            response = error_response(error.status_code, error.detail, error.headers, error.kind)
+            await answer.replace(response, scope, receive)
         except Exception:
             _log.exception("%s %s failed", scope["method"], scope["path"])
-            await answer.replace(500, FAILED, scope, receive)
+            await answer.replace(error_response(500, FAILED), scope, receive)
         # An unknown path has no endpoint: clients cannot make up labels.
         endpoint = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(endpoint, answer.status).inc()
@@ -111,7 +113,7 @@ class _Answer:
             self._begun, self.status = True, message["status"]
         await self._send(message)
 
-    async def replace(self, status: int, message: str, scope: Scope, receive: Receive, headers: Any = None) -> None:
+    async def replace(self, response: Response, scope: Scope, receive: Receive) -> None:
         """Answer with an error unless an answer has begun, which then stays incomplete."""
         if not self._begun:
-            await error_response(status, message, headers)(scope, receive, self)
+            await response(scope, receive, self)

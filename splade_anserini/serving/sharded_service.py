@@ -236,7 +236,7 @@ def _as_request_error(message: str, missing: Sequence[Unanswered]) -> RequestErr
     """Return the error for what did not answer: 503, 504 if it took too long, 500 if it failed."""
     statuses = {unanswered.status for unanswered in missing}
     status = 503 if 503 in statuses else max(statuses)
-    return RequestError(status, message, retry_after=1 if status == 503 else None)
+    return RequestError(status, message, retry_after=1 if status == 503 else None, kind="missing_shards")
 
 
 def _asked_of_shards(request: SearchRequest) -> SearchRequest:

@@ -53,6 +53,8 @@ export async function ask(path, body = null, signal = undefined) {
 
 function problem(answer, values) {
   const message = values?.error?.message ?? "";
+  // What does not answer has a name, of use to whoever runs the service.
+  if (values?.error?.type === "missing_shards") return message;
   if (answer.status === 503) {
     const seconds = Number(answer.headers.get("Retry-After"));
     const when = seconds > 0 ? `in ${seconds} second${seconds === 1 ? "" : "s"}` : "in a moment";
