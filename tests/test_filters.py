@@ -117,6 +117,13 @@ def test_the_best_hits_are_found_with_ties_in_the_order_of_a_run(searcher: Impac
     assert [hit.doc_id for _, ranking in view.search({"q": QUERY}, hits) for hit in ranking] == full.ids[:hits]
 
 
+def test_a_batch_of_queries_is_filtered(searcher: ImpactSearcher) -> None:
+    view = searcher.filtered("year>=1990")
+    unfiltered = searcher.rank(QUERY, 7)
+    assert view.rank_all([QUERY, {}, QUERY], 7) == [view.rank(QUERY, 7), view.rank({}, 7), view.rank(QUERY, 7)]
+    assert searcher.rank_all([QUERY], 7) == [unfiltered]
+
+
 @pytest.mark.parametrize(
     ("text", "dates"),
     [

@@ -7,10 +7,13 @@ import pytest
 from splade_anserini.lucene import start_jvm
 from splade_anserini.lucene.java.method_handles import (
     ARRAY_LIST,
+    BYTES,
     ITERATOR,
     LIST,
     STRING,
+    array_length,
     as_callable,
+    as_function,
     as_type,
     bind,
     bind_int,
@@ -19,6 +22,7 @@ from splade_anserini.lucene.java.method_handles import (
     less_than,
     next_element,
     sequence,
+    swap_arguments,
     virtual_method,
     while_has_next,
 )
@@ -48,6 +52,17 @@ def test_a_loop_runs_for_each_element_of_an_iterator_and_can_be_called_again(aut
     words.clear()
     loop.call()
     assert output.toString() == "aanaïvenaïve😀😀"
+
+
+def test_a_function_takes_two_arguments_in_either_order(autoclass: Any) -> None:
+    repeat = virtual_method(STRING, "repeat", STRING, "int")
+    swapped = swap_arguments(repeat, STRING, "int", STRING)
+    assert as_function(repeat).apply("ab", 3) == as_function(swapped).apply(3, "ab") == "ababab"
+
+
+def test_the_length_of_an_array_is_an_int(autoclass: Any) -> None:
+    length = chain(virtual_method(STRING, "getBytes", BYTES), array_length(BYTES))
+    assert as_callable(bind(length, autoclass(STRING)("abc"))).call() == 3
 
 
 def test_an_int_argument_can_be_fixed(autoclass: Any) -> None:

@@ -202,6 +202,29 @@ def test_stored_records_are_read_by_document_number(shared_index: Any) -> None:
         assert searcher.records([0, 1]) == [None, None]
 
 
+def test_records_are_those_of_documents_whatever_their_characters(tmp_path: Path) -> None:
+    texts = {"d1": "naïve \u0000 😀", "d2": '"quoted" \\ line\nend', "d3": "a" * 100_000}
+    lines = [json.dumps({"id": id_, "contents": text, "vector": {"cat": 1}}) for id_, text in texts.items()]
+    (tmp_path / "vectors.jsonl").write_text("\n".join(lines))
+    index(tmp_path / "vectors.jsonl", tmp_path / "index", IndexOptions(store_text=True))
+    with ImpactSearcher(tmp_path / "index") as searcher:
+        ranking = searcher.rank({"cat": 1}, 10)
+        assert ranking.ids == sorted(texts)
+        stored = searcher.stored(ranking.ids, ranking.docs)
+        assert stored == [{"id": id_, "contents": texts[id_]} for id_ in ranking.ids]
+
+
+@pytest.mark.parametrize("hits", [1, 3, 10, 200])
+def test_a_batch_of_queries_has_the_hits_of_each(shared_index: Any, hits: int) -> None:
+    vectors = random_vectors(5, 120)
+    queries: list[ImpactVector] = [*list(vectors.values())[:20], {}, {"unknown": 3}, *UNUSUAL.values(), {"t1": 1}]
+    with ImpactSearcher(shared_index({**vectors, **UNUSUAL}, IndexOptions(optimize=False))) as searcher:
+        expected = [searcher.rank(query, hits) for query in queries]
+        assert searcher.rank_all(queries, hits) == expected
+        assert searcher.rank_all([], hits) == []
+        assert searcher.rank_all([{}], hits) == [searcher.rank({}, hits)]
+
+
 def test_count_index_returns_lucenes_counts(shared_index: Any) -> None:
     assert count_index(shared_index(ANIMALS)) == Counts(documents=4, postings=7, impacts=23)
 

@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="serve is an extra")
 
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from splade_anserini.encode import encode
@@ -30,8 +31,10 @@ from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions, start_jvm
 from splade_anserini.records import Document
 from splade_anserini.serving.api_keys import ApiKeys, read_api_keys
+from splade_anserini.serving.application import create_application
 from splade_anserini.serving.batcher import Batcher
 from splade_anserini.serving.errors import RequestError, without_paths
+from splade_anserini.serving.gate import Gate
 from splade_anserini.serving.opened_index import OpenedIndex, index_sources
 from splade_anserini.serving.options import LimitOptions, ServedOptions
 from splade_anserini.serving.server import gated
@@ -84,6 +87,14 @@ def client(home: Path) -> Iterator[TestClient]:
     limits = LimitOptions(max_hits=100, max_query=50, max_body=1000, cache=0)
     with client_of(served, limits) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def through_fastapi(client: TestClient) -> TestClient:
+    """A client of the same service whose searches do not pass by FastAPI."""
+    service: Service = client.service  # type: ignore[attr-defined]
+    gate = Gate(create_application(service), service.limits, service.metrics)
+    return TestClient(gate, raise_server_exceptions=False)
 
 
 def search(client: TestClient, **parameters: Any) -> dict[str, Any]:
@@ -150,6 +161,47 @@ class TestSearch:
         assert [(hit["id"], hit["score"]) for hit in answer["hits"]] == expected
         assert answer["weights"] != search(client, q="cats bark")["weights"]
 
+    def test_an_answer_says_what_idf_changed_as_search_does(self, client: TestClient, home: Path) -> None:
+        with ImpactIndex.open(home / "pets", query_idf=1) as opened:
+            expected = opened.result("cats bark").values()
+        body = {"query": "cats bark", "query_idf": 1, "terms": True}
+        assert client.post("/v1/search", json=body).json() == expected
+        assert expected["query_idf"] == 1
+        assert expected["unweighted"] == search(client, q="cats bark")["weights"]
+
+    def test_documents_have_the_fields_that_are_asked_for(self, home: Path, tmp_path: Path) -> None:
+        records = [{"id": id_, "text": text, "year": 1990, "tags": ["a"]} for id_, text in TEXTS.items()]
+        (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)))
+        options = IndexOptions(store_text=True)
+        index(home / "pets-impacts", tmp_path / "index", options, documents=tmp_path / "corpus.jsonl")
+        with client_of(ServedOptions(index=(str(tmp_path / "index"),))) as client:
+            body = {"query": "cats", "fields": ["tags", "year", "colour"]}
+            by_post = client.post("/v1/search", json=body).json()["hits"]
+            assert [hit["document"] for hit in by_post] == [
+                {"id": hit["id"], "tags": ["a"], "year": 1990} for hit in by_post
+            ]
+            assert client.get("/v1/search?q=cats&field=tags&field=year&field=colour").json()["hits"] == by_post
+            assert client.post("/v1/search", json={"query": "cats", "fields": []}).json()["hits"] == [
+                {**hit, "document": {"id": hit["id"]}} for hit in by_post
+            ]
+
+    def test_fields_of_the_index_are_searched_with_their_boosts(self, client: TestClient) -> None:
+        plain = search(client, q="cats dogs")["hits"]
+        boosted = client.post("/v1/search", json={"query": "cats dogs", "search_fields": {"contents": 2.5}}).json()
+        assert boosted["hits"] == [{**hit, "score": 2.5 * hit["score"]} for hit in plain]
+        unknown = problem(client.post("/v1/search", json={"query": "cats", "search_fields": {"titel": 1}}), 400)
+        assert unknown == "Index pets has no field 'titel' to search in. Expected one of contents."
+        body = {"query": "cats", "search_fields": {"contents": 1}, "terms": True}
+        assert "search_fields has no terms" in problem(client.post("/v1/search", json=body), 400)
+
+    @pytest.mark.parametrize("engine", ["bm25", "hybrid"])
+    def test_hits_of_a_text_index_cannot_be_filtered(self, client: TestClient, engine: str) -> None:
+        body = {"query": "cats", "engine": engine, "filters": ["year>1990"]}
+        by_post = problem(client.post("/v1/search", json=body), 400)
+        by_get = problem(client.get(f"/v1/search?q=cats&engine={engine}&filter=year>1990"), 400)
+        assert by_post == by_get
+        assert "text indexes have no fields" in by_get
+
     def test_documents_may_be_left_out(self, client: TestClient) -> None:
         hits = search(client, q="cats", documents=False)["hits"]
         assert hits
@@ -190,6 +242,74 @@ class TestSearch:
     def test_stages_are_timed(self, client: TestClient) -> None:
         timing = client.get("/v1/search", params={"q": "cats"}).headers["Server-Timing"]
         assert re.fullmatch(r"encode;dur=[\d.]+, search;dur=[\d.]+, documents;dur=[\d.]+", timing)
+
+
+VALID = [
+    "/v1/search?q=dogs+bark&k=2",
+    "/v1/search?q=caf%C3%A9%20cats&terms=1&snippets=yes&documents=off",
+    "/v1/search?q=cats&q=dogs&k=1&k=2&nothing=1",
+    "/v1/search?q=sleep&engine=hybrid&index=pets",
+    {"query": "dogs bark", "k": 2},
+    {"vector": {"cat": 2, "dog": 1}, "terms": True},
+    {"query": "cats", "weights": {"cat": 0, "noise": 1.5}, "index": "pets", "query_idf": 1},
+    {"query": "sleep", "engine": "bm25"},
+]
+INVALID = [
+    "/v1/search",
+    "/v1/search?q=%20",
+    "/v1/search?q=cats&k=0",
+    "/v1/search?q=cats&k=",
+    "/v1/search?q=cats&k=1.5&documents=maybe",
+    "/v1/search?q=cats&k=1000",
+    "/v1/search?q=cats&index=none",
+    "/v1/search?q=cats&engine=google",
+    {},
+    {"query": "cats", "weigths": {}},
+    {"query": "cats", "k": "many"},
+    {"query": "cats", "weights": {"elephant": 1}},
+    {"vector": {"cat": 1}, "engine": "bm25"},
+    {"vector": {"cat": 1.5}},
+    [1],
+]
+
+
+@pytest.mark.slow
+class TestDirectSearch:
+    """Searches that pass by FastAPI are answered as it would answer them."""
+
+    @pytest.mark.parametrize("request_", VALID + INVALID, ids=str)
+    def test_answers_are_the_same(self, client: TestClient, through_fastapi: TestClient, request_: Any) -> None:
+        def answer(client: TestClient) -> Any:
+            return client.get(request_) if isinstance(request_, str) else client.post("/v1/search", json=request_)
+
+        direct, expected = answer(client), answer(through_fastapi)
+        assert (direct.status_code, direct.content) == (expected.status_code, expected.content)
+        assert (direct.status_code == 200) == (request_ in VALID)
+        assert set(direct.headers) == set(expected.headers)
+        assert direct.headers["Content-Type"] == expected.headers["Content-Type"]
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"query": "\\ud800"}', b'{"query": NaN}'])
+    def test_bodies_that_are_no_json_are_refused_alike(
+        self, client: TestClient, through_fastapi: TestClient, content: bytes
+    ) -> None:
+        headers = {"Content-Type": "application/json; charset=utf-8"}
+        direct, expected = (
+            each.post("/v1/search", content=content, headers=headers) for each in (client, through_fastapi)
+        )
+        assert (direct.status_code, direct.content) == (expected.status_code, expected.content)
+
+    def test_fastapi_is_not_asked(self, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FastAPI, "__call__", lambda *_: 1 / 0)
+        assert search(client, q="cats")["hits"]
+        assert client.post("/v1/search", json={"vector": {"cat": 1}}).json()["hits"]
+        problem(client.get("/v1/indexes"), 500)
+
+    def test_requests_are_counted_as_others_are(self, client: TestClient) -> None:
+        search(client, q="cats")
+        problem(client.get("/v1/search?q=cats&k=0"), 400)
+        metrics = client.get("/metrics").text
+        for status in (200, 400):
+            assert f'requests_total{{endpoint="/v1/search",status="{status}"}}' in metrics
 
 
 @pytest.mark.slow
@@ -402,6 +522,37 @@ class TestChanges:
             problem(client.delete("/v1/documents/c/1"), 404)
             twice = problem(client.post("/v1/documents", json={"documents": [{"id": "a", "text": "cats"}]}), 400)
             assert str(home) not in twice
+
+    def test_a_change_is_seen_without_opening_the_index_anew(self, home: Path) -> None:
+        directory = build(home, {"a": "cats"}, "reopened")
+        with client_of(ServedOptions(index=(str(directory),), writable=True)) as client:
+            service: Service = client.service  # type: ignore[attr-defined]
+            before = service.indexes()[0]
+            assert client.put("/v1/documents/b", json={"text": "cats"}).json()["added"] == 1
+            assert [hit["id"] for hit in search(client, q="cats")["hits"]] == ["a", "b"]
+            (described,) = client.get("/v1/indexes").json()
+            assert (described["documents"], described["generation"]) == (2, 2)
+            asyncio.run(service.reload_changed())
+            assert service.indexes()[0] is before
+            problem(client.delete("/v1/documents/c"), 404)
+            assert client.get("/v1/indexes").json()[0]["generation"] == 2, "nothing was changed"
+
+    def test_an_index_that_was_replaced_meanwhile_is_opened_anew(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        directory = build(home, {"a": "cats"}, "replaced")
+        with client_of(ServedOptions(index=(str(directory),), writable=True)) as client:
+            service: Service = client.service  # type: ignore[attr-defined]
+            before = service.indexes()[0]
+            monkeypatch.setattr(OpenedIndex, "reopen", lambda _: False)
+            client.put("/v1/documents/b", json={"text": "cats"})
+            assert service.indexes()[0] is not before
+            assert [hit["id"] for hit in search(client, q="cats")["hits"]] == ["a", "b"]
+
+    def test_an_index_with_a_text_index_cannot_be_changed(self, home: Path) -> None:
+        served = ServedOptions(index=(f"pets={home / 'pets'}",), bm25=(str(home / "texts"),), writable=True)
+        with pytest.raises(InputError, match="BM25 would not find what is added"), client_of(served):
+            pass
 
     def test_added_documents_have_fields(self, home: Path, tmp_path: Path) -> None:
         records = [{"id": id_, "text": text, "year": 1990} for id_, text in TEXTS.items()]

@@ -1,8 +1,10 @@
 """The documents that an index stores."""
 
+import json
+
 import pytest
 
-from splade_anserini.lucene.stored_documents import document_of_record, text_of
+from splade_anserini.lucene.stored_documents import document_of_record, is_document, text_of
 
 
 @pytest.mark.parametrize(
@@ -24,8 +26,16 @@ from splade_anserini.lucene.stored_documents import document_of_record, text_of
         ('["a"]', {"id": "d1", "contents": '["a"]'}),
     ],
 )  # fmt: skip
-def test_a_document_is_the_stored_record_without_its_vector(record: str, document: object) -> None:
+def test_a_document_is_the_stored_record_without_its_vector(record: str | None, document: object) -> None:
     assert document_of_record("d1", record) == document
+    if record is not None:
+        assert document_of_record("d1", record.encode()) == document
+        assert not is_document(record.encode()) or json.loads(record) == document
+
+
+@pytest.mark.parametrize("record", [b'{"id":"d1"}', b'{"id":"d1","title":"vectors","year":[1999]}'])
+def test_a_record_without_a_vector_is_the_document(record: bytes) -> None:
+    assert is_document(record)
 
 
 @pytest.mark.parametrize(

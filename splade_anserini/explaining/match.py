@@ -151,8 +151,8 @@ def explain_match(
         name,
         sum(term.product for term in terms),
         terms,
-        _descending({token: impact for token, impact in query.items() if token not in document}),
-        _descending({token: impact for token, impact in document.items() if token not in query}),
+        descending({token: impact for token, impact in query.items() if token not in document}),
+        descending({token: impact for token, impact in document.items() if token not in query}),
     )
 
 
@@ -165,7 +165,7 @@ def matched_terms(
     before = query if unweighted is None else unweighted
     return tuple(
         MatchedTerm(token, query[token], document[token], product, product / score, before.get(token, query[token]))
-        for token, product in _descending(products).items()
+        for token, product in descending(products).items()
     )
 
 
@@ -177,5 +177,6 @@ def compare(first: Match, second: Match) -> Comparison:
     return Comparison(first, second, tuple(ordered))
 
 
-def _descending(impacts: Mapping[str, int]) -> dict[str, int]:
+def descending(impacts: Mapping[str, int]) -> dict[str, int]:
+    """Return a vector with the greatest impact first, equal ones by token."""
     return dict(sorted(impacts.items(), key=lambda item: (-item[1], item[0])))

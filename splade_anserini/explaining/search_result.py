@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from splade_anserini.encoding.origins import TokenSpan
-from splade_anserini.explaining.match import MatchedTerm, matched_terms
+from splade_anserini.explaining.match import MatchedTerm, descending, matched_terms
 from splade_anserini.explaining.snippets import MARK, MARK_END, WIDTH, Snippet, SpansOf, snippet, title_and_text
 from splade_anserini.records import ImpactVector, JsonDocument
 from splade_anserini.retrieval.options import SearchOptions, TwoStepOptions
@@ -37,6 +37,28 @@ class MatchedWord:
     """Of the score, from 0 to 1."""
 
 
+def result_values(
+    query: str | None,
+    weights: ImpactVector,
+    hits: Sequence[Mapping[str, object]],
+    query_idf: float = 0.0,
+    unweighted: ImpactVector | None = None,
+) -> dict[str, object]:
+    """Return the result of one search as JSON values.
+
+    `query_idf` and `unweighted` are there where impacts have a factor.
+    """
+    values: dict[str, object] = {"query": query, "weights": dict(weights)}
+    if unweighted is not None:
+        values |= {"query_idf": query_idf, "unweighted": dict(unweighted)}
+    return values | {"hits": hits}
+
+
+def hit_values(rank: int, doc_id: str, score: float, document: object) -> dict[str, object]:
+    """Return a hit as JSON values, without the terms of its score."""
+    return {"rank": rank, "id": doc_id, "score": score, "document": document}
+
+
 def term_values(terms: Sequence[MatchedTerm] | Sequence[MatchedWord]) -> list[dict[str, object]]:
     """Return the terms of a score as JSON values."""
     return [
@@ -62,13 +84,8 @@ class ResultHit:
 
     def values(self) -> dict[str, object]:
         """Return the hit as JSON values."""
-        return {
-            "rank": self.rank,
-            "id": self.id,
-            "score": self.score,
-            "document": None if self.document is None else dict(self.document),
-            "terms": term_values(self.terms),
-        }
+        document = None if self.document is None else dict(self.document)
+        return {**hit_values(self.rank, self.id, self.score, document), "terms": term_values(self.terms)}
 
     @property
     def shares(self) -> str:
@@ -114,10 +131,8 @@ class SearchResult:
 
     def values(self) -> dict[str, object]:
         """Return the result as JSON values. `query_idf` and `unweighted` are there where impacts have a factor."""
-        values: dict[str, object] = {"query": self.query, "weights": dict(self.weights)}
-        if self.unweighted is not None:
-            values |= {"query_idf": self.query_idf, "unweighted": dict(self.unweighted)}
-        return values | {"hits": [hit.values() for hit in self.hits]}
+        hits = [hit.values() for hit in self.hits]
+        return result_values(self.query, self.weights, hits, self.query_idf, self.unweighted)
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return a row for each hit with its stored record, and its terms as token → product."""
@@ -175,7 +190,7 @@ def search_result(
     options = options or SearchOptions(hits=10)
     weighted = weights.weighted(query) if weights else query
     (pruned,) = prune_queries({text or "": weighted}, options.query_top_k, options.query_min_impact).values()
-    impacts = _descending(pruned)
+    impacts = descending(pruned)
     terms = two_step.two_step if two_step else None
     ranker = TwoStepSearcher(searcher, terms, two_step.candidates) if two_step and terms else searcher
     ranking = ranker.rank(impacts, options.hits)
@@ -198,7 +213,7 @@ def search_result(
         impacts,
         tuple(found),
         weights.alpha if weights else 0.0,
-        None if unweighted is None else _descending(unweighted),
+        None if unweighted is None else descending(unweighted),
     )
 
 
@@ -232,7 +247,7 @@ def bm25_result(searcher: "Bm25Searcher", text: str, hits: int = 10, *, document
             zip(ranking.ids, ranking.scores, stored, scores, strict=True), start=1
         )
     ]
-    return SearchResult(text, _descending(counts), tuple(found))
+    return SearchResult(text, descending(counts), tuple(found))
 
 
 def matched_words(counts: Mapping[str, int], scores: Mapping[str, float]) -> tuple[MatchedWord, ...]:
@@ -246,7 +261,3 @@ def matched_words(counts: Mapping[str, int], scores: Mapping[str, float]) -> tup
         for word, score in scores.items()
     ]
     return tuple(sorted(words, key=lambda word: (-word.product, word.token)))
-
-
-def _descending(vector: ImpactVector) -> dict[str, int]:
-    return dict(sorted(vector.items(), key=lambda item: (-item[1], item[0])))

@@ -14,10 +14,18 @@ from splade_anserini.lucene.feedback import Feedback, check_document_vectors
 from splade_anserini.lucene.index_reader import CONTENTS, kind_of_index
 from splade_anserini.lucene.java.abandoned import close_when_freed
 from splade_anserini.lucene.java.forks import has_own_java
-from splade_anserini.lucene.java.method_handles import STRING, bind, bind_int, bind_string, chain, virtual_method
+from splade_anserini.lucene.java.method_handles import (
+    STRING,
+    bind,
+    bind_int,
+    bind_string,
+    chain,
+    next_element,
+    virtual_method,
+)
 from splade_anserini.lucene.java.threads import JAVA_LOCK
 from splade_anserini.lucene.lucene_searcher import LuceneSearcher
-from splade_anserini.lucene.query_executor import GENERATOR, QUERY, QueryExecutor
+from splade_anserini.lucene.query_executor import GENERATOR, QUERY, Hits, QueryExecutor
 from splade_anserini.lucene.ranking import Ranking
 from splade_anserini.lucene.text_options import Bm25Options
 from splade_anserini.records import Query, StrPath
@@ -157,8 +165,8 @@ class Bm25Searcher(LuceneSearcher[str]):
     def _new_executor(self) -> QueryExecutor:
         return _TextExecutor(self._reader, self._searcher, self._analyzer)
 
-    def _rank(self, executor: QueryExecutor, query: str, hits: int) -> Ranking:
-        ranking = super()._rank(executor, query, hits)
+    def _rank(self, executor: QueryExecutor, query: str, found: Hits, hits: int) -> Ranking:
+        ranking = super()._rank(executor, query, found, hits)
         return Ranking(ranking.ids, anserini_scores(ranking.scores), ranking.docs)
 
 
@@ -203,9 +211,13 @@ class _FeedbackSearcher(Bm25Searcher):
         # Rocchio takes the feedback documents from the hits.
         return min(max(hits, self._feedback.docs), self.documents)
 
-    def _rank(self, executor: QueryExecutor, query: str, hits: int) -> Ranking:  # noqa: ARG002
+    def rank_all(self, queries: Sequence[str], hits: int) -> list[Ranking]:
+        """Return the best `hits` documents of each query, one after the other: Anserini searches for one at a time."""
+        return [ranking for _, ranking in self.rankings((("", query) for query in queries), hits)]
+
+    def _rank(self, executor: QueryExecutor, query: str, found: Hits, hits: int) -> Ranking:  # noqa: ARG002
         # Anserini has ranked the hits.
-        docs, scores = executor.hits()
+        docs, scores = found
         docs = docs[:hits]
         return Ranking(self._ids.of(docs, executor), scores[:hits].tolist(), docs.tolist())
 
@@ -219,9 +231,16 @@ class _TextExecutor(QueryExecutor):
 
     def _compose_query(self) -> Any:
         # String text = stringReader.readValue(request.toByteArray());
+        # return build(text);
+        return chain(self._request.parse_string(), self._compose_build())
+
+    def _compose_batch_query(self) -> tuple[Any, Any]:
+        return self._request.list_parser(STRING), chain(next_element(STRING), self._compose_build())
+
+    def _compose_build(self) -> Any:
         # return generator.buildQuery("contents", analyzer, text);
         build = bind(virtual_method(GENERATOR, "buildQuery", QUERY, STRING, _ANALYZER, STRING), self._generator)
-        return chain(self._request.parse_string(), bind(bind_string(build, 0, CONTENTS), self._analyzer))
+        return bind(bind_string(build, 0, CONTENTS), self._analyzer)
 
 
 class _AnseriniExecutor(QueryExecutor):

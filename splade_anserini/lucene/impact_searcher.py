@@ -44,7 +44,20 @@ class ImpactSearcher(LuceneSearcher[ImpactVector]):
             executor = FieldExecutor(self._reader, self._searcher, query, fields)
             executor.set_filter(self._filter)
             executor.search_task(query, hits_to_fetch(hits, self.documents)).call()
-            return rank(executor, query, hits, self._ids)
+            return rank(executor, query, executor.hits(), hits, self._ids)
+
+    def searchable_fields(self) -> tuple[str, ...]:
+        """The fields of the index whose terms have frequencies, as impacts do, sorted."""
+        from jnius import autoclass
+
+        with self._locked():
+            infos = autoclass("org.apache.lucene.index.FieldInfos").getMergedFieldInfos(self._reader).iterator()
+            names = []
+            while infos.hasNext():
+                info = infos.next()
+                if str(info.getIndexOptions().toString()) not in {"NONE", "DOCS"}:
+                    names.append(str(info.name))
+        return tuple(sorted(names))
 
     def scores(self, query: ImpactVector, ids: Sequence[str]) -> list[float]:
         """Return the score of each document, as in a search; 0 for one that shares no token with the query.

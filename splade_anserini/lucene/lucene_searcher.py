@@ -1,4 +1,4 @@
-"""Searches a Lucene index with Lucene's IndexSearcher; each query takes two calls to Java."""
+"""Searches a Lucene index with Lucene's IndexSearcher; each query, or batch of queries, takes few calls to Java."""
 
 from abc import abstractmethod
 from collections import deque
@@ -16,7 +16,7 @@ from splade_anserini.lucene.java.abandoned import close_abandoned, close_when_fr
 from splade_anserini.lucene.java.forks import has_own_java
 from splade_anserini.lucene.java.java_errors import java_errors
 from splade_anserini.lucene.java.threads import JAVA_LOCK, JavaThreads
-from splade_anserini.lucene.query_executor import QueryExecutor, SearchQuery
+from splade_anserini.lucene.query_executor import Hits, QueryExecutor, SearchQuery
 from splade_anserini.lucene.ranking import Ranking, hits_to_fetch, rank
 from splade_anserini.lucene.searcher import Closeable, check_no_missing
 from splade_anserini.lucene.stored_documents import document_of_record
@@ -126,8 +126,23 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
             while searches:
                 yield self._finish_oldest(searches, hits)
 
+    def rank_all(self, queries: Sequence[Q], hits: int) -> list[Ranking]:
+        """Return the best `hits` documents of each query; all are searched for in one call to Java, on one thread."""
+        searched = [query for query in queries if query and self.documents]
+        if not searched:
+            return [EMPTY] * len(queries)
+        with self._locked(), self._executor() as executor:
+            executor.set_filter(self._filter)
+            batch = executor.search_all(searched, self._depth(hits))
+            rankings = iter([self._rank(executor, *pair, hits) for pair in zip(searched, batch, strict=True)])
+        return [next(rankings) if query and self.documents else EMPTY for query in queries]
+
     def records(self, docs: Sequence[int]) -> list[str | None]:
         """Return the records that the index stores, by Lucene's document numbers; None where it stores none."""
+        return [None if record is None else record.decode() for record in self.record_bytes(docs)]
+
+    def record_bytes(self, docs: Sequence[int]) -> list[bytes | None]:
+        """Return what `records` returns, in UTF-8, as the index has it."""
         if not docs:
             return []
         with self._locked(), self._executor() as executor:
@@ -151,7 +166,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
 
     def stored(self, ids: Sequence[str], docs: Sequence[int]) -> list[JsonDocument | None]:
         """Return documents of a ranking, given by their ids and by Lucene's document numbers, as `documents_of`."""
-        return list(map(document_of_record, ids, self.records(docs)))
+        return list(map(document_of_record, ids, self.record_bytes(docs)))
 
     def docs_of(self, ids: Sequence[str]) -> dict[str, int]:
         """Return Lucene's document numbers of the documents with these ids; those that the index lacks are left out."""
@@ -180,9 +195,9 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
         """Return how many hits are searched for, so that the best `hits` can be ranked."""
         return hits_to_fetch(hits, self.documents)
 
-    def _rank(self, executor: QueryExecutor, query: Q, hits: int) -> Ranking:
+    def _rank(self, executor: QueryExecutor, query: Q, found: Hits, hits: int) -> Ranking:
         """Return the best `hits` documents of a search that `executor` has run."""
-        return rank(executor, query, hits, self._ids)
+        return rank(executor, query, found, hits, self._ids)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -214,7 +229,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
             return EMPTY
         if search.future is not None:
             search.future.get()
-        ranking = self._rank(search.executor, search.query, hits)
+        ranking = self._rank(search.executor, search.query, search.executor.hits(), hits)
         self._idle.append(search.executor)
         return ranking
 

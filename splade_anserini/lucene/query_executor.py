@@ -1,6 +1,7 @@
 """Runs queries in Java for one thread: a query vector goes in and ranked hits come out, in two calls to Java."""
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from splade_anserini.lucene.java.json_request import JsonRequest
 from splade_anserini.lucene.java.method_handles import (
     ARRAY_LIST,
     BYTE_OUTPUT,
+    BYTES,
     INTEGER,
     ITERATOR,
     LIST,
@@ -20,7 +22,9 @@ from splade_anserini.lucene.java.method_handles import (
     OBJECT,
     STRING,
     add_to_list,
+    array_length,
     as_callable,
+    as_function,
     as_type,
     bind,
     bind_int,
@@ -36,6 +40,7 @@ from splade_anserini.lucene.java.method_handles import (
     sequence,
     static_method,
     supply_argument,
+    swap_arguments,
     virtual_method,
     while_has_next,
 )
@@ -55,6 +60,13 @@ _BUILDER, _OCCUR = f"{_BOOLEAN_QUERY}$Builder", "org.apache.lucene.search.Boolea
 _REFERENCE = "java.util.concurrent.atomic.AtomicReference"
 GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
 _DATA_OUTPUT, _MAPPER = "java.io.DataOutputStream", "com.fasterxml.jackson.databind.ObjectMapper"
+
+_MANAGER = "org.apache.lucene.search.CollectorManager"
+_COLLECTOR_MANAGER = "org.apache.lucene.search.TopScoreDocCollectorManager"
+_SET = "java.util.Set"
+_LENGTH = Struct(">i")
+_NO_RECORD = "\0"
+"""In place of a record that is not stored."""
 
 type SearchQuery = ImpactVector | str
 """An impact vector; for BM25 a text."""
@@ -82,6 +94,7 @@ class QueryExecutor:
         self._strings: Any = autoclass(ARRAY_LIST)()
         self._id_lookup = as_callable(self._compose_id_lookup())
         self._searches: dict[tuple[int, bool], Any] = {}
+        self._batch_searches: dict[bool, Any] = {}
         self._filter = autoclass(_REFERENCE)()
         self._is_filtered = False
         self._scorer: DocScorer | None = None
@@ -111,6 +124,13 @@ class QueryExecutor:
             self._scorer = DocScorer(self._searcher, self._compose_query(), self._compose_write())
         return self._prepared(self._scorer.load(docs), orjson.dumps(query))
 
+    def search_all(self, queries: Sequence[SearchQuery], hits: int) -> list[Hits]:
+        """Return the best `hits` documents of each query, as Lucene ranks them; it takes one call to Java."""
+        search = self._batch_searches.get(self._is_filtered)
+        if search is None:
+            search = self._batch_searches[self._is_filtered] = as_function(self._compose_batch_search())
+        return _split_hits(search.apply(hits, orjson.dumps(queries).decode()).tostring())
+
     def hits(self) -> Hits:
         """Return the result of the task that was called last, as Lucene ranks it."""
         big_endian = np.frombuffer(self._reply.toByteArray().tostring(), dtype=np.int32)
@@ -137,14 +157,14 @@ class QueryExecutor:
         ids: list[str] = orjson.loads(self._reply.toByteArray().tostring())
         return ids
 
-    def records(self, docs: Sequence[int]) -> list[str | None]:
-        """Return the stored records of documents, given by Lucene's numbers; None for one that is not stored."""
+    def records(self, docs: Sequence[int]) -> list[bytes | None]:
+        """Return the stored records of documents in UTF-8, given by Lucene's numbers; None for one that is not stored.
+
+        It takes one call to Java.
+        """
         if self._record_lookup is None:
-            self._record_lookup = as_callable(self._compose_record_lookup())
-        self._strings.clear()
-        self._prepared(self._record_lookup, orjson.dumps(list(docs))).call()
-        records: list[str | None] = orjson.loads(self._reply.toByteArray().tostring())
-        return records
+            self._record_lookup = as_function(self._compose_record_lookup())
+        return _split_records(self._record_lookup.apply(0, orjson.dumps(list(docs)).decode()).tostring())
 
     def _prepared(self, task: Any, request: bytes) -> Any:
         self._reply.reset()
@@ -154,15 +174,61 @@ class QueryExecutor:
     def _compose_search(self, hits: int) -> Any:
         # write(searcher.search(query(), hits));
         search = bind(virtual_method(_SEARCHER, "search", _TOP_DOCS, QUERY, "int"), self._searcher)
-        query = self._compose_filtered() if self._is_filtered else self._compose_query()
+        query = chain(self._compose_query(), *self._compose_filters())
         return chain(query, bind_int(search, 1, hits), self._compose_write())
 
+    def _compose_batch_search(self) -> Any:
+        """Compose a search for several queries, (int, String) → byte[].
+
+        The answer has the number of hits of each query before them.
+        """
+        # reply.reset();
+        # List<Map<String, Float>> queries = reader.readValue(text);
+        # for (Iterator<Map<String, Float>> iterator = queries.iterator(); iterator.hasNext(); ) {
+        #     TopDocs found = searcher.search(query(iterator.next()), hits);
+        #     output.writeInt(found.scoreDocs.length);
+        #     write(found);
+        # }
+        # return reply.toByteArray();
+        parse, build = self._compose_batch_query()
+        array = f"[L{_SCORE_DOC};"
+        count = chain(field_getter(_TOP_DOCS, "scoreDocs", array), array_length(array))
+        write = sequence(chain(count, self._write_value("writeInt", "int")), self._compose_write())
+        manager = as_type(bind_int(constructor(_COLLECTOR_MANAGER, "int", "int"), 1, 0), _MANAGER, "int")
+        search = bind(virtual_method(_SEARCHER, "search", OBJECT, QUERY, _MANAGER), self._searcher)
+        search = as_type(filter_argument(search, 1, manager), _TOP_DOCS, QUERY, "int")
+        query = chain(build, *self._compose_filters())
+        search = filter_argument(swap_arguments(search, _TOP_DOCS, "int", QUERY), 1, query)
+        return self._compose_batch(parse, while_has_next(chain(search, write), with_argument="int"))
+
+    def _compose_batch(self, parse: Any, loop: Any) -> Any:
+        """Compose a loop over what a string has, (int, String) → byte[]: `parse` is (String) → List.
+
+        `loop`, (int, Iterator) → void, writes to the reply.
+        """
+        reset, read = (
+            bind(virtual_method(BYTE_OUTPUT, name, kind), self._reply)
+            for name, kind in (("reset", "void"), ("toByteArray", BYTES))
+        )
+        loop = filter_argument(loop, 1, chain(parse, virtual_method(LIST, "iterator", ITERATOR)))
+        return sequence(reset, loop, drop_argument(drop_argument(read, 0, STRING), 0, "int"))
+
+    def _compose_batch_query(self) -> tuple[Any, Any]:
+        """Compose how a batch of queries is parsed, (String) → List, and the next one is built, (Iterator) → Query."""
+        return self._request.list_parser(f"{MAP}<{STRING},java.lang.Float>"), chain(
+            next_element(MAP), self._compose_build()
+        )
+
+    def _compose_filters(self) -> Sequence[Any]:
+        """Return what adds the filter to a query, (Query) → Query, if there is one."""
+        return [self._compose_filtered()] if self._is_filtered else []
+
     def _compose_filtered(self) -> Any:
-        """Compose the query together with the filter, () → Query; the score is that of the query alone."""
+        """Compose a query together with the filter, (Query) → Query; the score is that of the query alone."""
         from jnius import autoclass
 
         # new BooleanQuery.Builder()
-        #     .add(query(), BooleanClause.Occur.MUST)
+        #     .add(query, BooleanClause.Occur.MUST)
         #     .add((Query) filter.get(), BooleanClause.Occur.FILTER)
         #     .build();
         add = virtual_method(_BUILDER, "add", _BUILDER, QUERY, _OCCUR)
@@ -170,14 +236,19 @@ class QueryExecutor:
         get = as_type(bind(virtual_method(_REFERENCE, "get", OBJECT), self._filter), QUERY)
         build = as_type(virtual_method(_BUILDER, "build", _BOOLEAN_QUERY), QUERY, _BUILDER)
         with_query = fold_first(constructor(_BUILDER), must)
-        return chain(self._compose_query(), with_query, supply_argument(only, 1, get), build)
+        return chain(with_query, supply_argument(only, 1, get), build)
 
     def _compose_query(self) -> Any:
         """Compose the parsing of a query, which Anserini's generator builds, () → Query."""
         # Map<String, Float> weights = floatMapReader.readValue(request.toByteArray());
+        # return build(weights);
+        return chain(self._request.parse_map("java.lang.Float"), self._compose_build())
+
+    def _compose_build(self) -> Any:
+        """Compose the building of a query from what was parsed, (Map) → Query."""
         # return generator.buildQuery("contents", weights);
         build = virtual_method(GENERATOR, "buildQuery", QUERY, STRING, MAP)
-        return chain(self._request.parse_map("java.lang.Float"), bind_string(bind(build, self._generator), 0, CONTENTS))
+        return bind_string(bind(build, self._generator), 0, CONTENTS)
 
     def _compose_write(self) -> Any:
         """Compose the writing of hits to the reply, (TopDocs) → void."""
@@ -226,18 +297,38 @@ class QueryExecutor:
         return self._compose_lookup(fold_first(bind_string(bind(values, self._reader), 0, ID), loop))
 
     def _compose_record_lookup(self) -> Any:
-        # List<Integer> docs = integerListReader.readValue(request.toByteArray());
+        """Compose the reading of records, (int, String) → byte[]; the answer has the length of each before it."""
+        # reply.reset();
+        # List<Integer> docs = integerListReader.readValue(text);
         # StoredFields fields = reader.storedFields();
         # for (Iterator<Integer> iterator = docs.iterator(); iterator.hasNext(); ) {
-        #     strings.add(fields.document(iterator.next()).get("raw"));
+        #     String record = fields.document(iterator.next(), Set.of("raw")).get("raw");
+        #     byte[] bytes = Objects.requireNonNullElse(record, "\0").getBytes(UTF_8);
+        #     output.writeInt(bytes.length);
+        #     output.write(bytes);
         # }
-        # mapper.writeValue(reply, strings);
-        fields = bind(virtual_method(_READER, "storedFields", _STORED_FIELDS), self._reader)
-        document = virtual_method(_STORED_FIELDS, "document", _DOCUMENT, "int")
+        # return reply.toByteArray();
+        from jnius import autoclass
+
+        only_raw = autoclass("java.util.HashSet")()
+        only_raw.add(RAW)
+        document = virtual_method(_STORED_FIELDS, "document", _DOCUMENT, "int", _SET)
+        document = bind_object(document, 2, only_raw)
         document = filter_argument(document, 1, as_type(next_element(INTEGER), "int", ITERATOR))
         record = bind_string(virtual_method(_DOCUMENT, "get", STRING, STRING), 1, RAW)
-        read = chain(document, record, add_to_list(self._strings, STRING))
-        return self._compose_lookup(fold_first(fields, while_has_next(read, with_argument=_STORED_FIELDS)))
+        or_else = as_type(
+            static_method("java.util.Objects", "requireNonNullElse", OBJECT, OBJECT, OBJECT), STRING, STRING, STRING
+        )
+        charset = "java.nio.charset.Charset"
+        utf8 = autoclass("java.nio.charset.StandardCharsets").UTF_8
+        encode = bind_object(virtual_method(STRING, "getBytes", BYTES, charset), 1, utf8)
+        write = sequence(
+            chain(array_length(BYTES), self._write_value("writeInt", "int")), self._write_value("write", BYTES)
+        )
+        read = chain(document, record, bind_string(or_else, 1, _NO_RECORD), encode, write)
+        fields = bind(virtual_method(_READER, "storedFields", _STORED_FIELDS), self._reader)
+        loop = fold_first(fields, while_has_next(read, with_argument=_STORED_FIELDS))
+        return self._compose_batch(self._request.list_parser(INTEGER), drop_argument(loop, 0, "int"))
 
     def _compose_lookup(self, collect: Any) -> Any:
         """Compose the reading of document numbers, () → void; `collect`, (Iterator) → void, fills the list."""
@@ -246,3 +337,25 @@ class QueryExecutor:
             chain(self._request.parse_list(INTEGER), virtual_method(LIST, "iterator", ITERATOR), collect),
             bind(write, self._request.mapper, self._reply, self._strings),
         )
+
+
+def _split_hits(reply: bytes) -> list[Hits]:
+    """Return the hits of each query of a batch."""
+    values = np.frombuffer(reply, dtype=">i4").astype(np.int32)
+    batch, start = list[Hits](), 0
+    while start < len(values):
+        stop = start + 1 + 2 * int(values[start])
+        docs, scores = values[start + 1 : stop].reshape(-1, 2).T.copy()
+        batch.append(Hits(docs, scores.view(np.float32)))
+        start = stop
+    return batch
+
+
+def _split_records(reply: bytes) -> list[bytes | None]:
+    records, start = list[bytes | None](), 0
+    while start < len(reply):
+        (length,) = _LENGTH.unpack_from(reply, start)
+        record = reply[start + _LENGTH.size : start + _LENGTH.size + length]
+        records.append(None if record == _NO_RECORD.encode() else record)
+        start += _LENGTH.size + length
+    return records

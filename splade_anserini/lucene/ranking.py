@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splade_anserini.lucene.external_ids import ExternalIds
-from splade_anserini.lucene.query_executor import QueryExecutor, SearchQuery
+from splade_anserini.lucene.query_executor import Hits, QueryExecutor, SearchQuery
 from splade_anserini.ordering import rank_key
 
 _EXTRA_HITS, _EXTRA_HITS_DIVISOR = 2, 64
@@ -29,14 +29,14 @@ def hits_to_fetch(hits: int, documents: int) -> int:
     return min(hits + _EXTRA_HITS + hits // _EXTRA_HITS_DIVISOR, documents)
 
 
-def rank(executor: QueryExecutor, query: SearchQuery, hits: int, external_ids: ExternalIds) -> Ranking:
+def rank(executor: QueryExecutor, query: SearchQuery, found: Hits, hits: int, external_ids: ExternalIds) -> Ranking:
     """Rank the hits of a search that `executor` has run: by score, and equal scores by ascending id, as Anserini does.
 
     Lucene breaks ties by its document numbers, so a tie at the end has to be fetched completely before it is cut.
     """
     documents = external_ids.documents
     hits, fetched = min(hits, documents), hits_to_fetch(hits, documents)
-    docs, scores = executor.hits()
+    docs, scores = found
     while len(docs) == fetched < documents and scores[hits - 1] == scores[-1]:
         fetched = min(4 * fetched, documents)
         executor.search_task(query, fetched).call()

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Path, Query
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from splade_anserini._version import __version__
-from splade_anserini.serving.errors import FAILED, error_response, validation_message
+from splade_anserini.serving.errors import FAILED, RequestError, error_response, validation_message
 from splade_anserini.serving.metrics import CONTENT_TYPE
 from splade_anserini.serving.requests import (
     ChangeAnswer,
@@ -22,13 +23,13 @@ from splade_anserini.serving.requests import (
     DocumentText,
     EncodeAnswer,
     EncodeRequest,
-    Engine,
     ErrorAnswer,
     ExplainAnswer,
     ExplainRequest,
     IndexDescription,
     PageAnswer,
     SearchAnswer,
+    SearchParameters,
     SearchRequest,
 )
 from splade_anserini.serving.search_service import SearchService
@@ -97,28 +98,11 @@ def _add_searches(app: FastAPI, service: SearchService[Any]) -> None:
     described: dict[str, Any] = {"response_model": None, "responses": {200: {"model": SearchAnswer}, **_ERRORS}}
 
     @app.get("/v1/search", tags=["search"], summary="Search for a text", **described)
-    async def search_for_text(
-        q: Annotated[str, Query(description="The text of the query.")],
-        k: Annotated[int, Query(ge=1, description="How many hits.")] = 10,
-        index: IndexName = None,
-        engine: Annotated[Engine, Query(description="impacts, bm25 or hybrid.")] = "impacts",
-        documents: Annotated[bool, Query(description="Whether hits have their stored documents.")] = True,
-        terms: Annotated[bool, Query(description="Whether hits have the terms of their scores.")] = False,
-        filters: Annotated[
-            list[str] | None, Query(alias="filter", description="A condition such as year>=1990; may be repeated.")
-        ] = None,
-        snippets: Annotated[bool, Query(description="Whether hits have their title and best passage.")] = False,
-    ) -> Response:
-        request = SearchRequest(
-            query=q,
-            k=k,
-            index=index,
-            engine=engine,
-            documents=documents,
-            terms=terms,
-            snippets=snippets,
-            filters=tuple(filters or ()),
-        )
+    async def search_for_text(parameters: Annotated[SearchParameters, Query()]) -> Response:
+        try:
+            request = parameters.request()
+        except ValidationError as error:
+            raise RequestError(400, validation_message(error.errors())) from error
         return _response(await service.search(request))
 
     @app.post("/v1/search", tags=["search"], summary="Search for a text or a vector", **described)
@@ -195,9 +179,7 @@ def _add_operations(app: FastAPI, service: SearchService[Any]) -> None:
 
 def _response(answer: Answer) -> Response:
     """Return an answer; the header Server-Timing has the milliseconds of its stages."""
-    timing = ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in answer.seconds.items())
-    headers = {"Server-Timing": timing or 'cache;desc="answered before"'}
-    return Response(answer.body, headers=headers, media_type="application/json")
+    return Response(answer.body, headers={"Server-Timing": answer.timing}, media_type="application/json")
 
 
 def _json(values: object) -> Response:

@@ -59,9 +59,9 @@ class Batcher[I, O]:
         """The seconds that the longest of the running batches has taken so far."""
         return max((time.perf_counter() - since for since in list(self._running.values())), default=0.0)
 
-    async def submit(self, item: I) -> O:
-        """Return the result of an item. Raises `RequestError` (503) when too many are waiting."""
-        if self._queue.qsize() >= self._limit:
+    async def submit(self, item: I, *, in_any_case: bool = False) -> O:
+        """Return the result of an item. Raises `RequestError` (503) when too many are waiting, unless `in_any_case`."""
+        if not in_any_case and self._queue.qsize() >= self._limit:
             raise overloaded()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[O] = loop.create_future()

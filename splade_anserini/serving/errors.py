@@ -67,4 +67,7 @@ def validation_message(errors: Iterable[Mapping[str, object]]) -> str:
 def _problem(error: Mapping[str, object]) -> str:
     location = error.get("loc")
     where = ".".join(str(part) for part in location[1:]) if isinstance(location, tuple) else ""
-    return f"{where or 'body'}: {error.get('msg', 'is not valid')}"
+    message = str(error.get("msg", "is not valid"))
+    # What our own checks say is a sentence about the whole body.
+    said = message.removeprefix("Value error, ")
+    return said if said != message and not where else f"{where or 'body'}: {said}"

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,31 +197,70 @@ class OpenedIndex:
 
         Raises `InputError` for a filter that is not valid.
         """
+        return _rankings(self.index.searcher.filtered(filters), vectors, hits, threads)
+
+    def field_rankings(
+        self, vectors: "Sequence[ImpactVector]", hits: int, fields: Mapping[str, float], filters: Sequence[str] = ()
+    ) -> "list[Ranking]":
+        """Return the best documents of each query, searched for in some fields of the index, each with a boost.
+
+        Raises `InputError` for a field that the index does not have, and for a filter that is not valid.
+        """
         searcher = self.index.searcher
-        return _rankings(searcher.filtered(filters) if filters else searcher, vectors, hits, threads)
+        has = searcher.searchable_fields()
+        if missing := [name for name in fields if name not in has]:
+            raise InputError(
+                f"Index {self.name} has no field {missing[0]!r} to search in.", expected=f"one of {', '.join(has)}"
+            )
+        view = searcher.filtered(filters)
+        return [view.rank_fields(vector, hits, fields) for vector in vectors]
 
     def text_rankings(self, texts: Sequence[str], hits: int, threads: int) -> "list[Ranking]":
         """Return the best documents of each text, by BM25."""
         return _rankings(self.text, texts, hits, threads) if self.text else []
 
-    def stored(self, ids: Sequence[str], docs: Sequence[int], *, is_text: bool = False) -> "list[JsonDocument | None]":
-        """Return stored documents by their ids and Lucene's numbers; `is_text` says of which index the numbers are."""
+    def records(self, docs: Sequence[int], *, is_text: bool = False) -> list[bytes | None]:
+        """Return stored records by Lucene's numbers of documents; `is_text` says of which index the numbers are."""
         searcher: LuceneSearcher[Any] = self.text if is_text and self.text else self.index.searcher
-        return searcher.stored(ids, docs)
+        return searcher.record_bytes(docs)
 
-    def documents_by_id(self, ids: Sequence[str], *, is_text: bool) -> "dict[str, JsonDocument | None]":
-        """Return documents that the text index, or else the impact index, stores, by their ids."""
+    def records_by_id(self, ids: Sequence[str], *, is_text: bool) -> dict[str, bytes | None]:
+        """Return records that the text index, or else the impact index, stores, by the ids of their documents."""
         if not ids or (is_text and not self.text):
             return {}
         searcher: LuceneSearcher[Any] = self.text if is_text and self.text else self.index.searcher
         docs = searcher.docs_of(ids)
-        return dict(zip(docs, self.stored(list(docs), list(docs.values()), is_text=is_text), strict=True))
+        return dict(zip(docs, self.records(list(docs.values()), is_text=is_text), strict=True))
 
     def document(self, doc_id: str) -> "tuple[bool, JsonDocument | None]":
         """Return whether there is a document with this id, and what is stored of it."""
-        both = [self.documents_by_id([doc_id], is_text=is_text) for is_text in (False, True)]
-        stored = [documents[doc_id] for documents in both if documents.get(doc_id) is not None]
-        return any(both), stored[0] if stored else None
+        from splade_anserini.lucene.stored_documents import document_of_record
+
+        both = [self.records_by_id([doc_id], is_text=is_text) for is_text in (False, True)]
+        stored = [records[doc_id] for records in both if records.get(doc_id) is not None]
+        return any(both), document_of_record(doc_id, stored[0]) if stored else None
+
+    @cached_property
+    def is_own(self) -> bool:
+        """Whether this package wrote what is stored, in JSON; Anserini stores any text."""
+        from splade_anserini.artifacts.text_index_manifest import TextIndexManifest
+
+        text = read_manifest(self.source.text, TextIndexManifest) if self.source.text else self.manifest
+        return self.manifest is not None and text is not None
+
+    def reopen(self) -> bool:
+        """Search in what a change has made of the index. Called by the thread that searches, between two searches.
+
+        Return False for an index that was made in another way meanwhile, which has to be opened as a new one.
+        """
+        # Read first: what is changed after it is found by the next look at the index.
+        fingerprint_now, manifest = fingerprint(self.source), read_manifest(self.source.directory, IndexManifest)
+        if not _same_encoder(self.manifest, manifest):
+            return False
+        if self.index.reopen():
+            self.generation += 1
+        self.fingerprint, self.manifest = fingerprint_now, manifest
+        return True
 
     def close(self) -> None:
         """Close the index and the text index."""
@@ -237,6 +276,8 @@ class OpenedIndex:
 
 
 def _rankings(searcher: "LuceneSearcher[Any]", queries: Sequence[Any], hits: int, threads: int) -> "list[Ranking]":
+    if threads == 1:
+        return searcher.rank_all(queries, hits)
     numbered = ((str(position), query) for position, query in enumerate(queries))
     return [ranking for _, ranking in searcher.rankings(numbered, hits, threads)]
 

@@ -1,6 +1,6 @@
 """What requests may say, as OpenAPI describes it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
@@ -8,6 +8,7 @@ type Engine = Literal["impacts", "bm25", "hybrid"]
 """hybrid: scores of both, each divided by the greatest, BM25's times 0.5."""
 
 Impact = Annotated[int, pydantic.Field(ge=1, le=1 << 20)]
+Boost = Annotated[float, pydantic.Field(gt=0, le=1000, allow_inf_nan=False)]
 Weight = Annotated[float, pydantic.Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
@@ -54,8 +55,20 @@ class SearchRequest(QueryRequest):
         default="impacts", description="impacts, or bm25 and hybrid where the index has a text index."
     )
     documents: bool = pydantic.Field(default=True, description="Whether hits have their stored documents.")
+    fields: tuple[str, ...] | None = pydantic.Field(
+        default=None,
+        description="Fields of the stored documents that hits have, beside the id; all by default. A field that a "
+        "document lacks is left out.",
+        examples=[["title", "price"]],
+    )
+    search_fields: dict[str, Boost] | None = pydantic.Field(
+        default=None,
+        min_length=1,
+        description="Fields of the index that are searched, each with its boost: a score is the sum of boost × dot "
+        "product. By default contents, where splade-anserini indexes vectors; indexes of Anserini may have others.",
+        examples=[{"contents": 1, "title": 2.5}],
+    )
     terms: bool = pydantic.Field(default=False, description="Whether hits have the terms of their scores.")
-
     filters: tuple[str, ...] = pydantic.Field(
         default=(),
         description="Conditions on fields of documents that hits fulfil all of, such as year>=1990.",
@@ -71,8 +84,49 @@ class SearchRequest(QueryRequest):
         if self.engine != "impacts" and self.query is None:
             raise ValueError(f"engine {self.engine} needs a query")
         if self.engine != "impacts" and self.filters:
-            raise ValueError(f"engine {self.engine} has no filters")
+            raise ValueError(
+                f"engine {self.engine} has no filters: text indexes have no fields for them; use engine impacts"
+            )
+        if self.search_fields and self.engine != "impacts":
+            raise ValueError(f"engine {self.engine} has no search_fields; use engine impacts")
+        if self.search_fields and (self.terms or self.snippets):
+            raise ValueError("search_fields has no terms and no snippets, which are those of contents")
         return self
+
+
+class SearchParameters(pydantic.BaseModel):
+    """A search for a text, in the URL."""
+
+    REPEATED: ClassVar[frozenset[str]] = frozenset({"field", "filter"})
+    """Parameters that may occur several times."""
+
+    q: str = pydantic.Field(description="The text of the query.")
+    k: int = pydantic.Field(default=10, ge=1, description="How many hits.")
+    index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
+    engine: Engine = pydantic.Field(default="impacts", description="impacts, bm25 or hybrid.")
+    documents: bool = pydantic.Field(default=True, description="Whether hits have their stored documents.")
+    terms: bool = pydantic.Field(default=False, description="Whether hits have the terms of their scores.")
+    filter: list[str] = pydantic.Field(
+        default=[], description="A condition such as year>=1990; may be repeated, and all have to hold."
+    )
+    snippets: bool = pydantic.Field(default=False, description="Whether hits have their title and best passage.")
+    field: list[str] = pydantic.Field(
+        default=[], description="A field of the stored documents that hits have, beside the id; may be repeated."
+    )
+
+    def request(self) -> SearchRequest:
+        """Return the search as a body says it. Raises pydantic's `ValidationError`."""
+        return SearchRequest(
+            query=self.q,
+            k=self.k,
+            index=self.index,
+            engine=self.engine,
+            documents=self.documents,
+            terms=self.terms,
+            snippets=self.snippets,
+            filters=tuple(self.filter),
+            fields=tuple(self.field) or None,
+        )
 
 
 class EncodeRequest(StrictModel):
@@ -189,9 +243,12 @@ class Hit(pydantic.BaseModel):
 
     rank: int
     id: str
-    score: float = pydantic.Field(description="An integer with the engine impacts: the dot product of the impacts.")
+    score: float = pydantic.Field(
+        description="An integer with the engine impacts, the dot product of the impacts, unless search_fields is there."
+    )
     document: dict[str, object] | None = pydantic.Field(
-        description="The stored document; null when none is stored, or documents is false."
+        description="The stored document, or those of its fields that were asked for; null when none is stored, or "
+        "documents is false."
     )
     terms: list[Term] | None = pydantic.Field(
         default=None, description="The terms of the score, the greatest product first; there if terms is true."
@@ -207,6 +264,12 @@ class SearchAnswer(pydantic.BaseModel):
 
     query: str | None
     weights: dict[str, int] = pydantic.Field(description="Token → impact, as it was searched; empty for bm25.")
+    query_idf: float | None = pydantic.Field(
+        default=None, description="The power of idf by which impacts were multiplied; not there where they were not."
+    )
+    unweighted: dict[str, int] | None = pydantic.Field(
+        default=None, description="The impacts before they were multiplied by idf; there with query_idf."
+    )
     hits: list[Hit]
     missing_shards: list[str] | None = pydantic.Field(
         default=None,

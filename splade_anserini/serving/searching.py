@@ -2,8 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from splade_anserini.explaining import MatchedTerm
     from splade_anserini.explaining.search_result import MatchedWord
     from splade_anserini.lucene.ranking import Ranking
-    from splade_anserini.records import ImpactVector, JsonDocument
+    from splade_anserini.records import ImpactVector
 
     type _Terms = tuple[MatchedTerm, ...] | tuple[MatchedWord, ...]
 
@@ -43,6 +44,22 @@ class Search:
     snippets: bool = False
     query_idf: float | None = None
     filters: tuple[str, ...] = ()
+    fields: tuple[str, ...] | None = None
+    """Of the stored documents; None: all."""
+    search_fields: Mapping[str, float] | None = None
+    """Fields of the index with their boosts; None: contents."""
+
+    @property
+    def needs_documents(self) -> bool:
+        """Whether stored documents are read."""
+        return self.documents or self.snippets
+
+    @property
+    def power(self) -> float:
+        """The power of idf by which the impacts of the query are multiplied."""
+        if self.engine == "bm25":
+            return 0.0
+        return self.index.index.query_idf if self.query_idf is None else self.query_idf
 
 
 @dataclass(slots=True)
@@ -53,6 +70,12 @@ class Answer:
     seconds: dict[str, float] = field(default_factory=dict)
     is_complete: bool = True
     """Whether all shards were searched."""
+
+    @property
+    def timing(self) -> str:
+        """The value of the header Server-Timing: the milliseconds of each stage."""
+        stages = [f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in self.seconds.items()]
+        return ", ".join(stages) or 'cache;desc="answered before"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +99,8 @@ class SearchRunner:
             if isinstance(work, Call):
                 results[position] = work.function()
             else:
-                groups[id(work.index), work.engine, work.hits, work.filters].append(position)
+                fields = tuple((work.search_fields or {}).items())
+                groups[id(work.index), work.engine, work.hits, work.filters, fields].append(position)
         for positions in groups.values():
             searches = [work for position in positions if isinstance(work := batch[position], Search)]
             results |= zip(positions, self._answers(searches), strict=True)
@@ -88,9 +112,9 @@ class SearchRunner:
         weights = [_weighted(search) for search in searches]
         rankings = _rankings(searches, weights)
         searched = time.perf_counter()
-        documents = _documents(searches, rankings)
+        records = _records(searches, rankings)
         terms = map(_terms, searches, weights, rankings)
-        answers = list(map(_answer, searches, weights, rankings, documents, terms))
+        answers = list(map(_answer, searches, weights, rankings, records, terms))
         seconds = {"search": searched - start, "documents": time.perf_counter() - searched}
         for stage in ("search", "documents"):
             self._metrics.stages[stage].observe(seconds[stage])
@@ -106,6 +130,8 @@ def _weighted(search: Search) -> "ImpactVector":
 def _rankings(searches: Sequence[Search], weights: "Sequence[ImpactVector]") -> "list[Ranking]":
     first = searches[0]
     threads = min(len(searches), cpu_count()) if len(first.index.index) >= LARGE else 1
+    if first.search_fields:
+        return first.index.field_rankings(weights, first.hits, first.search_fields, first.filters)
     if first.engine == "impacts":
         return first.index.rankings(weights, first.hits, threads, first.filters)
     texts = first.index.text_rankings([search.text or "" for search in searches], first.hits, threads)
@@ -137,27 +163,33 @@ def _fused(index: OpenedIndex, impacts: "Ranking", texts: "Ranking", hits: int) 
     )
 
 
-def _documents(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> "list[Sequence[JsonDocument | None]]":
-    """Return the documents of all rankings, read at once."""
+def _records(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> list[list[bytes | None]]:
+    """Return the stored records of the documents of all rankings, read at once."""
     index, is_text = searches[0].index, searches[0].engine == "bm25"
-    docs: dict[int, str] = {}
-    for search, ranking in zip(searches, rankings, strict=True):
-        if search.documents or search.snippets:
-            docs |= zip(ranking.docs, ranking.ids, strict=True)
-    missing = []
-    if docs.pop(-1, None) is not None:
-        missing = [id_ for ranking in rankings for id_, doc in zip(ranking.ids, ranking.docs, strict=True) if doc < 0]
-    numbers = sorted(docs)
-    stored = dict(zip(numbers, index.stored([docs[doc] for doc in numbers], numbers, is_text=is_text), strict=True))
+    pairs = {
+        doc: id_
+        for search, ranking in zip(searches, rankings, strict=True)
+        if search.needs_documents
+        for id_, doc in zip(ranking.ids, ranking.docs, strict=True)
+        if doc >= 0
+    }
+    numbers = sorted(pairs)
+    records = dict(zip(numbers, index.records(numbers, is_text=is_text), strict=True))
     if is_text:
         # Text indexes often store no documents, as the impact index beside them has them.
-        missing = [id_ for doc, id_ in docs.items() if stored[doc] is None]
-    by_id = index.documents_by_id(list(dict.fromkeys(missing)), is_text=not is_text)
+        missing = [pairs[doc] for doc in numbers if records[doc] is None]
+    else:
+        missing = [
+            id_
+            for search, ranking in zip(searches, rankings, strict=True)
+            if search.needs_documents and -1 in ranking.docs
+            for id_, doc in zip(ranking.ids, ranking.docs, strict=True)
+            if doc < 0
+        ]
+    by_id = index.records_by_id(list(dict.fromkeys(missing)), is_text=not is_text)
     return [
-        [stored.get(doc) or by_id.get(id_) for id_, doc in zip(ranking.ids, ranking.docs, strict=True)]
-        if search.documents or search.snippets
-        else [None] * len(ranking.ids)
-        for search, ranking in zip(searches, rankings, strict=True)
+        [records.get(doc) or by_id.get(id_) for id_, doc in zip(ranking.ids, ranking.docs, strict=True)]
+        for ranking in rankings
     ]
 
 
@@ -182,29 +214,48 @@ def _answer(
     search: Search,
     weights: "ImpactVector",
     ranking: "Ranking",
-    documents: "Sequence[JsonDocument | None]",
+    records: Sequence[bytes | None],
     terms: "Sequence[_Terms] | None",
 ) -> Answer:
     """Return the answer in JSON, as `explaining.SearchResult.values` has it; terms are left out where it has none."""
-    from splade_anserini.explaining.search_result import term_values
+    from splade_anserini.explaining.match import descending
+    from splade_anserini.explaining.search_result import hit_values, result_values, term_values
+    from splade_anserini.lucene.stored_documents import document_of_record
     from splade_anserini.serving.highlighting import snippet_values
 
-    is_integer = search.engine == "impacts"
+    is_integer = search.engine == "impacts" and not search.search_fields
     if is_integer:
         search.index.check_scores(search.text or "", ranking.scores, search.query_idf)
-    hits: list[dict[str, Any]] = [
-        {"rank": rank, "id": id_, "score": int(score) if is_integer else score, "document": document}
-        for rank, (id_, score, document) in enumerate(zip(ranking.ids, ranking.scores, documents, strict=True), 1)
-    ]
+    scores = map(int, ranking.scores) if is_integer else ranking.scores
+    documents = [_shown(search, *pair) for pair in zip(ranking.ids, records, strict=True)]
+    hits = list(map(hit_values, count(1), ranking.ids, scores, documents))
     if search.terms:
         for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
             hit["terms"] = term_values(terms_of_hit)
     if search.snippets:
         spans_of = search.index.text_spans_of if search.engine == "bm25" else search.index.spans_of
-        for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
+        for hit, record, terms_of_hit in zip(hits, records, terms or [()] * len(hits), strict=True):
             products = {term.token: term.product for term in terms_of_hit}
-            hit.update(snippet_values(hit["document"], products, spans_of))
-    if not search.documents:
-        hits = [{**hit, "document": None} for hit in hits]
-    descending = dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
-    return Answer(orjson.dumps({"query": search.text, "weights": descending, "hits": hits}))
+            hit.update(snippet_values(document_of_record("", record), products, spans_of))
+    power = search.power
+    unweighted = descending(search.vector) if power else None
+    return Answer(orjson.dumps(result_values(search.text, descending(weights), hits, power, unweighted)))
+
+
+def _shown(search: Search, doc_id: str, record: bytes | None) -> object:
+    """Return the document that a hit shows, if any: a record that is one already goes into the answer as it is."""
+    from splade_anserini.lucene.stored_documents import document_of_record, is_document
+
+    if record is None or not search.documents:
+        return None
+    if search.fields is None and search.index.is_own and is_document(record):
+        return orjson.Fragment(record)
+    document = document_of_record(doc_id, record) or {}
+    if search.fields is None:
+        return document
+    return with_fields(document, search.fields)
+
+
+def with_fields(document: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Return a document with its id and those of the fields that it has."""
+    return {name: document[name] for name in ("id", *fields) if name in document}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from splade_anserini.errors import InputError
 from splade_anserini.serving.api_keys import ApiKeys
 from splade_anserini.serving.application import Lifespan, create_application
+from splade_anserini.serving.direct import DirectSearch
 from splade_anserini.serving.gate import Gate
 from splade_anserini.serving.options import ServerOptions
 from splade_anserini.serving.search_service import SearchService
@@ -41,6 +43,8 @@ def serve_forever(
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
+            ws="none",
             timeout_graceful_shutdown=round(options.grace),
             timeout_keep_alive=65,
         )
@@ -48,12 +52,16 @@ def serve_forever(
         # uvicorn repeats the signal that ended it to whoever handled it before.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _ignore)
+        # What is loaded by now stays: looking for garbage among it would stop all requests for some tenths of a second.
+        gc.collect()
+        gc.freeze()
         server.run(sockets=[opened])
 
 
 def gated(service: SearchService[Any], keys: ApiKeys | None = None, lifespan: Lifespan | None = None) -> Gate:
     """Return the application with its limits and keys."""
-    gate = Gate(create_application(service, lifespan), service.limits, service.metrics, keys)
+    app = DirectSearch(create_application(service, lifespan), service)
+    gate = Gate(app, service.limits, service.metrics, keys)
     service.watch(lambda: gate.pending)
     return gate
 

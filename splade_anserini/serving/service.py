@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from splade_anserini.errors import SpladeAnseriniError
+from splade_anserini.errors import InputError, SpladeAnseriniError
 from splade_anserini.parallel import cpu_count
 from splade_anserini.records import ImpactVector
 from splade_anserini.serving.batcher import Batcher
@@ -67,7 +67,7 @@ class Service(SearchService[OpenedIndex]):
         self._searches: Batcher[Search | Call, Any] = Batcher(
             "search", SearchRunner(self.metrics), size=SEARCHES, limit=self.limits.queue, waited=waited
         )
-        self._writers = {index.name: IndexWriter(index.source.directory) for index in indexes if served.writable}
+        self._writers = {index.name: _writer(index) for index in indexes if served.writable}
         self._writes: Batcher[Call, Any] | None = (
             Batcher("write", _run_calls, size=1, limit=_WRITES, waited=lambda _: None) if served.writable else None
         )
@@ -143,7 +143,14 @@ class Service(SearchService[OpenedIndex]):
             raise self._not_writable(index.name)
         writer = self._writers[index.name]
         changed: ChangedIndex = await self._submit(self._writes, Call(lambda: change(writer)), index)
-        await self.reload_changed()
+        async with self._reloading:
+            # It may have been replaced meanwhile, by a newer state.
+            served = self._index(index.name)
+            is_current = await self._searches.submit(Call(served.reopen), in_any_case=True)
+            self._cache.clear()
+            self._report(served)
+        if not is_current:
+            await self.reload_changed()
         return changed
 
     async def reload_changed(self) -> None:
@@ -165,7 +172,7 @@ class Service(SearchService[OpenedIndex]):
                         _log.warning("Index %s cannot be opened again; the old one is served: %s", index.name, error)
                     self._failures[index.name] = str(error)
             for idle in self.catalog.take_idle():
-                await self._searches.submit(Call(idle.close))
+                await self._searches.submit(Call(idle.close), in_any_case=True)
 
     def close(self) -> None:
         """Finish what is waiting, and close the indexes."""
@@ -203,7 +210,18 @@ def search_for(index: OpenedIndex, request: SearchRequest, vector: ImpactVector)
         request.snippets,
         request.query_idf,
         request.filters,
+        request.fields,
+        request.search_fields,
     )
+
+
+def _writer(index: OpenedIndex) -> IndexWriter:
+    if index.source.text:
+        raise InputError(
+            f"--writable changes index {index.name}, but not its text index: BM25 would not find what is added.",
+            do="Leave --bm25 out for this index, or --writable.",
+        )
+    return IndexWriter(index.source.directory)
 
 
 def _run_calls(batch: Sequence[Call]) -> list[Any]:

@@ -22,7 +22,7 @@ from splade_anserini.serving.ray_options import MissingShards
 from splade_anserini.serving.replicas import Refused, products_of, snippets_of
 from splade_anserini.serving.requests import ExplainRequest, SearchRequest
 from splade_anserini.serving.search_service import SearchService
-from splade_anserini.serving.searching import Answer
+from splade_anserini.serving.searching import Answer, with_fields
 from splade_anserini.serving.shards import ShardedIndex
 
 _log = logging.getLogger(__name__)
@@ -243,12 +243,14 @@ def _asked_of_shards(request: SearchRequest) -> SearchRequest:
     """Return what shards are asked for: snippets are made when the hits are merged, of documents and terms."""
     if not request.snippets:
         return request
-    return request.model_copy(update={"snippets": False, "documents": True, "terms": True})
+    return request.model_copy(update={"snippets": False, "documents": True, "fields": None, "terms": True})
 
 
 def _shown(request: SearchRequest, document: Any) -> Any:
     """Return what a hit shows of its document."""
-    return document if request.documents else None
+    if document is None or not request.documents:
+        return None
+    return document if request.fields is None else with_fields(document, request.fields)
 
 
 def _merged(answers: Sequence[dict[str, Any]], hits: int) -> dict[str, Any]:

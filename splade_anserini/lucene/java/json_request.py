@@ -9,6 +9,7 @@ from splade_anserini.lucene.java.method_handles import (
     MAP,
     OBJECT,
     STRING,
+    as_callable,
     as_type,
     bind,
     chain,
@@ -16,7 +17,7 @@ from splade_anserini.lucene.java.method_handles import (
     virtual_method,
 )
 
-_READER = "com.fasterxml.jackson.databind.ObjectReader"
+_READER, _MAPPER = (f"com.fasterxml.jackson.databind.{name}" for name in ("ObjectReader", "ObjectMapper"))
 
 
 class JsonRequest:
@@ -26,7 +27,7 @@ class JsonRequest:
         from jnius import autoclass
 
         self._buffer = autoclass(BYTE_OUTPUT)()
-        self.mapper = autoclass("com.fasterxml.jackson.databind.ObjectMapper")()
+        self.mapper = autoclass(_MAPPER)()
         """Jackson's, for writing JSON as well."""
 
     def write(self, json: bytes) -> None:
@@ -45,6 +46,15 @@ class JsonRequest:
     def parse_string(self) -> Any:
         """Return a handle that parses the buffer as a string, () → String."""
         return self._parse(self.mapper.readerFor(java_class(STRING)), STRING)
+
+    def list_parser(self, kind: str) -> Any:
+        """Return a handle that parses a string as a list of objects of a type such as "Map<K,V>", (String) → List."""
+        # return (List) reader.readValue(text);
+        list_type = self.mapper.getTypeFactory().constructFromCanonical(f"{LIST}<{kind}>")
+        # Called by pyjnius, which would take another method of this name, it fails.
+        reader_for = virtual_method(_MAPPER, "readerFor", _READER, "com.fasterxml.jackson.databind.JavaType")
+        reader = as_callable(bind(reader_for, self.mapper, list_type)).call()
+        return as_type(bind(virtual_method(_READER, "readValue", OBJECT, STRING), reader), LIST, STRING)
 
     def _parse(self, reader: Any, kind: str) -> Any:
         # return (kind) reader.readValue(buffer.toByteArray());

@@ -127,6 +127,16 @@ def duplicate_argument(handle: Any, returns: str, kind: str) -> Any:
     return _handles().permuteArguments(handle, _method_type(returns, kind), 0, 0)
 
 
+def swap_arguments(handle: Any, returns: str, first: str, second: str) -> Any:
+    """Return a handle that takes its two arguments in the other order, (first, second) → returns."""
+    return _handles().permuteArguments(handle, _method_type(returns, first, second), 1, 0)
+
+
+def array_length(kind: str) -> Any:
+    """Return a handle of `array.length`, (kind) → int, for the class of an array such as "[B"."""
+    return _handles().arrayLength(java_class(kind))
+
+
 def next_element(kind: str) -> Any:
     """Return a handle of `(kind) iterator.next()`, (Iterator) → kind."""
     return as_type(virtual_method(ITERATOR, "next", OBJECT), kind, ITERATOR)
@@ -169,9 +179,20 @@ def list_to_array(items: Any, kind: str) -> Any:
 
 def as_callable(handle: Any) -> Any:
     """Return a `java.util.concurrent.Callable` that calls a handle without arguments."""
+    return _as_interface("java.util.concurrent.Callable", handle)
+
+
+def as_function(handle: Any) -> Any:
+    """Return a `java.util.function.BiFunction` that calls a handle with two arguments.
+
+    pyjnius passes it numbers as Integer or Float, and strings: bytes only as strings.
+    """
+    return _as_interface("java.util.function.BiFunction", handle)
+
+
+def _as_interface(kind: str, handle: Any) -> Any:
     from jnius import cast
 
-    kind = "java.util.concurrent.Callable"
     with hidden_classes():
         proxy = _autoclass("java.lang.invoke.MethodHandleProxies").asInterfaceInstance(java_class(kind), handle)
     return cast(kind, proxy)
