@@ -1,7 +1,6 @@
 """Runs queries in Java for one thread: a query vector goes in and ranked hits come out, in two calls to Java."""
 
 from collections.abc import Sequence
-from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,11 +60,10 @@ _REFERENCE = "java.util.concurrent.atomic.AtomicReference"
 GENERATOR = "io.anserini.search.query.BagOfWordsQueryGenerator"
 _DATA_OUTPUT, _MAPPER = "java.io.DataOutputStream", "com.fasterxml.jackson.databind.ObjectMapper"
 
-_MANAGER = "org.apache.lucene.search.CollectorManager"
-_COLLECTOR_MANAGER = "org.apache.lucene.search.TopScoreDocCollectorManager"
 _SET = "java.util.Set"
-_LENGTH = Struct(">i")
-_NO_RECORD = "\0"
+_LENGTH = 4
+"""Bytes of the length that is before each record."""
+_NO_RECORD = b"\0"
 """In place of a record that is not stored."""
 
 type SearchQuery = ImpactVector | str
@@ -194,9 +192,7 @@ class QueryExecutor:
         array = f"[L{_SCORE_DOC};"
         count = chain(field_getter(_TOP_DOCS, "scoreDocs", array), array_length(array))
         write = sequence(chain(count, self._write_value("writeInt", "int")), self._compose_write())
-        manager = as_type(bind_int(constructor(_COLLECTOR_MANAGER, "int", "int"), 1, 0), _MANAGER, "int")
-        search = bind(virtual_method(_SEARCHER, "search", OBJECT, QUERY, _MANAGER), self._searcher)
-        search = as_type(filter_argument(search, 1, manager), _TOP_DOCS, QUERY, "int")
+        search = bind(virtual_method(_SEARCHER, "search", _TOP_DOCS, QUERY, "int"), self._searcher)
         query = chain(build, *self._compose_filters())
         search = filter_argument(swap_arguments(search, _TOP_DOCS, "int", QUERY), 1, query)
         return self._compose_batch(parse, while_has_next(chain(search, write), with_argument="int"))
@@ -215,9 +211,8 @@ class QueryExecutor:
 
     def _compose_batch_query(self) -> tuple[Any, Any]:
         """Compose how a batch of queries is parsed, (String) → List, and the next one is built, (Iterator) → Query."""
-        return self._request.list_parser(f"{MAP}<{STRING},java.lang.Float>"), chain(
-            next_element(MAP), self._compose_build()
-        )
+        parse = self._request.list_parser(f"{MAP}<{STRING},java.lang.Float>")
+        return parse, chain(next_element(MAP), self._compose_build())
 
     def _compose_filters(self) -> Sequence[Any]:
         """Return what adds the filter to a query, (Query) → Query, if there is one."""
@@ -325,7 +320,7 @@ class QueryExecutor:
         write = sequence(
             chain(array_length(BYTES), self._write_value("writeInt", "int")), self._write_value("write", BYTES)
         )
-        read = chain(document, record, bind_string(or_else, 1, _NO_RECORD), encode, write)
+        read = chain(document, record, bind_string(or_else, 1, _NO_RECORD.decode()), encode, write)
         fields = bind(virtual_method(_READER, "storedFields", _STORED_FIELDS), self._reader)
         loop = fold_first(fields, while_has_next(read, with_argument=_STORED_FIELDS))
         return self._compose_batch(self._request.list_parser(INTEGER), drop_argument(loop, 0, "int"))
@@ -352,10 +347,10 @@ def _split_hits(reply: bytes) -> list[Hits]:
 
 
 def _split_records(reply: bytes) -> list[bytes | None]:
-    records, start = list[bytes | None](), 0
-    while start < len(reply):
-        (length,) = _LENGTH.unpack_from(reply, start)
-        record = reply[start + _LENGTH.size : start + _LENGTH.size + length]
-        records.append(None if record == _NO_RECORD.encode() else record)
-        start += _LENGTH.size + length
+    records, start, end = list[bytes | None](), 0, len(reply)
+    while start < end:
+        stop = start + _LENGTH + int.from_bytes(reply[start : start + _LENGTH])
+        record = reply[start + _LENGTH : stop]
+        records.append(record if record != _NO_RECORD else None)
+        start = stop
     return records
