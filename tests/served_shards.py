@@ -63,6 +63,9 @@ REQUESTS = [
     posted(query="cats dogs", query_idf=0, k=20),
     posted(vector={"cat": 3, "dog": 5, "unknown": 7}, k=20),
     posted(query="cats dogs", weights={"cat": 0, "dog": 2.5}, k=8),
+    posted(query="cats dogs", fields=["year"], k=6),
+    posted(query="cats dogs", fields=["year"], k=6, snippets=True),
+    posted(query="cats dogs", search_fields={"contents": 1.5}, k=9),
     ("GET", "/v1/encode?q=cats+bark", None),
     ("POST", "/v1/explain", {"query": "cats dogs", "id": "d3", "query_idf": 1}),
     ("POST", "/v1/explain", {"query": "cats dogs", "id": "d3", "highlights": True}),
@@ -75,6 +78,7 @@ REQUESTS = [
     ("GET", "/", None),
     ("GET", "/readyz", None),
     # What is refused.
+    posted(query="cats", search_fields={"titel": 1}),
     ("GET", "/v1/search?q=cats&index=birds", None),
     ("GET", "/v1/search?q=cats&k=101", None),
     ("GET", "/v1/search?q=cats&filter=colour=red", None),

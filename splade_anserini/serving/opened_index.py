@@ -210,7 +210,8 @@ class OpenedIndex:
         has = searcher.searchable_fields()
         if missing := [name for name in fields if name not in has]:
             raise InputError(
-                f"Index {self.name} has no field {missing[0]!r} to search in.", expected=f"one of {', '.join(has)}"
+                f"Index {self.source.directory} has no field {missing[0]!r} to search in.",
+                expected=f"one of {', '.join(has)}",
             )
         view = searcher.filtered(filters)
         return [view.rank_fields(vector, hits, fields) for vector in vectors]
