@@ -631,6 +631,19 @@ def test_fields_of_hits_are_chosen(open_page: Open) -> None:
     page.get_by_role("checkbox", name="price").check()
     page.wait_for_function("() => document.querySelector('.hit .fields').textContent.includes('price')")
     assert "field=" not in page.url
+    with page.expect_request("**/v1/search") as sent:
+        page.get_by_role("checkbox", name="brand").uncheck()
+    assert sent.value.post_data_json["fields"] == ["price"]
+
+
+def test_fields_that_a_link_leaves_out_can_be_chosen(open_page: Open) -> None:
+    page = open_page(q="cats", view="impacts", field="brand")
+    wait_for_ids(page, ["d2", "d0", "d1"])
+    assert page.locator(".hit .fields").first.inner_text().split() == ["brand", "Mio"]
+    page.get_by_text("Fields", exact=True).click()
+    page.get_by_role("checkbox", name="price").check()
+    page.wait_for_function("() => document.querySelector('.hit .fields').textContent.includes('price')")
+    assert page.url.endswith("field=brand&field=price")
 
 
 def test_documents_with_html_are_shown_as_text_and_never_run(open_page: Open) -> None:

@@ -35,11 +35,7 @@ const filters = new Filters((conditions, added) => {
   save(true);
   search({ takeBack: added && ((problem) => dropFilter(added, problem)) });
 });
-const fields = new Fields((chosen) => {
-  state.fields = chosen;
-  save();
-  showHits();
-});
+const fields = new Fields((chosen) => change({ fields: chosen }));
 const comparing = new Comparing({
   changed: (ids) => {
     state.compared = ids;
@@ -381,6 +377,17 @@ $("other-samples").addEventListener("click", () => {
 });
 $("next-sample").addEventListener("click", () => submit(served.samples[sample++ % served.samples.length]));
 $("copy").addEventListener("click", copyLink);
+$("fields-choice").addEventListener("toggle", async () => {
+  const [first] = hits();
+  if (!$("fields-choice").open || !state.fields || !first) return;
+  try {
+    // Hits have only the fields that are chosen.
+    const path = `v1/documents/${encodeURIComponent(first.id)}?index=${encodeURIComponent(index().name)}`;
+    fields.show([(await ask(path)).values.document], state.fields);
+  } catch (error) {
+    showProblem(error);
+  }
+});
 $("more").addEventListener("click", async () => {
   const before = state.hits;
   state.hits = Math.min(state.hits + HITS, served.max_hits);

@@ -23,7 +23,7 @@ export async function lists(state, index, engines, canRank, greatest, signal) {
     if (state.filters.length) values.filters = state.filters;
     return values;
   };
-  const shown = { k: state.hits, terms: true, snippets: true };
+  const shown = { k: state.hits, terms: true, snippets: true, ...(state.fields && { fields: state.fields }) };
   const others = ["impacts", "bm25"].filter((engine) => canRank && (engines.length > 1 || !engines.includes(engine)));
   const answers = await Promise.all([
     ...engines.map((engine) => ask("v1/search", { ...body(engine), ...shown }, signal)),
