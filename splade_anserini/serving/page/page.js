@@ -8,6 +8,7 @@ import { explanation } from "./explaining.js";
 import { Fields } from "./fields.js";
 import { Filters } from "./filters.js";
 import { hitList } from "./hits.js";
+import { copyLink, forgetLink } from "./link.js";
 import { lists, queryOf } from "./searching.js";
 import { emptyState, HITS, readState, VIEWS, writeState } from "./state.js";
 
@@ -180,8 +181,7 @@ async function search({ isNew = false, restored = false, takeBack = null } = {})
   save();
   document.title = `${state.query} – ${index().name}`;
   $("start").hidden = true;
-  $("copied-text").textContent = "";
-  $("link").hidden = true;
+  forgetLink();
   $("lists").setAttribute("aria-busy", "true");
   showView();
   try {
@@ -334,21 +334,6 @@ function showProblem(error, again = null) {
   const message = error.status === 401 ? "The service does not know this key." : error.message;
   const retry = again && error.status !== 401 && error.status !== 400;
   $("problem").append(h("p", { class: "problem" }, `${message} `, retry ? h("button", { type: "button", click: () => again() }, "Try again") : null));
-}
-
-/** Copies the address; where the browser does not let the page do so, shows it to be copied. */
-async function copyLink() {
-  $("link").hidden = true;
-  try {
-    await navigator.clipboard.writeText(location.href);
-    $("copied-text").textContent = "The link was copied. It restores all that you see.";
-  } catch {
-    $("copied-text").textContent = "Copy this link. It restores all that you see.";
-    $("link").hidden = false;
-    $("link").value = location.href;
-    $("link").focus();
-    $("link").select();
-  }
 }
 
 $("search").addEventListener("submit", (event) => {
