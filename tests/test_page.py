@@ -264,7 +264,7 @@ class Pages:
         self.problems: list[str] = []
         self._context = browser.new_context(reduced_motion="reduce")
         self._context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self._context.set_default_timeout(5000)
+        self._context.set_default_timeout(20_000)
         self._used: list[Page] = []
         self._free: list[Page] = []
 
@@ -908,7 +908,7 @@ def examined(browser: "Browser", url: str) -> "Iterator[Page]":
     if spec is None or spec.origin is None:
         pytest.skip("axe-core is not installed; it comes with axe-playwright-python")
     with contextlib.closing(browser.new_context(bypass_csp=True, reduced_motion="reduce")) as context:
-        context.set_default_timeout(5000)
+        context.set_default_timeout(20_000)
         page = context.new_page()
         page.goto(url)
         page.evaluate(Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
