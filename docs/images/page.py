@@ -1,7 +1,7 @@
 """Make the images of the page again: python docs/images/page.py http://127.0.0.1:8080
 
 The service runs as docs/serve.md shows it, with the collection that ships:
-splade-anserini serve --index cranfield=INDEX --bm25 TEXT-INDEX --sample-queries cranfield
+splade-anserini serve --index cranfield=INDEX --bm25 TEXT-INDEX --sample-queries cranfield --cache 0
 """
 
 import io
@@ -30,7 +30,9 @@ def take(address: str) -> None:
                 viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
             )
             page.goto(f"{address}/#{urlencode(state, doseq=True)}")
-            page.wait_for_selector("#lists:not([aria-busy]) .hit")
+            for _ in range(5):
+                page.reload()
+                page.wait_for_selector("#lists:not([aria-busy]) .hit")
             image = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(128, dither=Image.Dither.NONE)
             image.save(Path(__file__).with_name(name), optimize=True)
         browser.close()
