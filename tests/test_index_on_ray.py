@@ -1,5 +1,6 @@
 """Indexes that are built and searched on Ray: those of one process, whichever actor is killed."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -114,6 +115,30 @@ def test_commands_on_ray_write_what_one_process_writes(home: Path, tmp_path: Pat
         done = run_stage(*command, "--query-idf", 0.75, *arguments)
         assert done.code == 0, done.err
     assert (tmp_path / "ray.txt").read_bytes() == (tmp_path / "alone.txt").read_bytes()
+
+
+@pytest.mark.full
+@needs_ray
+@pytest.mark.usefixtures("cluster")
+def test_stored_documents_and_filters_on_ray_are_those_of_one_process(home: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    records = ({"id": id_, "text": f"text of {id_}", "group": number % 3} for number, id_ in enumerate(VECTORS))
+    corpus.write_text("".join(json.dumps(record) + "\n" for record in records))
+    stored = ["--documents", corpus, "--store-text", "--filter-fields", "group:int", "--threads", 1]
+    for name, arguments in {"one": [], "shards": ["--shards", 2, "--ray", "--workers", 2]}.items():
+        done = run_stage("index", "--input", home / "encoded", "--index", tmp_path / name, *stored, *arguments)
+        assert done.code == 0, done.err
+        search = ["search", "--index", tmp_path / name, "--topics", home / "topics.tsv", "--filter", "group>=1"]
+        done = run_stage(*search, "--output", tmp_path / f"{name}.txt", *(["--ray"] if arguments else []))
+        assert done.code == 0, done.err
+    assert (tmp_path / "shards.txt").read_bytes() == (tmp_path / "one.txt").read_bytes()
+    ids = {line.split()[2] for line in (tmp_path / "one.txt").read_text().splitlines()}
+    assert ids == {id_ for number, id_ in enumerate(VECTORS) if number % 3}
+    with ImpactSearcher(tmp_path / "shards") as searcher:
+        documents = {id_: searcher.document(id_) for id_ in VECTORS}
+    assert {id_: document and document["contents"] for id_, document in documents.items()} == {
+        id_: f"text of {id_}" for id_ in VECTORS
+    }
 
 
 @pytest.mark.full
