@@ -91,7 +91,7 @@ def client(home: Path) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def through_fastapi(client: TestClient) -> TestClient:
-    """A client of the same service whose searches do not pass by FastAPI."""
+    """A client of the same service whose searches do not bypass FastAPI."""
     service: Service = client.service  # type: ignore[attr-defined]
     gate = Gate(create_application(service), service.limits, service.metrics)
     return TestClient(gate, raise_server_exceptions=False)
@@ -275,7 +275,7 @@ INVALID = [
 
 @pytest.mark.slow
 class TestDirectSearch:
-    """Searches that pass by FastAPI are answered as it would answer them."""
+    """Searches that bypass FastAPI are answered as it would answer them."""
 
     @pytest.mark.parametrize("request_", VALID + INVALID, ids=str)
     def test_answers_are_the_same(self, client: TestClient, through_fastapi: TestClient, request_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Searches that pass by FastAPI, whose layers take longer than the search of a small index."""
+"""Searches that bypass FastAPI, whose layers take longer than the search of a small index."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
