@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ class Terminal:
             stdin=subprocess.DEVNULL,
             env={**os.environ, "TERM": "xterm", "INPUTRC": os.devnull, **environment},
             start_new_session=True,
+            # Ctrl-C works also where the tests themselves run in the background, where it is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
         )
         self._other = other
         self._unread = ""
@@ -49,7 +52,9 @@ class Terminal:
 
     def interrupt(self, expected: str) -> None:
         """Type Ctrl-C until `expected` is shown: between its prompt and its waiting, readline does not notice it."""
+        deadline = time.monotonic() + _PATIENCE
         while expected not in self._unread:
+            assert time.monotonic() < deadline, f"no {expected!r} in {self._unread!r}"
             self.type("\x03")
             while expected not in self._unread and select.select([self._own], [], [], 5.0)[0]:
                 self._read()

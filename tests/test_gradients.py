@@ -179,7 +179,7 @@ def test_cached_gradients_need_the_memory_of_one_group() -> None:
 @pytest.mark.parametrize("cached", [False, True], ids=["plain", "cached"])
 def test_a_document_of_several_queries_is_encoded_once_with_the_same_gradients(cached: bool) -> None:
     shared = [replace(example, negatives=("the same text",)) for example in examples(3, negatives=0)]
-    batch = collator(RECIPE)(0, shared)
+    batch = collator(RECIPE, each_text_once=True)(0, shared)
     assert (
         sum(len(group.ids) for group in batch.documents) == len(set(batch.document_texts)) < len(batch.document_texts)
     )

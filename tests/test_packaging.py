@@ -50,7 +50,7 @@ def test_the_top_level_holds_what_every_project_of_this_kind_has() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {name.split("/")[0] for name in files.splitlines()} <= {
         *(".ci", ".gitignore", ".python-version", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile"),
-        *("README.md", "benchmarks", "docs", "encoders", "indexes", "pyproject.toml", "setup.cfg"),
+        *("README.md", "benchmarks", "docs", "encoders", "indexes", "pyproject.toml", "recipes", "setup.cfg"),
         *("splade_anserini", "tests"),
     }
 

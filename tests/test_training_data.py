@@ -201,10 +201,11 @@ class TestCollator:
         drawn = {self.collator(1)(index, [example]).document_texts[1] for index in range(40)}
         assert drawn == set(example.negatives)
 
-    def test_groups_hold_the_texts_at_their_positions(self) -> None:
-        batch = collator(recipe(), budget=30)(0, self.some_examples)
+    @pytest.mark.parametrize("each_text_once", [False, True])
+    def test_groups_hold_the_texts_at_their_positions(self, each_text_once: bool) -> None:
+        batch = collator(recipe(), budget=30, each_text_once=each_text_once)(0, self.some_examples)
         assert len(batch.documents) > 1
-        different = list(dict.fromkeys(batch.document_texts))
+        different = list(dict.fromkeys(batch.document_texts)) if each_text_once else list(batch.document_texts)
         assert [different[row] for row in batch.document_rows] == list(batch.document_texts)
         expected = tiny_tokenizer()(different, truncation=True, max_length=12)["input_ids"]
         for group in batch.documents:

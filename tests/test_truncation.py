@@ -257,7 +257,8 @@ def test_a_batch_of_training_says_what_was_cut() -> None:
     example = Example("cat " * 4, "dog " * 6, ("dog " * 9, "cat"))
     batch = Collator(queries, documents, negatives=2, seed=0)(0, [example, example])
     assert batch.truncation.queries == Truncation(texts=2, truncated=2, tokens_lost=2)
-    # Each different text of a batch is encoded, and counted, once.
+    assert batch.truncation.documents == Truncation(texts=6, truncated=2, tokens_lost=6)
+    batch = Collator(queries, documents, negatives=2, seed=0, each_text_once=True)(0, [example, example])
     assert batch.truncation.documents == Truncation(texts=3, truncated=1, tokens_lost=3)
 
 

@@ -96,13 +96,14 @@ def student(
     return Student(Pair(module, BagOfTokens(torch.ones(size), masked, learned=query_side == "idf")), documents, None)
 
 
-def collator(chosen: TrainingRecipe, *, budget: int = 4096) -> Collator:
+def collator(chosen: TrainingRecipe, *, budget: int = 4096, each_text_once: bool = False) -> Collator:
     tokenizer = tiny_tokenizer()
     return Collator(
         GroupTokenizer(tokenizer, chosen.query_max_length, budget),
         GroupTokenizer(tokenizer, chosen.max_length, budget),
         negatives=chosen.negatives,
         seed=chosen.seed,
+        each_text_once=each_text_once,
     )
 
 

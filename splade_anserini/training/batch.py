@@ -41,9 +41,9 @@ class Batch:
 
     queries: tuple[Group, ...]
     documents: tuple[Group, ...]
-    """Different texts: one that belongs to several queries is encoded once."""
+    """The texts to encode."""
     document_rows: torch.Tensor
-    """[documents] int64: for each document of `labels`, its position among the different texts."""
+    """[documents] int64: for each document of `labels`, its position among these texts."""
     labels: BatchLabels
     query_texts: tuple[str, ...]
     document_texts: tuple[str, ...]
@@ -94,13 +94,26 @@ class GroupTokenizer:
 
 
 class Collator:
-    """Collates examples into a batch and samples each example's negatives, seeded by the seed and the batch's index."""
+    """Collates examples into a batch and samples each example's negatives, seeded by the seed and the batch's index.
 
-    def __init__(self, queries: GroupTokenizer, documents: GroupTokenizer, *, negatives: int, seed: int) -> None:
+    With `each_text_once`, a document that belongs to several queries is encoded once; with dropout, each would have
+    another vector.
+    """
+
+    def __init__(
+        self,
+        queries: GroupTokenizer,
+        documents: GroupTokenizer,
+        *,
+        negatives: int,
+        seed: int,
+        each_text_once: bool = False,
+    ) -> None:
         self._queries = queries
         self._documents = documents
         self._negatives = negatives
         self._seed = seed
+        self._each_text_once = each_text_once
 
     def __call__(self, batch_index: int, examples: Sequence[Example], source: int = 0) -> Batch:
         """Return the batch with this index: of each example its positive, then at most `negatives` of its negatives."""
@@ -125,12 +138,15 @@ class Collator:
             torch.tensor([_text_hash(text) for text in queries]),
             torch.tensor(scores, dtype=torch.float32),
         )
-        positions = {text: position for position, text in enumerate(dict.fromkeys(documents))}
+        encoded, rows = documents, list(range(len(documents)))
+        if self._each_text_once:
+            positions = {text: position for position, text in enumerate(dict.fromkeys(documents))}
+            encoded, rows = list(positions), [positions[text] for text in documents]
         cut_queries, cut_documents = TruncationCounts(), TruncationCounts()
         return Batch(
             self._queries(queries, cut_queries),
-            self._documents(list(positions), cut_documents),
-            torch.tensor([positions[text] for text in documents]),
+            self._documents(encoded, cut_documents),
+            torch.tensor(rows),
             labels,
             queries,
             tuple(documents),

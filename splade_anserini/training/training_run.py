@@ -158,7 +158,13 @@ class _RunBuilder:
             mixing=recipe.mixing,
             clusters=self._clusters(embeddings, directory) if embeddings and recipe.cluster_size else None,
         )
-        collator = Collator(self._query_tokenizer, self._tokenizer, negatives=recipe.negatives, seed=recipe.seed)
+        collator = Collator(
+            self._query_tokenizer,
+            self._tokenizer,
+            negatives=recipe.negatives,
+            seed=recipe.seed,
+            each_text_once=recipe.dropout == 0,
+        )
         loader = BatchLoader(self._sources, plan, collator, DevicePart(self._accelerator.process_index, devices))
         teacher = None
         if embeddings and recipe.teacher and any(loss.over == "batch" for loss in recipe.losses):
