@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError, RecordError
@@ -179,6 +179,7 @@ class TestPyserini:
 
 
 @pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz"])
+@example({"0": {"\xa0": 1}})
 @given(encoded)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 def test_encoded_topics_are_read_back_as_they_were_written(

@@ -102,7 +102,7 @@ def query_names(topic: TopicRecord, known: Set[str]) -> set[str]:
 
 
 def _text(topic: TopicRecord, names: tuple[str, ...]) -> str | None:
-    """Return the first text under these names that is not blank, "" for a blank one, None without any."""
+    """Return the first text under these names that is not blank, else a blank one as it is, None without any."""
     text = None
     for name in names:
         if name in topic.fields:
@@ -111,7 +111,8 @@ def _text(topic: TopicRecord, names: tuple[str, ...]) -> str | None:
                 return value
             if value is not None and not isinstance(value, str):
                 raise topic.location.error(f"the {name} is {json_type(value)}", expected="a string")
-            text = ""
+            # A no-break space may be a token of an encoded query.
+            text = text or value or ""
     return text
 
 
