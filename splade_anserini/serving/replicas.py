@@ -20,8 +20,8 @@ from splade_anserini.serving.options import ServedOptions
 from splade_anserini.serving.query_encoder import ServedEncoder, query_options
 from splade_anserini.serving.requests import ExplainRequest, SearchRequest
 from splade_anserini.serving.search_service import as_request_error
-from splade_anserini.serving.searching import Call, SearchRunner
-from splade_anserini.serving.service import SEARCHES, TEXTS, encode_batch, search_for
+from splade_anserini.serving.searching import Call, Search, SearchRunner
+from splade_anserini.serving.service import SEARCHES, TEXTS, encode_batch
 from splade_anserini.serving.shards import OpenedShard, Shard, ShardedIndex, open_texts
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class ShardReplica(Replica):
 
     async def search(self, request: SearchRequest, vector: ImpactVector) -> Any:
         """Search for a query that is encoded, or needs no vector."""
-        return await self._for(search_for(self._opened, request, vector))
+        return await self._for(Search(self._opened, request, vector))
 
     async def explain(self, request: ExplainRequest, vector: ImpactVector) -> Any:
         """Return the score of a document term by term, as JSON values; None for one of another shard."""

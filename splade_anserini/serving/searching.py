@@ -12,7 +12,7 @@ import orjson
 from splade_anserini.parallel import cpu_count
 from splade_anserini.serving.metrics import Metrics
 from splade_anserini.serving.opened_index import OpenedIndex
-from splade_anserini.serving.requests import Engine
+from splade_anserini.serving.requests import SearchRequest
 
 if TYPE_CHECKING:
     from splade_anserini.explaining import MatchedTerm
@@ -31,35 +31,24 @@ BM25_WEIGHT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A query that is encoded, or needs no vector."""
+    """A request whose query is encoded, or needs no vector."""
 
     index: OpenedIndex
-    engine: Engine
-    text: str | None
+    request: SearchRequest
     vector: "ImpactVector"
     """Before it is multiplied by idf."""
-    hits: int
-    documents: bool = True
-    terms: bool = False
-    snippets: bool = False
-    query_idf: float | None = None
-    filters: tuple[str, ...] = ()
-    fields: tuple[str, ...] | None = None
-    """Of the stored documents; None: all."""
-    search_fields: Mapping[str, float] | None = None
-    """Fields of the index with their boosts; None: contents."""
 
     @property
     def needs_documents(self) -> bool:
         """Whether stored documents are read."""
-        return self.documents or self.snippets
+        return self.request.documents or self.request.snippets
 
     @property
     def power(self) -> float:
         """The power of idf by which the impacts of the query are multiplied."""
-        if self.engine == "bm25":
+        if self.request.engine == "bm25":
             return 0.0
-        return self.index.index.query_idf if self.query_idf is None else self.query_idf
+        return self.index.index.query_idf if self.request.query_idf is None else self.request.query_idf
 
 
 @dataclass(slots=True)
@@ -99,8 +88,9 @@ class SearchRunner:
             if isinstance(work, Call):
                 results[position] = work.function()
             else:
-                fields = tuple((work.search_fields or {}).items())
-                groups[id(work.index), work.engine, work.hits, work.filters, fields].append(position)
+                request = work.request
+                fields = tuple((request.search_fields or {}).items())
+                groups[id(work.index), request.engine, request.k, request.filters, fields].append(position)
         for positions in groups.values():
             searches = [work for position in positions if isinstance(work := batch[position], Search)]
             results |= zip(positions, self._answers(searches), strict=True)
@@ -124,21 +114,21 @@ class SearchRunner:
 
 
 def _weighted(search: Search) -> "ImpactVector":
-    return {} if search.engine == "bm25" else search.index.weighted(search.vector, search.query_idf)
+    return {} if search.request.engine == "bm25" else search.index.weighted(search.vector, search.request.query_idf)
 
 
 def _rankings(searches: Sequence[Search], weights: "Sequence[ImpactVector]") -> "list[Ranking]":
-    first = searches[0]
-    threads = min(len(searches), cpu_count()) if len(first.index.index) >= LARGE else 1
-    if first.search_fields:
-        return first.index.field_rankings(weights, first.hits, first.search_fields, first.filters)
-    if first.engine == "impacts":
-        return first.index.rankings(weights, first.hits, threads, first.filters)
-    texts = first.index.text_rankings([search.text or "" for search in searches], first.hits, threads)
-    if first.engine == "bm25":
+    index, request = searches[0].index, searches[0].request
+    threads = min(len(searches), cpu_count()) if len(index.index) >= LARGE else 1
+    if request.search_fields:
+        return index.field_rankings(weights, request.k, request.search_fields, request.filters)
+    if request.engine == "impacts":
+        return index.rankings(weights, request.k, threads, request.filters)
+    texts = index.text_rankings([search.request.query or "" for search in searches], request.k, threads)
+    if request.engine == "bm25":
         return texts
-    impacts = first.index.rankings(weights, first.hits, threads, first.filters)
-    return [_fused(first.index, *pair, first.hits) for pair in zip(impacts, texts, strict=True)]
+    impacts = index.rankings(weights, request.k, threads, request.filters)
+    return [_fused(index, *pair, request.k) for pair in zip(impacts, texts, strict=True)]
 
 
 def _fused(index: OpenedIndex, impacts: "Ranking", texts: "Ranking", hits: int) -> "Ranking":
@@ -165,7 +155,7 @@ def _fused(index: OpenedIndex, impacts: "Ranking", texts: "Ranking", hits: int) 
 
 def _records(searches: Sequence[Search], rankings: "Sequence[Ranking]") -> list[list[bytes | None]]:
     """Return the stored records of the documents of all rankings, read at once."""
-    index, is_text = searches[0].index, searches[0].engine == "bm25"
+    index, is_text = searches[0].index, searches[0].request.engine == "bm25"
     pairs = {
         doc: id_
         for search, ranking in zip(searches, rankings, strict=True)
@@ -201,10 +191,10 @@ def _terms(search: Search, weights: "ImpactVector", ranking: "Ranking") -> "Sequ
     from splade_anserini.explaining.match import matched_terms
     from splade_anserini.serving.highlighting import words_of_hits
 
-    if not (search.terms or search.snippets):
+    if not (search.request.terms or search.request.snippets):
         return None
-    if search.engine == "bm25":
-        return words_of_hits(search.index.text, search.text or "", ranking.docs) if search.index.text else None
+    if search.request.engine == "bm25":
+        return words_of_hits(search.index.text, search.request.query or "", ranking.docs) if search.index.text else None
     docs = [doc for doc in ranking.docs if doc >= 0]
     impacts = dict(zip(docs, search.index.index.searcher.impacts(weights, docs), strict=True))
     return [matched_terms(weights, impacts.get(doc, {})) for doc in ranking.docs]
@@ -223,37 +213,38 @@ def _answer(
     from splade_anserini.lucene.stored_documents import document_of_record
     from splade_anserini.serving.highlighting import snippet_values
 
-    is_integer = search.engine == "impacts" and not search.search_fields
+    request = search.request
+    is_integer = request.engine == "impacts" and not request.search_fields
     if is_integer:
-        search.index.check_scores(search.text or "", ranking.scores, search.query_idf)
+        search.index.check_scores(request.query or "", ranking.scores, request.query_idf)
     scores = map(int, ranking.scores) if is_integer else ranking.scores
     documents = [_shown(search, *pair) for pair in zip(ranking.ids, records, strict=True)]
     hits = list(map(hit_values, count(1), ranking.ids, scores, documents))
-    if search.terms:
+    if request.terms:
         for hit, terms_of_hit in zip(hits, terms or [()] * len(hits), strict=True):
             hit["terms"] = term_values(terms_of_hit)
-    if search.snippets:
-        spans_of = search.index.text_spans_of if search.engine == "bm25" else search.index.spans_of
+    if request.snippets:
+        spans_of = search.index.text_spans_of if request.engine == "bm25" else search.index.spans_of
         for hit, record, terms_of_hit in zip(hits, records, terms or [()] * len(hits), strict=True):
             products = {term.token: term.product for term in terms_of_hit}
             hit.update(snippet_values(document_of_record("", record), products, spans_of))
     power = search.power
     unweighted = descending(search.vector) if power else None
-    return Answer(orjson.dumps(result_values(search.text, descending(weights), hits, power, unweighted)))
+    return Answer(orjson.dumps(result_values(request.query, descending(weights), hits, power, unweighted)))
 
 
 def _shown(search: Search, doc_id: str, record: bytes | None) -> object:
     """Return the document that a hit shows, if any: a record that is one already goes into the answer as it is."""
     from splade_anserini.lucene.stored_documents import document_of_record, is_document
 
-    if record is None or not search.documents:
+    if record is None or not search.request.documents:
         return None
-    if search.fields is None and search.index.is_own and is_document(record):
+    if search.request.fields is None and search.index.is_own and is_document(record):
         return orjson.Fragment(record)
     document = document_of_record(doc_id, record) or {}
-    if search.fields is None:
+    if search.request.fields is None:
         return document
-    return with_fields(document, search.fields)
+    return with_fields(document, search.request.fields)
 
 
 def with_fields(document: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:

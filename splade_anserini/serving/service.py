@@ -101,7 +101,7 @@ class Service(SearchService[OpenedIndex]):
         return values
 
     async def _search(self, index: OpenedIndex, request: SearchRequest, vector: ImpactVector) -> Answer:
-        answer: Answer = await self._submit(self._searches, search_for(index, request, vector), index)
+        answer: Answer = await self._submit(self._searches, Search(index, request, vector), index)
         return answer
 
     async def _explain(
@@ -195,24 +195,6 @@ class Service(SearchService[OpenedIndex]):
     def _report(self, index: OpenedIndex) -> None:
         self.metrics.generation.labels(index.name).set(index.generation)
         self.metrics.documents.labels(index.name).set(len(index.index))
-
-
-def search_for(index: OpenedIndex, request: SearchRequest, vector: ImpactVector) -> Search:
-    """Return the search that a request asks for."""
-    return Search(
-        index,
-        request.engine,
-        request.query,
-        vector,
-        request.k,
-        request.documents,
-        request.terms,
-        request.snippets,
-        request.query_idf,
-        request.filters,
-        request.fields,
-        request.search_fields,
-    )
 
 
 def _writer(index: OpenedIndex) -> IndexWriter:
