@@ -11,6 +11,7 @@ from splade_anserini.formats.examples import Examples
 from splade_anserini.modeling.trainable import Group
 from splade_anserini.training.batch import Batch, GroupTokenizer
 from splade_anserini.training.distributed import gather_rows
+from splade_anserini.training.query_idf import idf
 
 K1, B = 0.9, 0.4
 """Anserini's defaults."""
@@ -46,9 +47,8 @@ class BM25Vectorizer:
 
     @property
     def idf(self) -> torch.Tensor:
-        """log(1 + (N − n + 1/2) / (n + 1/2)) of every token, [vocabulary], as Lucene computes it."""
-        frequencies = self.document_frequencies
-        return torch.log1p((self.document_count - frequencies + 0.5) / (frequencies + 0.5))
+        """The idf of every token, [vocabulary]."""
+        return idf(self.document_count, self.document_frequencies)
 
     def query_vectors(self, groups: Sequence[Group]) -> torch.Tensor:
         """Return the frequency of each token in each query times its idf, [queries, vocabulary]."""

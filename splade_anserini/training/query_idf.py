@@ -6,6 +6,11 @@ DECAY = 0.98
 """How much an earlier batch counts beside the one after it: the mean is over about fifty batches of a source."""
 
 
+def idf(documents: int | torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
+    """Return `vectors.idf.idf` of many: log(1 + (N − n + 1/2) / (n + 1/2)), n being `frequencies` [vocabulary]."""
+    return torch.log1p((documents - frequencies + 0.5) / (frequencies + 0.5))
+
+
 class QueryIdf:
     """Factors of the weights of queries: idf^alpha, with the idf that a search with `--query-idf` would take.
 
@@ -25,6 +30,4 @@ class QueryIdf:
         earlier = self.sums.get(str(source))
         sums = added if earlier is None else DECAY * earlier.to(added.device) + added
         self.sums[str(source)] = sums
-        frequencies, total = sums[:-1], sums[-1]
-        factors = torch.log1p((total - frequencies + 0.5) / (frequencies + 0.5)) ** self._alpha
-        return factors.to(documents.dtype)
+        return (idf(sums[-1], sums[:-1]) ** self._alpha).to(documents.dtype)

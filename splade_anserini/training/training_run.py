@@ -142,7 +142,6 @@ class _RunBuilder:
         self._tokenizer = GroupTokenizer(documents.tokenizer, recipe.max_length, budget, card.prompt)
         self._query_tokenizer = GroupTokenizer(documents.tokenizer, recipe.query_max_length, budget, card.query_prompt)
         self._bm25 = self._fit_bm25(documents.vocabulary_size)
-        self._teacher_bm25 = self._open_teacher_bm25()
         idf = self._bm25.idf if self._bm25 else None
         self._student = build_student(recipe, card.aggregation, documents, idf, trust_remote_code=trust)
 
@@ -168,7 +167,7 @@ class _RunBuilder:
         loader = BatchLoader(self._sources, plan, collator, DevicePart(self._accelerator.process_index, devices))
         teacher = None
         if embeddings and recipe.teacher and any(loss.over == "batch" for loss in recipe.losses):
-            teacher = InBatchTeacher(recipe.teacher, embeddings, self._teacher_bm25)
+            teacher = InBatchTeacher(recipe.teacher, embeddings, self._open_teacher_bm25(recipe.teacher))
         return Loop(
             recipe, self._student, loader, directory, self._options, in_batch_teacher=teacher, validator=validation
         )
@@ -180,9 +179,8 @@ class _RunBuilder:
             return None
         return fit_bm25(self._sources, self._tokenizer, vocabulary_size, seed=self._recipe.seed)
 
-    def _open_teacher_bm25(self) -> Callable[[Batch], torch.Tensor] | None:
-        teacher = self._recipe.teacher
-        if teacher is None or not teacher.bm25 or teacher.bm25_terms == "tokens":
+    def _open_teacher_bm25(self, teacher: TeacherSettings) -> Callable[[Batch], torch.Tensor] | None:
+        if not teacher.bm25 or teacher.bm25_terms == "tokens":
             return self._bm25
         return SourcesBM25(self._sources, open_analyzer(), seed=self._recipe.seed)
 
