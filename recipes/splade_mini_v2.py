@@ -6,8 +6,8 @@
 `examples/SET.jsonl`: a query, a relevant passage, and as negatives the best passages of the dense teacher, of BM25 and
 of splade-mini that are not relevant. What is there already is not made again, so that an interrupted run goes on.
 
-The passages are longer than the sentences of the collections, andmany questions are verbose, because the
-first splade-mini learned mostly from short texts and short queries.
+The passages are longer than the sentences of the collections, and many questions are verbose, because the first
+splade-mini learned mostly from short texts and short queries.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,11 +87,7 @@ def squad(data: Path, chance: random.Random) -> Set:
     sentences = [(document.id, document.text) for document in open_corpus(str(home))]
     questions = questions_by_document(home, "dev+test")
     for group in groups(sentences, 3, 6, chance):
-        free = [text for id_, text in group if id_ not in questions and usable(text)]
-        held_out = chance.choice(free) if len(group) > 3 and free else None
-        passage = result.add_passage(" ".join(text for _, text in group if text != held_out))
-        asked = [question for id_, _ in group for question in questions.get(id_, ())]
-        add_questions(result, asked, passage, held_out, chance)
+        add_group(result, group, questions, chance, least=3)
     return result
 
 
@@ -104,11 +100,7 @@ def selqa(data: Path, chance: random.Random) -> Set:
         articles[document.title].append((document.id, document.text))
     for title, sentences in articles.items():
         for number, group in enumerate(groups(sentences, 3, 6, chance)):
-            free = [text for id_, text in group if id_ not in questions and usable(text)]
-            held_out = chance.choice(free) if len(group) > 2 and free else None
-            passage = result.add_passage(" ".join([title, *(text for _, text in group if text != held_out)]))
-            asked = [question for id_, _ in group for question in questions.get(id_, ())]
-            add_questions(result, asked, passage, held_out, chance)
+            passage = add_group(result, group, questions, chance, least=2, title=title)
             if number == 0 and len(title.split()) > 1:
                 result.add_query(title, passage)
     return result
@@ -200,6 +192,28 @@ def groups[T](items: Sequence[T], least: int, most: int, chance: random.Random) 
         size = chance.randint(least, most)
         yield items[start : start + size]
         start += size
+
+
+def add_group(
+    result: Set,
+    group: Sequence[tuple[str, str]],
+    questions: Mapping[str, Sequence[str]],
+    chance: random.Random,
+    *,
+    least: int,
+    title: str = "",
+) -> str:
+    """Add sentences, given as pairs of id and text, as one passage with their questions; return the passage's id.
+
+    A sentence without questions becomes a query in place of a part of the passage if at least `least` others are left.
+    """
+    free = [text for id_, text in group if id_ not in questions and usable(text)]
+    held_out = chance.choice(free) if len(group) > least and free else None
+    sentences = [text for _, text in group if text != held_out]
+    passage = result.add_passage(" ".join([title, *sentences] if title else sentences))
+    asked = [question for id_, _ in group for question in questions.get(id_, ())]
+    add_questions(result, asked, passage, held_out, chance)
+    return passage
 
 
 def add_questions(
