@@ -1,14 +1,21 @@
 """A sharded index to serve, and requests that tell one service from another."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from starlette.testclient import TestClient
 
 from splade_anserini.encode import encode
 from splade_anserini.encoding import EncodeOptions, open_encoder
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.lucene import start_jvm
+from splade_anserini.serving.opened_index import OpenedIndex, index_sources
+from splade_anserini.serving.options import LimitOptions, ServedOptions
+from splade_anserini.serving.server import gated
+from splade_anserini.serving.service import Service
 from tests.cli_runner import run_stage
 from tests.encoder_fixtures import EXPANSIONS, write_dictionary_encoder
 
@@ -40,6 +47,15 @@ def write_sharded_index(home: Path, texts: Mapping[str, str] = TEXTS) -> Path:
     assert made.code == 0, made.err
     start_jvm()
     return home / "pets"
+
+
+@contextlib.contextmanager
+def client_of(served: ServedOptions, limits: LimitOptions) -> Iterator[TestClient]:
+    """Serve in this process during a block."""
+    service = Service([OpenedIndex(source, served) for source in index_sources(served)], served, limits)
+    with TestClient(gated(service), raise_server_exceptions=False) as client:
+        yield client
+    service.close()
 
 
 def posted(**body: Any) -> tuple[str, str, Any]:

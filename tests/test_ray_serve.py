@@ -25,15 +25,12 @@ pytest.importorskip("ray.serve", reason="Ray Serve is not installed: pip install
 from starlette.testclient import TestClient
 
 from splade_anserini.errors import InputError
-from splade_anserini.serving.opened_index import OpenedIndex, index_sources
 from splade_anserini.serving.options import LimitOptions, ServedOptions
 from splade_anserini.serving.ray_options import RayServeOptions
 from splade_anserini.serving.ray_serve import application, build, prepare
-from splade_anserini.serving.server import gated
-from splade_anserini.serving.service import Service
 from splade_anserini.workers.options import WorkerOptions
 from splade_anserini.workers.ray_cluster import open_cluster
-from tests.served_shards import REQUESTS, SHARDS, TEXTS, write_sharded_index
+from tests.served_shards import REQUESTS, SHARDS, TEXTS, client_of, write_sharded_index
 from tests.worker_fixtures import descendants, title_of, wait_until_ended
 
 NAME = "pets"
@@ -53,18 +50,9 @@ def served(with_texts: ServedOptions) -> ServedOptions:
     return replace(with_texts, bm25=())
 
 
-@contextlib.contextmanager
-def client_of(served: ServedOptions) -> Iterator[TestClient]:
-    """Serve in this process during a block."""
-    service = Service([OpenedIndex(source, served) for source in index_sources(served)], served, LIMITS)
-    with TestClient(gated(service), raise_server_exceptions=False) as client:
-        yield client
-    service.close()
-
-
 @pytest.fixture(scope="module")
 def one_process(served: ServedOptions) -> Iterator[TestClient]:
-    with client_of(served) as client:
+    with client_of(served, LIMITS) as client:
         yield client
 
 
@@ -145,7 +133,7 @@ def check_all(address: str, one_process: TestClient) -> None:
 
 @pytest.mark.full
 def test_bm25_is_that_of_one_process(with_texts: ServedOptions, cluster: str) -> None:
-    with client_of(with_texts) as one_process, deployed(with_texts):
+    with client_of(with_texts, LIMITS) as one_process, deployed(with_texts):
         check_all(cluster, one_process)
 
 
@@ -319,7 +307,7 @@ def test_while_it_is_deployed_again_hits_of_two_states_are_never_mixed(
     url = "/v1/search?q=cats+dogs&k=20"
     later = write_sharded_index(tmp_path, {f"new-{id_}": text for id_, text in reversed(TEXTS.items())})
     later_served = replace(served, index=(str(later),))
-    with client_of(later_served) as client:
+    with client_of(later_served, LIMITS) as client:
         expected = client.get(url).content
     with deployed(served), many_requests(f"{cluster}{url}", one_process.get(url).content) as threads:
         time.sleep(1)

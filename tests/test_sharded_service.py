@@ -15,15 +15,14 @@ from starlette.testclient import TestClient
 
 from splade_anserini.artifacts.sharded_index import shard_directories
 from splade_anserini.errors import InputError, MismatchError, WorkerError
-from splade_anserini.serving.opened_index import OpenedIndex, index_sources
+from splade_anserini.serving.opened_index import index_sources
 from splade_anserini.serving.options import LimitOptions, ServedOptions
 from splade_anserini.serving.ray_options import MissingShards, RayServeOptions, replica_range
 from splade_anserini.serving.replicas import EncoderReplica, OtherDeployment, Replica, ShardReplica
 from splade_anserini.serving.server import gated
-from splade_anserini.serving.service import Service
 from splade_anserini.serving.sharded_service import ServedReplicas, ShardedService, Unanswered, checked
 from splade_anserini.serving.shards import sharded_indexes
-from tests.served_shards import REQUESTS, SHARDS, TEXTS, write_sharded_index
+from tests.served_shards import REQUESTS, SHARDS, TEXTS, client_of, write_sharded_index
 
 LIMITS = LimitOptions(max_hits=100, max_query=50, cache=10)
 
@@ -75,10 +74,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> ServedOptions:
 
 @pytest.fixture(scope="module")
 def one_process(served: ServedOptions) -> Iterator[TestClient]:
-    service = Service([OpenedIndex(source, served) for source in index_sources(served)], served, LIMITS)
-    with TestClient(gated(service), raise_server_exceptions=False) as client:
+    with client_of(served, LIMITS) as client:
         yield client
-    service.close()
 
 
 @pytest.fixture(scope="module")
