@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.encoding.options import EncodeOptions, EncoderOptions
 from splade_anserini.errors import counted
@@ -50,7 +51,9 @@ class EncodeTarget:
     """Which encoder is used, at which scale, and where the shards go."""
 
     output: Path = option(help="Directory for the shards and their manifest.")
-    encoder: str = option(default="splade-mini", help="Card name, encoder directory, or Hugging Face id or directory.")
+    encoder: str = option(
+        default=DEFAULT_ENCODER, help="Card name, encoder directory, or Hugging Face id or directory."
+    )
     scale: float | None = scale_option(
         help="impact = round(weight × scale), such as 100 or 256/5.",
         unset="the encoder's, or 100",

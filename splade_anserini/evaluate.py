@@ -9,6 +9,7 @@ import typer
 
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of
+from splade_anserini.cli.results import print_or_write
 from splade_anserini.errors import InputError
 from splade_anserini.evaluation.evaluation import evaluate
 from splade_anserini.evaluation.measures import MEASURES, Preset, chosen_measures
@@ -159,16 +160,10 @@ def _evaluate_collections(
 
 
 def _write(comparison: "Comparison", recall: Sequence["Measure"], output: EvaluateOutput, *, per_query: bool) -> None:
-    from splade_anserini.artifacts.files import whole_file
     from splade_anserini.evaluation.plots import plot_comparison
     from splade_anserini.evaluation.rendering import render
 
-    text = render(comparison, output.format, per_query=per_query)
-    if output.output is None:
-        typer.echo(text, nl=False)
-    else:
-        with whole_file(output.output) as file:
-            file.write(text.encode())
+    print_or_write(render(comparison, output.format, per_query=per_query), output.output)
     if output.plot is not None:
         plot_comparison(comparison, recall, output.plot)
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.cli.console import main_of
+from splade_anserini.cli.results import print_or_write
 from splade_anserini.errors import InputError
 from splade_anserini.modeling.options import remote_code_option
 from splade_anserini.options import changed_options, option, options
@@ -28,7 +30,7 @@ class TextOptions:
     encoder: str | None = option(
         default=None,
         help="Card name, encoder directory, or Hugging Face id or directory.",
-        unset="the one that the index records, else splade-mini",
+        unset=f"the one that the index records, else {DEFAULT_ENCODER}",
     )
     side: Literal["query", "document"] = option(default="query", help="What the text is.")
     query_weights: str | None = option(
@@ -166,9 +168,9 @@ def expanded(text: str, options: TextOptions, index: str | None = None) -> "Expl
     if not text.strip():
         raise InputError("The text is empty.", expected="at least one word")
     path, manifest = _opened(index, force=options.force)
-    name = options.encoder or (None if path else "splade-mini")
+    name = options.encoder or (None if path else DEFAULT_ENCODER)
     if options.side == "document":
-        name = name or (manifest.encoder.name if manifest and manifest.encoder else "splade-mini")
+        name = name or (manifest.encoder.name if manifest and manifest.encoder else DEFAULT_ENCODER)
         settings = EncoderOptions(
             max_length=options.max_length, device=options.device, trust_remote_code=options.trust_remote_code
         )
@@ -224,7 +226,7 @@ def _matches(query: "ExplainedQuery", encoding: TextOptions, against: AgainstOpt
 
     unweighted = query.expansion.impacts if query.query_idf else None
     if against.doc is not None:
-        name = encoding.encoder or query.encoder or "splade-mini"
+        name = encoding.encoder or query.encoder or DEFAULT_ENCODER
         settings = EncoderOptions(device=encoding.device, trust_remote_code=encoding.trust_remote_code)
         document = expand(against.doc, open_encoder(name, settings), query.expansion.scale)
         return [explain_match(query.impacts, document.impacts, against.doc, unweighted)]
@@ -304,15 +306,9 @@ def _document(encoding: TextOptions, against: AgainstOptions) -> "ExplainedVecto
 
 
 def _write(explanation: "Explanation | ExplainedVector", shown: Shown) -> None:
-    from splade_anserini.artifacts.files import whole_file
     from splade_anserini.explaining.plots import plot_sections
 
-    text = explanation.rendered(shown.chosen_format, shown.top)
-    if shown.output is None:
-        typer.echo(text, nl=False)
-    else:
-        with whole_file(shown.output) as file:
-            file.write(text.encode())
+    print_or_write(explanation.rendered(shown.chosen_format, shown.top), shown.output)
     if shown.plot is not None:
         plot_sections(explanation.sections(shown.top), shown.plot)
 

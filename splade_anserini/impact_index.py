@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, NamedTuple, Self, overload
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.errors import InputError
 from splade_anserini.explaining.hits import Hit, Hits
 from splade_anserini.progress import ProgressBars, no_bars
@@ -68,7 +69,7 @@ class ImpactIndex:
         texts: Iterable[str],
         ids: Iterable[str] | None = None,
         *,
-        encoder: "Encoder | StrPath" = "splade-mini",
+        encoder: "Encoder | StrPath" = DEFAULT_ENCODER,
         query_encoder: "Encoder | StrPath | None" = None,
         scale: float | None = None,
         top_k: int | None = None,

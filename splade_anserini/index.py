@@ -130,29 +130,70 @@ def command(
       splade-anserini index --append --input impacts/new --index indexes/mine
       splade-anserini index --delete ids.txt --index indexes/mine
     """
-    from splade_anserini.artifacts.manifests import kind_of_manifest
-    from splade_anserini.formats.corpora import open_corpus
-
     if target.is_change:
-        from splade_anserini.indexing.changing import change_by_options
+        _change(target, text, fields, options, reading, workers)
+    elif text.bm25:
+        _index_texts(target, text, fields, options, reading, workers)
+    else:
+        _index_impacts(target, fields, options, reading, workers)
 
-        for group in (text, workers, *(() if target.documents else (fields,))):
-            _check_unused(group, "has no effect with --append, --update and --delete")
-        documents = _documents(target, fields)
-        changed = change_by_options(target.index, target.input, target, reading, options, documents, progress_bar)
-        typer.echo(f"{target.index}: {changed}")
-        return
-    if text.bm25:
-        _check_unused(reading, "has no effect with --bm25")
-        _check_unused(workers, "has no effect with --bm25")
-        if options.document_idf:
-            raise InputError("--document-idf has no effect with --bm25.", do="Leave --document-idf out.")
-        if used := [name for name in changed_options(options) if name in ("--store-fields", "--filter-fields")]:
-            raise InputError(f"{used[0]} has no effect with --bm25.", do=f"Leave {used[0]} out.")
-        if target.documents is not None:
-            raise InputError("--documents has no effect with --bm25.", do="Leave --documents out.")
-        _index_texts(open_corpus(str(target.input), fields), target, text, options)
-        return
+
+def _change(
+    target: IndexTarget,
+    text: TextIndexOptions,
+    fields: CorpusOptions,
+    options: IndexOptions,
+    reading: ReadingOptions,
+    workers: IndexWorkerOptions,
+) -> None:
+    from splade_anserini.indexing.changing import change_by_options
+
+    for group in (text, workers, *(() if target.documents else (fields,))):
+        _check_unused(group, "has no effect with --append, --update and --delete")
+    documents = _documents(target, fields)
+    changed = change_by_options(target.index, target.input, target, reading, options, documents, progress_bar)
+    typer.echo(f"{target.index}: {changed}")
+
+
+def _index_texts(
+    target: IndexTarget,
+    text: TextIndexOptions,
+    fields: CorpusOptions,
+    options: IndexOptions,
+    reading: ReadingOptions,
+    workers: IndexWorkerOptions,
+) -> None:
+    from splade_anserini.formats.corpora import PassageCorpus, open_corpus
+    from splade_anserini.formats.passages import Windows
+    from splade_anserini.text_index import index_texts
+
+    why = "has no effect with --bm25"
+    _check_unused(reading, why)
+    _check_unused(workers, why)
+    of_impacts = ("--document-idf", "--store-fields", "--filter-fields")
+    in_vain = [name for name in changed_options(options) if name in of_impacts]
+    if target.documents is not None:
+        in_vain.append("--documents")
+    if in_vain:
+        raise InputError(f"{in_vain[0]} {why}.", do=f"Leave {in_vain[0]} out.")
+    corpus: Corpus = open_corpus(str(target.input), fields)
+    if text.passages:
+        corpus = PassageCorpus(corpus, Windows.parse(text.passages))
+    manifest = index_texts(corpus, target.index, text.language, options, overwrite=target.overwrite, bars=progress_bar)
+    counts = manifest.counts
+    blank = f"; {counted(counts.blank, 'document')} without text left out" if counts.blank else ""
+    typer.echo(f"{target.index}: {counted(counts.documents, 'document')}, {counted(counts.words, 'word')}{blank}")
+
+
+def _index_impacts(
+    target: IndexTarget,
+    fields: CorpusOptions,
+    options: IndexOptions,
+    reading: ReadingOptions,
+    workers: IndexWorkerOptions,
+) -> None:
+    from splade_anserini.artifacts.manifests import kind_of_manifest
+
     if target.documents is None:
         _check_unused(fields, "needs --bm25 or --documents")
     elif fields.id_field and kind_of_manifest(str(target.input)):
@@ -185,19 +226,6 @@ def _check_unused(group: "CorpusOptions | ReadingOptions | IndexWorkerOptions | 
     """Raise `InputError` for an option that is given in vain. Two groups have --id-field."""
     if names := [name for name in changed_options(group) if name != "--id-field"]:
         raise InputError(f"{names[0]} {why}.", do=f"Leave {names[0]} out.")
-
-
-def _index_texts(corpus: "Corpus", target: IndexTarget, text: TextIndexOptions, options: IndexOptions) -> None:
-    from splade_anserini.formats.corpora import PassageCorpus
-    from splade_anserini.formats.passages import Windows
-    from splade_anserini.text_index import index_texts
-
-    if text.passages:
-        corpus = PassageCorpus(corpus, Windows.parse(text.passages))
-    manifest = index_texts(corpus, target.index, text.language, options, overwrite=target.overwrite, bars=progress_bar)
-    counts = manifest.counts
-    blank = f"; {counted(counts.blank, 'document')} without text left out" if counts.blank else ""
-    typer.echo(f"{target.index}: {counted(counts.documents, 'document')}, {counted(counts.words, 'word')}{blank}")
 
 
 if __name__ == "__main__":

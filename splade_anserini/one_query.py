@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from splade_anserini.cli.results import print_or_write
 from splade_anserini.errors import NOTE, InputError
 from splade_anserini.lucene.feedback import Feedback
 from splade_anserini.options import changed_options
@@ -120,7 +119,6 @@ def require_queries(source: QuerySource) -> None:
 
 def show(text: str, weights: str | None, searching: Searching, written: SearchOutput) -> None:
     """Search for one query, and print its hits or write them to `written.output`."""
-    from splade_anserini.artifacts.files import whole_file
     from splade_anserini.artifacts.outputs import require_new_file
     from splade_anserini.explaining.weights import read_weights
 
@@ -132,11 +130,7 @@ def show(text: str, weights: str | None, searching: Searching, written: SearchOu
         result = session.search(text, edits)
         shown = _rendered(result, written)
         note_without_texts(result, session)
-    if written.output is None:
-        typer.echo(shown, nl=False)
-    else:
-        with whole_file(written.output) as file:
-            file.write(shown.encode())
+    print_or_write(shown, written.output)
 
 
 def _rendered(result: "SearchResult", written: SearchOutput) -> str:

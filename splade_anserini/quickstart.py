@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.cli import options as cli
 from splade_anserini.cli.console import main_of, progress_bar
 from splade_anserini.records import StrPath
@@ -55,6 +56,8 @@ class OutputPaths:
 class Outcome:
     """The results that the quickstart prints."""
 
+    encoder: str
+    """The name of the encoder, without spaces: the tag of its run."""
     scores: dict[str, dict[str, float]]
     """Run → measure → mean over the judged topics."""
     query: "Query"
@@ -63,7 +66,7 @@ class Outcome:
     """Document id, score and title."""
 
 
-def quickstart(home: StrPath, encoder: str = "splade-mini", *, overwrite: bool = False) -> Outcome:
+def quickstart(home: StrPath, encoder: str = DEFAULT_ENCODER, *, overwrite: bool = False) -> Outcome:
     """Encode, index, search and evaluate Cranfield in `home`; a second call encodes and indexes nothing again.
 
     Raises `MismatchError` when `home` was created with another encoder, unless `overwrite` starts over.
@@ -78,11 +81,12 @@ def quickstart(home: StrPath, encoder: str = "splade-mini", *, overwrite: bool =
     scale = default_scale(encoder)
     _encode(corpus, open_encoder(encoder), scale, paths, overwrite=overwrite)
     _index(corpus, paths, overwrite=overwrite)
-    vectors = _search(queries, open_query_encoder(encoder), scale, paths)
+    name = "-".join(Path(encoder).name.split())
+    vectors = _search(queries, open_query_encoder(encoder), scale, name, paths)
     with _step("evaluate both runs"):
         scores = {name: _measured(paths.run(name)) for name in ("splade", "bm25")}
     query = next(query for query in queries if query.id == TOPIC)
-    return Outcome(scores, query, vectors[TOPIC], list(_best(corpus, paths.run("splade"), 3)))
+    return Outcome(name, scores, query, vectors[TOPIC], list(_best(corpus, paths.run("splade"), 3)))
 
 
 def _encode(corpus: "Corpus", encoder: "Encoder", scale: float, paths: OutputPaths, *, overwrite: bool) -> None:
@@ -105,7 +109,7 @@ def _index(corpus: "Corpus", paths: OutputPaths, *, overwrite: bool) -> None:
 
 
 def _search(
-    queries: "Sequence[Query]", encoder: "Encoder", scale: float, paths: OutputPaths
+    queries: "Sequence[Query]", encoder: "Encoder", scale: float, name: str, paths: OutputPaths
 ) -> "dict[str, ImpactVector]":
     from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
     from splade_anserini.encoding import quantize
@@ -127,7 +131,7 @@ def _search(
             ImpactSearcher(paths.index, threads=cpu_count()) as searcher,
         ):
             rankings = search(weighted, searcher, SearchOptions(hits=HITS), progress=progress)
-            write_run(paths.run("splade"), rankings, "trec", "splade-mini")
+            write_run(paths.run("splade"), rankings, "trec", name)
     with _step("search the same topics with BM25"):
         write_run(paths.run("bm25"), search_bm25(paths.bm25, queries, HITS, cpu_count()), "trec", "bm25")
     return vectors
@@ -162,9 +166,10 @@ def _step(title: str) -> Iterator[None]:
 def report(outcome: Outcome, home: Path) -> str:
     """Return the results, the paths of the files, and the next commands, as text."""
     header = "".join(f"{measure:>10}" for measure in MEASURES)
-    names = {"splade": "splade-mini", "bm25": "BM25"}
+    names = {"splade": outcome.encoder, "bm25": "BM25"}
+    width = max(map(len, names.values())) + 3
     rows = [
-        f"{names[name]:<14}" + "".join(f"{values[measure]:10.4f}" for measure in MEASURES)
+        f"{names[name]:<{width}}" + "".join(f"{values[measure]:10.4f}" for measure in MEASURES)
         for name, values in outcome.scores.items()
     ]
     strongest = by_strength(outcome.expansion.items())[:15]
@@ -173,7 +178,7 @@ def report(outcome: Outcome, home: Path) -> str:
     return "\n".join(
         [
             f"Cranfield, {HITS} hits a topic\n",
-            f"{'':<14}{header}",
+            f"{'':<{width}}{header}",
             *rows,
             f"\nTopic {outcome.query.id}: {outcome.query.text}",
             f"  becomes  {expansion}  … ({len(outcome.expansion)} entries)",
@@ -189,7 +194,7 @@ def report(outcome: Outcome, home: Path) -> str:
 
 def command(
     output: Annotated[Path, typer.Option(help="Directory for all files.")] = Path("quickstart"),
-    encoder: Annotated[str, typer.Option(help="Card name, encoder directory, or Hugging Face id.")] = "splade-mini",
+    encoder: Annotated[str, typer.Option(help="Card name, encoder directory, or Hugging Face id.")] = DEFAULT_ENCODER,
     overwrite: cli.Overwrite = False,
 ) -> None:
     """Run the whole pipeline on the Cranfield collection (1,400 documents, 225 topics), and compare it with BM25.

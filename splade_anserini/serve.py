@@ -26,8 +26,8 @@ def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions, 
     for module in ("fastapi", "uvicorn", "prometheus_client"):
         if find_spec(module) is None:
             raise DependencyError.missing(module, "serve")
-    from splade_anserini.lucene import start_jvm
     from splade_anserini.serving.api_keys import read_api_keys
+    from splade_anserini.serving.java import start_java
     from splade_anserini.serving.opened_index import OpenedIndex, index_sources
     from splade_anserini.serving.server import serve_forever
     from splade_anserini.serving.service import Service
@@ -39,7 +39,7 @@ def command(served: ServedOptions, server: ServerOptions, limits: LimitOptions, 
         return
     keys = read_api_keys(server.api_keys) if server.api_keys else None
     sources = index_sources(served)
-    start_jvm()
+    start_java()
     samples = read_sample_queries(served.sample_queries)
     service = Service([OpenedIndex(source, served) for source in sources], served, limits, samples=samples)
     try:

@@ -182,8 +182,23 @@ def test_without_a_terminal_progress_is_a_line_a_minute(
     for now in (30.0, 61.0, 90.0, 130.0):  # noqa: B007  # the clock reads it
         progress(100)
     assert capsys.readouterr().err.splitlines() == [
-        "Encoding: 200 of 1,000 documents (20%), 4 min 4 s left",
-        "Encoding: 400 of 1,000 documents (40%), 3 min 15 s left",
+        "Encoding: 200 of 1,000 documents (20%), 4 min 8 s left",
+        "Encoding: 400 of 1,000 documents (40%), 3 min 20 s left",
+    ]
+
+
+def test_what_an_interrupted_run_had_done_does_not_count_as_done_in_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "INTERVAL", 60.0)
+    now = 0.0
+    progress = _Lines("Training", 4000, "steps", lambda: now)
+    progress(3000)
+    for now in (60.0, 120.0):  # noqa: B007  # the clock reads it
+        progress(20)
+    assert capsys.readouterr().err.splitlines() == [
+        "Training: 3,020 of 4,000 steps (76%), 49 min 0 s left",
+        "Training: 3,040 of 4,000 steps (76%), 48 min 0 s left",
     ]
 
 

@@ -100,12 +100,15 @@ class _Lines:
 
     def __init__(self, title: str, total: int | None, unit: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._title, self._total, self._unit, self._clock = title, total, unit, clock
-        self._done = 0
+        self._done = self._done_at_start = 0
         self._start = self._last = clock()
 
     def __call__(self, count: int) -> None:
-        self._done += count
         now = self._clock()
+        if not self._done:
+            # The first report may be what an interrupted run had done: it says nothing about the rate of this one.
+            self._start, self._done_at_start = now, count
+        self._done += count
         if now - self._last >= INTERVAL:
             self._last = now
             sys.stderr.write(f"{self._line(now - self._start)}\n")
@@ -114,8 +117,11 @@ class _Lines:
     def _line(self, seconds: float) -> str:
         if not self._total:
             return f"{self._title}: {self._done:,} {self._unit}"
-        left = seconds / self._done * max(0, self._total - self._done) if self._done else 0.0
+        counted = self._done - self._done_at_start
         share = self._done / self._total
+        if not counted:
+            return f"{self._title}: {self._done:,} of {self._total:,} {self._unit} ({share:.0%})"
+        left = seconds / counted * max(0, self._total - self._done)
         return f"{self._title}: {self._done:,} of {self._total:,} {self._unit} ({share:.0%}), {duration(left)} left"
 
 

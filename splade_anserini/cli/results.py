@@ -53,6 +53,17 @@ class Result:
         return f"{self.output}: {summary(self.values)}"
 
 
+def print_or_write(text: str, output: Path | None) -> None:
+    """Print the text as it is, or write it to the file `output`, which then appears whole."""
+    from splade_anserini.artifacts.files import whole_file
+
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    with whole_file(output) as file:
+        file.write(text.encode())
+
+
 def make_once(
     output: Path, record: "OutputRecord", make: Callable[[], Mapping[str, float | str]], *, overwrite: bool
 ) -> Result:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from splade_anserini.artifacts.manifests import MANIFEST, IndexManifest
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.cards.finding import available_encoders, find_encoder
 from splade_anserini.encoding.matching import check_match
 from splade_anserini.encoding.opening import default_scale, open_query_encoder
@@ -42,7 +43,7 @@ class OnnxQueryEncoder(ImpactQueryEncoder):
     """
 
     def __init__(
-        self, name: StrPath = "splade-mini", *, scale: float | None = None, max_length: int | None = None
+        self, name: StrPath = DEFAULT_ENCODER, *, scale: float | None = None, max_length: int | None = None
     ) -> None:
         if not find_encoder(name).is_onnx:
             raise InputError(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.errors import counted
 from splade_anserini.inspection.machine import Machine
 
@@ -12,7 +13,7 @@ type Outcome = Literal["ok", "note", "problem"]
 
 OLDEST_PYTHON, TOO_NEW_PYTHON = (3, 12), (3, 14)
 LEAST_MEMORY, COMFORTABLE_MEMORY = 1 << 30, 4 << 30
-"""splade-mini needs half a gigabyte, and Java as much; a model of the size of bert-base 1.7 (docs/memory.md)."""
+"""The default encoder needs half a gigabyte, and Java as much; a model like bert-base 1.7 (docs/memory.md)."""
 LEAST_DISK, COMFORTABLE_DISK = 100 << 20, 2 << 30
 
 
@@ -141,7 +142,10 @@ def _memory(machine: Machine) -> Iterator[Finding]:
             "memory", "problem", found, "End other programs or raise the limit: 1 GB is the least for a search."
         )
     elif free < COMFORTABLE_MEMORY:
-        do = "Enough for splade-mini. Export larger models with --precision int8; batches become smaller by themselves."
+        do = (
+            f"Enough for {DEFAULT_ENCODER}. Export larger models with --precision int8; "
+            "batches become smaller by themselves."
+        )
         yield Finding("memory", "note", found, do)
     else:
         yield Finding("memory", "ok", found)
@@ -160,15 +164,15 @@ def _cores(machine: Machine) -> Iterator[Finding]:
 def _encoder(machine: Machine) -> Iterator[Finding]:
     if machine.onnxruntime_error:
         do = "Reinstall onnxruntime and tokenizers: pip install --force-reinstall onnxruntime tokenizers"
-        yield Finding("onnxruntime", "problem", f"splade-mini cannot encode: {machine.onnxruntime_error}", do)
+        yield Finding("onnxruntime", "problem", f"{DEFAULT_ENCODER} cannot encode: {machine.onnxruntime_error}", do)
     else:
-        found = f"splade-mini encodes a short query in {machine.encode_milliseconds:.1f} ms"
+        found = f"{DEFAULT_ENCODER} encodes a short query in {machine.encode_milliseconds:.1f} ms"
         yield Finding("onnxruntime", "ok", found)
 
 
 def _torch(machine: Machine) -> Iterator[Finding]:
     if machine.torch_error:
-        do = "Reinstall torch. Exported encoders and splade-mini do not need it; checkpoints and train do."
+        do = f"Reinstall torch. Exported encoders and {DEFAULT_ENCODER} do not need it; checkpoints and train do."
         yield Finding("torch", "problem", machine.torch_error, do)
         return
     devices = [f"{gpu.name} with {_gigabytes(gpu.memory)}" for gpu in machine.gpus]
@@ -209,7 +213,7 @@ def _disk(machine: Machine) -> Iterator[Finding]:
 
 
 def _network(machine: Machine) -> Iterator[Finding]:
-    local = "splade-mini, the Cranfield collection and everything in local files works without"
+    local = f"{DEFAULT_ENCODER}, the Cranfield collection and everything in local files works without"
     if machine.network is None:
         yield Finding("network", "ok", f"{machine.network_detail}; {local}")
     elif machine.network:

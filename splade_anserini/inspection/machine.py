@@ -16,6 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.errors import SpladeAnseriniError, first_line
 from splade_anserini.free_memory import free_memory
 from splade_anserini.parallel import cpu_count
@@ -105,7 +106,7 @@ class Machine:
     has_nvidia_driver: bool
     onnxruntime_error: str
     encode_milliseconds: float
-    """Time of a short query in splade-mini."""
+    """Time of a short query in the default encoder."""
     directories: tuple[Directory, ...]
     network: bool | None
     """Whether Hugging Face answers; None when it was not asked."""
@@ -220,10 +221,10 @@ def _lucene_version() -> str:
 
 
 def _encode_once() -> float:
-    """Return the milliseconds in which splade-mini encodes a short query, once it is loaded: the best of five."""
+    """Return the milliseconds in which the default encoder, once loaded, encodes a short query: the best of five."""
     from splade_anserini.encoding import open_query_encoder
 
-    encoder = open_query_encoder("splade-mini")
+    encoder = open_query_encoder(DEFAULT_ENCODER)
     times = []
     for _ in range(5):
         start = time.perf_counter()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pyterrier as pt
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.encoding import (
     Encoder,
     ImpactQueryEncoder,
@@ -19,8 +20,6 @@ from splade_anserini.retrieval.query_vectors import encode_queries, prune_querie
 
 if TYPE_CHECKING:
     from splade_anserini.records import ImpactVector
-
-DEFAULT_ENCODER = "splade-mini"
 
 
 class DocumentEncoder(Described, pt.Transformer):

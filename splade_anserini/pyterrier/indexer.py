@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pyterrier as pt
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.encode import encode
 from splade_anserini.encoding import EncodeOptions, Encoder, default_scale, open_encoder
 from splade_anserini.errors import InputError
@@ -17,7 +18,6 @@ from splade_anserini.formats.impacts import ImpactWriter
 from splade_anserini.impact_index import ImpactIndex
 from splade_anserini.index import index
 from splade_anserini.lucene import IndexOptions
-from splade_anserini.pyterrier.encoders import DEFAULT_ENCODER
 from splade_anserini.pyterrier.frames import TOKS, Described, impact_vector, joined
 from splade_anserini.records import Document, ImpactDocument, StrPath
 

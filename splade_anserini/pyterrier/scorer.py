@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 import pyterrier as pt
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.encoding import Encoder
 from splade_anserini.lucene.searcher import float32
-from splade_anserini.pyterrier.encoders import DEFAULT_ENCODER, DocumentEncoder, QueryEncoder
+from splade_anserini.pyterrier.encoders import DocumentEncoder, QueryEncoder
 from splade_anserini.pyterrier.frames import QUERY_TOKS, TOKS, Described, reranked, texts, vectors
 from splade_anserini.records import ImpactVector, StrPath
 from splade_anserini.vectors.dot_product import dot_product

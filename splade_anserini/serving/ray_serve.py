@@ -99,7 +99,7 @@ def application(arguments: Mapping[str, Any]) -> "Application":
 
 def prepare(served: ServedOptions, limits: LimitOptions, ray: RayServeOptions, api_keys: str | None) -> Served:
     """Check what is to be served. Raises `InputError`, and what `sharded_indexes` raises."""
-    from splade_anserini.lucene import start_jvm
+    from splade_anserini.serving.java import start_java
     from splade_anserini.serving.web_page import read_sample_queries
 
     if served.writable:
@@ -110,7 +110,7 @@ def prepare(served: ServedOptions, limits: LimitOptions, ray: RayServeOptions, a
             do="Choose a greater --timeout, or a smaller --shard-timeout.",
         )
     keys = read_api_keys(api_keys) if api_keys else None
-    start_jvm()
+    start_java()
     indexes = tuple(sharded_indexes(index_sources(served), served))
     return Served(served, limits, ray, indexes, tuple(read_sample_queries(served.sample_queries)), keys)
 

@@ -150,10 +150,10 @@ class ShardReplica(Replica):
 
     def __init__(self, index: ShardedIndex, shard: Shard, options: ServedOptions, *settings: Any) -> None:
         """Open the shard. Raises what `OpenedShard` raises; Ray tries again then."""
-        from splade_anserini.lucene import start_jvm
+        from splade_anserini.serving.java import start_java
 
         super().__init__(*settings)
-        start_jvm()
+        start_java()
         self._index = index
         self._opened = open_texts(index, options) if shard == index.text else OpenedShard(index, shard, options)
         self._batcher = Batcher(
