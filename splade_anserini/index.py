@@ -131,51 +131,36 @@ def command(
       splade-anserini index --delete ids.txt --index indexes/mine
     """
     if target.is_change:
-        _change(target, text, fields, options, reading, workers)
+        for group in (text, workers, *(() if target.documents else (fields,))):
+            _check_unused(group, "has no effect with --append, --update and --delete")
+        _change(target, fields, options, reading)
     elif text.bm25:
-        _index_texts(target, text, fields, options, reading, workers)
+        for group in (reading, workers):
+            _check_unused(group, "has no effect with --bm25")
+        _index_texts(target, text, fields, options)
     else:
         _index_impacts(target, fields, options, reading, workers)
 
 
-def _change(
-    target: IndexTarget,
-    text: TextIndexOptions,
-    fields: CorpusOptions,
-    options: IndexOptions,
-    reading: ReadingOptions,
-    workers: IndexWorkerOptions,
-) -> None:
+def _change(target: IndexTarget, fields: CorpusOptions, options: IndexOptions, reading: ReadingOptions) -> None:
     from splade_anserini.indexing.changing import change_by_options
 
-    for group in (text, workers, *(() if target.documents else (fields,))):
-        _check_unused(group, "has no effect with --append, --update and --delete")
     documents = _documents(target, fields)
     changed = change_by_options(target.index, target.input, target, reading, options, documents, progress_bar)
     typer.echo(f"{target.index}: {changed}")
 
 
-def _index_texts(
-    target: IndexTarget,
-    text: TextIndexOptions,
-    fields: CorpusOptions,
-    options: IndexOptions,
-    reading: ReadingOptions,
-    workers: IndexWorkerOptions,
-) -> None:
+def _index_texts(target: IndexTarget, text: TextIndexOptions, fields: CorpusOptions, options: IndexOptions) -> None:
     from splade_anserini.formats.corpora import PassageCorpus, open_corpus
     from splade_anserini.formats.passages import Windows
     from splade_anserini.text_index import index_texts
 
-    why = "has no effect with --bm25"
-    _check_unused(reading, why)
-    _check_unused(workers, why)
     of_impacts = ("--document-idf", "--store-fields", "--filter-fields")
     in_vain = [name for name in changed_options(options) if name in of_impacts]
     if target.documents is not None:
         in_vain.append("--documents")
     if in_vain:
-        raise InputError(f"{in_vain[0]} {why}.", do=f"Leave {in_vain[0]} out.")
+        raise InputError(f"{in_vain[0]} has no effect with --bm25.", do=f"Leave {in_vain[0]} out.")
     corpus: Corpus = open_corpus(str(target.input), fields)
     if text.passages:
         corpus = PassageCorpus(corpus, Windows.parse(text.passages))

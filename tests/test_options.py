@@ -173,10 +173,13 @@ def test_a_command_whose_reader_has_gone_ends_quietly() -> None:
     assert (done.stdout, done.stderr) == ("line\n0\n", "")
 
 
-def test_without_a_terminal_progress_is_a_line_a_minute(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def line_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "INTERVAL", 60.0)
+
+
+@pytest.mark.usefixtures("line_a_minute")
+def test_without_a_terminal_progress_is_a_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
     progress = _Lines("Encoding", 1000, "documents", lambda: now)
     for now in (30.0, 61.0, 90.0, 130.0):  # noqa: B007  # the clock reads it
@@ -187,10 +190,10 @@ def test_without_a_terminal_progress_is_a_line_a_minute(
     ]
 
 
+@pytest.mark.usefixtures("line_a_minute")
 def test_what_an_interrupted_run_had_done_does_not_count_as_done_in_a_minute(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(console, "INTERVAL", 60.0)
     now = 0.0
     progress = _Lines("Training", 4000, "steps", lambda: now)
     progress(3000)

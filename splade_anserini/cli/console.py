@@ -119,10 +119,11 @@ class _Lines:
             return f"{self._title}: {self._done:,} {self._unit}"
         counted = self._done - self._done_at_start
         share = self._done / self._total
+        line = f"{self._title}: {self._done:,} of {self._total:,} {self._unit} ({share:.0%})"
         if not counted:
-            return f"{self._title}: {self._done:,} of {self._total:,} {self._unit} ({share:.0%})"
+            return line
         left = seconds / counted * max(0, self._total - self._done)
-        return f"{self._title}: {self._done:,} of {self._total:,} {self._unit} ({share:.0%}), {duration(left)} left"
+        return f"{line}, {duration(left)} left"
 
 
 def duration(seconds: float) -> str:
