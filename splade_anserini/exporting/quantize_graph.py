@@ -1,4 +1,4 @@
-"""Dynamic int8 quantization: weights per channel, activations per tensor and at run time.
+"""Dynamic int8 quantization: weights per channel, activations per token and at run time.
 
 Where the table of token embeddings is also the decoder, the graph contains it once: its rows, each with its own scale,
 are looked up by token ids and, transposed, are the columns of the decoder. The dense layer of the head stays in
@@ -16,9 +16,15 @@ from splade_anserini.exporting.graph_edits import GraphEdit, array_of, producer,
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-MAX_INTEGER = 63
-"""The greatest integer of a weight: 7 bits. With 8 bits, processors without VNNI saturate when they add two products,
-so that impacts would differ between machines."""
+MAX_INTEGER = 127
+"""The greatest integer of a weight: 8 bits with the sign."""
+MAX_STEP = 127
+"""The greatest integer of an activation: 7 bits. Processors without VNNI add two products in 16 bits, which would
+saturate with 8 bits of both, so that impacts would differ between machines."""
+type _Inputs = "dict[str, tuple[ir.Value, ir.Value, ir.Value]]"
+"""Activation → its integers, their step and its least value, which the layers that read it share."""
+_SMALLEST = np.finfo(np.float32).tiny * 1000
+"""The smallest range of an activation: one whose values are equal is divided by it, not by zero."""
 
 
 def quantize_graph(model: "ir.Model") -> None:
@@ -27,8 +33,11 @@ def quantize_graph(model: "ir.Model") -> None:
     if len(products) < 2:
         raise InputError("The model has no layers to quantize.", do="Export it with --precision fp32.")
     *body, _head, decoder = products
-    for node in [*body, decoder]:
-        _quantize_product(GraphEdit(model.graph, node), node)
+    inputs: _Inputs = {}
+    for node in body:
+        _quantize_product(GraphEdit(model.graph, node), node, inputs, per_token=True)
+    # The greatest product of all tokens is found among integers, which must have one scale.
+    _quantize_product(GraphEdit(model.graph, decoder), decoder, inputs, per_token=False)
     for node in [node for node in model.graph if node.op_type == "Gather" and _reads_tokens(node)]:
         _quantize_lookup(GraphEdit(model.graph, node), node)
     remove_unused(model)
@@ -53,17 +62,24 @@ def _reads_tokens(node: "ir.Node") -> bool:
     return node.inputs[1] is not None and node.inputs[1].name == "input_ids" and array_of(node.inputs[0]) is not None
 
 
-def _columns(edit: GraphEdit, value: "ir.Value | None") -> "tuple[ir.Value, ir.Value]":
-    """Return the integers [in, out] and the scales [out] of a layer's weights."""
+def _columns(edit: GraphEdit, value: "ir.Value | None") -> "tuple[ir.Value, ir.Value, ir.Value]":
+    """Return the integers [in, out] of a layer's weights, their scales [out], and the sums of its columns [out]."""
     table = _table(value)
     if table is None or table.name is None:
         raise AssertionError
     array: Any = array_of(table)
     if table is value:
         integers, scales = quantize_rows(array.T)
-        return edit.constant(f"{table.name}.int8", integers.T), edit.constant(f"{table.name}.scales", scales)
-    rows, row_scales = _rows(edit, table)
-    return edit.node("Transpose", [rows], f"{table.name}.columns", perm=[1, 0]), row_scales
+        columns, factors = (
+            edit.constant(f"{table.name}.int8", integers.T),
+            edit.constant(f"{table.name}.scales", scales),
+        )
+    else:
+        integers, scales = quantize_rows(np.asarray(array))
+        rows, factors = _rows(edit, table)
+        columns = edit.node("Transpose", [rows], f"{table.name}.columns", perm=[1, 0])
+    sums = integers.sum(axis=1, dtype=np.int64) * scales
+    return columns, factors, edit.constant(f"{table.name}.sums", sums.astype(np.float32))
 
 
 def _rows(edit: GraphEdit, table: "ir.Value") -> "tuple[ir.Value, ir.Value]":
@@ -71,31 +87,40 @@ def _rows(edit: GraphEdit, table: "ir.Value") -> "tuple[ir.Value, ir.Value]":
     return edit.constant(f"{table.name}.int8", integers), edit.constant(f"{table.name}.scales", scales)
 
 
-def _quantize_product(edit: GraphEdit, node: "ir.Node") -> None:
+def _quantize_product(edit: GraphEdit, node: "ir.Node", inputs: _Inputs, *, per_token: bool) -> None:
+    """Replace x · W, where x is `least` + `step` × integers, by its two parts."""
     name = node.outputs[0].name
-    integers, scales = _columns(edit, node.inputs[1])
-    quantized, scale, zero = _quantized_input(edit, node.inputs[0])
-    product = edit.node("MatMulInteger", [quantized, integers, zero], f"{name}.integers")
+    integers, scales, sums = _columns(edit, node.inputs[1])
+    source = node.inputs[0]
+    if source is None or source.name is None:
+        raise AssertionError
+    if source.name not in inputs:
+        inputs[source.name] = _quantized_input(edit, source, per_token=per_token)
+    quantized, step, least = inputs[source.name]
+    product = edit.node("MatMulInteger", [quantized, integers], f"{name}.integers")
     result = node.outputs[0]
     readers = [reader for reader, _ in result.uses()]
-    if len(readers) == 1 and readers[0].op_type == "ReduceMax":
+    if not per_token and len(readers) == 1 and readers[0].op_type == "ReduceMax":
         # All scales are positive, so the greatest integer gives the greatest product.
         product = edit.node("ReduceMax", [product, readers[0].inputs[1]], f"{name}.greatest", keepdims=0)
         result = readers[0].outputs[0]
     floats = edit.node("Cast", [product], f"{name}.floats", to=1)
-    factors = edit.node("Mul", [scale, scales], f"{name}.factors")
-    result.replace_all_uses_with(edit.node("Mul", [floats, factors], f"{name}.products"))
+    above = edit.node("Mul", [floats, edit.node("Mul", [step, scales], f"{name}.factors")], f"{name}.above")
+    offsets = edit.node("Mul", [least, sums], f"{name}.offsets")
+    result.replace_all_uses_with(edit.node("Add", [above, offsets], f"{name}.products"))
 
 
-def _quantized_input(edit: GraphEdit, value: "ir.Value | None") -> "tuple[ir.Value, ...]":
-    """Return integers, scale and zero point of an activation; the layers that read it share them."""
-    if value is None:
-        raise AssertionError
-    for reader, _ in value.uses():
-        if reader.op_type == "DynamicQuantizeLinear":
-            return tuple(reader.outputs)
-    names = [f"{value.name}.{part}" for part in ("uint8", "scale", "zero")]
-    return tuple(edit.nodes("DynamicQuantizeLinear", [value], names))
+def _quantized_input(edit: GraphEdit, value: "ir.Value", *, per_token: bool) -> "tuple[ir.Value, ir.Value, ir.Value]":
+    """Return an activation as integers, their step and the least value, of each token or of the text."""
+    name = value.name
+    axes: list[ir.Value | None] = [edit.constant("last_axis", np.array([-1], dtype=np.int64))] if per_token else []
+    least = edit.node("ReduceMin", [value, *axes], f"{name}.least", keepdims=int(per_token))
+    greatest = edit.node("ReduceMax", [value, *axes], f"{name}.most", keepdims=int(per_token))
+    smallest = edit.constant("smallest_range", np.array(_SMALLEST, dtype=np.float32))
+    width = edit.node("Max", [edit.node("Sub", [greatest, least], f"{name}.range"), smallest], f"{name}.width")
+    step = edit.node("Div", [width, edit.constant("steps", np.array(MAX_STEP, dtype=np.float32))], f"{name}.step")
+    steps = edit.node("Div", [edit.node("Sub", [value, least], f"{name}.distance"), step], f"{name}.steps")
+    return edit.node("Cast", [edit.node("Round", [steps], f"{name}.rounded")], f"{name}.uint8", to=2), step, least
 
 
 def _quantize_lookup(edit: GraphEdit, node: "ir.Node") -> None:
