@@ -380,7 +380,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="directory with medquad, squad-sentences-nqg, …")
     parser.add_argument("--teacher", required=True, help="a sentence encoder: directory, Hugging Face id or package:…")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--all", action="store_true", help="take all queries, for a longer training")
+    parser.add_argument(
+        "--all", action="store_true", help="take all queries, for a longer training; needs a new --output"
+    )
     settings = parser.parse_args()
     sets = {}
     for make in SETS:

@@ -5,7 +5,7 @@ are looked up by token ids and, transposed, are the columns of the decoder. The 
 float32, see `warm_start`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -67,18 +67,14 @@ def _columns(edit: GraphEdit, value: "ir.Value | None") -> "tuple[ir.Value, ir.V
     table = _table(value)
     if table is None or table.name is None:
         raise AssertionError
-    array: Any = array_of(table)
     if table is value:
-        integers, scales = quantize_rows(array.T)
-        columns, factors = (
-            edit.constant(f"{table.name}.int8", integers.T),
-            edit.constant(f"{table.name}.scales", scales),
-        )
+        rows, scales = quantize_rows(np.asarray(array_of(table)).T)
+        columns, factors = edit.constant(f"{table.name}.int8", rows.T), edit.constant(f"{table.name}.scales", scales)
     else:
-        integers, scales = quantize_rows(np.asarray(array))
-        rows, factors = _rows(edit, table)
-        columns = edit.node("Transpose", [rows], f"{table.name}.columns", perm=[1, 0])
-    sums = integers.sum(axis=1, dtype=np.int64) * scales
+        integers, factors = _rows(edit, table)
+        columns = edit.node("Transpose", [integers], f"{table.name}.columns", perm=[1, 0])
+        rows, scales = np.asarray(array_of(integers)), np.asarray(array_of(factors))
+    sums = rows.sum(axis=1, dtype=np.int64) * scales
     return columns, factors, edit.constant(f"{table.name}.sums", sums.astype(np.float32))
 
 
