@@ -77,7 +77,7 @@ REQUESTS = [
     ("GET", "/v1/search?q=zebra", None),
     posted(query="cats dogs", query_idf=1.5, k=20, terms=True),
     posted(query="cats dogs", query_idf=0, k=20),
-    posted(vector={"cat": 3, "dog": 5, "unknown": 7}, k=20),
+    posted(vector={"cat": 3, "dog": 5}, k=20),
     posted(query="cats dogs", weights={"cat": 0, "dog": 2.5}, k=8),
     posted(query="cats dogs", fields=["year"], k=6),
     posted(query="cats dogs", fields=["year"], k=6, snippets=True),
@@ -103,6 +103,10 @@ REQUESTS = [
     ("GET", "/v1/documents/d99", None),
     ("DELETE", "/v1/documents/d1", None),
     posted(query="cats", weights={"zebra": 1}),
+    posted(vector={"cat": 3, "zebra": 7}),
+    ("GET", "/v1/search?q=cats&filters=year>1999", None),
+    ("GET", "/v1/encode?q=cats&indx=pets", None),
+    ("GET", "/v1/documents/d11?name=pets", None),
     posted(vector={"cat": 1 << 20}, query_idf=5),
 ]
 """What every service of the index answers alike: method, URL, body."""

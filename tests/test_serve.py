@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import signal
 import socket
@@ -247,7 +248,7 @@ class TestSearch:
 VALID = [
     "/v1/search?q=dogs+bark&k=2",
     "/v1/search?q=caf%C3%A9%20cats&terms=1&snippets=yes&documents=off",
-    "/v1/search?q=cats&q=dogs&k=1&k=2&nothing=1",
+    "/v1/search?q=cats&q=dogs&k=1&k=2",
     "/v1/search?q=sleep&engine=hybrid&index=pets",
     {"query": "dogs bark", "k": 2},
     {"vector": {"cat": 2, "dog": 1}, "terms": True},
@@ -263,12 +264,14 @@ INVALID = [
     "/v1/search?q=cats&k=1000",
     "/v1/search?q=cats&index=none",
     "/v1/search?q=cats&engine=google",
+    "/v1/search?q=cats&filters=year%3E1999",
     {},
     {"query": "cats", "weigths": {}},
     {"query": "cats", "k": "many"},
     {"query": "cats", "weights": {"elephant": 1}},
     {"vector": {"cat": 1}, "engine": "bm25"},
     {"vector": {"cat": 1.5}},
+    {"vector": {"elephant": 1}},
     [1],
 ]
 
@@ -374,8 +377,8 @@ class TestExplanations:
         assert compared["first"] == client.post("/v1/explain", json={"query": "dogs sleep", "id": "d2"}).json()
 
     def test_a_token_that_the_encoder_lacks_is_refused(self, client: TestClient) -> None:
-        body = {"query": "cats", "weights": {"elephant": 1}}
-        assert "'elephant' is not a token" in problem(client.post("/v1/search", json=body), 400)
+        for body in ({"query": "cats", "weights": {"elephant": 1}}, {"vector": {"cat": 1, "elephant": 1}}):
+            assert "'elephant' is not a token" in problem(client.post("/v1/search", json=body), 400)
 
 
 @pytest.mark.slow
@@ -388,6 +391,9 @@ class TestRefusals:
             ("/v1/search?q=cats&k=0", 400, "k"),
             ("/v1/search?q=cats&k=101", 400, "at most 100"),
             ("/v1/search?q=cats&engine=google", 400, "engine"),
+            ("/v1/search?q=cats&filters=year>3", 400, "Unknown parameter: filters."),
+            ("/v1/encode?q=cats&indx=pets", 400, "Unknown parameter: indx."),
+            ("/v1/documents/d1?name=pets", 400, "Unknown parameter: name."),
             (f"/v1/search?q={51 * 'a'}", 400, "51 characters"),
             ("/v1/search?q=cats&index=dogs", 404, "pets"),
             ("/v1/documents/d9", 404, "d9"),
@@ -404,7 +410,6 @@ class TestRefusals:
         [
             {},
             {"query": "cats", "vector": {"cat": 1}},
-            {"query": "cats", "weigths": {}},
             {"query": "cats", "weights": {"cat": -1}},
             {"vector": {"cat": 0}},
             {"vector": {"cat": 1.5}},
@@ -416,6 +421,10 @@ class TestRefusals:
     )
     def test_a_body_that_is_not_valid_is_refused(self, client: TestClient, body: dict[str, Any]) -> None:
         problem(client.post("/v1/search", json=body), 400)
+
+    def test_an_unknown_key_is_refused(self, client: TestClient) -> None:
+        answer = client.post("/v1/search", json={"query": "cats", "weigths": {}})
+        assert "Unknown key: weigths." in problem(answer, 400)
 
     def test_a_body_that_is_no_json_is_refused(self, client: TestClient) -> None:
         problem(client.post("/v1/search", content=b"{", headers={"Content-Type": "application/json"}), 400)
@@ -522,6 +531,16 @@ class TestChanges:
             problem(client.delete("/v1/documents/c/1"), 404)
             twice = problem(client.post("/v1/documents", json={"documents": [{"id": "a", "text": "cats"}]}), 400)
             assert str(home) not in twice
+
+    def test_other_fields_are_stored_without_a_note_that_they_are_not_read(
+        self, home: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        directory = build(home, {"a": "cats"}, "with-fields")
+        with client_of(ServedOptions(index=(str(directory),), writable=True)) as client:
+            with caplog.at_level(logging.INFO, "splade_anserini"):
+                client.put("/v1/documents/b", json={"text": "dogs", "fields": {"brand": "Acme"}}).raise_for_status()
+            assert "brand" not in caplog.text
+            assert client.get("/v1/documents/b").json()["document"]["brand"] == "Acme"
 
     def test_a_change_is_seen_without_opening_the_index_anew(self, home: Path) -> None:
         directory = build(home, {"a": "cats"}, "reopened")

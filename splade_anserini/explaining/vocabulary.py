@@ -1,6 +1,7 @@
 """The tokens that may be entries of a vector."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from splade_anserini.encoding.origins import SpanningEncoder
@@ -23,17 +24,16 @@ class Vocabulary:
         """Return the vocabulary of an encoder; None when it does not say which tokens there are."""
         return cls(encoder) if isinstance(encoder, SpanningEncoder) else None
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._encoder.tokens)
+
     def check(self, tokens: Iterable[str]) -> None:
         """Raise `InputError` for a token that the encoder does not have, with those that may be meant."""
-        unchecked = list(tokens)
-        if not unchecked:
-            return
-        vocabulary = list(self._encoder.tokens)
-        known = set(vocabulary)
-        for token in unchecked:
-            if token not in known:
+        for token in tokens:
+            if token not in self._known:
                 pieces = [span.token for span in self._encoder.spans(token)]
-                hint = did_you_mean(nearest(token, vocabulary))
+                hint = did_you_mean(nearest(token, self._encoder.tokens))
                 split = f"The encoder reads it as {' '.join(pieces)}." if len(pieces) > 1 else ""
                 raise InputError(
                     f"{token!r} is not a token of the encoder.",

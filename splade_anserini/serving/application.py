@@ -22,11 +22,13 @@ from splade_anserini.serving.requests import (
     DocumentsRequest,
     DocumentText,
     EncodeAnswer,
+    EncodeParameters,
     EncodeRequest,
     ErrorAnswer,
     ExplainAnswer,
     ExplainRequest,
     IndexDescription,
+    IndexParameters,
     PageAnswer,
     SearchAnswer,
     SearchParameters,
@@ -59,7 +61,7 @@ _CHANGES: dict[str, Any] = {
 }
 
 DocumentId = Annotated[str, Path(description="The id of the document.")]
-IndexName = Annotated[str | None, Query(description="The name of an index; the first one by default.")]
+Parameters = Annotated[IndexParameters, Query()]
 
 
 def create_application(service: SearchService[Any], lifespan: Lifespan | None = None) -> FastAPI:
@@ -115,10 +117,8 @@ def _add_explanations(app: FastAPI, service: SearchService[Any]) -> None:
         return {"tags": ["explain"], "response_model": None, "responses": {200: {"model": model}, **_ERRORS}}
 
     @app.get("/v1/encode", summary="What a text becomes as a query", **described(EncodeAnswer))
-    async def encode_text(
-        q: Annotated[str, Query(description="The text of the query.")], index: IndexName = None
-    ) -> Response:
-        return _json(await service.encode(q, index))
+    async def encode_text(parameters: Annotated[EncodeParameters, Query()]) -> Response:
+        return _json(await service.encode(parameters.q, parameters.index))
 
     @app.post("/v1/encode", summary="What a text becomes as a query", **described(EncodeAnswer))
     async def encode(request: EncodeRequest) -> Response:
@@ -135,8 +135,8 @@ def _add_explanations(app: FastAPI, service: SearchService[Any]) -> None:
 
 def _add_documents(app: FastAPI, service: SearchService[Any]) -> None:
     @app.get("/v1/documents/{id:path}", tags=["documents"], summary="A stored document", responses=_ERRORS)
-    async def document(id: DocumentId, index: IndexName = None) -> Response:  # noqa: A002  # the name in the URL
-        stored = await service.document(id, index)
+    async def document(id: DocumentId, parameters: Parameters) -> Response:  # noqa: A002  # the name in the URL
+        stored = await service.document(id, parameters.index)
         return _json({"id": id, "document": stored})
 
     @app.post("/v1/documents", tags=["documents"], summary="Add documents", **_CHANGES)
@@ -145,12 +145,12 @@ def _add_documents(app: FastAPI, service: SearchService[Any]) -> None:
         return _json(await service.put(documents, request.index, replace=request.replace))
 
     @app.put("/v1/documents/{id:path}", tags=["documents"], summary="Add or replace a document", **_CHANGES)
-    async def put(id: DocumentId, content: DocumentText, index: IndexName = None) -> Response:  # noqa: A002
-        return _json(await service.put([content.record(id)], index, replace=True))
+    async def put(id: DocumentId, content: DocumentText, parameters: Parameters) -> Response:  # noqa: A002
+        return _json(await service.put([content.record(id)], parameters.index, replace=True))
 
     @app.delete("/v1/documents/{id:path}", tags=["documents"], summary="Delete a document", **_CHANGES)
-    async def delete(id: DocumentId, index: IndexName = None) -> Response:  # noqa: A002
-        return _json(await service.delete(id, index))
+    async def delete(id: DocumentId, parameters: Parameters) -> Response:  # noqa: A002
+        return _json(await service.delete(id, parameters.index))
 
     @app.get("/v1/indexes", tags=["documents"], summary="What is served", responses=_ERRORS)
     async def indexes() -> list[IndexDescription]:

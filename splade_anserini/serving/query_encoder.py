@@ -1,6 +1,6 @@
 """What a served index is to requests, and the encoder of its queries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from splade_anserini.encoding import ImpactQueryEncoder
     from splade_anserini.explaining import Expansion
     from splade_anserini.explaining.snippets import SpansOf
+    from splade_anserini.explaining.vocabulary import Vocabulary
     from splade_anserini.records import ImpactVector
     from splade_anserini.retrieval.options import QueryOptions
     from splade_anserini.serving.options import ServedOptions
@@ -70,13 +71,22 @@ class ServedEncoder:
 
         Raises `InputError` for a token that the encoder does not have.
         """
-        from splade_anserini.explaining.vocabulary import Vocabulary
         from splade_anserini.vectors.quantization import impact
 
-        if vocabulary := Vocabulary.of(self.encoder.encoder):
-            vocabulary.check(token for token in weights if token not in vector)
+        self.check(token for token in weights if token not in vector)
         edited = dict(vector) | {token: impact(weight, self.encoder.scale) for token, weight in weights.items()}
         return {token: value for token, value in edited.items() if value}
+
+    def check(self, tokens: Iterable[str]) -> None:
+        """Raise `InputError` for a token that the encoder does not have."""
+        if self._vocabulary:
+            self._vocabulary.check(tokens)
+
+    @cached_property
+    def _vocabulary(self) -> "Vocabulary | None":
+        from splade_anserini.explaining.vocabulary import Vocabulary
+
+        return Vocabulary.of(self.encoder.encoder)
 
     @cached_property
     def spans_of(self) -> "SpansOf | None":

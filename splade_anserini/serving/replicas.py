@@ -126,6 +126,10 @@ class EncoderReplica(Replica):
         """Return a query with other weights of some tokens."""
         return await self._for(index, Call(lambda: self._encoders[index].edited(vector, weights)))
 
+    async def check(self, index: str, tokens: Sequence[str]) -> Any:
+        """Refuse a token that the encoder does not have."""
+        return await self._for(index, Call(lambda: self._encoders[index].check(tokens)))
+
     async def expand(self, index: str, text: str) -> Any:
         """Return what a text becomes, as JSON values."""
         return await self._for(index, Call(lambda: self._encoders[index].expand(text).values()))

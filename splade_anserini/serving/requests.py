@@ -13,7 +13,7 @@ Weight = Annotated[float, pydantic.Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
 class StrictModel(pydantic.BaseModel):
-    """A body without unknown keys: a misspelled one would have no effect."""
+    """A body without unknown keys, or parameters without unknown names: a misspelled one would have no effect."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +41,11 @@ class QueryRequest(StrictModel):
     @pydantic.model_validator(mode="after")
     def _check(self) -> "QueryRequest":
         if (self.query is None) == (self.vector is None):
-            raise ValueError("either query or vector is needed")
+            raise ValueError(
+                "there are both query and vector; only one of them can be searched for"
+                if self.query is not None
+                else "either query or vector is needed"
+            )
         if self.weights is not None and self.query is None:
             raise ValueError("weights change the expansion of a query; change the vector itself")
         return self
@@ -94,7 +98,7 @@ class SearchRequest(QueryRequest):
         return self
 
 
-class SearchParameters(pydantic.BaseModel):
+class SearchParameters(StrictModel):
     """A search for a text, in the URL."""
 
     REPEATED: ClassVar[frozenset[str]] = frozenset({"field", "filter"})
@@ -127,6 +131,18 @@ class SearchParameters(pydantic.BaseModel):
             filters=tuple(self.filter),
             fields=tuple(self.field) or None,
         )
+
+
+class IndexParameters(StrictModel):
+    """Which index is asked, in the URL."""
+
+    index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
+
+
+class EncodeParameters(IndexParameters):
+    """A text that is encoded as a query, in the URL."""
+
+    q: str = pydantic.Field(description="The text of the query.")
 
 
 class EncodeRequest(StrictModel):

@@ -60,6 +60,10 @@ class SearchService[I: ServedIndex](ABC):
         """Return a query with other weights of some tokens."""
 
     @abstractmethod
+    async def _check_tokens(self, index: I, vector: ImpactVector) -> None:
+        """Raise `RequestError` for a token that the encoder of an index, which has one, does not have."""
+
+    @abstractmethod
     async def _expand(self, index: I, text: str) -> dict[str, object]:
         """Return what a text becomes, as JSON values."""
 
@@ -214,6 +218,8 @@ class SearchService[I: ServedIndex](ABC):
     async def _vector(self, request: QueryRequest, index: I) -> ImpactVector:
         """Return the impacts of a query before idf, with the weights that the request changes."""
         if request.vector is not None:
+            if index.can_encode:
+                await self._check_tokens(index, request.vector)
             return request.vector
         if request.query is None or getattr(request, "engine", "") == "bm25":
             return {}

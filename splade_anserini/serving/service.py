@@ -95,6 +95,12 @@ class Service(SearchService[OpenedIndex]):
         edited: ImpactVector = await self._submit(self._encoders, call, index)
         return edited
 
+    async def _check_tokens(self, index: OpenedIndex, vector: ImpactVector) -> None:
+        try:
+            index.encoder.check(vector)
+        except InputError as error:
+            raise as_request_error(error, index.name, index.paths) from error
+
     async def _expand(self, index: OpenedIndex, text: str) -> dict[str, object]:
         expansion = await self._submit(self._encoders, Call(lambda: index.encoder.expand(text)), index)
         values: dict[str, object] = expansion.values()

@@ -109,6 +109,9 @@ class ShardedService(SearchService[ShardedIndex]):
         edited: ImpactVector = await self._ask_encoder("edit", index.name, vector, weights)
         return edited
 
+    async def _check_tokens(self, index: ShardedIndex, vector: ImpactVector) -> None:
+        await self._ask_encoder("check", index.name, list(vector))
+
     async def _expand(self, index: ShardedIndex, text: str) -> dict[str, object]:
         values: dict[str, object] = await self._ask_encoder("expand", index.name, text)
         return values

@@ -32,7 +32,7 @@ class IndexWriter:
 
         Raises `InputError` for ids that are there, unless they are to be replaced, and for fields that do not fit.
         """
-        from splade_anserini.formats.corpora import open_corpus
+        from splade_anserini.formats.corpora import open_corpus, with_all_fields
         from splade_anserini.indexing.changing import change_by_texts, encoder_of_index
 
         if self._encoder is None:
@@ -41,7 +41,9 @@ class IndexWriter:
             path = Path(home) / "documents.jsonl"
             path.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
             try:
-                return change_by_texts(self._directory, open_corpus(str(path)), self._encoder, replace=replace)
+                # With all fields: no note says that the other ones are not encoded.
+                corpus = with_all_fields(open_corpus(str(path)))
+                return change_by_texts(self._directory, corpus, self._encoder, replace=replace)
             except InputError as error:
                 raise InputError(str(error).replace(str(path), "documents")) from error
 
