@@ -17,6 +17,7 @@ import random
 import re
 import subprocess
 import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,20 @@ WORDS = range(6, 41)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])")
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How long passages and queries are."""
+
+    least: int = 3
+    most: int = 6
+    """Sentences of a passage that is made of sentences."""
+    verbose: float = VERBOSE
+
+
+PLAIN = Shape(1, 1, 0.0)
+"""Sentences and questions as they are, of which splade-mini's data mostly consisted."""
+
+
 @dataclass
 class Set:
     """A collection of passages, and queries with the passages that are relevant to them."""
@@ -83,17 +98,17 @@ class Set:
 # The sets.
 
 
-def squad(data: Path, chance: random.Random) -> Set:
+def squad(data: Path, shape: Shape, chance: random.Random) -> Set:
     """Passages of three to six sentences of SQuAD, which stand in reading order, and their questions."""
     home, result = data / "squad-sentences-nqg", Set("squad")
     sentences = [(document.id, document.text) for document in open_corpus(str(home))]
     questions = questions_by_document(home, "dev+test")
-    for group in groups(sentences, 3, 6, chance):
-        add_group(result, group, questions, chance, least=3)
+    for group in groups(sentences, shape.least, shape.most, chance):
+        add_group(result, group, questions, shape, chance, least=3)
     return result
 
 
-def selqa(data: Path, chance: random.Random) -> Set:
+def selqa(data: Path, shape: Shape, chance: random.Random) -> Set:
     """Passages of three to six sentences of an article of Wikipedia with its title, and their questions."""
     home, result = data / "selqa", Set("selqa")
     questions = questions_by_document(home, "test")
@@ -101,14 +116,14 @@ def selqa(data: Path, chance: random.Random) -> Set:
     for document in open_corpus(str(home)):
         articles[document.title].append((document.id, document.text))
     for title, sentences in articles.items():
-        for number, group in enumerate(groups(sentences, 3, 6, chance)):
-            passage = add_group(result, group, questions, chance, least=2, title=title)
+        for number, group in enumerate(groups(sentences, shape.least, shape.most, chance)):
+            passage = add_group(result, group, questions, shape, chance, least=2, title=title)
             if number == 0 and len(title.split()) > 1:
                 result.add_query(title, passage)
     return result
 
 
-def qamr(data: Path, chance: random.Random) -> Set:
+def qamr(data: Path, shape: Shape, chance: random.Random) -> Set:
     """Single sentences of Wikipedia and news, and questions about them."""
     home, result = data / "qamr", Set("qamr")
     questions = questions_by_document(home, "dev+test")
@@ -119,17 +134,17 @@ def qamr(data: Path, chance: random.Random) -> Set:
     for question, id_ in chance.sample(pairs, min(QUESTIONS["qamr"], len(pairs))):
         chosen[id_].append(question)
     for id_, asked in chosen.items():
-        add_questions(result, asked, passages[id_], None, chance)
+        add_questions(result, asked, passages[id_], None, shape, chance)
     return result
 
 
-def cosqa(data: Path, chance: random.Random) -> Set:
+def cosqa(data: Path, shape: Shape, chance: random.Random) -> Set:
     """Functions in Python with queries of a search engine; docstrings as queries for the functions without them."""
     home, result = data / "cosqa", Set("cosqa")
     questions = questions_by_document(home, "dev")
     for document in open_corpus(str(home)):
         if document.id in questions:
-            add_questions(result, questions[document.id], result.add_passage(document.text), None, chance)
+            add_questions(result, questions[document.id], result.add_passage(document.text), None, shape, chance)
         elif found := without_docstring(document.text):
             docstring, code = found
             result.add_query(docstring, result.add_passage(code))
@@ -138,7 +153,7 @@ def cosqa(data: Path, chance: random.Random) -> Set:
     return result
 
 
-def medquad(data: Path, chance: random.Random) -> Set:
+def medquad(data: Path, shape: Shape, chance: random.Random) -> Set:
     """Answers about health, and their questions."""
     home, result = data / "medquad", Set("medquad")
     questions = questions_by_document(home, "train")
@@ -152,21 +167,21 @@ def medquad(data: Path, chance: random.Random) -> Set:
         sentences = [sentence for sentence in split(texts[id_].text) if usable(sentence)]
         sentence = chance.choice(sentences) if sentences else None
         for question in questions[id_]:
-            verbose = sentence and chance.random() < VERBOSE
+            verbose = sentence and chance.random() < shape.verbose
             result.add_query(f"{question} {sentence}" if verbose else question, passage)
     return result
 
 
-def medquad_sentences(data: Path, chance: random.Random) -> Set:
-    """Passages of four to seven sentences of answers about health; the query is a sentence that was taken out."""
+def medquad_sentences(data: Path, shape: Shape, chance: random.Random) -> Set:
+    """Passages of three to six sentences of answers about health; the query is another one of the same place."""
     result = Set("medquad-sentences")
     relevant = {qrel.doc_id for qrel in read_qrels(f"{data / 'medquad'}@train") if qrel.relevance > 0}
     documents = [document for document in open_corpus(str(data / "medquad")) if document.id in relevant]
     chance.shuffle(documents)
     for document in documents:
-        for group in groups(split(document.text), 4, 7, chance):
+        for group in groups(split(document.text), shape.least + 1, shape.most + 1, chance):
             free = [sentence for sentence in group if usable(sentence)]
-            if len(group) < 4 or not free or len(result.queries) >= CLOZE:
+            if len(group) <= shape.least or not free or len(result.queries) >= CLOZE:
                 continue
             held_out = chance.choice(free)
             text = " ".join([document.title, *(sentence for sentence in group if sentence != held_out)])
@@ -174,7 +189,7 @@ def medquad_sentences(data: Path, chance: random.Random) -> Set:
     return result
 
 
-SETS: tuple[Callable[[Path, random.Random], Set], ...] = (squad, selqa, qamr, cosqa, medquad, medquad_sentences)
+SETS: tuple[Callable[[Path, Shape, random.Random], Set], ...] = (squad, selqa, qamr, cosqa, medquad, medquad_sentences)
 
 
 def questions_by_document(home: Path, splits: str) -> dict[str, list[str]]:
@@ -200,6 +215,7 @@ def add_group(
     result: Set,
     group: Sequence[tuple[str, str]],
     questions: Mapping[str, Sequence[str]],
+    shape: Shape,
     chance: random.Random,
     *,
     least: int,
@@ -214,17 +230,17 @@ def add_group(
     sentences = [text for _, text in group if text != held_out]
     passage = result.add_passage(" ".join([title, *sentences] if title else sentences))
     asked = [question for id_, _ in group for question in questions.get(id_, ())]
-    add_questions(result, asked, passage, held_out, chance)
+    add_questions(result, asked, passage, held_out, shape, chance)
     return passage
 
 
 def add_questions(
-    result: Set, questions: Sequence[str], passage: str, sentence: str | None, chance: random.Random
+    result: Set, questions: Sequence[str], passage: str, sentence: str | None, shape: Shape, chance: random.Random
 ) -> None:
     """Add questions about a passage, some of them verbose, and `sentence`, which belongs to it, as a query."""
     for number, question in enumerate(questions):
         others = [*questions[:number], *questions[number + 1 :], *([sentence] * 2 if sentence else [])]
-        if others and chance.random() < VERBOSE:
+        if others and chance.random() < shape.verbose:
             added = chance.sample(others, min(len(others), chance.randint(1, 4)))
             result.add_query(" ".join(dict.fromkeys([question, *added])), passage)
         else:
@@ -236,7 +252,8 @@ def add_questions(
 def without_docstring(code: str) -> tuple[str, str] | None:
     """Return the first paragraph of a function's docstring, and the function without the docstring."""
     try:
-        function = ast.parse(code).body[0]
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
+            function = ast.parse(code).body[0]
     except (SyntaxError, IndexError, ValueError):
         return None
     if not isinstance(function, ast.FunctionDef) or not (docstring := ast.get_docstring(function)):
@@ -383,6 +400,9 @@ def main() -> None:
     parser.add_argument(
         "--all", action="store_true", help="take all queries, for a longer training; needs a new --output"
     )
+    parser.add_argument(
+        "--plain", action="store_true", help="single sentences and questions as they are, to compare with"
+    )
     settings = parser.parse_args()
     sets = {}
     for make in SETS:
@@ -390,7 +410,7 @@ def main() -> None:
         home = settings.output / "sets" / name
         if not home.exists():
             chance = random.Random(f"{SEED} {name}")
-            made = make(settings.data, chance)
+            made = make(settings.data, PLAIN if settings.plain else Shape(), chance)
             write_set(made if settings.all else drawn(made, chance), home)
         sets[name] = read_set(name, home)
         print(f"{name}: {len(sets[name].passages):,} passages, {len(sets[name].queries):,} queries", flush=True)
