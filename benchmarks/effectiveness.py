@@ -73,8 +73,13 @@ def search_with(encoder: str, collection: Collection, precision: str) -> tuple[P
     impacts, index = collection.work / f"{name}.impacts", collection.work / f"{name}.index"
     run = collection.work / f"{name}.{collection.split}.txt"
     encode = ["--corpus", collection.directory, "--encoder", encoder, "--precision", precision, "--output", impacts]
-    make_missing(impacts, lambda: run_command("encode", *encode))
-    make_missing(index, lambda: run_command("index", "--input", impacts, "--index", index))
+
+    def make_index() -> None:
+        # Where it was interrupted, it goes on.
+        run_command("encode", *encode)
+        run_command("index", "--input", impacts, "--index", index)
+
+    make_missing(index, make_index)
     make_missing(run, lambda: run_command("search", "--index", index, "--topics", collection.topics, "--output", run))
     documents = occurrences(doc.vector for file in impact_files(impacts) for doc in read_impacts(file))
     queries = occurrences(vectors_of(collection.queries, encoder))

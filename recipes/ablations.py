@@ -73,9 +73,8 @@ def search(name: str, encoder: object, settings: argparse.Namespace) -> Path:
     if not run.exists():
         impacts, index = run.with_suffix(".impacts"), run.with_suffix(".index")
         collection = settings.dev.partition("@")[0]
-        if not impacts.exists():
-            run_command("encode", "--corpus", collection, "--encoder", encoder, "--output", impacts)
         if not index.exists():
+            run_command("encode", "--corpus", collection, "--encoder", encoder, "--output", impacts)
             run_command("index", "--input", impacts, "--index", index)
         topics = ("--topics", settings.dev, "--query-idf", 0.75)
         run_command("search", "--index", index, "--encoder", encoder, *topics, "--output", run)
