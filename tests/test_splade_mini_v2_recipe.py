@@ -1,6 +1,7 @@
 """The recipe of splade-mini-v2: what it makes of splade-mini, and of the collections."""
 
 import importlib.util
+import json
 import random
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.cards.shipped import encoders_home
 from splade_anserini.encoding import open_encoder
 
@@ -66,3 +68,36 @@ def test_health_is_less_than_a_quarter_of_the_queries() -> None:
     queries = recipe("splade_mini_v2").QUERIES
     health = sum(count for name, count in queries.items() if name.startswith("medquad"))
     assert health < sum(queries.values()) / 4
+
+
+def write_collection(home: Path, texts: list[str]) -> None:
+    """Write a BEIR directory, each of whose documents has two questions."""
+    (home / "qrels").mkdir(parents=True)
+    documents = ({"_id": f"s{n}", "title": "", "text": text} for n, text in enumerate(texts))
+    (home / "corpus.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
+    queries = [(f"q{n}{letter}", n) for n in range(len(texts)) for letter in "ab"]
+    lines = (json.dumps({"_id": id_, "text": f"what is question {id_} about?"}) for id_, _ in queries)
+    (home / "queries.jsonl").write_text("\n".join(lines))
+    for split, rows in (("dev", queries[::2]), ("test", queries[1::2])):
+        judged = "".join(f"{id_}\ts{n}\t1\n" for id_, n in rows)
+        (home / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged)
+
+
+def test_passages_join_sentences_and_questions_unless_they_are_plain(tmp_path: Path) -> None:
+    made = recipe("splade_mini_v2")
+    texts = [f"This is sentence number {n} of an article." for n in range(60)]
+    write_collection(tmp_path / "squad-sentences-nqg", texts)
+    joined = made.squad(tmp_path, made.Shape(), random.Random(1))
+    assert all(3 <= text.count("sentence number") <= 6 for text in [*joined.passages.values()][:-1])
+    assert any(query.count("question") > 1 for query in joined.queries.values())
+    plain = made.squad(tmp_path, made.PLAIN, random.Random(1))
+    assert [*plain.passages.values()] == texts
+    assert all(query.count("question") == 1 for query in plain.queries.values())
+    assert len(joined.queries) == len(plain.queries) == 120
+
+
+def test_ablations_undo_changes_of_the_card() -> None:
+    ablations = recipe("ablations")
+    card = find_encoder_card(str(ablations.CARD))
+    for changes in ablations.WITHOUT.values():
+        assert find_encoder_card(str(ablations.CARD), changes).training != card.training
