@@ -81,16 +81,16 @@ V2 = build/splade-mini-v2
 build/splade-mini-checkpoint/config.json: $(VENV)/installed-test
 	$(BIN)/python recipes/unpack_splade_mini.py encoders/splade-mini --output build/splade-mini-checkpoint
 
-splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train its successor into build/encoders/: 110 minutes; DATA=… holds training/.
+splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train its successor, which ships, too: two hours; DATA=… holds training/.
 	$(BIN)/python recipes/splade_mini_v2.py --data $(SETS) --teacher $(MPNET) --output $(V2)
-	$(BIN)/splade-anserini train --card recipes/splade-mini-v2.toml --output $(V2)/checkpoint \
+	$(BIN)/splade-anserini train --card encoders/splade-mini-v2.toml --output $(V2)/checkpoint \
 	    --set 'training.teacher.model="$(MPNET)"' --teacher-embeddings $(V2)/embeddings.bin \
 	    --corpus $(V2)/corpus.jsonl --topics $(V2)/queries.jsonl --checkpoint-every 50 \
 	    $(foreach set,$(MINI_V2_SETS),--data $(V2)/examples/$(set).jsonl)
 	$(BIN)/python recipes/mean_of_checkpoints.py build/splade-mini-checkpoint $(V2)/checkpoint --output $(V2)/mean
 	$(BIN)/splade-anserini export --encoder $(V2)/mean --precision int8 \
-	    --output build/encoders/splade-mini-v2 --overwrite
-	cp recipes/splade-mini-v2.toml build/encoders/
+	    --output $(V2)/splade-mini-v2 --overwrite
+	cp $(addprefix $(V2)/splade-mini-v2/,model.onnx tokenizer.json splade.manifest) encoders/splade-mini-v2/
 
 clean:  ## Remove the environment and everything that was built.
 	rm -rf $(VENV) quickstart build dist *.egg-info

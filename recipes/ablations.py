@@ -13,7 +13,7 @@ from pathlib import Path
 
 from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 
-CARD = Path(__file__).with_name("splade-mini-v2.toml")
+CARD = Path(__file__).parents[1] / "encoders" / "splade-mini-v2.toml"
 BASE = "all changes"
 WITHOUT = {
     "mined candidates": ["training.negatives=0"],

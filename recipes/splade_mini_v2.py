@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from splade_anserini.cards.training_recipe import TeacherSettings
 
 SEED = 42
-CARD = Path(__file__).with_name("splade-mini-v2.toml")
+CARD = Path(__file__).parents[1] / "encoders" / "splade-mini-v2.toml"
 VERBOSE = 0.4
 """The share of questions to which other questions or a sentence are added, where there are some."""
 CANDIDATES = 10

@@ -48,7 +48,7 @@ def test_every_index_card_that_ships_is_valid_and_named_like_its_file(path: Path
 
 def test_the_encoder_cards_that_ship_state_their_licences() -> None:
     licenses = {path.stem: read_card(path, EncoderCard).license for path in encoders_home().glob("*.toml")}
-    ours = {"splade-mini", "splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"}
+    ours = {"splade-mini", "splade-mini-v2", "splade-v1-sum", "splade-v2-max", "splade-v2-doc", "distilsplade-v2-max"}
     naver = {"distilsplade-max", "splade-v3", "splade-pp-ed", "splade-pp-sd", "splade-v3-distilbert", "splade-v3-doc"}
     free = {"granite-30m-sparse", "splade-pp-en-v1", "splade-pp-en-v2"} | set(OPENSEARCH)
     assert licenses == dict.fromkeys(ours | free, "Apache-2.0") | dict.fromkeys(naver, "CC-BY-NC-SA-4.0")

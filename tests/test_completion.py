@@ -50,7 +50,7 @@ class TestBash:
             ("splade-anserini evaluate --format =", ["table", "json", "csv", "latex", "markdown"]),
             ("splade-anserini list me", ["measures"]),
             ("splade-anserini completion z", ["zsh"]),
-            ("splade-anserini encode --encoder splade-mi", ["splade-mini"]),
+            ("splade-anserini encode --encoder splade-mi", ["splade-mini", "splade-mini-v2"]),
             ("splade-anserini search --index cranfield", ["cranfield.splade-mini"]),
             # The shell completes names of files.
             ("splade-anserini encode --corpus s", []),
