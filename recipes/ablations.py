@@ -74,7 +74,9 @@ def search(name: str, encoder: object, settings: argparse.Namespace) -> Path:
         impacts, index = run.with_suffix(".impacts"), run.with_suffix(".index")
         collection = settings.dev.partition("@")[0]
         if not index.exists():
-            run_command("encode", "--corpus", collection, "--encoder", encoder, "--output", impacts)
+            # The encoder that ships is in int8, and has no other precision.
+            precision = () if encoder == DEFAULT_ENCODER else ("--precision", "bf16")
+            run_command("encode", "--corpus", collection, "--encoder", encoder, *precision, "--output", impacts)
             run_command("index", "--input", impacts, "--index", index)
         topics = ("--topics", settings.dev, "--query-idf", 0.75)
         run_command("search", "--index", index, "--encoder", encoder, *topics, "--output", run)

@@ -40,7 +40,7 @@ MARKS = {
     "needs a GPU": 3,
     "needs a cluster": 7,
     "needs the network": 3,
-    "needs the training data, and over an hour": 1,
+    "needs the training data, and over an hour": 2,
     "output": 16,
     "takes hours": 3,
     "test_ray.py runs it": 1,
