@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
-
 CARD = Path(__file__).parents[1] / "encoders" / "splade-mini-v2.toml"
+START = "splade-mini"
+"""What each run starts from, and is compared with."""
 BASE = "all changes"
 WITHOUT = {
     "mined candidates": ["training.negatives=0"],
@@ -74,8 +74,8 @@ def search(name: str, encoder: object, settings: argparse.Namespace) -> Path:
         impacts, index = run.with_suffix(".impacts"), run.with_suffix(".index")
         collection = settings.dev.partition("@")[0]
         if not index.exists():
-            # The encoder that ships is in int8, and has no other precision.
-            precision = () if encoder == DEFAULT_ENCODER else ("--precision", "bf16")
+            # It ships in int8, and has no other precision.
+            precision = () if encoder == START else ("--precision", "bf16")
             run_command("encode", "--corpus", collection, "--encoder", encoder, *precision, "--output", impacts)
             run_command("index", "--input", impacts, "--index", index)
         topics = ("--topics", settings.dev, "--query-idf", 0.75)
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build") / "ablations")
     parser.add_argument("--only", action="append", choices=[BASE, *WITHOUT], help="run these only; repeat for several")
     settings = parser.parse_args()
-    runs = [search(DEFAULT_ENCODER, DEFAULT_ENCODER, settings)]
+    runs = [search(START, START, settings)]
     runs += [search(name, train(name, settings), settings) for name in settings.only or [BASE, *WITHOUT]]
     arguments = [word for run in runs for word in ("--run", run)]
     baseline = settings.work / "dev" / f"{BASE.replace(' ', '-')}.txt"

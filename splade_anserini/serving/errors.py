@@ -66,10 +66,11 @@ def validation_message(errors: Iterable[Mapping[str, object]]) -> str:
 
 def _problem(error: Mapping[str, object]) -> str:
     location = error.get("loc")
-    if error.get("type") == "extra_forbidden" and isinstance(location, tuple):
-        what = "parameter" if location[0] == "query" else "key"
-        return f"Unknown {what}: {'.'.join(map(str, location[1:]))}. GET /openapi.json describes those that there are."
-    where = ".".join(str(part) for part in location[1:]) if isinstance(location, tuple) else ""
+    side, *parts = location if isinstance(location, tuple) and location else ("",)
+    where = ".".join(map(str, parts))
+    if error.get("type") == "extra_forbidden":
+        what = "parameter" if side == "query" else "key"
+        return f"Unknown {what}: {where}. GET /openapi.json describes those that there are."
     message = str(error.get("msg", "is not valid"))
     # What our own checks say is a sentence about the whole body.
     said = message.removeprefix("Value error, ")

@@ -97,6 +97,7 @@ class Service(SearchService[OpenedIndex]):
 
     async def _check_tokens(self, index: OpenedIndex, vector: ImpactVector) -> None:
         try:
+            # Not in the encoder's thread: to look tokens up takes less time than to wait for it.
             index.encoder.check(vector)
         except InputError as error:
             raise as_request_error(error, index.name, index.paths) from error
