@@ -7,11 +7,10 @@ takes the same steps of batches of the same size, and has one seed, so that smal
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
-CARD = Path(__file__).parents[1] / "encoders" / "splade-mini-v2.toml"
+from splade_mini_v2 import CARD, SETS, command
+
 START = "splade-mini"
 """What each run starts from, and is compared with."""
 BASE = "all changes"
@@ -29,14 +28,7 @@ WITHOUT = {
     "data": ["training.query_max_length=32"],
 }
 """Changes of the card that undo a change; those of "data" come with the data of `--plain`."""
-SETS = ("squad", "selqa", "qamr", "cosqa", "medquad", "medquad-sentences")
-
-
-def run_command(*arguments: object) -> None:
-    """Print and run a command of splade-anserini."""
-    words = [*map(str, arguments)]
-    print(f"$ splade-anserini {' '.join(words)}", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "splade_anserini", *words], check=True)
+NAMES = tuple(make.__name__.replace("_", "-") for make in SETS)
 
 
 def train(name: str, settings: argparse.Namespace) -> Path:
@@ -55,12 +47,12 @@ def train(name: str, settings: argparse.Namespace) -> Path:
     ]
     # The file has embeddings of one teacher.
     kept = [] if name == "teacher" else ["--teacher-embeddings", data / "embeddings.bin"]
-    run_command(
+    command(
         *("train", "--card", CARD, "--output", output),
         *(word for change in changes for word in ("--set", change)),
         *kept,
         *("--corpus", data / "corpus.jsonl", "--topics", data / "queries.jsonl"),
-        *(word for each in SETS for word in ("--data", data / "examples" / f"{each}.jsonl")),
+        *(word for each in NAMES for word in ("--data", data / "examples" / f"{each}.jsonl")),
     )
     return output
 
@@ -76,10 +68,10 @@ def search(name: str, encoder: object, settings: argparse.Namespace) -> Path:
         if not index.exists():
             # It ships in int8, and has no other precision.
             precision = () if encoder == START else ("--precision", "bf16")
-            run_command("encode", "--corpus", collection, "--encoder", encoder, *precision, "--output", impacts)
-            run_command("index", "--input", impacts, "--index", index)
+            command("encode", "--corpus", collection, "--encoder", encoder, *precision, "--output", impacts)
+            command("index", "--input", impacts, "--index", index)
         topics = ("--topics", settings.dev, "--query-idf", 0.75)
-        run_command("search", "--index", index, "--encoder", encoder, *topics, "--output", run)
+        command("search", "--index", index, "--encoder", encoder, *topics, "--output", run)
     return run
 
 
@@ -99,7 +91,7 @@ def main() -> None:
     arguments = [word for run in runs for word in ("--run", run)]
     baseline = settings.work / "dev" / f"{BASE.replace(' ', '-')}.txt"
     compared = ("--baseline", baseline) if baseline in runs else ()
-    run_command("evaluate", *arguments, *compared, "--qrels", settings.dev, "--measures", "nDCG@10 R@100")
+    command("evaluate", *arguments, *compared, "--qrels", settings.dev, "--measures", "nDCG@10 R@100")
 
 
 if __name__ == "__main__":

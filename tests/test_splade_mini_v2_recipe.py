@@ -97,6 +97,7 @@ def test_passages_join_sentences_and_questions_unless_they_are_plain(tmp_path: P
 
 
 def test_ablations_undo_changes_of_the_card() -> None:
+    recipe("splade_mini_v2")  # which the other one imports
     ablations = recipe("ablations")
     card = find_encoder_card(str(ablations.CARD))
     for changes in ablations.WITHOUT.values():
