@@ -98,7 +98,13 @@ class SearchRequest(QueryRequest):
         return self
 
 
-class SearchParameters(StrictModel):
+class IndexParameters(StrictModel):
+    """Which index is asked, in the URL."""
+
+    index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
+
+
+class SearchParameters(IndexParameters):
     """A search for a text, in the URL."""
 
     REPEATED: ClassVar[frozenset[str]] = frozenset({"field", "filter"})
@@ -106,7 +112,6 @@ class SearchParameters(StrictModel):
 
     q: str = pydantic.Field(description="The text of the query.")
     k: int = pydantic.Field(default=10, ge=1, description="How many hits.")
-    index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
     engine: Engine = pydantic.Field(default="impacts", description="impacts, bm25 or hybrid.")
     documents: bool = pydantic.Field(default=True, description="Whether hits have their stored documents.")
     terms: bool = pydantic.Field(default=False, description="Whether hits have the terms of their scores.")
@@ -131,12 +136,6 @@ class SearchParameters(StrictModel):
             filters=tuple(self.filter),
             fields=tuple(self.field) or None,
         )
-
-
-class IndexParameters(StrictModel):
-    """Which index is asked, in the URL."""
-
-    index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
 
 
 class EncodeParameters(IndexParameters):
