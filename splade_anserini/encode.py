@@ -82,7 +82,7 @@ def command(
 
     \b
     Example:
-      splade-anserini encode --corpus corpus.jsonl.gz --encoder splade-mini --output impacts/mine
+      splade-anserini encode --corpus corpus.jsonl.gz --encoder splade-mini-v2 --output impacts/mine
     """
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.encoding.opening import default_scale

@@ -22,7 +22,7 @@ and encoders may be those of this package: the name of a card, or a directory th
 
   python -m splade_anserini.pyserini search.lucene --help
   python -m splade_anserini.pyserini search.lucene --impact --index indexes/mine \\
-      --encoder splade-mini --min-idf -1 --topics topics.tsv --output run.txt
+      --encoder splade-mini-v2 --min-idf -1 --topics topics.tsv --output run.txt
   python -m splade_anserini.pyserini server.rest --config server.yaml --no-prebuilt-indexes
 """
 

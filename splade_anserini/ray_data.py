@@ -1,8 +1,8 @@
 """Encoding in pipelines of Ray Data: a class for `map_batches`, and a datasink that writes shards and a manifest.
 
     pool = ray.data.ActorPoolStrategy(size=4)
-    dataset = dataset.map_batches(SpladeBatchEncoder, fn_constructor_kwargs={"encoder": "splade-mini"}, compute=pool)
-    dataset.write_datasink(ImpactDatasink("impacts", encoder="splade-mini"))
+    dataset = dataset.map_batches(SpladeBatchEncoder, fn_constructor_kwargs={"encoder": "splade-mini-v2"}, compute=pool)
+    dataset.write_datasink(ImpactDatasink("impacts", encoder="splade-mini-v2"))
 
 It needs Ray, which `pip install 'splade-anserini[ray]'` installs.
 """

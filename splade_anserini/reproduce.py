@@ -43,7 +43,7 @@ def command(
 
     \b
     Example:
-      splade-anserini reproduce cranfield.splade-mini
+      splade-anserini reproduce cranfield.splade-mini-v2
       splade-anserini reproduce 'beir.*' --plan
     """
     from splade_anserini.cards.finding import find_index_cards

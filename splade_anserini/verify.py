@@ -280,7 +280,7 @@ def command(
     Examples:
       splade-anserini verify impacts/mine --corpus corpus.jsonl.gz
       splade-anserini verify indexes/mine --against impacts/mine --level 3
-      splade-anserini verify splade-mini
+      splade-anserini verify splade-mini-v2
       splade-anserini verify path/to/checkpoint --against sentence-transformers
     """
     results, code = results_of_each(

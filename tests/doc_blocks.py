@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / name / "README.md" for name in ("encoders", "encoders/splade-mini", "indexes")),
+    *(ROOT / name / "README.md" for name in ("encoders", "encoders/splade-mini", "encoders/splade-mini-v2", "indexes")),
 ]
 
 _FENCE = re.compile(r"( *)```(\w*)$")

@@ -53,10 +53,10 @@ class Files:
 
     @cached_property
     def impacts(self) -> Path:
-        """The documents as splade-mini encodes them."""
+        """The documents as the default encoder encodes them."""
         write_beir(self.shared / "collection")
         corpus = self.shared / "collection" / "corpus.jsonl"
-        return self._made("encode", "--corpus", corpus, "--encoder", "splade-mini", "--output", self.shared / "impacts")
+        return self._made("encode", "--corpus", corpus, "--output", self.shared / "impacts")
 
     @cached_property
     def index(self) -> Path:
@@ -275,7 +275,7 @@ def write_recipe(files: Files, path: Path) -> None:
 def write_cranfield_card(files: Files, path: Path) -> None:
     collection = files.impacts.parent / "collection"
     path.write_text(
-        INDEX_CARD.format(name=path.stem, source=f'corpus = "{collection}"\nencoder = "splade-mini"')
+        INDEX_CARD.format(name=path.stem, source=f'corpus = "{collection}"\nencoder = "splade-mini-v2"')
         + f'topics = "{collection}"\nqrels = "{collection}"\nexpected = {{ "nDCG@10" = 1.0 }}\ntolerance = 0.5\n'
     )
 
@@ -336,7 +336,7 @@ MAKERS: dict[str, Maker] = {
     "sentence-transformers/all-MiniLM-L6-v2": write_dense_encoder,
     **dict.fromkeys(["splade-v3", "splade-pp-ed"], write_card),
     **dict.fromkeys(["splade-v2-max", "distilsplade-v2-max"], write_recipe),
-    "cranfield.splade-mini": write_cranfield_card,
+    "cranfield.splade-mini-v2": write_cranfield_card,
     "nfcorpus.splade-v3": write_nfcorpus_card,
 }
 """Name in the docs → the function that makes it."""
@@ -346,6 +346,6 @@ PATHS = {
     "DIR/splade-v3.nfcorpus/topics.test.tsv.gz": "DIR",
     "me/my-doc": "encoders/me/my-doc",
     **{name: f"encoders/{name}.toml" for name in ("splade-v3", "splade-pp-ed", "splade-v2-max", "distilsplade-v2-max")},
-    **{name: f"indexes/{name}.toml" for name in ("cranfield.splade-mini", "nfcorpus.splade-v3")},
+    **{name: f"indexes/{name}.toml" for name in ("cranfield.splade-mini-v2", "nfcorpus.splade-v3")},
 }
 """Name → the path of the file that makes it known, where that is another."""

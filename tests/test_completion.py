@@ -51,7 +51,7 @@ class TestBash:
             ("splade-anserini list me", ["measures"]),
             ("splade-anserini completion z", ["zsh"]),
             ("splade-anserini encode --encoder splade-mi", ["splade-mini", "splade-mini-v2"]),
-            ("splade-anserini search --index cranfield", ["cranfield.splade-mini"]),
+            ("splade-anserini search --index cranfield", ["cranfield.splade-mini", "cranfield.splade-mini-v2"]),
             # The shell completes names of files.
             ("splade-anserini encode --corpus s", []),
             ("splade-anserini info i", []),

@@ -1,5 +1,6 @@
 """Encoders of queries and indexes that do not belong together: what passes, what is a warning, what is refused."""
 
+import json
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from splade_anserini.artifacts.manifests import (
     read_manifest,
     write_manifest,
 )
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.cards.shipped import cranfield
 from splade_anserini.encoding import DictionaryEncoder, EncoderOptions, ImpactQueryEncoder, open_encoder
 from splade_anserini.encoding.matching import check_match
@@ -317,6 +319,32 @@ def test_an_encoder_that_is_given_as_an_object_is_compared_too(place: Path, capl
     assert caplog.messages == []
     hits_of(place / "index", open_encoder(place / "b"))
     assert "other weights" in caplog.text
+
+
+@pytest.mark.slow
+def test_an_index_of_the_former_default_is_searched_with_it_and_takes_no_vectors_of_the_default(
+    tmp_path: Path,
+) -> None:
+    assert DEFAULT_ENCODER == "splade-mini-v2"
+    for name, text in (("first", "Migraine begins on one side of the head."), ("second", "Cats sleep all day.")):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"id": name, "text": text}))
+    (tmp_path / "topics.tsv").write_text("q1\tpain in the head\n")
+    former = ("--encoder", "splade-mini")
+    for name, encoder in (("first", former), ("second", ())):
+        command = ("encode", "--corpus", tmp_path / f"{name}.jsonl", "--output", tmp_path / name, *encoder)
+        assert run_stage(*command).code == 0
+    index = ("--index", tmp_path / "index")
+    assert run_stage("index", "--input", tmp_path / "first", *index).code == 0
+    runs = []
+    for encoder in ((), former):
+        run = tmp_path / f"run{len(encoder)}.txt"
+        assert run_stage("search", *index, "--topics", tmp_path / "topics.tsv", "--output", run, *encoder).code == 0
+        runs.append(run.read_text())
+    assert runs[0] == runs[1] != ""
+    outcome = run_stage("index", "--append", "--input", tmp_path / "second", *index)
+    assert (outcome.code, "made in different ways (encoder weights" in outcome.err) == (2, True)
+    outcome = run_stage("encode", "--corpus", tmp_path / "first.jsonl", "--output", tmp_path / "first")
+    assert (outcome.code, "encoder name was splade-mini, is splade-mini-v2" in outcome.err) == (2, True)
 
 
 @pytest.mark.slow

@@ -83,11 +83,20 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
         ("A title And a text.", "And a text."),
         ("A title A title\nAnd a text.", "And a text."),
         ("A titled text.", "A titled text."),
+        ("A title A title is at the top.", "A title is at the top."),
         ("A title", ""),
     ],
 )
 def test_the_title_is_not_repeated_in_the_text(contents: str, text: str) -> None:
     assert title_and_text({"id": "1", "title": "A title", "contents": contents}) == ("A title", text)
+
+
+def test_a_sentence_that_begins_with_the_title_is_whole() -> None:
+    text = "Retinoblastoma occurs in heritable and nonheritable forms."
+    for record in ({"contents": f"Retinoblastoma {text}"}, {"text": text}):
+        assert title_and_text({"id": "1", "title": "Retinoblastoma", **record}) == ("Retinoblastoma", text)
+    title = "wings in a slipstream ."
+    assert title_and_text({"id": "1", "title": title, "contents": f"{title} {title} a study"}) == (title, "a study")
 
 
 def test_the_text_of_a_document_is_found() -> None:

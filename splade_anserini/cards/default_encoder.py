@@ -1,4 +1,4 @@
 """The encoder that is taken where none is named."""
 
-DEFAULT_ENCODER = "splade-mini"
+DEFAULT_ENCODER = "splade-mini-v2"
 """The name of a card whose model ships with this package."""

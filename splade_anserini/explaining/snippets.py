@@ -105,9 +105,18 @@ def on_one_line(text: str) -> str:
 def title_and_text(document: JsonDocument) -> tuple[str, str]:
     """Return the title of a stored document, "" without one, and the text that follows it."""
     title, text = (_string(document, *names) for names in (("title",), ("contents", "text", "body")))
-    # Many corpora repeat the title at the beginning of the text.
-    repeated = re.match(rf"\s*(?:{re.escape(title)}(?:\s+|$))+", text) if title else None
-    return title, text[repeated.end() :] if repeated else text
+    if not title:
+        return "", text
+    if isinstance(document.get("contents"), str):
+        # Which is the title, a space and the text.
+        text = _without(title, text, r"(?:\s+|$)")
+    # Many corpora repeat the title at the beginning of the text. A sentence that only begins with it keeps it.
+    return title, _without(title, text, r"(?:(?<=[.!?:…])\s+|\s*\n\s*|\s*$)")
+
+
+def _without(title: str, text: str, end: str) -> str:
+    found = re.match(rf"\s*{re.escape(title)}{end}", text)
+    return text[found.end() :] if found else text
 
 
 def _string(document: JsonDocument, *names: str) -> str:
