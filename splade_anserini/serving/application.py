@@ -1,11 +1,12 @@
 """The application: routes, and the OpenAPI description that FastAPI makes of them."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Path, Query
+from fastapi import Depends, FastAPI, Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -64,6 +65,14 @@ DocumentId = Annotated[str, Path(description="The id of the document.")]
 Parameters = Annotated[IndexParameters, Query()]
 
 
+async def _check_repeated(request: Request) -> None:
+    """Refuse a parameter that occurs twice, of which the last one would be taken."""
+    occurrences = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in occurrences.items():
+        if count > 1 and name not in SearchParameters.REPEATED:
+            raise RequestError(400, f"Parameter {name} occurs {count} times; expected once.")
+
+
 def create_application(service: SearchService[Any], lifespan: Lifespan | None = None) -> FastAPI:
     """Return the application that answers with `service`."""
     app = FastAPI(
@@ -74,6 +83,7 @@ def create_application(service: SearchService[Any], lifespan: Lifespan | None = 
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        dependencies=[Depends(_check_repeated)],
     )
     _add_searches(app, service)
     _add_explanations(app, service)
