@@ -100,7 +100,7 @@ def test_progress_starts_at_the_step_of_the_checkpoint(home: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "different"),
     [
-        (["--set", "training.seed=7"], "card"),
+        (["--set", "training.seed=7"], "card.training.seed"),
         (["--data", "more.jsonl"], "data"),
         (["--topics", "other.jsonl"], "data"),
         (["--validation", "."], "validation"),
@@ -118,6 +118,15 @@ def test_an_unfinished_run_with_other_settings_is_refused_and_stays(
     assert (done.code, f"unfinished{SUFFIX}; these differ: {different}." in done.err) == (2, True), done.err
     assert not output.exists()
     assert run_train(home, output, *OFTEN).code == 0
+
+
+def test_notes_on_the_card_may_change_while_a_run_is_unfinished(
+    home: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    interrupted_run(home, output, 5)
+    assert run_train(home, output, *OFTEN, "--set", 'recipe.time="a minute"', "--set", 'license="MIT"').code == 0
+    assert_same_bytes(output, uninterrupted)
 
 
 def test_overwrite_starts_an_unfinished_run_over(home: Path, uninterrupted: Path, tmp_path: Path) -> None:

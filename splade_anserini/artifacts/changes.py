@@ -6,17 +6,30 @@ from collections.abc import Mapping
 
 def changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Return the differences as a phrase, such as "hits was 10, is 100; scale was 100, is 51.2"."""
-    names = _changed(before, now)
-    return "; ".join(f"{name} was {_shortened(before.get(name))}, is {_shortened(now.get(name))}" for name in names)
+    old, new = _flat(before), _flat(now)
+    return "; ".join(
+        f"{name} was {_shortened(old.get(name))}, is {_shortened(new.get(name))}" for name in changed_names(before, now)
+    )
 
 
 def differences(first: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
     """Return in what two that should have the same settings differ, such as "scale: 100 and none"."""
-    return [f"{name}: {_or_none(first.get(name))} and {_or_none(other.get(name))}" for name in _changed(first, other)]
+    one, two = _flat(first), _flat(other)
+    names = changed_names(first, other)
+    return [f"{name}: {_or_none(one.get(name))} and {_or_none(two.get(name))}" for name in names]
 
 
-def _changed(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
+def changed_names(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """Return the names of what differs; of a mapping in a mapping as "card.training.seed"."""
+    old, new = _flat(before), _flat(now)
+    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+    return flat
 
 
 def _or_none(value: object) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pydantic
 
+from splade_anserini.artifacts.changes import changed_names
 from splade_anserini.artifacts.files import (
     PARTIAL,
     directory_lock,
@@ -35,6 +36,9 @@ _FORMER_CLUSTERS = "topics.npz"
 """The name of the file in runs of earlier versions."""
 
 _DESCRIPTION, _LOCK = "run.json", ".lock"
+
+_NOTES = tuple(f"card.{name}" for name in ("description", "license", "recipe", "published", "verified", "reference"))
+"""What a card says about its encoder, which does not change what is trained."""
 
 
 def preflight(card: EncoderCard, output: Path, *, overwrite: bool = False) -> TrainingRecipe:
@@ -118,10 +122,10 @@ def _match_description(directory: Path, description: Mapping[str, Any]) -> None:
             file.write(json.dumps(description, indent=1).encode())
         return
     earlier = _with_current_names(json.loads(path.read_bytes()))
-    if earlier != description:
-        different = ", ".join(name for name in description if earlier.get(name) != description[name])
+    different = [name for name in changed_names(earlier, description) if not name.startswith(_NOTES)]
+    if different:
         raise MismatchError(
-            f"An unfinished run with other settings is in {directory}; these differ: {different}.",
+            f"An unfinished run with other settings is in {directory}; these differ: {', '.join(different)}.",
             expected="the same settings, to resume it",
             do="Add --overwrite to start over, or choose another output.",
         )
