@@ -15,6 +15,7 @@ from effectiveness import Collection, make_missing
 from ir_measures import ScoredDoc
 from ranking import Experiment, Rankings, cell, fused
 
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.runs import read_rankings, write_run
 from splade_anserini.lucene import start_jvm
@@ -74,7 +75,7 @@ def options(method: str, weights: Sequence[float]) -> FusionOptions:
 def main() -> None:
     """Print a table for each collection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", default="splade-mini", help="as for encode")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="as for encode")
     parser.add_argument("--dense", help="a model of sentence-transformers")
     parser.add_argument("--collection", action="append", required=True, help="BEIR directory, DIR or DIR@SPLIT")
     parser.add_argument("--alpha", type=float, default=0.75, help="as --query-idf")

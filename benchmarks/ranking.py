@@ -20,6 +20,7 @@ from effectiveness import Collection, bm25, make_missing, run_command, search_wi
 from ir_measures import ScoredDoc
 
 from splade_anserini.artifacts.manifests import IndexManifest
+from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
 from splade_anserini.evaluation.evaluation import Evaluation, evaluate
 from splade_anserini.evaluation.measures import parse_measures
 from splade_anserini.evaluation.significance import randomization_test
@@ -145,7 +146,7 @@ def table_of_documents(experiment: Experiment, alphas: Sequence[float]) -> None:
 def main() -> None:
     """Print a table for each collection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", default="splade-mini", help="as for encode")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="as for encode")
     parser.add_argument("--impacts", type=Path, help="encoded documents, in place of an encoder")
     parser.add_argument("--topics", type=Path, help="with --impacts: the encoded topics")
     parser.add_argument("--collection", action="append", required=True, help="BEIR directory, DIR or DIR@SPLIT")
