@@ -87,6 +87,7 @@ splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  
 	    --set 'training.teacher.model="$(MPNET)"' --teacher-embeddings $(V2)/embeddings.bin \
 	    --corpus $(V2)/corpus.jsonl --topics $(V2)/queries.jsonl --checkpoint-every 50 \
 	    $(foreach set,$(MINI_V2_SETS),--data $(V2)/examples/$(set).jsonl)
+	rm -rf $(V2)/mean
 	$(BIN)/python recipes/mean_of_checkpoints.py build/splade-mini-checkpoint $(V2)/checkpoint --output $(V2)/mean
 	$(BIN)/splade-anserini export --encoder $(V2)/mean --precision int8 \
 	    --output $(V2)/splade-mini-v2 --overwrite
