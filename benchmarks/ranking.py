@@ -7,7 +7,7 @@ scores against reciprocal rank fusion in the same row.
 With --documents each row compares --query-idf with --document-idf of the same value; p is that against 0, then that of
 documents against queries. The size of the index is relative to the one without idf.
 
-Run: python benchmarks/ranking.py --encoder splade-mini --collection BEIR_DIRECTORY[@SPLIT] …
+Run: python benchmarks/ranking.py --collection BEIR_DIRECTORY[@SPLIT] …
 or, for vectors of another encoder: --impacts FILE --topics FILE --collection BEIR_DIRECTORY[@SPLIT]
 """
 
