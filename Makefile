@@ -61,7 +61,7 @@ bench-full: $(VENV)/installed-bench  ## Measure everything, a million documents 
 bench-gpu: $(VENV)/installed-bench  ## Test and measure everything on a GPU, in eight minutes.
 	$(BIN)/python benchmarks/gpu.py --output build/gpu-results
 
-splade-mini: $(VENV)/installed-test  ## Train the encoder that ships, as its card says: hours; DATA=… holds training/.
+splade-mini: $(VENV)/installed-test  ## Train the former default encoder, as its card says: hours; DATA=… holds training/.
 	$(BIN)/splade-anserini train --card encoders/splade-mini.toml --output build/splade-mini/checkpoint \
 	    $(foreach source,$(MINI_DATA),--data $(source))
 	$(BIN)/splade-anserini export --encoder build/splade-mini/checkpoint --precision int8 \
@@ -81,7 +81,7 @@ V2 = build/splade-mini-v2
 build/splade-mini-checkpoint/config.json: $(VENV)/installed-test
 	$(BIN)/python recipes/unpack_splade_mini.py encoders/splade-mini --output build/splade-mini-checkpoint
 
-splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train its successor, which ships, too: two hours; DATA=… holds training/.
+splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train the default encoder from it: two hours; DATA=… holds training/.
 	$(BIN)/python recipes/splade_mini_v2.py --data $(SETS) --teacher $(MPNET) --output $(V2)
 	$(BIN)/splade-anserini train --card encoders/splade-mini-v2.toml --output $(V2)/checkpoint \
 	    --set 'training.teacher.model="$(MPNET)"' --teacher-embeddings $(V2)/embeddings.bin \

@@ -36,7 +36,7 @@ class TextOptions:
     query_weights: str | None = option(
         default=None,
         metavar="JSON|@FILE",
-        help='Other weights of some tokens, such as \'{"pain": 1.2, "wicket": 0}\': 0 drops one, others are added.',
+        help='Other weights of some tokens, such as \'{"pain": 1.2, "mission": 0}\': 0 drops one, others are added.',
     )
     query_idf: float | None = option(
         default=None,

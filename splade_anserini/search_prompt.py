@@ -30,7 +30,7 @@ Type a query, or
   :compare 1 2          why hit 1 is above hit 2
   :doc 2                hit 2 with all its stored fields
   :weights              what the query becomes
-  :weights pain=1.2 wicket=0
+  :weights pain=1.2 mission=0
                         search again with these weights; 0 drops a token. JSON and @FILE are read, too
   :weights off          the weights of the encoder again
   :filter year>=1990    only documents that fulfil this, too; :filter off for all
@@ -191,7 +191,7 @@ def _weights(text: str) -> Mapping[str, float]:
         except ValueError:
             token = ""
         if not token:
-            raise InputError(f"{part!r} is not a weight.", expected="token=weight, such as pain=1.2 wicket=0")
+            raise InputError(f"{part!r} is not a weight.", expected="token=weight, such as pain=1.2 mission=0")
     return weights
 
 

@@ -18,7 +18,7 @@ def read_weights(source: str) -> "Mapping[str, float]":
             source, name = path.read_text(encoding="utf-8"), str(path)
         except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
             raise InputError(f"--query-weights {source} is not a text file that can be read.") from error
-    expected = 'a JSON object such as {"pain": 1.2, "wicket": 0}'
+    expected = 'a JSON object such as {"pain": 1.2, "mission": 0}'
     try:
         weights = orjson.loads(source)
     except orjson.JSONDecodeError as error:

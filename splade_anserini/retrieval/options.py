@@ -160,7 +160,7 @@ class QuerySource:
     query_weights: str | None = option(
         default=None,
         metavar="JSON|@FILE",
-        help='With --query: other weights of some tokens, such as \'{"pain": 1.2, "wicket": 0}\'; 0 drops one, '
+        help='With --query: other weights of some tokens, such as \'{"pain": 1.2, "mission": 0}\'; 0 drops one, '
         "others are added.",
         recorded=False,
     )

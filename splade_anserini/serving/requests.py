@@ -31,7 +31,7 @@ class QueryRequest(StrictModel):
         default=None,
         description="Token → weight: other weights of some tokens of the text's expansion. 0 drops a token, one that "
         "is not there is added.",
-        examples=[{"pain": 1.2, "wicket": 0}],
+        examples=[{"pain": 1.2, "mission": 0}],
     )
     index: str | None = pydantic.Field(default=None, description="The name of an index; the first one by default.")
     query_idf: float | None = pydantic.Field(
