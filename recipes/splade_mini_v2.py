@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from splade_anserini.artifacts.changes import changes
 from splade_anserini.artifacts.files import whole_directory, whole_file
 from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.formats.corpora import open_corpus
@@ -362,18 +363,24 @@ def embed(embeddings: EmbeddingCache, texts: Sequence[str], name: str, window: i
         part = embeddings([texts[row] for row in positions])
         if not len(rows):
             rows = torch.zeros(len(texts), part.shape[1])
-        rows[positions] = part
+        rows[positions] = part.cpu()
         print(f"{name}: {min(start + window, len(order)):,} of {len(order):,} texts", file=sys.stderr, flush=True)
     return rows
 
 
 def write_examples(made: Set, candidates: Sequence[dict[str, list[str]]], path: Path) -> None:
-    """Write an example for each query, with the candidates that are not relevant as negatives."""
+    """Write an example for each query, with the candidates that are not relevant as negatives.
+
+    Some questions are asked about several passages: all of these are relevant to each.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    relevant: dict[str, set[str]] = defaultdict(set)
+    for query, positive in made.relevant.items():
+        relevant[made.queries[query]].add(positive)
     with whole_file(path) as file:
         for query, positive in made.relevant.items():
             found = dict.fromkeys(id_ for each in candidates for id_ in each.get(query, ())[: CANDIDATES + 1])
-            negatives = [id_ for id_ in found if id_ != positive]
+            negatives = [id_ for id_ in found if id_ not in relevant[made.queries[query]]]
             record = {"query_id": query, "positive_id": positive, "negative_ids": negatives}
             file.write(json.dumps(record).encode() + b"\n")
 
@@ -404,6 +411,8 @@ def main() -> None:
         "--plain", action="store_true", help="single sentences and questions as they are, to compare with"
     )
     settings = parser.parse_args()
+    if made_otherwise := other_settings(settings):
+        parser.error(f"{settings.output} was made with other settings ({made_otherwise}); choose another --output")
     sets = {}
     for make in SETS:
         name = make.__name__.replace("_", "-")
@@ -416,9 +425,9 @@ def main() -> None:
         print(f"{name}: {len(sets[name].passages):,} passages, {len(sets[name].queries):,} queries", flush=True)
     for kind in ("corpus", "queries"):
         path = settings.output / f"{kind}.jsonl"
-        if not path.exists():
-            with whole_file(path) as file:
-                file.writelines((settings.output / "sets" / name / path.name).read_bytes() for name in sets)
+        # Written in any case: a set may have been removed to be made again.
+        with whole_file(path) as file:
+            file.writelines((settings.output / "sets" / name / path.name).read_bytes() for name in sets)
     missing = [name for name in sets if not (settings.output / "examples" / f"{name}.jsonl").exists()]
     runs = {
         name: (bm25_run(settings.output / "sets" / name), student_run(settings.output / "sets" / name))
@@ -429,6 +438,18 @@ def main() -> None:
         for name in missing:
             lists = [dense_candidates(sets[name], embeddings), *map(candidates_of, runs[name])]
             write_examples(sets[name], lists, settings.output / "examples" / f"{name}.jsonl")
+
+
+def other_settings(settings: argparse.Namespace) -> str:
+    """Return how the settings differ from those of what is in the output; record them if there is nothing."""
+    values = {"data": str(settings.data.resolve()), "all": settings.all, "plain": settings.plain, "queries": QUERIES}
+    path = settings.output / "settings.json"
+    if path.exists():
+        return changes(json.loads(path.read_bytes()), values)
+    settings.output.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write(json.dumps(values, indent=1).encode())
+    return ""
 
 
 def open_embeddings(teacher: str, path: Path) -> EmbeddingCache:

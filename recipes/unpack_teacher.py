@@ -38,6 +38,8 @@ def main() -> None:
     with whole_directory(settings.output) as partial:
         for name in archive.namelist():
             path = partial / name.removeprefix(f"{NAME}/")
+            if not path.resolve().is_relative_to(partial.resolve()):
+                sys.exit(f"The archive has a member outside its directory: {name}")
             if name.endswith("/"):
                 path.mkdir(exist_ok=True)
             else:

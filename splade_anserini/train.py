@@ -173,6 +173,7 @@ def _record(
 ) -> "OutputRecord":
     """Describe the checkpoint by the card, the number of devices, and the fingerprints of what the run reads."""
     from splade_anserini.artifacts.outputs import OutputRecord, fingerprints_of_inputs
+    from splade_anserini.training.run_directory import NOTES
 
     recipe = card.training
     models = {
@@ -184,7 +185,7 @@ def _record(
     inputs = numbered | lookup.sources | models | {"validation": validated.validation}
     settings: dict[str, Any] = {"card": card.model_dump(mode="json"), "devices": int(os.environ.get("WORLD_SIZE", "1"))}
     settings |= recorded_options(validated, options, lookup)
-    return OutputRecord("train", settings, fingerprints_of_inputs(inputs))
+    return OutputRecord("train", settings, fingerprints_of_inputs(inputs), NOTES)
 
 
 def _train(
@@ -201,7 +202,8 @@ def _train(
     from splade_anserini.formats.examples import open_examples
     from splade_anserini.training.run_directory import preflight
 
-    steps = preflight(card, output.output, overwrite=output.overwrite).steps
+    embeddings = options.teacher_embeddings
+    steps = preflight(card, output.output, embeddings=embeddings, overwrite=output.overwrite).steps
     measures = parse_measures(validated.measures or _MEASURES)
     # Only from here on are packages and data loaded that take long.
     from splade_anserini.training.validation import open_validation

@@ -50,11 +50,36 @@ def test_a_record_that_a_kill_left_half_written_is_written_again(tmp_path: Path,
 def test_embeddings_of_another_teacher_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "embeddings.bin"
     opened(path).add({"the cat": embedding(0)})
-    with pytest.raises(MismatchError, match="holds embeddings of another teacher"):
+    with pytest.raises(MismatchError, match="holds no embeddings of this teacher"):
         EmbeddingFile(path, IDENTITY | {"teacher": "another"}, 32)
-    path.write_bytes(b"x" * 2000)
-    with pytest.raises(MismatchError, match="another teacher"):
+
+
+@pytest.mark.parametrize("content", [b"x" * 2000, b"seed = 42\n", b"{"])
+def test_a_file_of_another_kind_is_refused_and_stays(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "embeddings.bin"
+    path.write_bytes(content)
+    if content == b"{":
+        # The beginning of a header: of a run that was killed.
+        assert len(opened(path)) == 0
+        return
+    with pytest.raises(MismatchError, match="holds no embeddings"):
         opened(path)
+    assert path.read_bytes() == content
+
+
+def test_several_runs_add_to_a_file_in_turn(tmp_path: Path) -> None:
+    path, values = tmp_path / "embeddings.bin", {text: embedding(row) for row, text in enumerate(TEXTS)}
+    first, second = opened(path), opened(path)
+    first.add({TEXTS[0]: values[TEXTS[0]]})
+    second.add({TEXTS[1]: values[TEXTS[1]]})
+    second.add({TEXTS[0]: values[TEXTS[0]]})
+    first.add({TEXTS[1]: embedding(9), TEXTS[2]: values[TEXTS[2]]})
+    second.add({"another": embedding(7)})
+    for file in (first, second, opened(path)):
+        found = file.read(TEXTS)
+        assert all(np.array_equal(found[text], values[text]) for text in found)
+        assert set(found) >= {TEXTS[0], TEXTS[1]}
+    assert set(opened(path).read([*TEXTS, "another"])) == {*TEXTS, "another"}
 
 
 def test_a_cache_with_a_file_does_not_embed_what_an_earlier_one_did(tmp_path: Path) -> None:

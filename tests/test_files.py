@@ -100,6 +100,13 @@ def test_what_the_system_says_becomes_a_sentence_with_exit_code_2(number: int, s
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("error", [TimeoutError("read timed out"), ConnectionResetError(104, "reset"), OSError("?")])
+def test_an_error_of_a_network_is_not_blamed_on_the_output(tmp_path: Path, error: OSError) -> None:
+    with pytest.raises(type(error)) as caught, directory_lock(tmp_path):
+        raise error
+    assert caught.value is error
+
+
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

@@ -394,6 +394,8 @@ class TestRefusals:
             ("/v1/search?q=cats&filters=year>3", 400, "Unknown parameter: filters."),
             ("/v1/search?q=cats&k=1&q=dogs", 400, "Parameter q occurs 2 times; expected once."),
             ("/v1/encode?q=cats&q=cats", 400, "Parameter q occurs 2 times; expected once."),
+            ("/v1/documents/d1?index=pets&index=pets", 400, "Parameter index occurs 2 times; expected once."),
+            ("/v1/search?q=a&filters=x>1&filters=y>2", 400, "Unknown parameter: filters."),
             ("/v1/encode?q=cats&indx=pets", 400, "Unknown parameter: indx."),
             ("/v1/documents/d1?name=pets", 400, "Unknown parameter: name."),
             (f"/v1/search?q={51 * 'a'}", 400, "51 characters"),
@@ -427,6 +429,14 @@ class TestRefusals:
     def test_an_unknown_key_is_refused(self, client: TestClient) -> None:
         answer = client.post("/v1/search", json={"query": "cats", "weigths": {}})
         assert "Unknown key: weigths." in problem(answer, 400)
+
+    @pytest.mark.parametrize("path", ["search?index=pets&k=3", "encode?index=pets", "documents?index=pets"])
+    def test_parameters_beside_a_body_are_refused(self, client: TestClient, path: str) -> None:
+        answer = client.post(f"/v1/{path}", json={"query": "cats"})
+        assert "Parameters in the URL: index" in problem(answer, 400)
+
+    def test_parameters_that_nothing_reads_are_no_error(self, client: TestClient) -> None:
+        assert client.get("/metrics?collect[]=a&collect[]=b").status_code == 200
 
     def test_a_body_that_is_no_json_is_refused(self, client: TestClient) -> None:
         problem(client.post("/v1/search", content=b"{", headers={"Content-Type": "application/json"}), 400)

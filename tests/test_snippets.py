@@ -95,6 +95,13 @@ def test_a_sentence_that_begins_with_the_title_is_whole() -> None:
     text = "Retinoblastoma occurs in heritable and nonheritable forms."
     for record in ({"contents": f"Retinoblastoma {text}"}, {"text": text}):
         assert title_and_text({"id": "1", "title": "Retinoblastoma", **record}) == ("Retinoblastoma", text)
+    for title, text in (("Apple Inc.", "Apple Inc. was founded in 1976."), ("What is Ebola?", "Ebola is a virus.")):
+        assert title_and_text({"title": title, "text": text}) == (title, text)
+        assert title_and_text({"title": title, "contents": f"{title} {text}"}) == (title, text)
+    assert title_and_text({"title": "What is Ebola?", "text": "What is Ebola? A virus."}) == (
+        "What is Ebola?",
+        "A virus.",
+    )
     title = "wings in a slipstream ."
     assert title_and_text({"id": "1", "title": title, "contents": f"{title} {title} a study"}) == (title, "a study")
 

@@ -1,5 +1,6 @@
 """The recipe of splade-mini-v2: what it makes of splade-mini, and of the collections."""
 
+import argparse
 import importlib.util
 import json
 import random
@@ -11,10 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from splade_anserini.artifacts.manifests import (
+    CheckpointManifest,
+    TextTruncation,
+    Truncation,
+    read_manifest,
+    write_manifest,
+)
 from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.cards.shipped import encoders_home
 from splade_anserini.encoding import open_encoder
+from tests.tiny import tiny_checkpoint
 
 ROOT = Path(__file__).parents[1]
 TEXTS = [
@@ -94,6 +105,50 @@ def test_passages_join_sentences_and_questions_unless_they_are_plain(tmp_path: P
     assert [*plain.passages.values()] == texts
     assert all(query.count("question") == 1 for query in plain.queries.values())
     assert len(joined.queries) == len(plain.queries) == 120
+
+
+def test_all_passages_of_a_question_are_relevant(tmp_path: Path) -> None:
+    made = recipe("splade_mini_v2")
+    questions = made.Set("medquad")
+    passages = [questions.add_passage(f"passage {number}") for number in range(4)]
+    for text, passage in (("same", 0), ("same", 1), ("other", 2)):
+        questions.add_query(text, passages[passage])
+    path = tmp_path / "medquad.jsonl"
+    made.write_examples(questions, [dict.fromkeys(questions.queries, passages)] * 2, path)
+    negatives = [json.loads(line)["negative_ids"] for line in path.read_text().splitlines()]
+    assert negatives == [passages[2:], passages[2:], [passages[0], passages[1], passages[3]]]
+
+
+def test_data_that_were_made_otherwise_are_not_gone_on_with(tmp_path: Path) -> None:
+    made = recipe("splade_mini_v2")
+    settings = argparse.Namespace(data=tmp_path, output=tmp_path / "out", all=False, plain=False)
+    assert made.other_settings(settings) == ""
+    assert made.other_settings(settings) == ""
+    settings.plain = True
+    assert made.other_settings(settings) == "plain was False, is True"
+
+
+@pytest.mark.slow
+def test_the_mean_keeps_how_queries_are_weighted(tmp_path: Path) -> None:
+    first, second = (tiny_checkpoint(tmp_path / name, seed=seed) for name, seed in (("first", 1), ("second", 2)))
+    manifest = CheckpointManifest(
+        pooling="max",
+        query_side="splade",
+        max_length=30,
+        query_max_length=20,
+        query_idf=0.75,
+        steps=3,
+        recipe={},
+        truncation=TextTruncation(),
+    )
+    write_manifest(second, manifest)
+    script = ROOT / "recipes" / "mean_of_checkpoints.py"
+    arguments = [first, second, "--output", tmp_path / "mean"]
+    subprocess.run([sys.executable, script, *arguments], check=True, capture_output=True)
+    assert read_manifest(tmp_path / "mean", CheckpointManifest) == manifest.model_copy(update={"truncation": None})
+    weights = [load_file(path / "model.safetensors") for path in (first, second, tmp_path / "mean")]
+    for name, values in weights[2].items():
+        torch.testing.assert_close(values, (weights[0][name] + weights[1][name]) / 2)
 
 
 def test_ablations_undo_changes_of_the_card() -> None:

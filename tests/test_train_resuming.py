@@ -125,6 +125,8 @@ def test_notes_on_the_card_may_change_while_a_run_is_unfinished(
 ) -> None:
     output = tmp_path / "out"
     interrupted_run(home, output, 5)
+    refused = run_train(home, output, *OFTEN, "--set", 'license="MIT"', "--set", "training.seed=7")
+    assert (refused.code, "these differ: card.training.seed." in refused.err) == (2, True)
     assert run_train(home, output, *OFTEN, "--set", 'recipe.time="a minute"', "--set", 'license="MIT"').code == 0
     assert_same_bytes(output, uninterrupted)
 
@@ -154,10 +156,41 @@ def test_a_finished_run_is_up_to_date_and_replaced_only_with_overwrite(home: Pat
     assert (output / "model.safetensors").stat().st_mtime_ns == written
     other = run_train(home, output, *options, "--measures", "RR@10")
     assert (other.code, "measures was [], is ['RR@10']" in other.err) == (2, True)
+    noted = run_train(home, output, *options, "--set", 'recipe.time="a minute"')
+    assert (noted.code, json.loads(noted.out)["up_to_date"]) == (0, True)
+    licensed = run_train(home, output, *options, "--set", 'license="CC0-1.0"')
+    assert (licensed.code, "inputs: card.license was" in licensed.err) == (2, True)
     replaced = run_train(home, output, *options, "--measures", "RR@10", "--overwrite")
     assert (replaced.code, "RR@10" in replaced.out) == (0, True)
     manifest = read_manifest(output, CheckpointManifest)
     assert manifest is not None
+
+
+@pytest.mark.parametrize("model", ["backbone", "teacher.model"])
+def test_overwrite_removes_no_model_that_is_read(home: Path, tmp_path: Path, model: str) -> None:
+    output = tmp_path / "out"
+    assert run_train(home, output, *OFTEN).code == 0
+    weights = (output / "model.safetensors").read_bytes()
+    done = run_train(home, output, "--set", f'training.{model}="{output}"', "--overwrite")
+    assert (done.code, "are the same path" in done.err) == (2, True), done.err
+    assert (output / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("directory", ["out", f"out{SUFFIX}"])
+def test_embeddings_are_not_where_the_run_is_written(home: Path, tmp_path: Path, directory: str) -> None:
+    done = run_train(home, tmp_path / "out", "--teacher-embeddings", tmp_path / directory / "embeddings.bin")
+    assert (done.code, "which training replaces or removes" in done.err) == (2, True), done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_without_a_description_are_not_gone_on_with(
+    home: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    interrupted_run(home, tmp_path / "out", 5, "training.seed=7")
+    (tmp_path / f"out{SUFFIX}" / "run.json").unlink()
+    done = run_train(home, tmp_path / "out", *OFTEN)
+    assert done.code == 0, done.err
+    assert_same_bytes(tmp_path / "out", uninterrupted)
 
 
 def test_overwrite_removes_no_directory_that_others_made(home: Path, tmp_path: Path) -> None:

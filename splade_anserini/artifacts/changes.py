@@ -4,12 +4,10 @@ import re
 from collections.abc import Mapping
 
 
-def changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
+def changes(before: Mapping[str, object], now: Mapping[str, object], ignored: tuple[str, ...] = ()) -> str:
     """Return the differences as a phrase, such as "hits was 10, is 100; scale was 100, is 51.2"."""
-    old, new = _flat(before), _flat(now)
-    return "; ".join(
-        f"{name} was {_shortened(old.get(name))}, is {_shortened(new.get(name))}" for name in changed_names(before, now)
-    )
+    old, new, names = _flat(before), _flat(now), changed_names(before, now, ignored)
+    return "; ".join(f"{name} was {_shortened(old.get(name))}, is {_shortened(new.get(name))}" for name in names)
 
 
 def differences(first: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
@@ -19,10 +17,13 @@ def differences(first: Mapping[str, object], other: Mapping[str, object]) -> lis
     return [f"{name}: {_or_none(one.get(name))} and {_or_none(two.get(name))}" for name in names]
 
 
-def changed_names(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """Return the names of what differs; of a mapping in a mapping as "card.training.seed"."""
+def changed_names(before: Mapping[str, object], now: Mapping[str, object], ignored: tuple[str, ...] = ()) -> list[str]:
+    """Return the names of what differs, without those that begin with one of `ignored`.
+
+    Of a mapping in a mapping they are such as "card.training.seed". None is the same as nothing.
+    """
     old, new = _flat(before), _flat(now)
-    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [name for name in {**old, **new} if old.get(name) != new.get(name) and not name.startswith(ignored)]
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:

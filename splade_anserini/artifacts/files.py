@@ -48,11 +48,15 @@ def partial_path(path: Path) -> Path:
 def output_errors(path: Path) -> Iterator[None]:
     """Turn an operating system error about `path` into an `OutputError`.
 
-    An error that names another file is raised as it is.
+    An error that names another file, or is one of a network, is raised as it is.
     """
     try:
         yield
+    except (TimeoutError, ConnectionError):
+        raise
     except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
         if error.filename is not None and not Path(os.fsdecode(error.filename)).is_relative_to(path.parent):
             raise
         raise _output_error(path, error) from error

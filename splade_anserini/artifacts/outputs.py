@@ -47,6 +47,8 @@ class OutputRecord:
     settings: Mapping[str, pydantic.JsonValue] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Input → its fingerprint."""
+    notes: tuple[str, ...] = ()
+    """How the names of those settings begin that are only recorded, such as `card.recipe`."""
 
 
 _NOT_WRITTEN = (".bz2", ".xz", ".lzma", ".zst", ".zstd", ".zip", ".lz4", ".7z", ".tar", ".tgz")
@@ -85,8 +87,8 @@ def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False
         raise already_exists(output, "its content was changed after it was written")
     made = {"command": manifest.command, **manifest.settings, **manifest.inputs}
     now = {"command": record.command, **record.settings, **record.inputs}
-    if made != now:
-        raise already_exists(output, f"it was made with other settings or inputs: {changes(made, now)}")
+    if different := changes(made, now, record.notes):
+        raise already_exists(output, f"it was made with other settings or inputs: {different}")
     return True
 
 

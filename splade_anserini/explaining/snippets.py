@@ -107,16 +107,32 @@ def title_and_text(document: JsonDocument) -> tuple[str, str]:
     title, text = (_string(document, *names) for names in (("title",), ("contents", "text", "body")))
     if not title:
         return "", text
-    if isinstance(document.get("contents"), str):
-        # Which is the title, a space and the text.
-        text = _without(title, text, r"(?:\s+|$)")
-    # Many corpora repeat the title at the beginning of the text. A sentence that only begins with it keeps it.
-    return title, _without(title, text, r"(?:(?<=[.!?:…])\s+|\s*\n\s*|\s*$)")
+    rest = _after(title, text)
+    if rest is not None and isinstance(document.get("contents"), str):
+        # Contents are the title, a space and the text.
+        text = rest.lstrip()
+    return title, _without_title(title, text)
 
 
-def _without(title: str, text: str, end: str) -> str:
-    found = re.match(rf"\s*{re.escape(title)}{end}", text)
-    return text[found.end() :] if found else text
+def _without_title(title: str, text: str) -> str:
+    """Return a text without the title that many corpora repeat before it.
+
+    A sentence that only begins with the words of the title keeps them.
+    """
+    rest = _after(title, text)
+    if rest is None:
+        return text
+    follows = rest.lstrip()
+    is_line = not follows or "\n" in rest[: -len(follows)]
+    # After "Apple Inc." a sentence goes on in lower case; titles of some corpora are in lower case themselves.
+    is_sentence = title[-1] in ".!?:…" and (title.islower() or not follows[:1].islower())
+    return follows if is_line or is_sentence else text
+
+
+def _after(title: str, text: str) -> str | None:
+    """Return what follows the title at the beginning of a text; None if it is not there."""
+    found = re.match(rf"\s*{re.escape(title)}(?=\s|$)", text)
+    return text[found.end() :] if found else None
 
 
 def _string(document: JsonDocument, *names: str) -> str:

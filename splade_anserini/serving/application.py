@@ -65,11 +65,13 @@ DocumentId = Annotated[str, Path(description="The id of the document.")]
 Parameters = Annotated[IndexParameters, Query()]
 
 
-async def _check_repeated(request: Request) -> None:
-    """Refuse a parameter that occurs twice, of which the last one would be taken."""
+async def _check_url(request: Request) -> None:
+    """Refuse what FastAPI would pass over: parameters beside a body, and all but the last of several."""
     occurrences = Counter(name for name, _ in request.query_params.multi_items())
-    for name, count in occurrences.items():
-        if count > 1 and name not in SearchParameters.REPEATED:
+    if request.method == "POST" and occurrences:
+        raise RequestError(400, f"Parameters in the URL: {', '.join(occurrences)}; expected them in the body.")
+    for name in SearchParameters.model_fields.keys() - SearchParameters.REPEATED:
+        if (count := occurrences[name]) > 1:
             raise RequestError(400, f"Parameter {name} occurs {count} times; expected once.")
 
 
@@ -83,7 +85,7 @@ def create_application(service: SearchService[Any], lifespan: Lifespan | None = 
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(_check_repeated)],
+        dependencies=[Depends(_check_url)],
     )
     _add_searches(app, service)
     _add_explanations(app, service)

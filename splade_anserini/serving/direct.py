@@ -33,7 +33,7 @@ class DirectSearch:
         if scope["type"] == "http" and scope["path"] == PATH:
             if scope["method"] == "GET":
                 request = _request_of_parameters(scope["query_string"])
-            elif scope["method"] == "POST" and _is_json(scope):
+            elif scope["method"] == "POST" and _is_json(scope) and not scope["query_string"]:
                 body = await _read(receive)
                 request, receive = _request_of_body(body), _replayed(body, receive)
         if request is None:

@@ -15,6 +15,7 @@ from splade_anserini.artifacts.files import (
     PARTIAL,
     directory_lock,
     output_errors,
+    require_disjoint,
     require_free,
     resolved_output,
     whole_file,
@@ -22,7 +23,7 @@ from splade_anserini.artifacts.files import (
 from splade_anserini.artifacts.outputs import require_replaceable
 from splade_anserini.cards.encoder_card import EncoderCard
 from splade_anserini.cards.training_recipe import TrainingRecipe
-from splade_anserini.errors import DependencyError, InputError, MismatchError
+from splade_anserini.errors import DependencyError, InputError, MismatchError, OutputError
 from splade_anserini.training.checkpoints import find_checkpoints
 
 _PACKAGES = ("accelerate", "matplotlib")
@@ -37,15 +38,20 @@ _FORMER_CLUSTERS = "topics.npz"
 
 _DESCRIPTION, _LOCK = "run.json", ".lock"
 
-_NOTES = tuple(f"card.{name}" for name in ("description", "license", "recipe", "published", "verified", "reference"))
-"""What a card says about its encoder, which does not change what is trained."""
+NOTES = tuple(f"card.{name}" for name in ("recipe", "published", "verified", "reference"))
+"""What a card says about its encoder that is in no file of a checkpoint."""
+_NOTES = (*NOTES, "card.description", "card.license")
+"""What changes nothing until a run is finished."""
 
 
-def preflight(card: EncoderCard, output: Path, *, overwrite: bool = False) -> TrainingRecipe:
+def preflight(
+    card: EncoderCard, output: Path, *, embeddings: Path | None = None, overwrite: bool = False
+) -> TrainingRecipe:
     """Return the card's recipe after all checks that need no model and no data.
 
     Raises `InputError` when the card has no recipe, `OutputError` when `output` is not empty (with `overwrite`: when it
-    is not a checkpoint), and `DependencyError` when a package of the extra `train` is not installed.
+    is not a checkpoint), is or contains a model that is read or the file of the teacher's embeddings, and
+    `DependencyError` when a package of the extra `train` is not installed.
     """
     if card.training is None:
         raise InputError(
@@ -53,6 +59,15 @@ def preflight(card: EncoderCard, output: Path, *, overwrite: bool = False) -> Tr
             expected="a card that describes a training run, see docs/cards.md",
             do="Choose a card that has one, such as splade-v2-max, or write it.",
         )
+    recipe = card.training
+    teacher = recipe.teacher.model if recipe.teacher else None
+    require_disjoint([output], [recipe.backbone, recipe.query_backbone, teacher])
+    for directory in (resolved_output(output), run_directory(output)):
+        if embeddings and embeddings.resolve().is_relative_to(directory.resolve()):
+            raise OutputError(
+                f"The embeddings {embeddings} are inside {directory}, which training replaces or removes.",
+                do="Choose another path for them.",
+            )
     if overwrite:
         require_replaceable(output)
     else:
@@ -117,12 +132,15 @@ def _remove_checkpoints(directory: Path) -> None:
 def _match_description(directory: Path, description: Mapping[str, Any]) -> None:
     """Compare the description with that of the run to resume, or write it if there is none."""
     path = directory / _DESCRIPTION
+    if not path.exists():
+        # Of a run that was killed while it removed an earlier one.
+        _remove_checkpoints(directory)
     if not _can_resume(directory):
         with whole_file(path) as file:
             file.write(json.dumps(description, indent=1).encode())
         return
     earlier = _with_current_names(json.loads(path.read_bytes()))
-    different = [name for name in changed_names(earlier, description) if not name.startswith(_NOTES)]
+    different = changed_names(earlier, description, _NOTES)
     if different:
         raise MismatchError(
             f"An unfinished run with other settings is in {directory}; these differ: {', '.join(different)}.",

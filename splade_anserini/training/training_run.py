@@ -62,7 +62,7 @@ def train(
     With several devices, the main process writes and returns the log; the others return an empty list.
     """
     output = resolved_output(Path(output))
-    recipe = preflight(card, output, overwrite=overwrite)
+    recipe = preflight(card, output, embeddings=options.teacher_embeddings, overwrite=overwrite)
     directory = run_directory(output)
     from accelerate import Accelerator
 
@@ -205,8 +205,14 @@ class _RunBuilder:
         """Return the cluster of each source's examples; they are computed once, and read when a run resumes."""
         recipe, path = self._recipe, clusters_file(directory)
         if not path.exists():
+            prompt = embeddings.pooling.query_prompt
+
+            def embed(queries: Sequence[str]) -> torch.Tensor:
+                # As the teacher scores them: they are embedded once.
+                return embeddings([prompt + query for query in queries])
+
             clusters = [
-                cluster_queries(source, embeddings, recipe.cluster_size, seed=recipe.seed) for source in self._sources
+                cluster_queries(source, embed, recipe.cluster_size, seed=recipe.seed) for source in self._sources
             ]
             if self._accelerator.is_main_process:
                 with whole_file(path) as file:

@@ -1,10 +1,12 @@
 """A file with the embeddings of a teacher, which several runs read and extend: they take hours to compute on a CPU."""
 
+import fcntl
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,32 +25,35 @@ type Embedding = npt.NDArray[np.float16]
 
 
 class EmbeddingFile:
-    """Embeddings by the hash of their text; new ones are appended.
+    """Embeddings by the hash of their text; new ones are appended, by several processes in turn.
 
-    A record that a killed run left half written is overwritten by the next. One process at a time may add. Raises
-    `MismatchError` when the file holds embeddings of another teacher, or is no such file.
+    A record that a killed run left half written is removed. Raises `MismatchError` when the file holds embeddings of
+    another teacher, or is no such file.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, str | int | bool], width: int) -> None:
         self._path = path
         self._record = np.dtype([("digest", np.void, _DIGEST), ("embedding", np.float16, width)])
+        self._rows: dict[bytes, int] = {}
+        self._records = 0
         header = json.dumps({"format": "splade-anserini embeddings", "width": width, **identity}).encode()
+        line = header.ljust(_HEADER - 1) + b"\n"
         with output_errors(path):
-            if not path.exists() or path.stat().st_size < _HEADER:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(header.ljust(_HEADER - 1) + b"\n")
-        with path.open("rb") as file:
-            found = file.read(_HEADER).strip()
-        if found != header:
-            raise MismatchError(
-                f"{path} holds embeddings of another teacher: {found[:300].decode(errors='replace')}",
-                expected=header.decode(),
-                do="Name another file, or remove this one.",
-            )
-        whole = (path.stat().st_size - _HEADER) // self._record.itemsize
-        os.truncate(path, _HEADER + whole * self._record.itemsize)
-        digests = np.memmap(path, self._record, "r", _HEADER, (whole,))["digest"] if whole else ()
-        self._rows = {bytes(digest): row for row, digest in enumerate(digests)}
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._held() as file:
+            found = path.read_bytes() if path.stat().st_size < _HEADER else _beginning(path)
+            if found != line and line.startswith(found):
+                # New, or of a run that was killed just then.
+                file.truncate(0)
+                file.write(line)
+            elif found != line:
+                raise MismatchError(
+                    f"{path} holds no embeddings of this teacher: {found[:300].decode(errors='replace').strip()}",
+                    expected=header.decode(),
+                    do="Name another file, or remove this one.",
+                )
+            file.flush()
+            self._read_new(file)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -58,18 +63,44 @@ class EmbeddingFile:
         rows = {text: row for text in texts if (row := self._rows.get(_digest(text))) is not None}
         if not rows:
             return {}
-        records = np.memmap(self._path, self._record, "r", _HEADER, (len(self._rows),))
+        records = np.memmap(self._path, self._record, "r", _HEADER, (self._records,))
         return dict(zip(rows, np.array(records["embedding"][list(rows.values())]), strict=True))
 
     def add(self, embeddings: Mapping[str, Embedding]) -> None:
-        """Append embeddings [width] of texts that the file does not have."""
-        records = np.empty(len(embeddings), self._record)
-        for row, (text, embedding) in enumerate(embeddings.items()):
-            records[row] = (np.void(_digest(text)), embedding)
-        with output_errors(self._path), self._path.open("ab") as file:
+        """Append embeddings [width] of texts, except those that the file has."""
+        with self._held() as file:
+            self._read_new(file)
+            new = {_digest(text): embedding for text, embedding in embeddings.items()}
+            new = {digest: embedding for digest, embedding in new.items() if digest not in self._rows}
+            records = np.empty(len(new), self._record)
+            for row, (digest, embedding) in enumerate(new.items()):
+                records[row] = (np.void(digest), embedding)
             file.write(records.tobytes())
-        for text in embeddings:
-            self._rows[_digest(text)] = len(self._rows)
+        for row, digest in enumerate(new, self._records):
+            self._rows[digest] = row
+        self._records += len(new)
+
+    @contextmanager
+    def _held(self) -> Iterator[IO[bytes]]:
+        """Open the file to append to it, when no other process does."""
+        with output_errors(self._path), self._path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+    def _read_new(self, file: IO[bytes]) -> None:
+        """Look for what others have added."""
+        whole = (self._path.stat().st_size - _HEADER) // self._record.itemsize
+        file.truncate(_HEADER + whole * self._record.itemsize)
+        if whole > self._records:
+            digests = np.memmap(self._path, self._record, "r", _HEADER, (whole,))["digest"]
+            for row in range(self._records, whole):
+                self._rows.setdefault(bytes(digests[row]), row)
+            self._records = whole
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEADER)
 
 
 def open_embedding_file(path: Path, teacher: DenseTeacher, settings: TeacherSettings, precision: str) -> EmbeddingFile:
