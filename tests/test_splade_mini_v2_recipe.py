@@ -15,13 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from splade_anserini.artifacts.manifests import (
-    CheckpointManifest,
-    TextTruncation,
-    Truncation,
-    read_manifest,
-    write_manifest,
-)
+from splade_anserini.artifacts.manifests import CheckpointManifest, read_manifest, write_manifest
+from splade_anserini.artifacts.truncation import TextTruncation
 from splade_anserini.cards.finding import find_encoder_card
 from splade_anserini.cards.shipped import encoders_home
 from splade_anserini.encoding import open_encoder
