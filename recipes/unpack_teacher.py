@@ -20,7 +20,7 @@ PARTS = 5
 SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 """Of model.safetensors, as the Hugging Face Hub gives it."""
 ARCHIVE_SHA256 = "eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da"
-"""Of the parts together, so that the tokenizer and the configuration are those with which splade-mini-v2 was trained."""
+"""Of the parts together, so that tokenizer and configuration are those with which splade-mini-v2 was trained."""
 
 
 def main() -> None:
