@@ -154,7 +154,7 @@ def get(url: str) -> Any:
 def test_the_rest_server_answers_with_the_hits_of_our_encoder_and_index(rest: str, configuration: Path) -> None:
     from splade_anserini import FastLuceneImpactSearcher
 
-    with FastLuceneImpactSearcher(configuration / "index", "splade-mini") as searcher:
+    with FastLuceneImpactSearcher(configuration / "index", "splade-mini-v2") as searcher:
         expected = [(hit.docid, hit.score) for hit in searcher.search("pain in the head", 2)]
     hits = get(f"{rest}/mine/search?query=pain+in+the+head&hits=2")["candidates"]
     assert [(hit["docid"], hit["score"]) for hit in hits] == expected != []

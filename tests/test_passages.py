@@ -76,7 +76,7 @@ def test_named_fields_are_in_the_manifest_and_others_do_not_resume(tmp_path: Pat
     manifest = encode(open_corpus(tmp_path / "c.jsonl", options), ENCODER, tmp_path / "out")
     assert manifest.settings.fields == {"id": "key", "text": ["title", "body"]}
     assert encode(open_corpus(tmp_path / "c.jsonl", options), ENCODER, tmp_path / "out") == manifest
-    with pytest.raises(MismatchError, match=r"fields was .*title.*, is .*body"):
+    with pytest.raises(MismatchError, match=r"fields.text was .*title.*, is .*body"):
         other = CorpusOptions(id_field="key", text_fields=("body",))
         encode(open_corpus(tmp_path / "c.jsonl", other), ENCODER, tmp_path / "out")
 

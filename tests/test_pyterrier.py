@@ -247,7 +247,9 @@ def test_texts_that_the_index_does_not_store_are_refused() -> None:
 
 
 def test_a_transformer_is_shown_as_the_call_that_makes_it() -> None:
-    assert repr(DocumentEncoder("splade-mini", fields=["title", "text"])) == "DocumentEncoder(fields=('title', 'text'))"
+    assert (
+        repr(DocumentEncoder("splade-mini-v2", fields=["title", "text"])) == "DocumentEncoder(fields=('title', 'text'))"
+    )
     assert repr(QueryEncoder(top_k=5)) == "QueryEncoder(top_k=5)"
     assert repr(ImpactIndexer("here", scale=10)) == "ImpactIndexer('here', scale=10)"
 

@@ -6,11 +6,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from splade_anserini.errors import InputError, RecordError
+from splade_anserini.formats.parsing.columns import column_key
 from splade_anserini.formats.tokens import JAVA_WHITESPACE
+from splade_anserini.formats.topic_fields import ID_NAMES
 from splade_anserini.formats.topics import are_encoded, read_encoded_topics, read_topics, write_encoded_topics
 from splade_anserini.records import Query
 from splade_anserini.retrieval import topics as topics_by_name
@@ -185,8 +187,21 @@ class TestPyserini:
 def test_encoded_topics_are_read_back_as_they_were_written(
     tmp_path: Path, name: str, topics: dict[str, dict[str, int]]
 ) -> None:
+    assume(column_key(next(iter(topics))) not in ID_NAMES)
     write_encoded_topics(tmp_path / name, topics)
     assert read_encoded_topics(tmp_path / name) == topics
+
+
+@pytest.mark.parametrize("topics", [{"TEXTID": {}}, {"qid": {"cat": 1}, "q2": {"cat": 1}}, {"topic": {"text": 1}}])
+def test_an_encoded_topic_that_would_be_read_as_a_header_is_not_written(
+    tmp_path: Path, topics: dict[str, dict[str, int]]
+) -> None:
+    with pytest.raises(RecordError, match="in the first line is the name of a column"):
+        write_encoded_topics(tmp_path / "t.tsv", topics)
+    assert list(tmp_path.iterdir()) == []
+    later = {"q0": {"cat": 1}, **topics}
+    write_encoded_topics(tmp_path / "t.tsv", later)
+    assert read_encoded_topics(tmp_path / "t.tsv") == later
 
 
 def test_an_encoded_topic_repeats_each_token_impact_times(tmp_path: Path) -> None:

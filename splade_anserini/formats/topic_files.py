@@ -8,7 +8,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
-from splade_anserini.errors import counted
+from splade_anserini.errors import RecordError, counted
 from splade_anserini.formats.parsing.archives import is_file
 from splade_anserini.formats.parsing.arrow import arrow_rows, is_arrow
 from splade_anserini.formats.parsing.columns import column_key
@@ -29,6 +29,7 @@ type Note = Callable[[str], None]
 type Line = tuple[Location, str]
 
 _EXPECTED = "qid<TAB>text"
+_DELIMITERS = "\t,;"
 _TEXT_COLUMNS = {*TEXT_NAMES, *DESCRIPTION_NAMES, *NARRATIVE_NAMES, *VECTOR_NAMES}
 _CERTAIN_ID_COLUMNS = {*ID_NAMES} - {"topic", "number", "num"}
 """Names of ids that are not themselves ids: a first line with one of them is a header."""
@@ -90,7 +91,7 @@ def _without_carriage_return(numbered: Line) -> Line:
 
 def _text_topics(lines: Callable[[], Iterator[Line]], note: Note) -> Iterator[TopicRecord]:
     location, first = next(lines())
-    for delimiter in "\t,;":
+    for delimiter in _DELIMITERS:
         if names := _header(first.split(delimiter), location):
             yield from _table(lines(), names, delimiter)
             return
@@ -99,6 +100,14 @@ def _text_topics(lines: Callable[[], Iterator[Line]], note: Note) -> Iterator[To
             yield _two_columns(line, location)
         return
     yield from _lines_without_tabs(list(lines()), note)
+
+
+def is_header(line: str, location: Location) -> bool:
+    """Return whether a first line names columns, so that it is not read as a topic."""
+    try:
+        return any(_header(line.split(delimiter), location) for delimiter in _DELIMITERS)
+    except RecordError:
+        return True
 
 
 def _header(cells: list[str], location: Location) -> list[str] | None:

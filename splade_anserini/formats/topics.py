@@ -31,7 +31,7 @@ from splade_anserini.formats.topic_fields import (
     query_names,
     topic_text,
 )
-from splade_anserini.formats.topic_files import file_topics
+from splade_anserini.formats.topic_files import file_topics, is_header
 from splade_anserini.formats.topic_weights import WeightReader
 from splade_anserini.records import ImpactVector, Query, StrPath
 
@@ -225,8 +225,14 @@ def write_encoded_topics(path: StrPath, topics: Mapping[str, ImpactVector]) -> N
     with open_output(path) as file:
         for line_number, (id_, vector) in enumerate(topics.items(), 1):
             location = Location(path, line_number)
-            checked = check(dict(vector), location)
-            file.write(f"{checked_id(id_, location)}\t{repeat_tokens(checked)}\n".encode())
+            line = f"{checked_id(id_, location)}\t{repeat_tokens(check(dict(vector), location))}"
+            if line_number == 1 and is_header(line, location):
+                raise location.error(
+                    f"the id {id_!r} in the first line is the name of a column",
+                    expected="another id",
+                    do="Rename the query, or put another one before it.",
+                )
+            file.write(f"{line}\n".encode())
 
 
 def topics_file(source: StrPath) -> Path | None:
