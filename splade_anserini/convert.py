@@ -265,6 +265,7 @@ def command(
     from splade_anserini.artifacts.files import require_disjoint
 
     require_disjoint([output], [input], nested=not options.topics)
+    require_disjoint([output], [reading.vocabulary])
     result = make_once(
         output,
         _record(input, output, options, reading),

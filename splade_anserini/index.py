@@ -130,6 +130,9 @@ def command(
       splade-anserini index --append --input impacts/new --index indexes/mine
       splade-anserini index --delete ids.txt --index indexes/mine
     """
+    from splade_anserini.artifacts.files import require_disjoint
+
+    require_disjoint([target.index], [target.documents, reading.vocabulary])
     if target.is_change:
         for group in (text, workers, *(() if target.documents else (fields,))):
             _check_unused(group, "has no effect with --append, --update and --delete")

@@ -77,7 +77,7 @@ def command(
     """
     from splade_anserini.artifacts.files import require_disjoint
 
-    require_disjoint([output.output], [examples, lookup.corpus, lookup.topics])
+    require_disjoint([output.output], [examples, lookup.corpus, lookup.topics, *teacher])
 
     def make() -> dict[str, int]:
         return _score(examples, teacher, output, lookup, options)

@@ -124,12 +124,13 @@ def command(
     from splade_anserini.artifacts.files import require_disjoint
     from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output, recorded
     from splade_anserini.training.recipe_changes import changed_card
-    from splade_anserini.training.run_directory import remove_run_directory
+    from splade_anserini.training.run_directory import remove_run_directory, run_directory
 
     if options.patience and validated.validation is None:
         raise InputError("--patience needs --validation.", do="Add --validation, or leave --patience out.")
     encoder = changed_card(card, recipe, change or ())
-    require_disjoint([output.output], [*data, lookup.corpus, lookup.topics, validated.validation])
+    inputs = [*data, lookup.corpus, lookup.topics, validated.validation, card, options.teacher_embeddings]
+    require_disjoint([output.output, run_directory(output.output)], inputs)
     if output.push_to_hub:
         from splade_anserini.training.hub import require_hub
 

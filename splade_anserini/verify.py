@@ -315,7 +315,10 @@ def _verify_one(
         return verify_artifact(Path(name), checks, reference.against, encoder, reference, progress_bar)
     samples = None if reference.texts is None else _read_texts(reference.texts, reference)
     if reference.write_reference is not None:
+        from splade_anserini.artifacts.files import require_disjoint
+
         output = reference.write_reference
+        require_disjoint([output], [reference.texts])
         _write_reference(name, reference.against, samples, output, (options, encoder), overwrite=overwrite)
         return None
     total = None if samples is None else 2 * len(samples)

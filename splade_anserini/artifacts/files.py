@@ -23,6 +23,8 @@ PARTIAL = ".partial"
 
 _ELSEWHERE = "Choose another path for the output."
 
+BEIR_FILES = ("corpus.jsonl*", "queries.jsonl*", "qrels/*")
+"""The files of a BEIR directory."""
 _REPLACED = f".replaced{PARTIAL}"
 """The end of the name of a directory that is being replaced."""
 
@@ -193,25 +195,47 @@ def require_disjoint(
 ) -> None:
     """Raise `OutputError` when an output cannot be written, or is an input, contains one, or is another output.
 
-    Links are followed. With `nested` an output may not be inside an input either: for inputs that are read as whole
-    directories. Inputs that are not paths pass.
+    So is one whose unfinished state has the name of an input. Links are followed. With `nested` an output may not be
+    inside an input either: for inputs that are read as whole directories. Inputs may have a kind before their path, or
+    a split after it; those that are not paths pass.
     """
     resolved = _resolved_outputs(output for output in outputs if output is not None)
     for name in inputs:
-        if name is None or "\0" in str(name) or not Path(name).exists():
-            continue
-        source = Path(name).resolve()
-        for path, output in resolved.items():
-            if path == source or (output.exists() and output.samefile(source)):
-                raise OutputError(f"Output {output} and input {name} are the same path.", do=_ELSEWHERE)
-            if source.is_relative_to(path):
-                raise OutputError(f"Output {output} contains input {name}.", do=_ELSEWHERE)
-            if nested and path.is_relative_to(source):
-                raise OutputError(f"Output {output} is inside input {name}.", do=_ELSEWHERE)
+        for source in _input_paths(name):
+            for path, output in resolved.items():
+                if path == source or (output.exists() and output.samefile(source)):
+                    raise OutputError(f"Output {output} and input {name} are the same path.", do=_ELSEWHERE)
+                if source.is_relative_to(path):
+                    raise OutputError(f"Output {output} contains input {name}.", do=_ELSEWHERE)
+                if any(source.is_relative_to(unfinished) for unfinished in _unfinished(path)):
+                    raise OutputError(f"Output {output} is written to {name} until it is whole.", do=_ELSEWHERE)
+                if nested and path.is_relative_to(source):
+                    raise OutputError(f"Output {output} is inside input {name}.", do=_ELSEWHERE)
     for output in resolved.values():
         # Who writes into a directory that exists tries it there.
         if not output.is_dir():
             require_writable(output)
+
+
+def _input_paths(name: Path | str | None) -> list[Path]:
+    """Return the paths that an input such as `titles:corpus.jsonl` or `nfcorpus@test` leads to, as far as they exist.
+
+    Of a BEIR directory these are the files that are read, too.
+    """
+    text = os.fspath(name) if name is not None else ""
+    if not text or "\0" in text:
+        return []
+    candidates = [text, text.partition(":")[2], text.rpartition("@")[0], text.partition(":")[2].rpartition("@")[0]]
+    found = next((Path(candidate) for candidate in candidates if candidate and Path(candidate).exists()), None)
+    if found is None:
+        return []
+    read = [path for pattern in BEIR_FILES for path in found.glob(pattern)] if found.is_dir() else []
+    return [path.resolve() for path in (found, *read)]
+
+
+def _unfinished(path: Path) -> tuple[Path, Path]:
+    """Return the names of an output that is being written, and of one that is being replaced."""
+    return partial_path(path), path.with_name(f".{path.name}{_REPLACED}")
 
 
 def _resolved_outputs(outputs: Iterable[Path]) -> dict[Path, Path]:
@@ -237,7 +261,7 @@ def whole_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     require_writable(path)
     path = resolved_output(path)
-    partial, replaced = partial_path(path), path.with_name(f".{path.name}{_REPLACED}")
+    partial, replaced = _unfinished(path)
     with output_errors(path):
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path} is a file.", do="Name a directory.")

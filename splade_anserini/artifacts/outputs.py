@@ -17,6 +17,7 @@ import pydantic
 
 from splade_anserini.artifacts.changes import changes
 from splade_anserini.artifacts.files import (
+    BEIR_FILES,
     around_placement,
     partial_path,
     require_writable,
@@ -30,8 +31,6 @@ from splade_anserini.records import StrPath
 
 SUFFIX = ".manifest"
 IN_DIRECTORY = "output.manifest"
-
-_BEIR = ("corpus.jsonl*", "queries.jsonl*", "qrels/*")
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +70,7 @@ def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False
     would be replaced, or with `overwrite` a directory that this program did not write.
     """
     check_output_name(output)
+    _require_place_for_manifest(output)
     if overwrite:
         require_replaceable(output)
         return False
@@ -90,6 +90,19 @@ def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False
     if different := changes(made, now, record.notes):
         raise already_exists(output, f"it was made with other settings or inputs: {different}")
     return True
+
+
+def _require_place_for_manifest(output: Path) -> None:
+    """Raise `OutputError` when something else has the name of the manifest beside a file."""
+    path = manifest_path(output)
+    if _is_there(output) or not path.exists():
+        return
+    try:
+        parse_manifest(path, OutputManifest)
+    except InputError as error:
+        raise OutputError(
+            f"The manifest of {output} would replace {path}, which is something else.", do="Choose another path."
+        ) from error
 
 
 def already_exists(output: Path, reason: str = "") -> OutputError:
@@ -195,7 +208,7 @@ def fingerprint_of_input(name: StrPath) -> str:
 
 def _input_files(directory: Path) -> set[Path]:
     beir = (directory / "qrels").is_dir() or any(directory.glob("queries.jsonl*"))
-    paths = {path for pattern in (_BEIR if beir else ["**/*"]) for path in directory.glob(pattern)}
+    paths = {path for pattern in (BEIR_FILES if beir else ["**/*"]) for path in directory.glob(pattern)}
     outputs = {path.parent for path in directory.rglob(IN_DIRECTORY)} - {directory}
     return {path for path in paths if path.is_file() and path.name != IN_DIRECTORY and outputs.isdisjoint(path.parents)}
 

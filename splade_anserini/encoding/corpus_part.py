@@ -48,6 +48,13 @@ class PartOfCorpus:
         Raises `MismatchError` for another corpus than that of the shards that are there, see `encode_shards`.
         """
         self._manifest, self._recorded = manifest, manifest.shards
+        if not self._may_change and manifest.complete and len(manifest.shards) != len(self._starts):
+            raise MismatchError(
+                f"The corpus {self._corpus.name} has {counted(len(self._part), 'document')} of this part, "
+                f"which are {counted(len(self._starts), 'shard')}; {len(manifest.shards):,} were encoded.",
+                expected="the documents that were encoded",
+                do="Restore the corpus, add --overwrite to start over, or choose another directory.",
+            )
         self._earlier.move(manifest.shards)
         for shard in manifest.shards:
             if shard.sha256 and (self._output / shard.file).is_file():

@@ -107,6 +107,15 @@ class StepRunner:
             raise OutputError(
                 f"The output {impacts.parent} is inside its own input {source}.", do="Choose another --output."
             )
+        if source.resolve().is_relative_to(impacts.parent.resolve()):
+            raise OutputError(
+                f"The input {source} is inside the output {impacts.parent}.", do="Choose another --output."
+            )
+        if not _is_linked(impacts):
+            raise OutputError(
+                f"{impacts} exists, and holds more than a link to documents that are encoded already.",
+                do="Remove it, or choose another --output.",
+            )
         with output_errors(impacts):
             _remove(impacts)
             if source.is_dir():
@@ -187,6 +196,11 @@ def _encoded_before(impacts: Path) -> int:
     manifest = read_manifest(impacts, ImpactManifest)
     shards = manifest.shards if manifest else ()
     return sum(shard.counts.documents + len(shard.empty) for shard in shards if (impacts / shard.file).is_file())
+
+
+def _is_linked(impacts: Path) -> bool:
+    """Return whether nothing is lost if `impacts` is linked again: it is a link, or has links, or is not there."""
+    return impacts.is_symlink() or not impacts.exists() or all(path.is_symlink() for path in impacts.iterdir())
 
 
 def _remove(directory: Path) -> None:

@@ -71,7 +71,8 @@ class SweepState:
     def __init__(self, directory: Path, inputs: Mapping[str, pydantic.JsonValue], *, overwrite: bool = False) -> None:
         """Load the results, unless `overwrite` starts over. Raises `MismatchError` when they have other inputs."""
         self._directory = directory
-        manifest = None if overwrite else read_manifest(directory, SweepManifest)
+        found = read_manifest(directory, SweepManifest)
+        manifest = None if overwrite else found
         # What only some settings need may be there before or now, or both times and then must be the same.
         before, now = (manifest.inputs if manifest else {}), dict(inputs)
         before, now = _with_optional(before, now), _with_optional(now, before)

@@ -12,6 +12,8 @@ import pydantic
 from splade_anserini.artifacts.figures import require_figure_format, save_figure
 from splade_anserini.artifacts.files import directory_lock, output_errors, require_writable, resolved_output, whole_file
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
+from splade_anserini.artifacts.manifests import MANIFEST
+from splade_anserini.artifacts.outputs import require_new_file
 from splade_anserini.lucene.index_reader import check_index_files
 from splade_anserini.lucene.sources import ImpactSource
 from splade_anserini.progress import Progress, silent
@@ -74,9 +76,15 @@ def sweep(
     with directory_lock(output):
         collection = source if isinstance(source, FinishedIndex) else open_collection(source)
         _check_prunings(collection, workload, settings)
+        is_sweep = (output / MANIFEST).exists()
         state = SweepState(output, _inputs(collection, workload), overwrite=options.overwrite)
-        if options.overwrite:
-            shutil.rmtree(output / "indexes", ignore_errors=True)
+        if not is_sweep:
+            for path in (output / "sweep.csv", options.plot):
+                if path:
+                    require_new_file(path, overwrite=options.overwrite)
+        elif options.overwrite:
+            for built in (output / "indexes").glob(f"*/{MANIFEST}"):
+                shutil.rmtree(built.parent, ignore_errors=True)
         for group in _by_index(settings):
             _measure_index(collection, workload, group, output, state, options)
             results = {setting: state.results[str(setting)] for setting in settings if str(setting) in state.results}

@@ -1,6 +1,7 @@
 """Check that a run can start, and hold the directory of its checkpoints until it is finished."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,10 @@ _FORMER_CLUSTERS = "topics.npz"
 """The name of the file in runs of earlier versions."""
 
 _DESCRIPTION, _LOCK = "run.json", ".lock"
+_OWN = re.compile(
+    rf"(?:step-\d+|run\.json|\.lock|log\.jsonl|(?:clusters|topics)\.npz|best\.pt)(?:{re.escape(PARTIAL)})?"
+)
+"""What a run writes into its directory."""
 
 NOTES = tuple(f"card.{name}" for name in ("recipe", "published", "verified", "reference"))
 """What a card says about its encoder that is in no file of a checkpoint."""
@@ -87,7 +92,7 @@ def run_directory(output: Path) -> Path:
 def remove_run_directory(output: Path) -> None:
     """Remove what a run left beside its finished output, because it was killed before it could."""
     directory = run_directory(output)
-    if directory.is_dir():
+    if directory.is_dir() and not _foreign(directory):
         with directory_lock(directory, name=_LOCK):
             _remove_checkpoints(directory)
         shutil.rmtree(directory, ignore_errors=True)
@@ -104,8 +109,13 @@ def claim_run_directory(directory: Path, description: Mapping[str, Any], *, star
     """Hold `directory` for the run that `description` identifies; it stays afterwards if the run can be resumed.
 
     With `start_over`, what an earlier run left in it is removed. Raises `MismatchError` when another run can be resumed
-    there, `OutputError` when another process holds it.
+    there, `OutputError` when another process holds it, or when there is something that no run wrote.
     """
+    if foreign := _foreign(directory):
+        raise OutputError(
+            f"Training would write its checkpoints to {directory}, which holds other files: {', '.join(foreign[:5])}.",
+            do="Choose another output, or move them.",
+        )
     with output_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
     with directory_lock(directory, name=_LOCK):
@@ -119,6 +129,12 @@ def claim_run_directory(directory: Path, description: Mapping[str, Any], *, star
         finally:
             if not _can_resume(directory):
                 shutil.rmtree(directory, ignore_errors=True)
+
+
+def _foreign(directory: Path) -> list[str]:
+    """Return the names of what no run writes into its directory, which therefore nothing removes."""
+    names = (path.name for path in directory.iterdir()) if directory.is_dir() else ()
+    return sorted(name for name in names if not _OWN.fullmatch(name))
 
 
 def _remove_checkpoints(directory: Path) -> None:

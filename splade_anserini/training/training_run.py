@@ -77,12 +77,13 @@ def train(
     }
     claim = claim_run_directory(directory, description, start_over=overwrite)
     with claim if accelerator.is_main_process else nullcontext():
-        if overwrite and accelerator.is_main_process:
-            shutil.rmtree(output, ignore_errors=True)
-        accelerator.wait_for_everyone()
         # Each device has its own dropout; all start with the parameters of the first.
         torch.manual_seed(recipe.seed + accelerator.process_index)
         loop = _RunBuilder(card, recipe, sources, accelerator, options).loop(directory, validation)
+        # Only when everything that the run needs was found.
+        if overwrite and accelerator.is_main_process:
+            shutil.rmtree(output, ignore_errors=True)
+        accelerator.wait_for_everyone()
         log = loop.run(progress)
         if accelerator.is_main_process:
             with torch_output_errors(output), whole_directory(output) as checkpoint:
