@@ -24,6 +24,7 @@ _OTHERS = "url headings headline metadata lang language spans source date author
 _KNOWN = frozenset(f"{_IDS} {_TEXTS} {_TITLES} {_OTHERS}".split())
 _PLAIN = {"id", "_id", "docid", "text", "contents", "title"}
 _PLAIN_TEXTS = {"text", "contents", "title"}
+_PLAIN_IDS = {"id", "_id", "docid"}
 _NAME = re.compile(r"[A-Za-z_][\w .#-]{0,39}")
 _SHOWN = 20
 
@@ -172,7 +173,8 @@ def document_of(record: Record, location: Location, options: CorpusOptions = REC
     if options is RECOGNIZED or not options.named:
         # Nearly all records are of this form.
         text = record.get("text") or record.get("contents")
-        id_ = record.get("id", record.get("_id", record.get("docid")))
+        id_key = _plain_id(tuple(record))
+        id_ = record.get(id_key) if id_key else None
         if type(text) is str and id_ is not None:
             title = record.get("title")
             if title is None or type(title) is str:
@@ -182,8 +184,16 @@ def document_of(record: Record, location: Location, options: CorpusOptions = REC
     return _with_fields(document, record, options) if options.keeps_fields else document
 
 
+@lru_cache(maxsize=256)
+def _plain_id(names: tuple[str, ...]) -> str | None:
+    """Return the name of the id in a record whose id, title and text have their usual names; else None."""
+    chosen = choose_fields(names, RECOGNIZED)
+    is_plain = chosen.id in _PLAIN_IDS and _PLAIN_TEXTS.issuperset((chosen.title or "title", *chosen.texts))
+    return chosen.id if is_plain else None
+
+
 def _fields_beside_plain_ones(record: Record) -> Record:
-    id_key = next(key for key in ("id", "_id", "docid") if key in record)
+    id_key = choose_fields(tuple(record), RECOGNIZED).id
     return {name: value for name, value in record.items() if name != id_key and name not in _PLAIN_TEXTS}
 
 

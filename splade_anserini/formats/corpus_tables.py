@@ -184,7 +184,8 @@ def _decoded_lines(path: Path) -> Iterator[str]:
         try:
             for number, line in enumerate(file, 1):  # used after the loop
                 text = decode_utf8(line, Location(path, number))
-                yield text.removeprefix("\ufeff") if number == 1 else text
+                # Files that were concatenated have such marks also within the file.
+                yield text.removeprefix("\ufeff")
         except DAMAGED_DATA as error:
             raise damaged_data_error(Location(path, number + 1), error) from error
 

@@ -119,6 +119,12 @@ def _read_json(path: Path) -> Iterator[tuple[Location, "Qrel"]]:
     from ir_measures import Qrel
 
     for cell in json_cells(path):
+        if cell.score is None and not cell.is_plain:
+            raise cell.location.error(
+                f"document {cell.doc_id!r} of query {cell.query_id!r} has no grade",
+                expected="an integer, under relevance, grade, label, score or a similar name",
+                do="Name the grades so, and leave out documents that are not judged.",
+            )
         # A list of documents is one of relevant documents.
         relevance = 1 if cell.score is None else whole_number(number_of(cell.score))
         if relevance is None or abs(relevance) > GREATEST_RELEVANCE:

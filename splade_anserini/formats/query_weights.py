@@ -10,6 +10,7 @@ from splade_anserini.artifacts.files import whole_file
 from splade_anserini.artifacts.manifests import QUERY_WEIGHTS
 from splade_anserini.errors import InputError
 from splade_anserini.formats.parsing.json_records import json_type
+from splade_anserini.formats.parsing.unique_keys import duplicate_key, has_unique_keys
 from splade_anserini.formats.tokens import GREATEST_IMPACT
 from splade_anserini.records import StrPath
 
@@ -24,12 +25,15 @@ def read_query_weights(directory: StrPath, vocabulary: Collection[str]) -> dict[
     path = Path(directory, QUERY_WEIGHTS)
     if not path.is_file():
         raise InputError(f"The model in {directory} needs {QUERY_WEIGHTS}, which is missing.", expected=_EXPECTED)
+    content = path.read_bytes()
     try:
-        weights = orjson.loads(path.read_bytes())
+        weights = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path} is not valid JSON: {error.msg}, line {error.lineno}.", expected=_EXPECTED) from error
     if not isinstance(weights, dict):
         raise InputError(f"{path} contains {json_type(weights)}.", expected=_EXPECTED)
+    if not has_unique_keys(weights, content) and (twice := duplicate_key(content.decode())):
+        raise InputError(f"{path}: the token {twice[0]!r} occurs more than once.", expected=_EXPECTED)
     for token, weight in weights.items():
         if not _is_weight(weight):
             raise InputError(f"{path}: the weight of {token!r} is {json_type(weight)}.", expected=_EXPECTED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from splade_anserini.errors import NOTE
 from splade_anserini.formats.parsing.archives import is_file
-from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, Row, header, rows
+from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, Row, header, names_of_scores, rows
 from splade_anserini.formats.parsing.fields import checked_id, document_id, finite_score
 from splade_anserini.formats.parsing.json_records import json_type
 from splade_anserini.formats.parsing.json_tables import is_json, json_cells
@@ -120,7 +120,7 @@ def _checked_rank(rank: int | None, columns: list[bytes], layout: _Layout, locat
 
 
 def _layout(location: Location, columns: list[bytes], lines: Callable[[], Iterator[Row]]) -> _Layout:
-    if names := header(columns):
+    if names := header(columns, of_run=True):
         return _named_layout(names, columns, location)
     is_number = [parse_number(column) is not None for column in columns[2:]]
     layout = None
@@ -149,6 +149,10 @@ def _layout(location: Location, columns: list[bytes], lines: Callable[[], Iterat
 def _named_layout(names: dict[str, int], columns: list[bytes], location: Location) -> _Layout:
     if not {SCORE, RANK} & names.keys():
         raise location.error("the header names neither a score nor a rank", expected=_EXPECTED)
+    texts = [decode_utf8(column, location) for column in columns]
+    if len(scores := names_of_scores(texts)) > 1:
+        found, taken = " and ".join(scores), texts[names[SCORE]]
+        _log.log(NOTE, "%s: of the columns %s, %s has the scores.", location.path, found, taken)
     return _Layout(
         len(columns),
         doc=names[DOCUMENT],
@@ -179,11 +183,12 @@ def _two_ids_and_a_number(width: int, lines: Callable[[], Iterator[Row]]) -> _La
 
 
 def _counts_up(lines: Iterator[Row], *, from_one: bool) -> bool:
-    """Return whether the third column is 1, 2, 3, … for every query, or at least ascending integers."""
-    last: dict[bytes, int] = {}
+    """Return whether the third column is 1, 2, 3, … for every query, or at least ascending numbers from 0."""
+    last: dict[bytes, float] = {}
     count = 0
+    parse = parse_integer if from_one else parse_number
     for _, columns in lines:
-        rank = parse_integer(columns[2]) if len(columns) > 2 else None
+        rank = parse(columns[2]) if len(columns) > 2 else None
         before = last.get(columns[0], 0 if from_one else -1)
         if rank is None or (rank != before + 1 if from_one else rank <= before):
             return False
@@ -195,7 +200,7 @@ def _counts_up(lines: Iterator[Row], *, from_one: bool) -> bool:
 def _json_lines(path: Path) -> Iterator[RunLine]:
     from ir_measures import ScoredDoc
 
-    for location, query_id, doc_id, value, place in json_cells(path):
+    for location, query_id, doc_id, value, place, _ in json_cells(path, of_run=True):
         score = number_of(value)
         if score is None and value is not None:
             raise location.error(

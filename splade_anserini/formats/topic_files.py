@@ -121,7 +121,8 @@ def _header(cells: list[str], location: Location) -> list[str] | None:
     if id_name not in _CERTAIN_ID_COLUMNS:
         return None
     if len(names) == 2:
-        return [name if name == id_name else "text" for name in names]
+        # A topic such as `1<TAB>identifier` names no columns.
+        return [id_name, "text"] if names[0] == id_name else None
     raise location.error(
         f"a header without a column of texts: {', '.join(cells)}",
         expected="a column text, query, title, question or description",

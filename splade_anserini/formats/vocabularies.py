@@ -1,6 +1,7 @@
 """The tokens of a vocabulary in the order of their ids, from a file or an encoder, for vectors of ids."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,22 @@ def read_vocabulary(source: StrPath) -> list[str]:
 
 
 def _read_file(path: Path) -> list[str]:
-    content = path.read_bytes()
+    content = path.read_bytes().removeprefix(BOM_UTF8)
     is_json = content.lstrip()[:1] in (b"{", b"[") and path.suffix != ".txt"
     try:
-        return _of_json(json.loads(content)) if is_json else _of_lines(content, path)
+        return _of_json(json.loads(content, object_pairs_hook=_unique)) if is_json else _of_lines(content, path)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is not a vocabulary: {error}.",
             expected='vocab.txt (one token per line), tokenizer.json, or a JSON object {"token": id, …}',
         ) from error
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(members)
+    if len(values) < len(members):
+        raise ValueError("a key occurs twice in an object")
+    return values
 
 
 def _of_lines(content: bytes, path: Path) -> list[str]:

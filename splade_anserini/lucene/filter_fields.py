@@ -13,6 +13,7 @@ from splade_anserini.records import FILTER_TYPES, FilterType, JsonDocument
 
 _NAME = re.compile(r"[^\W\d][\w.-]*(?: [\w.-]+)*")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _PARTIAL_DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?")
 _MOST_BYTES = 32_766
 """The longest term of Lucene."""
@@ -83,8 +84,9 @@ def number_of(value: object, type_: FilterType) -> int | float:
     """Return the number that a value of a numeric field is. Raises `ValueError` for any other value."""
     if isinstance(value, str):
         text = value.strip()
-        if type_ == "int" and not _INTEGER.fullmatch(text):
-            raise ValueError("not an integer")
+        # Python also reads 1_000 and digits of other scripts.
+        if not (_INTEGER if type_ == "int" else _DECIMAL).fullmatch(text):
+            raise ValueError("not an integer" if type_ == "int" else "not a number")
         value = int(text) if type_ == "int" else float(text)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("not a finite number")
@@ -100,6 +102,8 @@ def keyword_of(value: object) -> str:
     """Return the term of a value of a field of strings. Raises `ValueError` for an object or a string too long."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a finite number")
     if not isinstance(value, str | int | float) or len(str(value).encode()) > _MOST_BYTES:
         raise ValueError("not a string that Lucene can hold")
     return str(value)

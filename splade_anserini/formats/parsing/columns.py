@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,8 @@ _NAMES = {
 """The names of each column as `column_key` returns them; where a table has several, the first one counts."""
 _COLUMN_OF = {name: column for column, names in _NAMES.items() for name in names.split()}
 _PRECEDENCE = {name: order for order, name in enumerate(_COLUMN_OF)}
+_GRADES = {"relevance", "rel", "grade", "label", "judgment", "judgement"}
+"""Names of scores that a run has after others: those of judgements that were joined to it."""
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -34,20 +36,40 @@ def rows(path: Path) -> Iterator[Row]:
         yield location, split(line, location)
 
 
-def header(columns: list[bytes]) -> dict[str, int] | None:
-    """Return the index of each column that a header names, or None if these columns are not a header."""
+def header(columns: list[bytes], *, of_run: bool = False) -> dict[str, int] | None:
+    """Return the index of each column that a header names, or None if these columns are not a header.
+
+    Of several columns of scores the first in `_NAMES` counts; `of_run`, those of grades come last.
+    """
     texts = [column.decode("utf-8", "replace") for column in columns]
     if not all(column_key(text) in _COLUMN_OF for text in texts):
         return None
-    names = named({text: index for index, text in enumerate(texts)})
+    names = named({text: index for index, text in enumerate(texts)}, of_run=of_run)
+    if "0" in texts and not {SCORE, RANK} & names.keys():
+        # A line such as `q 0 d 0`.
+        return None
     return names if {QUERY, DOCUMENT} <= names.keys() else None
 
 
-def named[T](values: Mapping[str, T]) -> dict[str, T]:
+def named[T](values: Mapping[str, T], *, of_run: bool = False) -> dict[str, T]:
     """Return the values under names of columns by the columns; values under other names are left out."""
     keys = {column_key(name): value for name, value in values.items()}
-    known = sorted(keys.keys() & _COLUMN_OF.keys(), key=_PRECEDENCE.__getitem__, reverse=True)
+
+    def precedence(key: str) -> tuple[bool, int]:
+        return of_run and key in _GRADES, _PRECEDENCE[key]
+
+    known = sorted(keys.keys() & _COLUMN_OF.keys(), key=precedence, reverse=True)
     return {_COLUMN_OF[key]: keys[key] for key in known}
+
+
+def is_named(name: str) -> bool:
+    """Return whether a name is one of those of a column."""
+    return column_key(name) in _COLUMN_OF
+
+
+def names_of_scores(names: Iterable[str]) -> list[str]:
+    """Return those of the names that columns of scores or grades have."""
+    return [name for name in names if _COLUMN_OF.get(column_key(name)) == SCORE]
 
 
 def column_key(name: str) -> str:

@@ -49,6 +49,7 @@ _REFUSED = {
 _TAR = b"ustar"
 _TAR_OFFSET = 257
 _LONGEST_MAGIC = _TAR_OFFSET + len(_TAR)
+_CHUNK = 1 << 16
 _NESTED = 3
 """Compressions of compressed data that are undone: a .gz in a zip archive has two."""
 
@@ -130,9 +131,9 @@ def _reader_of(start: bytes) -> Callable[[IO[bytes]], IO[bytes]] | None:
         # Read by lines it is faster than in another buffer.
         return lambda file: cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
     if start.startswith(_BZIP2):
-        return lambda file: io.BufferedReader(_Decompressed(bz2.BZ2File(file)))
+        return lambda file: io.BufferedReader(_Streams(file, bz2.BZ2Decompressor))
     if start.startswith(_XZ):
-        return lambda file: io.BufferedReader(_Decompressed(lzma.LZMAFile(file)))
+        return lambda file: io.BufferedReader(_Streams(file, lzma.LZMADecompressor))
     if start.startswith(_ZSTANDARD):
         return lambda file: io.BufferedReader(_Decompressed(_zstandard_file(file)))
     return None
@@ -164,10 +165,58 @@ def _refuse_other_than_text(start: bytes, path: Path) -> None:
         raise InputError(f"{path} is a tar archive.", expected="a single file", do="Unpack it first: tar -xf")
 
 
+class _Streams(io.RawIOBase):
+    """A file of one compressed stream or several, of which damaged data, in any of them, is an `EOFError`.
+
+    Python's own readers take a later stream that does not begin well for the end of the file.
+    """
+
+    def __init__(
+        self, file: IO[bytes], decompressor: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+    ) -> None:
+        self._file, self._new = file, decompressor
+        self._stream, self._rest = decompressor(), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        data = b""
+        while not data:
+            if self._stream.eof and not self._next_stream():
+                return 0
+            try:
+                data = self._decompress(len(view))
+            except (OSError, lzma.LZMAError) as error:
+                raise EOFError(str(error)) from error
+        view[: len(data)] = data
+        return len(data)
+
+    def _decompress(self, size: int) -> bytes:
+        compressed = b""
+        if self._stream.needs_input and not (compressed := self._read()):
+            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+        return self._stream.decompress(compressed, size)
+
+    def _next_stream(self) -> bool:
+        """Begin the next stream, if there is one; null bytes may stand between them."""
+        self._rest = self._stream.unused_data.lstrip(b"\0")
+        while not self._rest and (chunk := self._file.read(_CHUNK)):
+            self._rest = chunk.lstrip(b"\0")
+        if self._rest:
+            self._stream = self._new()
+        return bool(self._rest)
+
+    def _read(self) -> bytes:
+        rest, self._rest = self._rest, b""
+        return rest or self._file.read(_CHUNK)
+
+
 class _Decompressed(io.RawIOBase):
     """A decompressed file, of which damaged data is an `EOFError`."""
 
-    def __init__(self, file: IO[bytes] | bz2.BZ2File | lzma.LZMAFile) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._errors = (OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, _zstandard_error())
 

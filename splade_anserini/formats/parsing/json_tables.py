@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Never
 
 from splade_anserini.formats.parsing.archives import is_file
-from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, named
+from splade_anserini.formats.parsing.columns import DOCUMENT, QUERY, RANK, SCORE, is_named, named
 from splade_anserini.formats.parsing.compression import DAMAGED_DATA, beginning, open_input
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.json_records import json_type
@@ -28,6 +28,8 @@ class Cell(NamedTuple):
     doc_id: str
     score: object
     rank: object
+    is_plain: bool = False
+    """Whether it has no place for a score: an id in a list, or a record of ids alone."""
 
 
 def is_json(path: Path) -> bool:
@@ -37,7 +39,7 @@ def is_json(path: Path) -> bool:
     return beginning(path, 1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
-def json_cells(path: Path) -> Iterator[Cell]:
+def json_cells(path: Path, *, of_run: bool = False) -> Iterator[Cell]:
     """Yield what a JSON file says about each query and document. The whole file is in memory.
 
     Raises `RecordError` for invalid JSON, a duplicate key, and any other form than those of `_EXPECTED`.
@@ -45,18 +47,19 @@ def json_cells(path: Path) -> Iterator[Cell]:
     for location, value in _values(path):
         if isinstance(value, list):
             for index, record in enumerate(value, 1):
-                yield from _cells(record, Location(path, index, "record"))
+                yield from _cells(record, Location(path, index, "record"), of_run=of_run)
         else:
-            yield from _cells(value, location)
+            yield from _cells(value, location, of_run=of_run)
 
 
-def _cells(value: object, location: Location) -> Iterator[Cell]:
+def _cells(value: object, location: Location, *, of_run: bool) -> Iterator[Cell]:
     if not isinstance(value, dict):
         raise location.error(json_type(value), expected=_EXPECTED)
-    columns = named(value)
+    columns = named(value, of_run=of_run)
     if {QUERY, DOCUMENT} <= columns.keys() and not isinstance(columns[DOCUMENT], dict | list):
         query_id, doc_id = (_id(columns[name], location) for name in (QUERY, DOCUMENT))
-        yield Cell(location, query_id, doc_id, columns.get(SCORE), columns.get(RANK))
+        is_plain = SCORE not in columns and all(map(is_named, value))
+        yield Cell(location, query_id, doc_id, columns.get(SCORE), columns.get(RANK), is_plain)
         return
     for query_id, docs in value.items():
         checked_id(query_id, location)
@@ -75,7 +78,7 @@ def _ranked(query_id: str, docs: list[object], location: Location) -> Iterator[C
             case [str() | int() as doc_id, score]:
                 yield Cell(location, query_id, _id(doc_id, location), score, None)
             case str() | int():
-                yield Cell(location, query_id, _id(doc, location), None, rank)
+                yield Cell(location, query_id, _id(doc, location), None, rank, is_plain=True)
             case _:
                 raise location.error(f"item {rank} of {query_id!r} is {json_type(doc)}", expected=_EXPECTED)
 

@@ -14,7 +14,7 @@ _SPACE_BEFORE_COLON = re.compile(rb'"\s+:')
 
 
 def check_unique_keys(lines: Sequence[tuple[Location, bytes]], records: Sequence[Mapping[str, Any]]) -> None:
-    """Raise `RecordError` when a key of one of the records, or of an object that is one of its values, occurs twice.
+    """Raise `RecordError` when a key occurs twice in one of the records, or in an object in it.
 
     `records` are the parsed lines. A text has a colon for each key, those that the parser dropped included: if there
     are as many colons as keys, nothing was dropped. That is so for most vectors; counted for many lines at once, it
@@ -24,7 +24,7 @@ def check_unique_keys(lines: Sequence[tuple[Location, bytes]], records: Sequence
     if np.count_nonzero(text == ord(":")) == sum(map(_shallow_keys, records)):
         return
     for (location, line), record in zip(lines, records, strict=True):
-        check_unique_keys_of(record, line, location)
+        check_unique_keys_of(record, line, location, all_levels=True)
 
 
 def check_unique_keys_of(
