@@ -114,6 +114,13 @@ def test_a_run_that_was_joined_to_judgements_is_ranked_by_its_scores(
         assert f"of the columns score and {label}, score has the scores" in caplog.text
 
 
+def test_a_query_whose_id_begins_with_a_bracket_is_no_json(tmp_path: Path) -> None:
+    rankings = dict(read_rankings(write(tmp_path / "run", "[1] Q0 d1 1 2.5 x\n{2} Q0 d1 1 1 x\n")))
+    assert list(rankings) == ["[1]", "{2}"]
+    for content in ('{"1": {"d1": 2.5}}', '[\n {"qid": "1", "docno": "d1", "score": 2.5}\n]', '{\n"1": {"d1": 2.5}}'):
+        assert list(dict(read_rankings(write(tmp_path / "run", content)))) == ["1"]
+
+
 @pytest.mark.parametrize("numbers", [("1.0", "2.0", "3.0"), ("0.11", "0.25", "0.7")])
 def test_ranks_and_distances_that_ascend_are_a_warning(
     tmp_path: Path, numbers: tuple[str, ...], caplog: pytest.LogCaptureFixture

@@ -33,10 +33,14 @@ class Cell(NamedTuple):
 
 
 def is_json(path: Path) -> bool:
-    """Return whether the first character of a file opens an object or an array; of a pipe, that is not known."""
+    """Return whether a file begins as an object or an array of JSON does; of a pipe, that is not known.
+
+    An id may begin with a bracket, too: `[1] Q0 d1 1 2.5 run`.
+    """
     if not is_file(path):
         return False
-    return beginning(path, 1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    first = beginning(path, 1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
+    return first[:1] in (b"{", b"[") and (b'"' in first or not first.strip(b"{[]} \t\r"))
 
 
 def json_cells(path: Path, *, of_run: bool = False) -> Iterator[Cell]:
