@@ -154,6 +154,7 @@ def test_values_of_filters_are_numbers_as_people_write_them() -> None:
     for text in ("1_0", "١٢", "nan", "inf", ""):
         with pytest.raises(ValueError, match="not a number"):
             number_of(text, "float")
+    assert keyword_of(" pad ") == "pad"
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not a finite number"):
             keyword_of(value)

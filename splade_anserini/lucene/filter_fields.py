@@ -99,14 +99,17 @@ def number_of(value: object, type_: FilterType) -> int | float:
 
 
 def keyword_of(value: object) -> str:
-    """Return the term of a value of a field of strings. Raises `ValueError` for an object or a string too long."""
+    """Return the term of a value of a field of strings, without white space around it, which filters do not have.
+
+    Raises `ValueError` for an object, a number that is not finite, and a string that is too long.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not a finite number")
     if not isinstance(value, str | int | float) or len(str(value).encode()) > _MOST_BYTES:
         raise ValueError("not a string that Lucene can hold")
-    return str(value)
+    return str(value).strip()
 
 
 def period_of(value: object) -> tuple[int, int]:
