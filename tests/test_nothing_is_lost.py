@@ -111,6 +111,15 @@ def test_an_index_replaces_nothing_but_an_index(home: Path) -> None:
     refused(home, *command, "indexes", "--overwrite", because="also holds a, b, which would be removed")
 
 
+def test_a_directory_of_another_kind_is_not_replaced(home: Path) -> None:
+    command = ("convert", "--input", "impacts", "--to", "impacts", "--output")
+    refused(
+        home, *command, "words", "--overwrite", because="words is an exported encoder, which convert does not replace"
+    )
+    for options in ((), ("--overwrite",)):
+        assert run_stage(*command, "copy", *options).code == 0
+
+
 @pytest.mark.slow
 def test_training_removes_nothing_that_it_did_not_write(training_home: Path, tmp_path: Path) -> None:
     notes = tmp_path / "out.training" / "raw" / "notes.txt"

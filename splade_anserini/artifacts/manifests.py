@@ -311,7 +311,7 @@ class EncoderManifest(GrowingModel):
     later_fields = frozenset({"query_prompt", "query_idf"})
 
 
-_KINDS = {
+KINDS = {
     "impacts": "a directory of impact pseudo-documents",
     "index": "an impact index",
     "sharded-index": "a sharded index",
@@ -380,8 +380,8 @@ def parse_manifest[M: Model](path: Path, kind: type[M]) -> M | None:
         return kind.model_validate_json(without_checksum(path, text))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        expected = _KINDS.get(str(kind.model_fields["kind"].default)) if "kind" in kind.model_fields else None
-        if expected and (actual := _KINDS.get(str(first["input"]))) and first["loc"] == ("kind",):
+        expected = KINDS.get(str(kind.model_fields["kind"].default)) if "kind" in kind.model_fields else None
+        if expected and (actual := KINDS.get(str(first["input"]))) and first["loc"] == ("kind",):
             raise InputError(
                 f"{path} is the manifest of {actual}.", expected=f"that of {expected}", do="Pass another path."
             ) from error

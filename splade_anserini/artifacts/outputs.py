@@ -25,12 +25,21 @@ from splade_anserini.artifacts.files import (
     whole_file,
 )
 from splade_anserini.artifacts.fingerprints import fingerprint_of_directory, fingerprint_of_file
-from splade_anserini.artifacts.manifests import MANIFEST, OutputManifest, manifest_bytes, parse_manifest
+from splade_anserini.artifacts.manifests import (
+    KINDS,
+    MANIFEST,
+    OutputManifest,
+    kind_of_manifest,
+    manifest_bytes,
+    parse_manifest,
+)
 from splade_anserini.errors import InputError, IntegrityError, OutputError
 from splade_anserini.records import StrPath
 
 SUFFIX = ".manifest"
 IN_DIRECTORY = "output.manifest"
+_KIND_OF = {"train": "checkpoint", "export": "encoder", "convert": "impacts"}
+"""Command → the kind of the manifest in the directories that it writes."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +82,7 @@ def is_up_to_date(output: Path, record: OutputRecord, *, overwrite: bool = False
     _require_place_for_manifest(output)
     if overwrite:
         require_replaceable(output)
+        _require_kind(output, record.command)
         return False
     if not _is_there(output):
         if output.is_dir() or not output.exists():
@@ -244,6 +254,17 @@ def require_replaceable(output: Path) -> None:
     ):
         raise OutputError(
             f"Output {output} already exists and was not written by splade-anserini.",
+            do="Choose another path, or remove the directory first.",
+        )
+
+
+def _require_kind(output: Path, command: str) -> None:
+    """Raise `OutputError` for a directory of another kind than the command writes: one wrong path removes a model."""
+    found, expected = kind_of_manifest(output), _KIND_OF.get(command)
+    if expected and found not in {None, "", expected}:
+        raise OutputError(
+            f"Output {output} is {KINDS.get(found or '', 'something else')}, which {command} does not replace.",
+            expected=KINDS[expected],
             do="Choose another path, or remove the directory first.",
         )
 
