@@ -28,7 +28,6 @@ WITHOUT = {
     "data": ["training.query_max_length=32"],
 }
 """Changes of the card that undo a change; those of "data" come with the data of `--plain`."""
-NAMES = tuple(make.__name__.replace("_", "-") for make in SETS)
 
 
 def train(name: str, settings: argparse.Namespace) -> Path:
@@ -50,7 +49,7 @@ def train(name: str, settings: argparse.Namespace) -> Path:
         *(word for change in changes for word in ("--set", change)),
         *kept,
         *("--corpus", data / "corpus.jsonl", "--topics", data / "queries.jsonl"),
-        *(word for each in NAMES for word in ("--data", data / "examples" / f"{each}.jsonl")),
+        *(word for each in SETS for word in ("--data", data / "examples" / f"{each}.jsonl")),
     )
     return output
 

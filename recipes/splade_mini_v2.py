@@ -190,7 +190,10 @@ def medquad_sentences(data: Path, shape: Shape, chance: random.Random) -> Set:
     return result
 
 
-SETS: tuple[Callable[[Path, Shape, random.Random], Set], ...] = (squad, selqa, qamr, cosqa, medquad, medquad_sentences)
+SETS: dict[str, Callable[[Path, Shape, random.Random], Set]] = {
+    make.__name__.replace("_", "-"): make for make in (squad, selqa, qamr, cosqa, medquad, medquad_sentences)
+}
+"""Name → what makes the set."""
 
 
 def questions_by_document(home: Path, splits: str) -> dict[str, list[str]]:
@@ -414,8 +417,7 @@ def main() -> None:
     if made_otherwise := other_settings(settings):
         parser.error(f"{settings.output} was made with other settings ({made_otherwise}); choose another --output")
     sets = {}
-    for make in SETS:
-        name = make.__name__.replace("_", "-")
+    for name, make in SETS.items():
         home = settings.output / "sets" / name
         if not home.exists():
             chance = random.Random(f"{SEED} {name}")

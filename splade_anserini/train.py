@@ -122,35 +122,48 @@ def command(
         --output encoders/mine
     """
     from splade_anserini.artifacts.files import require_disjoint
-    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output, recorded
     from splade_anserini.training.recipe_changes import changed_card
-    from splade_anserini.training.run_directory import remove_run_directory, run_directory
+    from splade_anserini.training.run_directory import run_directory
 
     if options.patience and validated.validation is None:
         raise InputError("--patience needs --validation.", do="Add --validation, or leave --patience out.")
     encoder = changed_card(card, recipe, change or ())
-    inputs = [*data, lookup.corpus, lookup.topics, validated.validation, card, options.teacher_embeddings]
+    inputs = [*data, lookup.corpus, lookup.topics, validated.validation, card]
     require_disjoint([output.output, run_directory(output.output)], inputs)
     if output.push_to_hub:
         from splade_anserini.training.hub import require_hub
 
         require_hub(output.push_to_hub)
-    record = _record(encoder, data, lookup, validated, options)
-    if is_up_to_date(output.output, record, overwrite=output.overwrite):
-        manifest = read_output_manifest(output.output)
-        result = Result(output.output, manifest.counts if manifest else {}, up_to_date=True)
-        if _is_main_process():
-            remove_run_directory(output.output)
-    else:
-        with recorded(output.output, record):
-            values = _train(encoder, data, output, lookup, validated, options)
-        if _is_main_process():
-            record_output(output.output, record, values)
-        result = Result(output.output, values)
+    result = _train_once(encoder, data, output, lookup, validated, options)
     if _is_main_process():
         typer.echo(result.text(output.format, _summary))
         if output.push_to_hub:
             _push(output.output, output.push_to_hub)
+
+
+def _train_once(
+    card: "EncoderCard",
+    data: Sequence[str],
+    output: TrainingOutput,
+    lookup: TextLookupOptions,
+    validated: ValidationOptions,
+    options: TrainingOptions,
+) -> Result:
+    """Train, unless the same command has made the output before."""
+    from splade_anserini.artifacts.outputs import is_up_to_date, read_output_manifest, record_output, recorded
+    from splade_anserini.training.run_directory import remove_run_directory
+
+    record = _record(card, data, lookup, validated, options)
+    if is_up_to_date(output.output, record, overwrite=output.overwrite):
+        manifest = read_output_manifest(output.output)
+        if _is_main_process():
+            remove_run_directory(output.output)
+        return Result(output.output, manifest.counts if manifest else {}, up_to_date=True)
+    with recorded(output.output, record):
+        values = _train(card, data, output, lookup, validated, options)
+    if _is_main_process():
+        record_output(output.output, record, values)
+    return Result(output.output, values)
 
 
 def _push(directory: Path, repository: str) -> None:

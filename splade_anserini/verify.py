@@ -315,11 +315,7 @@ def _verify_one(
         return verify_artifact(Path(name), checks, reference.against, encoder, reference, progress_bar)
     samples = None if reference.texts is None else _read_texts(reference.texts, reference)
     if reference.write_reference is not None:
-        from splade_anserini.artifacts.files import require_disjoint
-
-        output = reference.write_reference
-        require_disjoint([output], [reference.texts])
-        _write_reference(name, reference.against, samples, output, (options, encoder), overwrite=overwrite)
+        _write_reference(name, reference, samples, (options, encoder), overwrite=overwrite)
         return None
     total = None if samples is None else 2 * len(samples)
     with progress_bar("Verifying", total, "vectors") as progress:
@@ -337,9 +333,8 @@ def _read_texts(corpus: str, fields: CorpusOptions) -> dict[str, str]:
 
 def _write_reference(
     name: str,
-    against: str | None,
+    given: ReferenceOptions,
     texts: Mapping[str, str] | None,
-    output: Path,
     groups: tuple[VerifyOptions, EncoderOptions],
     *,
     overwrite: bool,
@@ -354,8 +349,10 @@ def _write_reference(
     from splade_anserini.verification.references import numbered, vectors_of_reference
     from splade_anserini.verification.texts import SHORT_TEXTS
 
+    output, against = given.write_reference, given.against
+    assert output is not None  # noqa: S101  # else nothing is written
     require_new_file(output, overwrite=overwrite)
-    require_disjoint([output], [against])
+    require_disjoint([output], [against, given.texts])
     options, encoder_options = groups
     for_card = output.suffix == ".toml"
     if texts is None:

@@ -17,6 +17,7 @@ from splade_anserini.formats.runs import read_rankings
 from splade_anserini.formats.topics import read_topics
 from splade_anserini.formats.vocabularies import read_vocabulary
 from splade_anserini.lucene.filter_fields import keyword_of, number_of
+from tests.cli_runner import run_stage
 
 
 def write(path: Path, content: str | bytes) -> str:
@@ -134,6 +135,16 @@ def test_ranks_and_distances_that_ascend_are_a_warning(
 def test_a_topic_whose_text_is_the_name_of_a_column_is_a_topic(tmp_path: Path) -> None:
     topics = read_topics(write(tmp_path / "t.tsv", "1\tidentifier\n2\tfoo\n"))
     assert [(topic.id, topic.text) for topic in topics] == [("1", "identifier"), ("2", "foo")]
+
+
+@pytest.mark.parametrize(
+    "vector",
+    ['{"sparse": {"cat": 1, "cat": 2}}', '[{"token": "cat", "weight": 1, "weight": 2}]'],
+)
+def test_a_key_that_occurs_twice_deep_in_a_record_is_refused(tmp_path: Path, vector: str) -> None:
+    (tmp_path / "vectors.jsonl").write_text(f'{{"id": "d1", "vector": {vector}}}\n')
+    done = run_stage("index", "--input", tmp_path / "vectors.jsonl", "--scale", 10, "--index", tmp_path / "index")
+    assert (done.code, "occurs twice in an object" in done.err) == (2, True), done.err
 
 
 def test_a_token_that_occurs_twice_is_refused(tmp_path: Path) -> None:

@@ -1,20 +1,19 @@
 """How two outputs differ in their settings and inputs, in words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 
 def changes(before: Mapping[str, object], now: Mapping[str, object], ignored: tuple[str, ...] = ()) -> str:
     """Return the differences as a phrase, such as "hits was 10, is 100; scale was 100, is 51.2"."""
-    old, new, names = _flat(before), _flat(now), changed_names(before, now, ignored)
-    return "; ".join(f"{name} was {_shortened(old.get(name))}, is {_shortened(new.get(name))}" for name in names)
+    return "; ".join(
+        f"{name} was {_shortened(old)}, is {_shortened(new)}" for name, old, new in _changed(before, now, ignored)
+    )
 
 
 def differences(first: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
     """Return in what two that should have the same settings differ, such as "scale: 100 and none"."""
-    one, two = _flat(first), _flat(other)
-    names = changed_names(first, other)
-    return [f"{name}: {_or_none(one.get(name))} and {_or_none(two.get(name))}" for name in names]
+    return [f"{name}: {_or_none(one)} and {_or_none(two)}" for name, one, two in _changed(first, other)]
 
 
 def changed_names(before: Mapping[str, object], now: Mapping[str, object], ignored: tuple[str, ...] = ()) -> list[str]:
@@ -22,8 +21,16 @@ def changed_names(before: Mapping[str, object], now: Mapping[str, object], ignor
 
     Of a mapping in a mapping they are such as "card.training.seed". None is the same as nothing.
     """
+    return [name for name, _, _ in _changed(before, now, ignored)]
+
+
+def _changed(
+    before: Mapping[str, object], now: Mapping[str, object], ignored: tuple[str, ...] = ()
+) -> Iterator[tuple[str, object, object]]:
     old, new = _flat(before), _flat(now)
-    return [name for name in {**old, **new} if old.get(name) != new.get(name) and not name.startswith(ignored)]
+    for name in {**old, **new}:
+        if old.get(name) != new.get(name) and not name.startswith(ignored):
+            yield name, old.get(name), new.get(name)
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:

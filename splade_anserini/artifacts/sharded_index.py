@@ -1,11 +1,13 @@
 """Sharded indexes: a manifest that names indexes, which are searched as one. Needs no Java."""
 
+import re
 import shutil
 from pathlib import Path
 
 from splade_anserini.artifacts.commits import fingerprint_of_commit
 from splade_anserini.artifacts.fingerprints import fingerprint_of_bytes
 from splade_anserini.artifacts.manifests import (
+    MANIFEST,
     IndexManifest,
     IndexPart,
     kind_of_manifest,
@@ -16,6 +18,9 @@ from splade_anserini.errors import InputError, MismatchError
 
 SHARDED = "sharded-index"
 """The kind of its manifest."""
+
+_WRITTEN = re.compile(rf"{re.escape(MANIFEST)}|\.lock|shard-\d+")
+"""What `index --shards` writes into its output, and `merge --sharded` if its inputs are elsewhere."""
 
 
 def is_sharded(index: Path) -> bool:
@@ -87,6 +92,11 @@ def copy_index(index: Path, output: Path) -> None:
 def shard_name(number: int) -> str:
     """Return the name of the directory of a shard that is written into the sharded index."""
     return f"shard-{number:04}"
+
+
+def others_beside_shards(index: Path) -> list[str]:
+    """Return the names of what is in the directory of a sharded index beside the shards that are written into it."""
+    return sorted(path.name for path in index.iterdir() if not _WRITTEN.fullmatch(path.name))
 
 
 def _parts(index: Path) -> tuple[IndexPart, ...]:

@@ -22,9 +22,9 @@ _TITLES = "title doctitle documenttitle"
 """The names of keys and columns as `column_key` returns them; where a record has several, the first one counts."""
 _OTHERS = "url headings headline metadata lang language spans source date author score"
 _KNOWN = frozenset(f"{_IDS} {_TEXTS} {_TITLES} {_OTHERS}".split())
-_PLAIN = {"id", "_id", "docid", "text", "contents", "title"}
-_PLAIN_TEXTS = {"text", "contents", "title"}
 _PLAIN_IDS = {"id", "_id", "docid"}
+_PLAIN_TEXTS = {"text", "contents", "title"}
+_PLAIN = _PLAIN_IDS | _PLAIN_TEXTS
 _NAME = re.compile(r"[A-Za-z_][\w .#-]{0,39}")
 _SHOWN = 20
 
@@ -178,7 +178,7 @@ def document_of(record: Record, location: Location, options: CorpusOptions = REC
         if type(text) is str and id_ is not None:
             title = record.get("title")
             if title is None or type(title) is str:
-                fields = _fields_beside_plain_ones(record) if options.keeps_fields else None
+                fields = _fields_beside_plain_ones(record, id_key) if options.keeps_fields else None
                 return Document(_id(id_, location), title or "", text, fields)
     document = _document(record, location, options)
     return _with_fields(document, record, options) if options.keeps_fields else document
@@ -192,8 +192,7 @@ def _plain_id(names: tuple[str, ...]) -> str | None:
     return chosen.id if is_plain else None
 
 
-def _fields_beside_plain_ones(record: Record) -> Record:
-    id_key = choose_fields(tuple(record), RECOGNIZED).id
+def _fields_beside_plain_ones(record: Record, id_key: str | None) -> Record:
     return {name: value for name, value in record.items() if name != id_key and name not in _PLAIN_TEXTS}
 
 

@@ -191,5 +191,5 @@ def _is_object(line: bytes) -> bool:
 def _unique_record(source: bytes, location: Location) -> Record:
     """Return the object in a line. Raises `RecordError` when it is none, or an object in it has a key twice."""
     record = json_record(source, location, unique_keys=False)
-    check_unique_keys_of(record, source, location, all_levels=True)
+    check_unique_keys_of(record, source, location)
     return record

@@ -1,6 +1,5 @@
 """Whether an index is up to date, and whether one may be written at a path."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from splade_anserini.lucene.sources import ImpactSource
 
 _KINDS = {"index", "text-index", "sharded-index"}
-_OF_SHARDED = re.compile(r"splade\.manifest|\.lock|shard-\d+")
-"""What `index --shards` writes into its output, and `merge --sharded` if its inputs are elsewhere."""
 _NOT_COMPARED = {"threads", "memory"}
 """Options that do not decide what an index holds."""
 
@@ -72,6 +69,7 @@ def check_index_output(output: Path, source: Path, *, nested: bool = True) -> No
     """
     from splade_anserini.artifacts.files import require_disjoint, require_writable
     from splade_anserini.artifacts.manifests import kind_of_manifest
+    from splade_anserini.artifacts.sharded_index import SHARDED, others_beside_shards
 
     require_disjoint([output], [source], nested=nested)
     if output.is_dir():
@@ -81,16 +79,11 @@ def check_index_output(output: Path, source: Path, *, nested: bool = True) -> No
     kind = kind_of_manifest(output) if output.is_dir() else None
     if not output.is_dir() or not (any(output.glob("segments_*")) or kind in _KINDS):
         raise OutputError(f"Output {output} already exists and is not an index.", do="Choose another path.")
-    if kind == "sharded-index" and (others := _others(output)):
+    if kind == SHARDED and (others := others_beside_shards(output)):
         raise OutputError(
             f"Output {output} is a sharded index, and also holds {', '.join(others[:5])}, which would be removed.",
             do="Choose another path, or move them.",
         )
-
-
-def _others(sharded: Path) -> list[str]:
-    """Return the names of what is in the directory of a sharded index beside the shards that were written with it."""
-    return sorted(path.name for path in sharded.iterdir() if not _OF_SHARDED.fullmatch(path.name))
 
 
 def write_copy(index: Path, output: Path, *, overwrite: bool = False) -> None:

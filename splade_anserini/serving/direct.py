@@ -62,8 +62,9 @@ def _request_of_parameters(query: bytes) -> SearchRequest | None:
     values: dict[str, str | list[str]] = {**dict(pairs)}
     for name in SearchParameters.REPEATED & values.keys():
         values[name] = [value for each, value in pairs if each == name]
-    if sum(len(value) if isinstance(value, list) else 1 for value in values.values()) < len(pairs):
-        return None  # A parameter occurs twice.
+    once = [name for name, _ in pairs if name not in SearchParameters.REPEATED]
+    if len(set(once)) < len(once):
+        return None
     try:
         return SearchParameters.model_validate(values).request()
     except ValidationError:

@@ -24,16 +24,14 @@ def check_unique_keys(lines: Sequence[tuple[Location, bytes]], records: Sequence
     if np.count_nonzero(text == ord(":")) == sum(map(_shallow_keys, records)):
         return
     for (location, line), record in zip(lines, records, strict=True):
-        check_unique_keys_of(record, line, location, all_levels=True)
+        check_unique_keys_of(record, line, location)
 
 
-def check_unique_keys_of(
-    record: Mapping[str, Any], line: bytes, location: Location, *, all_levels: bool = False
-) -> None:
-    """Do the same for one record; with `all_levels`, for all objects in it."""
+def check_unique_keys_of(record: Mapping[str, Any], line: bytes, location: Location) -> None:
+    """Do the same for one record."""
     if has_unique_keys(record, line):
         return
-    if duplicate := duplicate_key(line.decode(errors="surrogatepass"), all_levels=all_levels):
+    if duplicate := duplicate_key(line.decode(errors="surrogatepass")):
         key, count = duplicate
         raise location.error(
             f"the key {key!r} occurs {'twice' if count == 2 else f'{count} times'} in an object",
@@ -50,13 +48,9 @@ def has_unique_keys(record: Mapping[str, Any], text: bytes) -> bool:
     return text.count(b'":') == _count_keys(record) and not _SPACE_BEFORE_COLON.search(text)
 
 
-def duplicate_key(text: str, *, all_levels: bool = True) -> tuple[str, int] | None:
-    """Return a key that occurs more than once in an object, with the number of times, or None.
-
-    Without `all_levels`, of the outermost object and of the objects that are its values.
-    """
-    outermost = _DECODER.decode(text)
-    for members in _objects(outermost) if all_levels else (outermost, *_values(outermost)):
+def duplicate_key(text: str) -> tuple[str, int] | None:
+    """Return a key that occurs more than once in an object, with the number of times, or None."""
+    for members in _objects(_DECODER.decode(text)):
         if members:
             key, count = Counter(name for name, _ in members).most_common(1)[0]
             if count > 1:
@@ -86,10 +80,6 @@ class _Pairs(list[tuple[str, Any]]):
 
 # The values of numbers do not matter, and Python's `int` refuses more than 4,300 digits.
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=len, parse_float=len, strict=False)
-
-
-def _values(members: _Pairs) -> list[_Pairs]:
-    return [value for _, value in members if isinstance(value, _Pairs)]
 
 
 def _objects(value: object) -> Iterator[_Pairs]:

@@ -41,7 +41,8 @@ class EmbeddingFile:
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with self._held() as file:
-            found = path.read_bytes() if path.stat().st_size < _HEADER else _beginning(path)
+            with path.open("rb") as beginning:
+                found = beginning.read(_HEADER)
             if found != line and line.startswith(found):
                 # New, or of a run that was killed just then.
                 file.truncate(0)
@@ -96,11 +97,6 @@ class EmbeddingFile:
             for row in range(self._records, whole):
                 self._rows.setdefault(bytes(digests[row]), row)
             self._records = whole
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_HEADER)
 
 
 def open_embedding_file(path: Path, teacher: DenseTeacher, settings: TeacherSettings, precision: str) -> EmbeddingFile:
