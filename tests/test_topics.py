@@ -192,11 +192,20 @@ def test_encoded_topics_are_read_back_as_they_were_written(
     assert read_encoded_topics(tmp_path / name) == topics
 
 
-@pytest.mark.parametrize("topics", [{"TEXTID": {}}, {"qid": {"cat": 1}, "q2": {"cat": 1}}, {"topic": {"text": 1}}])
-def test_an_encoded_topic_that_would_be_read_as_a_header_is_not_written(
-    tmp_path: Path, topics: dict[str, dict[str, int]]
+@pytest.mark.parametrize(
+    ("topics", "instead"),
+    [
+        ({"TEXTID": {}}, "the name of a column"),
+        ({"qid": {"cat": 1}, "q2": {"cat": 1}}, "the name of a column"),
+        ({"topic": {"text": 1}}, "the name of a column"),
+        ({'{"a:1":1}': {"cat": 1}}, "the beginning of JSON"),
+        ({"<160>": {"cat": 1}}, "the beginning of markup"),
+    ],
+)
+def test_an_encoded_topic_that_would_not_be_read_as_one_is_not_written(
+    tmp_path: Path, topics: dict[str, dict[str, int]], instead: str
 ) -> None:
-    with pytest.raises(RecordError, match="in the first line is the name of a column"):
+    with pytest.raises(RecordError, match=f"in the first line would be read as {instead}"):
         write_encoded_topics(tmp_path / "t.tsv", topics)
     assert list(tmp_path.iterdir()) == []
     later = {"q0": {"cat": 1}, **topics}
@@ -241,7 +250,9 @@ def test_a_bad_encoded_topic_is_named_by_file_and_line(
     assert fragment in str(caught.value)
 
 
-@pytest.mark.parametrize("topics", [{"q 0": {"a": 1}}, {"q0": {"a b": 1}}, {"q0": {"a": 0}}])
+@pytest.mark.parametrize(
+    "topics", [{"q 0": {"a": 1}}, {"q0": {"a b": 1}}, {"q0": {"a": 0}}, {"q0": {"a:1": 1}}, {"\ufeffq0": {"a": 1}}]
+)
 def test_topics_that_would_be_read_back_differently_are_not_written(
     tmp_path: Path, topics: dict[str, dict[str, int]]
 ) -> None:

@@ -56,14 +56,23 @@ def file_topics(path: Path, note: Note) -> Iterator[TopicRecord]:
     first = next(lines(), None)
     if first is None:
         return
-    # Ids may begin with these characters, too.
-    column = first[1].lstrip().partition(b"\t")
-    if column[0][:1] in (b"{", b"[") and (b'"' in column[0] or not column[1]):
+    if _begins_json(first[1]):
         yield from json_topics(path, lines)
-    elif column[0][:1] == b"<" and (b">" in column[0] or not column[1]):
+    elif _begins_markup(first[1]):
         yield from markup_topics(list(_decoded(lines(), _declared_encoding(first[1]))))
     else:
         yield from _text_topics(lambda: map(_without_carriage_return, _decoded(lines())), note)
+
+
+def _begins_json(line: bytes) -> bool:
+    column, tab, _ = line.lstrip().partition(b"\t")
+    # Ids may begin with these characters, too.
+    return column.startswith((b"{", b"[")) and (b'"' in column or not tab)
+
+
+def _begins_markup(line: bytes) -> bool:
+    column, tab, _ = line.lstrip().partition(b"\t")
+    return column.startswith(b"<") and (b">" in column or not tab)
 
 
 def _declared_encoding(line: bytes) -> str:
@@ -102,12 +111,18 @@ def _text_topics(lines: Callable[[], Iterator[Line]], note: Note) -> Iterator[To
     yield from _lines_without_tabs(list(lines()), note)
 
 
-def is_header(line: str, location: Location) -> bool:
-    """Return whether a first line names columns, so that it is not read as a topic."""
+def misreading(line: str, location: Location) -> str | None:
+    """Return what a first line `qid<TAB>text` would be taken for instead of a topic, or None."""
+    content = line.encode()
+    if _begins_json(content):
+        return "the beginning of JSON"
+    if _begins_markup(content):
+        return "the beginning of markup"
     try:
-        return any(_header(line.split(delimiter), location) for delimiter in _DELIMITERS)
+        is_header = any(_header(line.split(delimiter), location) for delimiter in _DELIMITERS)
     except RecordError:
-        return True
+        is_header = True
+    return "the name of a column" if is_header else None
 
 
 def _header(cells: list[str], location: Location) -> list[str] | None:

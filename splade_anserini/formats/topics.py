@@ -31,7 +31,7 @@ from splade_anserini.formats.topic_fields import (
     query_names,
     topic_text,
 )
-from splade_anserini.formats.topic_files import file_topics, is_header
+from splade_anserini.formats.topic_files import file_topics, misreading
 from splade_anserini.formats.topic_weights import WeightReader
 from splade_anserini.records import ImpactVector, Query, StrPath
 
@@ -222,17 +222,27 @@ def write_encoded_topics(path: StrPath, topics: Mapping[str, ImpactVector]) -> N
     """
     path = Path(path)
     check = VectorCheck()
+    sample: list[TopicRecord] = []
     with open_output(path) as file:
         for line_number, (id_, vector) in enumerate(topics.items(), 1):
             location = Location(path, line_number)
-            line = f"{checked_id(id_, location)}\t{repeat_tokens(check(dict(vector), location))}"
-            if line_number == 1 and is_header(line, location):
+            text = repeat_tokens(check(dict(vector), location))
+            line = f"{checked_id(id_, location)}\t{text}"
+            if line_number <= SAMPLE_SIZE:
+                sample.append(TopicRecord(location, id_, {"text": text}))
+            if line_number == 1 and (other := misreading(line, location)):
                 raise location.error(
-                    f"the id {id_!r} in the first line is the name of a column",
+                    f"the id {id_!r} in the first line would be read as {other}",
                     expected="another id",
                     do="Rename the query, or put another one before it.",
                 )
             file.write(f"{line}\n".encode())
+        if (reading := reading_of(sample, str(path), DEFAULT_FIELD)).has_weights:
+            raise sample[0].location.error(
+                f"the tokens would not be read as tokens: {reading.reason}",
+                expected="tokens unlike token:1",
+                do="Write JSON instead: convert to a file that ends in .jsonl.",
+            )
 
 
 def topics_file(source: StrPath) -> Path | None:

@@ -7,6 +7,7 @@ from splade_anserini.formats.parsing.lines import Location, decode_utf8
 from splade_anserini.formats.parsing.numbers import parse_number
 
 _WHITE_SPACE = re.compile(r"[ \t\n\r\f\v\0]")
+_BYTE_ORDER_MARK = "\ufeff"
 
 ID_KEYS = ("id", "_id", "docid")
 
@@ -25,8 +26,13 @@ def record_id(record: Record, location: Location, keys: tuple[str, ...] = ID_KEY
 def checked_id(value: str, location: Location) -> str:
     """Return the id. Raises `RecordError` when it is empty or holds white space, which a run cannot represent.
 
-    White space is what trec_eval takes for it, in ASCII; a no-break space is a character like others.
+    White space is what trec_eval takes for it, in ASCII; a no-break space is a character like others. A byte order
+    mark at the beginning is refused, too: readers of lines remove it, so that the id would be another one in a run.
     """
+    if value.startswith(_BYTE_ORDER_MARK):
+        raise location.error(
+            f"the id {value!r} begins with a byte order mark", expected="an id without it", do="Change the id."
+        )
     if not value or _WHITE_SPACE.search(value):
         raise location.error(
             f"the id {value!r} contains {'NUL' if chr(0) in value else 'white space'}" if value else "the id is empty",
