@@ -23,6 +23,7 @@ from splade_anserini.evaluation.measures import DEPTHS
 from splade_anserini.evaluation.options import BootstrapOptions, RandomizationOptions
 from splade_anserini.evaluation.plots import figure_of
 from splade_anserini.evaluation.run_names import baseline_label, named_runs
+from splade_anserini.evaluation.significance import randomization_test, t_test
 from tests.cli_runner import Outcome, run_stage
 
 QUERIES = [f"q{number}" for number in range(6)]
@@ -363,6 +364,28 @@ def test_the_confidence_holds_over_many_samples() -> None:
 )
 def test_the_effect_size_is_the_mean_in_standard_deviations(differences: list[float], effect: float | None) -> None:
     assert effect_size(differences) == (effect if effect is None else pytest.approx(effect))
+
+
+def of_collections(values: Mapping[str, list[float]]) -> Evaluation:
+    per_query = {f"{name}/{n}": {"AP": value} for name, group in values.items() for n, value in enumerate(group)}
+    means = {name: {"AP": sum(group) / len(group)} for name, group in values.items()}
+    return Evaluation({"AP": sum(mean["AP"] for mean in means.values()) / len(means)}, per_query, (), 10, means)
+
+
+def test_the_tests_are_of_the_difference_that_is_shown_where_collections_count_the_same() -> None:
+    """Pooled, the loss of sixty queries would be significant, beside a mean that is a gain."""
+    base = of_collections({"small": [0.0, 0.0], "large": [0.5] * 60})
+    other = of_collections({"small": [1.0, 0.4], "large": [0.4 + 0.001 * n for n in range(60)]})
+    difference = compare({"base": base, "other": other}, ["AP"], "base").differences["other"]["AP"]
+    assert difference.aggregate == pytest.approx((0.7 - 0.0705) / 2)
+    assert difference.effect_size is not None
+    assert difference.effect_size > 0
+    assert not difference.significant
+    per_query = [*difference.per_query.values()]
+    weighted = [62 / (2 * 2) * value for value in per_query[:2]] + [62 / (2 * 60) * value for value in per_query[2:]]
+    assert sum(weighted) / 62 == pytest.approx(difference.aggregate)
+    assert difference.t_test.raw == t_test(weighted)
+    assert difference.randomization.raw == randomization_test(weighted)
 
 
 # The table of a paper.

@@ -57,6 +57,11 @@ def test_measures_that_count_are_summed() -> None:
     assert evaluate(RUN, QRELS, parse_measures(["NumRet", "NumRelRet"])).aggregate == {"NumRet": 3, "NumRet(rel=1)": 1}
 
 
+def test_queries_and_relevant_documents_are_counted_in_queries_that_the_run_lacks() -> None:
+    relevant = sum(qrel.relevance >= 1 for qrel in QRELS)
+    assert evaluate(RUN, QRELS, parse_measures(["NumRel", "NumQ"])).aggregate == {"NumRel": relevant, "NumQ": 3}
+
+
 def test_queries_of_only_the_run_or_only_the_qrels_are_warnings(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         evaluate(RUN, QRELS, [nDCG @ 10])

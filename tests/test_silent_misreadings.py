@@ -7,16 +7,21 @@ import lzma
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from splade_anserini.errors import NOTE, InputError, RecordError
 from splade_anserini.formats.corpora import open_corpus
 from splade_anserini.formats.qrels import read_qrels
 from splade_anserini.formats.query_weights import read_query_weights
 from splade_anserini.formats.runs import read_rankings
-from splade_anserini.formats.topics import read_topics
+from splade_anserini.formats.topics import are_encoded, read_encoded_topics, read_topics, write_encoded_topics
+from splade_anserini.formats.vector_files import read_vectors
+from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.formats.vocabularies import read_vocabulary
-from splade_anserini.lucene.filter_fields import keyword_of, number_of
+from splade_anserini.lucene.filter_fields import keyword_of, number_of, period_of
 from tests.cli_runner import run_stage
 
 
@@ -118,6 +123,8 @@ def test_a_run_that_was_joined_to_judgements_is_ranked_by_its_scores(
 def test_a_query_whose_id_begins_with_a_bracket_is_no_json(tmp_path: Path) -> None:
     rankings = dict(read_rankings(write(tmp_path / "run", "[1] Q0 d1 1 2.5 x\n{2} Q0 d1 1 1 x\n")))
     assert list(rankings) == ["[1]", "{2}"]
+    assert list(dict(read_rankings(write(tmp_path / "run", '[1] Q0 "d1" 1 2.5 x\n')))) == ["[1]"]
+    assert [qrel.query_id for qrel in read_qrels(write(tmp_path / "qrels", '{"a":1} 0 d2 1\n'))] == ['{"a":1}']
     for content in ('{"1": {"d1": 2.5}}', '[\n {"qid": "1", "docno": "d1", "score": 2.5}\n]', '{\n"1": {"d1": 2.5}}'):
         assert list(dict(read_rankings(write(tmp_path / "run", content)))) == ["1"]
 
@@ -169,3 +176,88 @@ def test_values_of_filters_are_numbers_as_people_write_them() -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not a finite number"):
             keyword_of(value)
+
+
+def test_an_integer_that_json_cannot_hold_is_no_keyword() -> None:
+    """JSON's parser rounds integers from 2^64."""
+    assert keyword_of(orjson.loads("18446744073709551615")) == "18446744073709551615"
+    with pytest.raises(ValueError, match="64 bits"):
+        keyword_of(orjson.loads("18446744073709551617"))
+
+
+@pytest.mark.parametrize("value", [1419071770911, "1419071770911", 1419071770911123456, -5, "2024-05-31x12:00", 20245])
+def test_a_number_of_milliseconds_is_no_date(value: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # of several kinds
+        period_of(value)
+    day = period_of("2024-05-31")
+    assert period_of(20240531) == period_of("20240531") == period_of("2024-W22-5") == day
+    assert period_of("2024-05-31T00:00Z")[0] == period_of("2024-05-31 00:00")[0] == day[0]
+
+
+@pytest.mark.parametrize("vector", ['{"cat" : 4, "cat" : 9}', '{"cat":4,"cat":9}'])
+def test_a_token_that_occurs_twice_in_a_vector_that_is_text_is_refused(tmp_path: Path, vector: str) -> None:
+    with pytest.raises(InputError, match="brackets, but not JSON objects of tokens and weights"):
+        are_encoded(write(tmp_path / "t.tsv", f"q1\t{vector}\n"))
+    with pytest.raises(RecordError, match="each token once"):
+        read_encoded_topics(write(tmp_path / "t.tsv", f"q1\t{vector}\n"))
+    line = json.dumps({"id": "d1", "vector": vector})
+    with pytest.raises(RecordError, match="'cat' occurs twice"):
+        list(read_vectors(Path(write(tmp_path / "v.jsonl", line)), VectorReader()))
+
+
+def test_topics_of_which_one_vector_is_malformed_are_not_read_as_tokens(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="line 2: the text is not a JSON object of numbers"):
+        read_encoded_topics(write(tmp_path / "t.tsv", 'q1\t{"cat": 4}\nq2\t{"cat": 3, "dog": "x"}\n'))
+
+
+@pytest.mark.parametrize("names", [["id", "text", "text"], ["qid", "query", "query"]])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, names: list[str]) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["1"]), pa.array(["cat"]), pa.array(["dog"])], names), path)
+    for read in (open_corpus, read_topics):
+        with pytest.raises(InputError, match=f"has 2 columns '{names[1]}'"):
+            list(read(str(path)))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"contents": [""], "tokens": [["cat", "dog"]], "impacts": [[4, 1]]},
+        {"contents": [""], "vector": [[{"token": "cat", "weight": 4}, {"token": "dog", "weight": 1}]]},
+        {"vector": [{"tokens": ["cat", "dog"], "weights": [4, 1]}]},
+        {"vector": [{"cat": 4, "dog": 1, "sun": None}]},
+    ],
+)
+def test_encoded_topics_of_parquet_are_read(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+    pq.write_table(pa.table({"id": ["q1"], **columns}), tmp_path / "t.parquet")
+    assert are_encoded(tmp_path / "t.parquet")
+    assert read_encoded_topics(tmp_path / "t.parquet") == {"q1": {"cat": 4, "dog": 1}}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "tsv"])
+def test_encoded_topics_that_convert_writes_are_read(tmp_path: Path, suffix: str) -> None:
+    topics = {"q1": {"cat": 4, "dog": 1}, "q2": {}}
+    write_encoded_topics(tmp_path / "topics.tsv", topics)
+    output = tmp_path / f"converted.{suffix}"
+    done = run_stage("convert", "--topics", "--input", tmp_path / "topics.tsv", "--output", output)
+    assert (done.code, read_encoded_topics(output)) == (0, topics), done.err
+
+
+def test_times_that_python_cannot_hold_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    nanoseconds = pa.array([1_419_071_770_911_123_456], pa.timestamp("ns"))
+    pq.write_table(pa.table({"qid": ["1"], "query": ["cat"], "time": nanoseconds}), path)
+    assert [topic.text for topic in read_topics(path)] == ["cat"]
+    milliseconds = pa.array([1_419_071_770_911], pa.timestamp("s"))
+    table = pa.table({"qid": ["1"], "query": ["cat"], "time": milliseconds})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(InputError, match="has a time that cannot be read"):
+        read_topics(path)
+
+
+def test_ranks_that_are_no_integers_beside_scores_that_are_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    list(read_rankings(write(tmp_path / "run", "q1 Q0 d1 12.5 1 x\nq1 Q0 d2 11.5 2 x\n")))
+    assert "the column of ranks has 12.5 and that of scores 1" in caplog.text

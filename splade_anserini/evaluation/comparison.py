@@ -37,7 +37,8 @@ class Difference:
     t_test: PValue
     randomization: PValue
     effect_size: float | None = None
-    """The mean difference in units of the standard deviation of differences; see `confidence.effect_size`."""
+    """The mean difference in units of the standard deviation of differences; see `confidence.effect_size`. Of several
+    collections, the queries are weighted as in `aggregate`."""
     interval: Interval | None = None
     """The bootstrap interval of `aggregate`."""
 
@@ -144,18 +145,19 @@ def _differences(
         }
         for label in others
     }
-    t_tests = _corrected([t_test([*by_query[label].values()]) for label in others])
-    randomizations = _corrected([randomization_test([*by_query[label].values()], options) for label in others])
+    totals = {label: evaluations[label].aggregate[measure] - base.aggregate[measure] for label in others}
+    tested = {label: _tested_values(by_query[label], base, totals[label]) for label in others}
+    t_tests = _corrected([t_test(values) for values in tested.values()])
+    randomizations = _corrected([randomization_test(values, options) for values in tested.values()])
     differences = {}
     for label, student, randomization in zip(others, t_tests, randomizations, strict=True):
-        total = evaluations[label].aggregate[measure] - base.aggregate[measure]
         differences[label] = Difference(
-            total,
+            totals[label],
             by_query[label],
             student,
             randomization,
-            effect_size([*by_query[label].values()]),
-            _interval_of(by_query[label], base, total, bootstrap, options.seed),
+            effect_size(tested[label]),
+            _interval_of(by_query[label], base, totals[label], bootstrap, options.seed),
         )
     return differences
 
@@ -169,13 +171,34 @@ def _interval_of(
     values: Mapping[str, float], evaluation: Evaluation, total: float, options: BootstrapOptions, seed: int
 ) -> Interval | None:
     """Return the interval of the mean of these values of queries, or None if `total` is not that mean."""
+    groups = _groups(values, evaluation)
+    return bootstrap_interval(groups, options, seed) if _is_mean_of(groups, total) else None
+
+
+def _tested_values(values: Mapping[str, float], evaluation: Evaluation, total: float) -> list[float]:
+    """Return the values of queries, weighted so that their mean is `total` where that is the mean of collections.
+
+    A query of n in one of C collections has the weight N / (C n), with N queries in all: what is tested is then the
+    difference that is shown, in which each collection counts the same. The weights are 1 for a single collection.
+    """
+    groups = _groups(values, evaluation)
+    if not _is_mean_of(groups, total):
+        return [*values.values()]
+    return [len(values) / (len(groups) * len(group)) * value for group in groups for value in group]
+
+
+def _groups(values: Mapping[str, float], evaluation: Evaluation) -> list[list[float]]:
+    """Return the values of the queries of each collection."""
     groups: dict[str, list[float]] = {}
     for query_id, value in values.items():
         groups.setdefault(query_id.partition("/")[0] if evaluation.collections else "", []).append(value)
-    mean = math.fsum(math.fsum(group) / len(group) for group in groups.values()) / len(groups)
-    if not math.isclose(mean, total, rel_tol=1e-9, abs_tol=1e-9):
-        return None
-    return bootstrap_interval([*groups.values()], options, seed)
+    return [*groups.values()]
+
+
+def _is_mean_of(groups: list[list[float]], total: float) -> bool:
+    """Return whether `total` is the mean of the groups' means; that of a measure that counts is not."""
+    mean = math.fsum(math.fsum(group) / len(group) for group in groups) / len(groups)
+    return math.isclose(mean, total, rel_tol=1e-9, abs_tol=1e-9)
 
 
 def _difference(value: float, other: float) -> float:

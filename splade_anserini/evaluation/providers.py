@@ -52,8 +52,8 @@ def measure_queries(
 ) -> dict[str, dict[str, float]]:
     """Return the values of each judged query by the names of the measures, in the order of the judgements.
 
-    `rankings` must be those of `strict_ranking`; a query without one has each measure's default. Raises whatever the
-    providers raise.
+    `rankings` must be those of `strict_ranking`; a query without one has each measure's default, and counts in those
+    that count queries and relevant documents, as in `trec_eval -c`. Raises whatever the providers raise.
     """
     import ir_measures
 
@@ -61,11 +61,25 @@ def measure_queries(
     for qrel in qrels:
         judgements[qrel.query_id].append(qrel)
     names = {measure: str(measure) for measure in measures}
-    values = {query_id: {names[measure]: float(measure.DEFAULT) for measure in measures} for query_id in judgements}
+    values = {
+        query_id: {names[measure]: _without_ranking(measure, judged) for measure in measures}
+        for query_id, judged in judgements.items()
+    }
     for group, judged in _calls(measures, judgements, rankings):
         for metric in ir_measures.iter_calc(group, judged, rankings) if group and judged else ():
-            values[metric.query_id][names[metric.measure]] = float(metric.value)
+            # ir_measures gives queries without a ranking the default of each measure.
+            if rankings.get(metric.query_id):
+                values[metric.query_id][names[metric.measure]] = float(metric.value)
     return values
+
+
+def _without_ranking(measure: "Measure", judged: "Sequence[Qrel]") -> float:
+    """Return the value of a query that the run does not have."""
+    if measure.NAME == "NumQ":
+        return 1.0
+    if measure.NAME == "NumRel":
+        return float(sum(qrel.relevance >= measure["rel"] for qrel in judged))
+    return float(measure.DEFAULT)
 
 
 def aggregate(values: Mapping[str, Mapping[str, float]], measures: Iterable["Measure"]) -> dict[str, float]:

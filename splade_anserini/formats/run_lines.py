@@ -122,28 +122,44 @@ def _checked_rank(rank: int | None, columns: list[bytes], layout: _Layout, locat
 def _layout(location: Location, columns: list[bytes], lines: Callable[[], Iterator[Row]]) -> _Layout:
     if names := header(columns, of_run=True):
         return _named_layout(names, columns, location)
-    is_number = [parse_number(column) is not None for column in columns[2:]]
-    layout = None
-    match len(columns), columns[1:2] and columns[1] in _Q0, is_number:
-        case (3, False, _) | (4, False, [True, False]):
-            layout = _two_ids_and_a_number(len(columns), lines)
-        case 4, False, [True, True] if columns[1] != b"0":
-            layout = _Layout(4, doc=1, rank=2, score=3, description="qid docid rank score")
-        case 4, True, [_, True]:
-            layout = _Layout(4, doc=2, rank=None, score=3, description="qid Q0 docid score")
-        case 5, True, [_, True, True]:
-            layout = _Layout(5, doc=2, rank=3, score=4, description="qid Q0 docid rank score, without a tag")
-        case 5, True, [_, True, False]:
-            layout = _Layout(5, doc=2, rank=None, score=3, description="qid Q0 docid score tag, without a rank")
-        case 5, False, [True, True, False]:
-            layout = _Layout(5, doc=1, rank=2, score=3, description="qid docid rank score tag")
-        case width, _, [_, True, *_] if width >= _TREC.width:
-            layout = _TREC
+    has_q0 = len(columns) > 1 and columns[1] in _Q0
+    layout = _with_q0(columns, lines) if has_q0 else _without_q0(columns, lines)
+    if layout is None and len(columns) >= _TREC.width and parse_number(columns[3]) is not None:
+        layout = _TREC
+        if parse_integer(columns[4]) is not None and parse_integer(columns[3]) is None:
+            message = "%s: the column of ranks has %s and that of scores %s; trec_eval ranks by the latter, too."
+            _log.warning(message, location.path, decode_utf8(columns[3], location), decode_utf8(columns[4], location))
     if layout is None:
         as_judgements = ", as judgements have" if len(columns) == 4 and columns[1] == b"0" else ""
         problem = f"{len(columns)} columns{as_judgements}"
         raise location.error(problem, expected=_EXPECTED, do="Check that the file is a run.")
     return layout
+
+
+def _with_q0(columns: list[bytes], lines: Callable[[], Iterator[Row]]) -> _Layout | None:
+    match len(columns), [parse_number(column) is not None for column in columns[3:]]:
+        case 4, [True]:
+            return _rank_or_score("qid Q0 docid {}", 3, lines)
+        case 5, [True, True]:
+            return _Layout(5, doc=2, rank=3, score=4, description="qid Q0 docid rank score, without a tag")
+        case 5, [True, False]:
+            return _rank_or_score("qid Q0 docid {} tag", 3, lines)
+    return None
+
+
+def _without_q0(columns: list[bytes], lines: Callable[[], Iterator[Row]]) -> _Layout | None:
+    match len(columns), [parse_number(column) is not None for column in columns[2:]]:
+        case 3, _:
+            return _rank_or_score("qid docid {}", 2, lines)
+        case 4, [True, False]:
+            return _rank_or_score("qid docid {} tag", 2, lines)
+        case 4, [True, True] if columns[1] != b"0":
+            if parse_integer(columns[3]) is not None and parse_integer(columns[2]) is None:
+                return _Layout(4, doc=1, rank=3, score=2, description="qid docid score rank")
+            return _Layout(4, doc=1, rank=2, score=3, description="qid docid rank score")
+        case 5, [True, True, False]:
+            return _Layout(5, doc=1, rank=2, score=3, description="qid docid rank score tag")
+    return None
 
 
 def _named_layout(names: dict[str, int], columns: list[bytes], location: Location) -> _Layout:
@@ -163,32 +179,32 @@ def _named_layout(names: dict[str, int], columns: list[bytes], location: Locatio
     )
 
 
-def _two_ids_and_a_number(width: int, lines: Callable[[], Iterator[Row]]) -> _Layout:
-    """Return the layout of a file whose third column is a rank if it is 1, 2, 3, … for every query, else a score."""
-    tag = " tag" if width == 4 else ""
-    if _counts_up(lines(), from_one=True):
-        return _Layout(
-            width,
-            doc=1,
-            rank=2,
-            score=None,
-            description=f"qid docid rank{tag}: the third is 1, 2, 3, … for every query",
-        )
-    if _counts_up(lines(), from_one=False):
-        why = "scores although they ascend; if they are ranks, let them be 1, 2, 3, … for every query"
-        description = f"qid docid score{tag}: {why}"
-        return _Layout(width, doc=1, rank=None, score=2, description=description, is_doubtful=True)
-    why = "scores, as the third is not 1, 2, 3, … for every query"
-    return _Layout(width, doc=1, rank=None, score=2, description=f"qid docid score{tag}: {why}")
+def _rank_or_score(columns: str, index: int, lines: Callable[[], Iterator[Row]]) -> _Layout:
+    """Return the layout of a file with one number, which is a rank if it is 1, 2, 3, … for every query, else a score.
+
+    `columns` are their names, with {} for the number, which is in column `index`, after the document.
+    """
+    width, doc, which = len(columns.split()), index - 1, {2: "third", 3: "fourth"}[index]
+    if _counts_up(lines(), index, from_one=True):
+        description = f"{columns.format('rank')}: the {which} is 1, 2, 3, … for every query"
+        return _Layout(width, doc=doc, rank=index, score=None, description=description)
+    ascend = _counts_up(lines(), index, from_one=False)
+    why = (
+        "scores although they ascend; if they are ranks, let them be 1, 2, 3, … for every query"
+        if ascend
+        else f"scores, as the {which} is not 1, 2, 3, … for every query"
+    )
+    description = f"{columns.format('score')}: {why}"
+    return _Layout(width, doc=doc, rank=None, score=index, description=description, is_doubtful=ascend)
 
 
-def _counts_up(lines: Iterator[Row], *, from_one: bool) -> bool:
-    """Return whether the third column is 1, 2, 3, … for every query, or at least ascending numbers from 0."""
+def _counts_up(lines: Iterator[Row], index: int, *, from_one: bool) -> bool:
+    """Return whether a column is 1, 2, 3, … for every query, or at least ascending numbers from 0."""
     last: dict[bytes, float] = {}
     count = 0
     parse = parse_integer if from_one else parse_number
     for _, columns in lines:
-        rank = parse(columns[2]) if len(columns) > 2 else None
+        rank = parse(columns[index]) if len(columns) > index else None
         before = last.get(columns[0], 0 if from_one else -1)
         if rank is None or (rank != before + 1 if from_one else rank <= before):
             return False

@@ -6,6 +6,8 @@ from enum import Enum
 from itertools import groupby
 from typing import NamedTuple
 
+import orjson
+
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.parsing.numbers import parse_number
 from splade_anserini.formats.tokens import count_tokens
@@ -73,7 +75,8 @@ def _weighted(texts: list[str]) -> Reading | None:
     if all(as_vector(text) is not None for text in texts):
         return Reading(Kind.VECTORS, "their texts are JSON vectors", _from_json)
     if all(_BRACKETED.fullmatch(text) for text in texts):
-        return Reading(Kind.AMBIGUOUS, "they are in brackets, but not JSON objects of tokens and weights", _tokens)
+        vector_of = _from_json if any(map(_is_json, texts)) else _tokens
+        return Reading(Kind.AMBIGUOUS, "they are in brackets, but not JSON objects of tokens and weights", vector_of)
     words = [word for text in texts for word in text.split()]
     weighted = [word for word in words if _WEIGHTED.fullmatch(word)]
     # `10:30` alone is a time.
@@ -84,6 +87,13 @@ def _weighted(texts: list[str]) -> Reading | None:
     if 2 * len(weighted) > len(words):
         return Reading(Kind.AMBIGUOUS, "most words have a weight", _tokens)
     return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict | list)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _numbers(texts: list[str]) -> Reading | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from splade_anserini.errors import RecordError, counted
 from splade_anserini.formats.parsing.archives import is_file
-from splade_anserini.formats.parsing.arrow import arrow_rows, is_arrow
+from splade_anserini.formats.parsing.arrow import arrow_rows, is_arrow, present
 from splade_anserini.formats.parsing.columns import column_key
 from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.lines import Location, byte_lines, decode_utf8, refuse_carriage_return
@@ -49,7 +49,7 @@ def file_topics(path: Path, note: Note) -> Iterator[TopicRecord]:
     """
     if is_arrow(path):
         for location, row in arrow_rows(path, lambda _: True):
-            yield record_topic(row, location)
+            yield record_topic({name: present(value) for name, value in row.items()}, location)
         return
     # A pipe cannot be read twice.
     lines = partial(byte_lines, path) if is_file(path) else list(byte_lines(path)).__iter__

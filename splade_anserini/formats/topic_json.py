@@ -12,7 +12,7 @@ from splade_anserini.formats.parsing.fields import checked_id
 from splade_anserini.formats.parsing.json_records import Record, json_record, json_type
 from splade_anserini.formats.parsing.json_stream import json_values
 from splade_anserini.formats.parsing.lines import Location
-from splade_anserini.formats.parsing.unique_keys import check_unique_keys_of, duplicate_key
+from splade_anserini.formats.parsing.unique_keys import check_unique_keys_of, duplicate_key, has_unique_keys
 from splade_anserini.formats.topic_fields import (
     CERTAIN_VECTOR_NAMES,
     ID_NAMES,
@@ -20,7 +20,9 @@ from splade_anserini.formats.topic_fields import (
     VECTOR_NAMES,
     TopicRecord,
     by_key,
+    query_names,
 )
+from splade_anserini.formats.vector_shapes import columns_of, parallel_columns
 
 _CONTAINERS = ("queries", "topics", "questions", "data")
 """Keys under which an object may have its topics."""
@@ -77,10 +79,18 @@ def _topic(fields: dict[str, object], keys: _Keys, location: Location, id_: str 
     if not keys.vectors:
         return topic
     names = [name for name in keys.vectors if name in CERTAIN_VECTOR_NAMES or not topic.has_text]
-    vectors: list[object] = [vector for name in names if (vector := as_vector(fields[name])) is not None]
+    vectors: list[object] = [
+        vector
+        for name in names
+        if (vector := as_vector(fields[name])) is not None
+        or (vector := _as_vector_of_tokens(fields[name], location)) is not None
+    ]
     if not vectors and isinstance(fields.get("vector"), list | dict) and not topic.has_text:
         # What is wrong with it is found where vectors are checked; pairs may be none.
         vectors = [fields["vector"] or {}]
+    if not vectors and not query_names(topic, frozenset()):
+        # Lists of tokens and impacts are fields of the record.
+        vectors = [_as_vector_of_tokens(fields, location)]
     return topic._replace(vector=vectors[0]) if vectors else topic
 
 
@@ -157,7 +167,7 @@ def as_vector(value: object) -> dict[str, object] | None:
         except orjson.JSONDecodeError:
             return None
         # A token that occurs twice.
-        if isinstance(value, dict) and text.count('":') > len(value) and duplicate_key(text):
+        if isinstance(value, dict) and not has_unique_keys(value, text.encode()) and duplicate_key(text):
             return None
     if isinstance(value, list) and value and all(_is_pair(item) for item in value):
         vector = dict(value)
@@ -165,6 +175,18 @@ def as_vector(value: object) -> dict[str, object] | None:
     if isinstance(value, dict) and all(type(weight) in (int, float) for weight in value.values()):
         return value
     return None
+
+
+def _as_vector_of_tokens(value: object, location: Location) -> dict[str, object] | None:
+    """Return a vector that is written as lists of tokens and weights, or as objects with both; else None."""
+    if not isinstance(value, dict | list) or not value:
+        return None
+    columns = parallel_columns(value, location) if isinstance(value, dict) else columns_of(value, location)
+    if columns is None:
+        return None
+    tokens = [token for token in columns.tokens if isinstance(token, str)]
+    is_vector = len(tokens) == len(columns.tokens) == len(set(tokens))
+    return dict(zip(tokens, columns.weights, strict=True)) if is_vector else None
 
 
 def _is_pair(item: object) -> bool:

@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splade_anserini.errors import DependencyError, InputError, counted
+from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.formats.parsing.arrow import batch_records, present, require_unique_names
 from splade_anserini.formats.parsing.json_records import Record
 from splade_anserini.formats.parsing.lines import Location
 
@@ -23,20 +24,13 @@ def parquet_records(path: Path, reader: "VectorReader | None" = None) -> Iterato
     """
     pyarrow, _ = import_pyarrow()
     with open_parquet(path) as file:
-        row, names = 0, list(file.schema_arrow.names)
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(
-                    f"{path} has {counted(names.count(name), 'column')} {name!r}; its columns are {', '.join(names)}.",
-                    expected="each column once",
-                    do="Rename the columns.",
-                )
+        row, names = 0, require_unique_names(path, list(file.schema_arrow.names))
         try:
             columns = reader.columns(names) if reader else names
             for batch in file.iter_batches(BATCH, columns=columns):
-                for record in batch.to_pylist():
+                for record in batch_records(batch, path):
                     row += 1
-                    yield Location(path, row, "row"), {name: _present(value) for name, value in record.items()}
+                    yield Location(path, row, "row"), {name: present(value) for name, value in record.items()}
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise damaged_parquet(path, error) from error
         # When the pages of a column are missing, pyarrow reads no rows and raises no error.
@@ -79,10 +73,3 @@ def import_pyarrow() -> tuple[Any, Any]:
     except ImportError as error:
         raise DependencyError.missing("pyarrow", "convert") from error
     return pa, parquet
-
-
-def _present(value: object) -> object:
-    """Return a struct without its empty fields: Arrow gives all rows the fields of all dictionaries."""
-    if isinstance(value, dict):
-        return {name: _present(item) for name, item in value.items() if item is not None}
-    return value

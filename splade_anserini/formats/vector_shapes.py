@@ -8,6 +8,7 @@ import orjson
 from splade_anserini.errors import counted
 from splade_anserini.formats.parsing.columns import column_key
 from splade_anserini.formats.parsing.lines import Location
+from splade_anserini.formats.parsing.unique_keys import check_unique_keys_of
 
 EXPECTED = (
     '{"token": weight, …}, [["token", weight], …], [{"token": …, "weight": …}, …], '
@@ -35,13 +36,17 @@ class Columns(NamedTuple):
 def columns_of(value: object, location: Location) -> Columns | None:
     """Return the entries of a sparse vector in any form that is known, None for anything else.
 
-    Raises `RecordError` when two lists have different lengths, or an object holds several vectors.
+    Raises `RecordError` when two lists have different lengths, an object holds several vectors, or a key occurs twice
+    in the text of one.
     """
     if isinstance(value, str) and value[:1] in ("{", "["):
+        text = value
         try:
-            value = orjson.loads(value)
+            value = orjson.loads(text)
         except orjson.JSONDecodeError:
             return None
+        if isinstance(value, dict):
+            check_unique_keys_of(value, text.encode(), location)
     if isinstance(value, dict):
         return _of_object(value, location)
     return _of_list(value) if isinstance(value, list | tuple) else None

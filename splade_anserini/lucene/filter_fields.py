@@ -19,6 +19,8 @@ _MOST_BYTES = 32_766
 """The longest term of Lucene."""
 
 _RESERVED = {"id", "contents", "raw"}
+_ISO_DATE = re.compile(r"\d{4}-?(?:\d{2}-?\d{2}|W\d{2}(?:-?\d)?)(?:[Tt ].+)?", re.ASCII)
+"""Python takes any character between date and time, so that it reads 1419071770911, in milliseconds, as of 1419."""
 _DAY = 24 * 60 * 60 * 1000
 
 LEAST_INT, GREATEST_INT = -(2**63), 2**63 - 1
@@ -101,12 +103,15 @@ def number_of(value: object, type_: FilterType) -> int | float:
 def keyword_of(value: object) -> str:
     """Return the term of a value of a field of strings, without white space around it, which filters do not have.
 
-    Raises `ValueError` for an object, a number that is not finite, and a string that is too long.
+    Raises `ValueError` for an object, a number that is not finite, or so great that it may be an integer that was
+    rounded when JSON was parsed, and a string that is too long.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not a finite number")
+    if isinstance(value, float) and abs(value) > GREATEST_INT:
+        raise ValueError("not a number of 64 bits")
     if not isinstance(value, str | int | float) or len(str(value).encode()) > _MOST_BYTES:
         raise ValueError("not a string that Lucene can hold")
     return str(value).strip()
@@ -123,6 +128,8 @@ def period_of(value: object) -> tuple[int, int]:
         start = datetime(value.year, value.month, value.day, tzinfo=UTC)
         return _milliseconds(start), _milliseconds(start) + _DAY
     elif isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError("not a year")
         return period_of(f"{value:04}")
     elif match := _PARTIAL_DATE.fullmatch(str(value).strip()):
         year, month = int(match[1]), int(match[2] or 1)
@@ -130,6 +137,8 @@ def period_of(value: object) -> tuple[int, int]:
         return _milliseconds(datetime(year, month, 1, tzinfo=UTC)), _start_of_month(*following)
     else:
         text = str(value).strip()
+        if not _ISO_DATE.fullmatch(text):
+            raise ValueError("not a date in ISO 8601")
         start = datetime.fromisoformat(text)
         if len(text) <= len("2024-05-31"):
             return period_of(start.date())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.errors import DependencyError, InputError
+from splade_anserini.errors import DependencyError, InputError, counted
 from splade_anserini.formats.parsing.compression import require_plain
 from splade_anserini.formats.parsing.json_records import Record
 from splade_anserini.formats.parsing.lines import Location
@@ -25,7 +25,8 @@ def arrow_rows(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Loca
     """Yield the columns of each row that are `wanted` by their names.
 
     Parquet, Arrow files and streams (Feather, Hugging Face datasets) are told apart by their content. Raises
-    `InputError` for a file that is damaged or none of these.
+    `InputError` for a file that is damaged or none of these, has two wanted columns of one name, or a time that Python
+    cannot hold.
     """
     pyarrow, parquet = import_pyarrow()
     require_plain(path)
@@ -40,7 +41,7 @@ def arrow_rows(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[Loca
         else:
             batches = _ipc_batches(pyarrow, path, wanted, is_stream=start != _ARROW_FILE)
         for batch in batches:
-            for record in batch.to_pylist():
+            for record in batch_records(batch, path):
                 row += 1
                 yield Location(path, row, "row"), record
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -63,6 +64,50 @@ def column_names(path: Path) -> list[str]:
     return names
 
 
+def batch_records(batch: Any, path: Path) -> list[Record]:
+    """Return the rows of a table or batch; times are in microseconds at most, which is what Python holds.
+
+    Raises `InputError` for a time beyond the years 1 to 9999.
+    """
+    pyarrow, _ = import_pyarrow()
+    fields = [
+        field.with_type(pyarrow.timestamp("us", field.type.tz))
+        if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns"
+        else field
+        for field in batch.schema
+    ]
+    try:
+        if any(new is not old for new, old in zip(fields, batch.schema, strict=True)):
+            batch = pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False)
+        records: list[Record] = batch.to_pylist()
+    except (OverflowError, ValueError) as error:
+        raise InputError(
+            f"{path} has a time that cannot be read: {error}.",
+            expected="times from the year 1 to 9999",
+            do="Save the column with its right unit, or leave it out.",
+        ) from error
+    return records
+
+
+def present(value: object) -> object:
+    """Return a struct without its empty fields: Arrow gives all rows the fields of all dictionaries."""
+    if isinstance(value, dict):
+        return {name: present(item) for name, item in value.items() if item is not None}
+    return value
+
+
+def require_unique_names(path: Path, names: list[str]) -> list[str]:
+    """Return the names of columns. Raises `InputError` for one that is there twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"{path} has {counted(names.count(name), 'column')} {name!r}; its columns are {', '.join(names)}.",
+                expected="each column once",
+                do="Rename the columns.",
+            )
+    return names
+
+
 def batch_rows(batches: Iterator[Any]) -> Iterator[Record]:
     """Yield the rows of Arrow tables or batches."""
     for batch in batches:
@@ -71,14 +116,14 @@ def batch_rows(batches: Iterator[Any]) -> Iterator[Record]:
 
 def _parquet_batches(parquet: Any, path: Path, wanted: Callable[[str], bool]) -> Iterator[Any]:
     with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-        names = [name for name in file.schema_arrow.names if wanted(name)]
+        names = require_unique_names(path, [name for name in file.schema_arrow.names if wanted(name)])
         yield from file.iter_batches(_ROWS, columns=names)
 
 
 def _ipc_batches(pyarrow: Any, path: Path, wanted: Callable[[str], bool], *, is_stream: bool) -> Iterator[Any]:
     with pyarrow.memory_map(str(path)) as source:
         reader = pyarrow.ipc.open_stream(source) if is_stream else pyarrow.ipc.open_file(source)
-        names = [name for name in reader.schema.names if wanted(name)]
+        names = require_unique_names(path, [name for name in reader.schema.names if wanted(name)])
         batches = reader if is_stream else map(reader.get_batch, range(reader.num_record_batches))
         for batch in batches:
             selected = batch.select(names)

@@ -35,11 +35,14 @@ class Cell(NamedTuple):
 def is_json(path: Path) -> bool:
     """Return whether a file begins as an object or an array of JSON does; of a pipe, that is not known.
 
-    An id may begin with a bracket, too: `[1] Q0 d1 1 2.5 run`.
+    An id may begin with a bracket, too: `[1] Q0 d1 1 2.5 run`, `{"a":1} 0 d1 1`.
     """
     if not is_file(path):
         return False
     first = beginning(path, 1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
+    columns = first.split()
+    if len(columns) >= 4 and columns[1] in (b"Q0", b"q0", b"0"):
+        return False
     return first[:1] in (b"{", b"[") and (b'"' in first or not first.strip(b"{[]} \t\r"))
 
 
