@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -166,3 +167,24 @@ def test_hybrid_search_of_encoded_topics_is_an_error(collection: Path, tmp_path:
     outcome = run_search(collection, tmp_path / "out.txt", *options)
     assert (outcome.code, "--hybrid needs their texts for BM25" in outcome.err) == (2, True), outcome.err
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.slow
+def test_hybrid_search_of_an_index_that_was_changed_since_is_a_warning(collection: Path, tmp_path: Path) -> None:
+    for name in ("index", "bm25"):
+        shutil.copytree(collection / name, tmp_path / name)
+    (tmp_path / "ids.txt").write_text(f"{DOCUMENTS[3].id}\n")
+
+    def warning(impacts: Path, texts: Path) -> bool:
+        options = ("--hybrid", f"bm25:{texts}", "--output", tmp_path / "run.txt")
+        topics = collection / "topics.tsv"
+        outcome = run_stage("search", "--index", impacts, "--topics", topics, *options)
+        assert outcome.code == 0, outcome.err
+        return "BM25 finds documents that were deleted" in " ".join(outcome.err.split())
+
+    assert not warning(tmp_path / "index", tmp_path / "bm25")
+    done = run_stage("index", "--index", tmp_path / "index", "--delete", tmp_path / "ids.txt")
+    assert done.code == 0, done.err
+    assert warning(tmp_path / "index", tmp_path / "bm25")
+    text_index(tmp_path / "again", {document.id: document.contents for document in DOCUMENTS[4:]})
+    assert not warning(tmp_path / "index", tmp_path / "again" / "bm25")

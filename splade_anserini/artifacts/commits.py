@@ -25,6 +25,15 @@ def fingerprint_of_commit(index: Path) -> str:
     return fingerprint_of_bytes()
 
 
+def time_of_commit(index: Path) -> float:
+    """Return when the latest commit of an index was made, in seconds since 1970; 0 when there is none."""
+    path = commit_file(index)
+    try:
+        return path.stat().st_mtime if path else 0
+    except FileNotFoundError:
+        return 0
+
+
 def fingerprint_of_pending_commit(index: Path) -> str:
     """Return the fingerprint that the commit will have that Lucene has prepared: it is only renamed then."""
     path = max(index.glob(f"pending_{_NAME}*"), key=_generation)

@@ -1,9 +1,12 @@
 """Hybrid search: the rankings of an impact index and of BM25 over a text index, fused."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splade_anserini.artifacts.commits import time_of_commit
+from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
 from splade_anserini.errors import InputError, MismatchError
 from splade_anserini.records import StrPath
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from splade_anserini.lucene import Bm25Options
     from splade_anserini.records import Query
     from splade_anserini.retrieval.fusion import FusionOptions
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = "bm25:"
 _DO = "Pass an index of the texts of the same collection, built by splade-anserini index --bm25, Anserini or Pyserini."
@@ -42,7 +47,24 @@ def bm25_index(name: str, impacts: StrPath, ids: "Iterable[str] | None" = None, 
             expected="two indexes of the same collection" if ids is None else "a text index of the same collection",
             do=_DO,
         )
+    if ids is None:
+        warn_of_changed_documents(Path(impacts), directory)
     return directory
+
+
+def warn_of_changed_documents(impacts: Path, text_index: Path) -> None:
+    """Log a warning when documents of an impact index were added, replaced or deleted after the text index was built.
+
+    Text indexes cannot be changed, so that BM25 finds the documents of before.
+    """
+    manifest = read_manifest(impacts, IndexManifest)
+    if manifest and manifest.revision and time_of_commit(text_index) < time_of_commit(impacts):
+        _log.warning(
+            "%s was changed after the text index %s was built: BM25 finds documents that were deleted since, and none "
+            "that were added. Build the text index again from all documents: index --bm25.",
+            impacts,
+            text_index,
+        )
 
 
 def texts_needed(topics: str, option: str = "--hybrid") -> InputError:

@@ -97,6 +97,7 @@ class OpenedIndex:
         `encodes`, there is none. Raises what `ImpactIndex.open` and `open_bm25_searcher` raise.
         """
         from splade_anserini.lucene import open_bm25_searcher
+        from splade_anserini.retrieval.hybrid import warn_of_changed_documents
 
         self.source = source
         self.fingerprint = fingerprint(source)
@@ -107,6 +108,8 @@ class OpenedIndex:
         self.index: ImpactIndex = _opened(source.directory, self.manifest, options, before)
         try:
             self.text: Bm25Searcher | None = open_bm25_searcher(source.text) if source.text else None
+            if source.text:
+                warn_of_changed_documents(source.directory, source.text)
             self._warm_up()
         except BaseException:
             self.index.close()
