@@ -55,6 +55,12 @@ class TestMatch:
         assert [(term.token, term.product) for term in match.terms] == [("a", 6), ("b", 6), ("c", 3)]
         assert (match.query_only, match.document_only) == ({}, {"d": 9})
 
+    def test_tokens_that_idf_left_out_are_told(self) -> None:
+        match = explain_match({"a": 2}, {"a": 3, "the": 9}, "d1", {"a": 1, "the": 5, "medicine": 7})
+        assert match.values()["left_out_by_idf"] == {"medicine": 7, "the": 5}
+        assert "nearly all have them: medicine 7, the 5" in str(match)
+        assert "Left out" not in str(explain_match({"a": 2}, {"a": 3}, "d1", {"a": 1}))
+
 
 class TestExpansion:
     def test_weights_are_replaced_dropped_and_added(self) -> None:

@@ -56,7 +56,7 @@ class Explanation:
         """Return the parts of the explanation, with `top` rows of each table."""
         expansion = expansion_section(self.query.expansion, top)
         if self.query.query_idf:
-            note = f"In the index, impacts are multiplied by idf^{self.query.query_idf:g}."
+            note = f"Impacts of the query are multiplied by idf^{self.query.query_idf:g} of this index."
             expansion = dataclasses.replace(expansion, notes=(note,))
         sections = [expansion, *(match_section(match, top) for match in self.matches)]
         if len(self.matches) > 1:

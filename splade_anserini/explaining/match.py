@@ -1,7 +1,7 @@
 """A score term by term: impact of the query × impact of the document."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
 from splade_anserini.errors import counted
@@ -53,6 +53,8 @@ class Match:
     """Tokens of the query that the document lacks, the greatest impact first."""
     document_only: ImpactVector
     """Tokens of the document that the query lacks, the greatest impact first."""
+    left_out_by_idf: ImpactVector = field(default_factory=dict)
+    """Tokens of the query whose impact times idf is 0, as no document or nearly all have them: the impact before."""
 
     def values(self) -> dict[str, object]:
         """Return the match as JSON values."""
@@ -62,6 +64,7 @@ class Match:
             "terms": [term.values() for term in self.terms],
             "query_only": dict(self.query_only),
             "document_only": dict(self.document_only),
+            "left_out_by_idf": dict(self.left_out_by_idf),
         }
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -153,6 +156,7 @@ def explain_match(
         terms,
         descending({token: impact for token, impact in query.items() if token not in document}),
         descending({token: impact for token, impact in document.items() if token not in query}),
+        descending({token: impact for token, impact in (unweighted or {}).items() if token not in query}),
     )
 
 

@@ -122,6 +122,8 @@ def match_section(match: "Match", top: int = TOP) -> Section:
     notes.append(
         f"Only in the query:    {_listed(match.query_only)}\nOnly in the document: {_listed(match.document_only)}"
     )
+    if match.left_out_by_idf:
+        notes.append(f"Left out by idf, as no document or nearly all have them: {_listed(match.left_out_by_idf)}")
     title = f"{shortened(match.document)}: score {match.score:,}, of {len(match.terms)} shared terms"
     return Section(title, "", (table,) if rows else (), tuple(notes))
 

@@ -109,6 +109,7 @@ def _explained_words(searcher: "Bm25Searcher", query: str, doc_id: str) -> dict[
         "terms": terms,
         "query_only": dict(missing),
         "document_only": None,
+        "left_out_by_idf": {},
     }
 
 

@@ -351,6 +351,9 @@ class ExplainAnswer(pydantic.BaseModel):
     document_only: dict[str, int] | None = pydantic.Field(
         description="Tokens of the document that the query lacks; null unless the index stores vectors of documents."
     )
+    left_out_by_idf: dict[str, int] = pydantic.Field(
+        description="Tokens of the query whose impact times idf is 0, with their impacts before idf."
+    )
     title: Passage | None = pydantic.Field(default=None, description="The title; there if highlights is true.")
     text: Passage | None = pydantic.Field(
         default=None,

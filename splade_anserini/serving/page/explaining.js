@@ -26,7 +26,8 @@ export function explanation(match, engine) {
   return h("div", {}, h("p", {}, sum),
     rows.length ? table(isBm25 ? "BM25, word by word" : "Score, word by word", [...head, h("td", { "aria-hidden": "true" })], rows, "many") : null,
     others("Only in the query", match.query_only),
-    match.document_only && others("Only in the document", match.document_only));
+    match.document_only && others("Only in the document", match.document_only),
+    others("Left out by idf", match.left_out_by_idf));
 }
 
 /** Returns the terms that make the difference between two documents. */
