@@ -152,7 +152,7 @@ def command(
     options: FuseOptions,
     written: RunOptions,
 ) -> None:
-    """Fuse runs into one; with --max-passage, from runs of passages, and one run will do.
+    """Fuse runs into one; with --max-passage, passages are merged into documents, also those of a single run.
 
     \b
     Example:

@@ -443,7 +443,7 @@ class TestHub:
         write(hub, {"config.json": {}})
         with pytest.raises(
             InputError,
-            match=r"somebody/sparse is not a directory, and its modules.json(.|\n)*name the directory of a complete",
+            match=r"somebody/sparse does not exist here(.|\n)*its modules.json(.|\n)*name the directory of a complete",
         ):
             read_description("somebody/sparse")
 

@@ -33,13 +33,13 @@ from tests.shared_models import SharedModels
 
 MARKS = {
     "CI runs it": 1,
-    "another tool": 16,
+    "another tool": 17,
     "diagram": 1,
     "formula": 3,
     "needs Docker": 2,
     "needs a GPU": 3,
     "needs a cluster": 7,
-    "needs the network": 3,
+    "needs the network": 4,
     "needs the training data, and over an hour": 2,
     "output": 16,
     "takes hours": 3,

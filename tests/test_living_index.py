@@ -282,7 +282,7 @@ class TestRefusals:
     def test_a_text_index(self, tmp_path: Path) -> None:
         (tmp_path / "corpus.jsonl").write_text('{"id": "a", "contents": "cats sleep"}\n')
         assert run_stage("index", "--bm25", "--input", tmp_path / "corpus.jsonl", "--index", tmp_path / "i").code == 0
-        with pytest.raises(InputError, match=r"is a text index \(BM25\)"):
+        with pytest.raises(InputError, match=r"is a text index \(BM25\), which cannot be changed"):
             delete_documents(tmp_path / "i", ["a"])
 
     def test_a_second_writer(self, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ class TestCommand:
             (["--delete", "x", "--input", "y"], "--input has no effect with --delete alone"),
             (["--append", "--input", "x", "--overwrite"], "--overwrite excludes --append"),
             (["--append", "--input", "x", "--workers", "2"], "--workers has no effect with --append"),
-            (["--append", "--input", "x", "--bm25"], "--bm25 has no effect with --append"),
+            (["--append", "--input", "x", "--bm25"], "Text indexes (--bm25) cannot be changed"),
             (["--input", "x", "--force"], "--force has no effect without --append or --update"),
         ],
     )

@@ -177,7 +177,7 @@ def available_encoders() -> list[str]:
 
 def suggest_encoders(name: str) -> str:
     """Return "Did you mean …?" with the cards whose names are similar; an empty text without any."""
-    return did_you_mean(nearest(name, available_encoders()))
+    return did_you_mean(nearest(name, [other for other in available_encoders() if other != name]))
 
 
 def _described_encoder(name: str, path: Path) -> EncoderSource:

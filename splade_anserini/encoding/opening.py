@@ -1,5 +1,6 @@
 """Opening an encoder by its name; this module alone chooses between onnxruntime and torch."""
 
+import logging
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -11,13 +12,15 @@ from splade_anserini.encoding.matching import DocumentEncoder, exported_manifest
 from splade_anserini.encoding.options import EncoderOptions
 from splade_anserini.encoding.protocol import Encoder
 from splade_anserini.encoding.usage import ModelUsage, Usage, scale_of, usage_of
-from splade_anserini.errors import InputError
+from splade_anserini.errors import NOTE, InputError
 from splade_anserini.modeling.published import require_described
 from splade_anserini.records import DEFAULT_SCALE, Aggregation, Side, StrPath
 
 if TYPE_CHECKING:
     from splade_anserini.encoding.tokenized import TokenFactors, TokenizedEncoder
     from splade_anserini.modeling.checkpoint import Checkpoint
+
+_log = logging.getLogger(__name__)
 
 
 def open_encoder(name: StrPath, options: EncoderOptions | None = None) -> Encoder:
@@ -157,7 +160,16 @@ def _open(source: EncoderSource, options: EncoderOptions | None, usage: ModelUsa
     completed = _completed(options, usage)
     if usage.description:
         require_described(source.name, usage.description, completed.pooling, completed.activation)
-    return _open_onnx(source, completed, usage) if source.is_onnx else _open_torch(source, completed, usage)
+    encoder = _open_onnx(source, completed, usage) if source.is_onnx else _open_torch(source, completed, usage)
+    if options and options.max_length and options.max_length > encoder.max_length:
+        _log.log(
+            NOTE,
+            "Of a text %d tokens are read, not the %d that were asked for: %s has no more positions.",
+            encoder.max_length,
+            options.max_length,
+            source.name,
+        )
+    return encoder
 
 
 def _open_onnx(source: EncoderSource, options: EncoderOptions, usage: ModelUsage) -> "TokenizedEncoder":

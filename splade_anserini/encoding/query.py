@@ -4,7 +4,7 @@ from pathlib import Path
 
 from splade_anserini.artifacts.manifests import MANIFEST, IndexManifest
 from splade_anserini.cards.default_encoder import DEFAULT_ENCODER
-from splade_anserini.cards.finding import available_encoders, find_encoder
+from splade_anserini.cards.finding import available_encoders, find_encoder, suggest_encoders
 from splade_anserini.encoding.matching import check_match
 from splade_anserini.encoding.opening import default_scale, open_query_encoder
 from splade_anserini.encoding.options import EncoderOptions
@@ -81,9 +81,13 @@ def open_for_pyserini(name: str) -> ImpactQueryEncoder | None:
     """Open the query encoder of a card or directory of this package, with its own scale; return None for other names.
 
     Other names are those of Hugging Face models and of checkpoints without a manifest, which Pyserini opens itself.
+    Raises `InputError` for a name that is spelled like that of a card, which Pyserini would look for on the network.
     """
     directory = Path(name)
     has_card = name in available_encoders() or (directory.suffix == ".toml" and directory.is_file())
     if not has_card and not (directory / "model.onnx").is_file() and not (directory / MANIFEST).is_file():
+        # Models of Pyserini have an owner in their names, or are files.
+        if "/" not in name and not directory.exists() and (advice := suggest_encoders(name)):
+            raise InputError(f"There is no query encoder {name!r}.", do=advice)
         return None
     return ImpactQueryEncoder(open_query_encoder(name, EncoderOptions(low_latency=True)), scale=default_scale(name))

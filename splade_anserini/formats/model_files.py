@@ -103,12 +103,12 @@ def _is_known_to_be_absent(repository: str, file: str) -> bool:
 
 def _unreachable(repository: str, file: str, reason: str) -> InputError:
     check = (
-        "Check the name and the network; a gated model needs `huggingface-cli login` first. Without a network, name "
+        "Check the name and the network; a gated model needs `hf auth login` first. Without a network, name "
         "the directory of a complete download."
     )
     return InputError(
-        f"{repository} is not a directory, and its {file}, which says how it encodes, cannot be loaded from Hugging "
-        f"Face: {reason}",
+        f"{repository} does not exist here and is no encoder card, and its {file}, which says how it encodes, cannot "
+        f"be loaded from Hugging Face: {reason}",
         expected="an encoder directory, the name of an encoder card, or a Hugging Face model id",
         do=" ".join(filter(None, (suggest_encoders(repository), check))),
     )

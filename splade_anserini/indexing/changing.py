@@ -145,6 +145,8 @@ def read_ids(path: Path) -> list[str]:
     """Read a file with one id on each line. Raises `InputError` when it cannot be read or has none."""
     from splade_anserini.formats.parsing.lines import text_lines
 
+    if not path.exists():
+        raise InputError(f"The file of ids {path} does not exist.", expected="a file with an id on each line")
     ids = [text for _, text in text_lines(path)]
     if not ids:
         raise InputError(f"{path} has no ids.", expected="an id on each line")

@@ -123,9 +123,11 @@ def _index(path: Path) -> tuple[list[str], list[str]]:
     about += _document_words(manifest)
     if manifest.ids_with_spaces:
         about.append(f"{counted(manifest.ids_with_spaces, 'id contains', 'ids contain')} spaces: use --format msmarco.")
+    # Of a changed index the vectors are in several directories, or gone.
+    against = "" if manifest.revision else " --against IMPACTS"
     return about, [
         search,
-        f"splade-anserini verify {path} --against IMPACTS",
+        f"splade-anserini verify {path}{against}",
         f"splade-anserini profile --index {path} --topics TOPICS --output profile",
     ]
 

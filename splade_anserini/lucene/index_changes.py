@@ -133,7 +133,11 @@ def require_changeable(index: Path) -> IndexManifest:
     check_index_directory(index)
     expected = "an impact index that splade-anserini index or merge wrote"
     if kind_of_manifest(index) == "text-index":
-        raise InputError(f"{index} is a text index (BM25).", expected=expected, do="Index all texts again.")
+        raise InputError(
+            f"{index} is a text index (BM25), which cannot be changed.",
+            expected=expected,
+            do="Build it again from all texts: index --bm25 --overwrite.",
+        )
     if is_sharded(index):
         raise InputError(
             f"{index} is a sharded index, which records the state of its shards.",

@@ -70,7 +70,7 @@ class LuceneSearcher[Q: SearchQuery](Closeable):
     def filtered(self, filters: Filters) -> Self:
         """Return a view of this searcher that finds only documents which fulfil `filters`, such as "year>=1990".
 
-        Several filters have to hold all; without any, it is this searcher itself. Scores, and the statistics of the
+        A document must match all filters; without any, it is this searcher itself. Scores, and the statistics of the
         collection, are the same. The fields are those of `index --filter-fields`. Closing the view closes this
         searcher. Raises `InputError` for a field that
         the index does not have for filters, and for a value of another type.

@@ -187,9 +187,10 @@ def _unreadable(name: str, part: str, error: Exception) -> InputError:
     reason = first_line(error)
     if Path(name).is_dir():
         return InputError(f"The {part} in {name} cannot be loaded: {reason}", expected=ACCEPTED)
-    check = "Check the name and the network; a gated model needs `huggingface-cli login` first."
+    check = "Check the name and the network; a gated model needs `hf auth login` first."
     return InputError(
-        f"{name} is not a directory, and its {part} cannot be loaded from Hugging Face: {reason}",
+        f"{name} does not exist here and is no encoder card, and its {part} cannot be loaded from Hugging Face: "
+        f"{reason}",
         expected=ACCEPTED,
         do=" ".join(filter(None, (suggest_encoders(name), check))),
     )

@@ -37,7 +37,7 @@ class EngineOptions(Bm25Options):
         default=(),
         metavar="CONDITION",
         help="Find only documents that fulfil it: FIELD=VALUE, !=, >=, <=, > or <, as year>=1990; repeat for several, "
-        "which have to hold all. Fields are those of index --filter-fields.",
+        "of which a document must match all. Fields are those of index --filter-fields.",
         recorded="set",
     )
     ray: bool = option(

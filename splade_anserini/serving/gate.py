@@ -58,7 +58,10 @@ class Gate:
         if self._keys and not self._keys.allow(scope["headers"]):
             raise self._refused("key", RequestError(401, "The request needs an API key of this service."))
         if scope["method"] in {"POST", "PUT"} and not _is_json(scope):
-            raise RequestError(415, "The body is not JSON. Send JSON, with the header Content-Type: application/json.")
+            raise RequestError(
+                415,
+                "The Content-Type is not application/json. Send JSON, with the header Content-Type: application/json.",
+            )
         if self.pending >= self._limits.queue:
             raise self._refused("queue", overloaded())
         self.pending += 1
