@@ -1,6 +1,7 @@
 """The command `encode`: documents → impact pseudo-documents."""
 
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def encode(
-    corpus: "Corpus",
-    encoder: "Encoder | ShardWriter",
+    corpus: "Corpus | StrPath",
+    encoder: "Encoder | ShardWriter | StrPath",
     output: StrPath,
     options: EncodeOptions | None = None,
     *,
@@ -36,13 +37,21 @@ def encode(
     """Encode `corpus` into a directory of impact pseudo-documents; the same call again resumes where it stopped.
 
     The corpus is read twice: once to check every record and id before the long work begins, once to encode. With
-    `overwrite`, what an earlier call wrote into `output` is removed first. `encoder` may also be what
-    `encoding.workers.open_encoder_workers` returns, for several processes. Raises `RecordError` or `InputError` for an
-    invalid corpus, `MismatchError` when `output` was created with other settings, `OutputError` when it cannot be
-    written, `WorkerError` when workers end again and again.
+    `overwrite`, what an earlier call wrote into `output` is removed first. `corpus` and `encoder` may be what
+    `open_corpus` and `open_encoder` take; an encoder that is given by its name brings its scale, unless there are
+    `options`. `encoder` may also be what `encoding.workers.open_encoder_workers` returns, for several processes. Raises
+    `RecordError` or `InputError` for an invalid corpus, `MismatchError` when `output` was created with other settings,
+    `OutputError` when it cannot be written, `WorkerError` when workers end again and again.
     """
+    from splade_anserini.encoding.opening import default_scale, open_encoder
     from splade_anserini.encoding.shards import encode_shards
+    from splade_anserini.formats.corpora import open_corpus
 
+    if isinstance(encoder, str | PathLike):
+        options = options or EncodeOptions(scale=default_scale(encoder))
+        encoder = open_encoder(encoder)
+    if isinstance(corpus, str | PathLike):
+        corpus = open_corpus(corpus)
     return encode_shards(corpus, encoder, output, options, overwrite=overwrite, bars=bars)
 
 

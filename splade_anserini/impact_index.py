@@ -66,7 +66,7 @@ class ImpactIndex:
     @classmethod
     def from_texts(
         cls,
-        texts: Iterable[str],
+        texts: Iterable[str | Document],
         ids: Iterable[str] | None = None,
         *,
         encoder: "Encoder | StrPath" = DEFAULT_ENCODER,
@@ -76,13 +76,13 @@ class ImpactIndex:
         store_text: bool = True,
         bars: ProgressBars = no_bars,
     ) -> Self:
-        """Encode and index texts, as the commands `encode` and `index` do.
+        """Encode and index texts, or documents with ids and titles, as the commands `encode` and `index` do.
 
-        `ids` are "0", "1", … by default. `encoder` and `query_encoder` are what `open_encoder` takes or returns;
-        queries are encoded by the query encoder that belongs to `encoder`. impact = round(weight × `scale`), by default
-        the scale of an encoder that is given by its name, else 100. `top_k` keeps only the strongest entries of a text
-        (static pruning). With `store_text`, hits have their texts. Texts with an empty vector are never found.
-        `query_idf` is that of the encoder, and may be set.
+        `ids` of texts are "0", "1", … by default. `encoder` and `query_encoder` are what `open_encoder` takes or
+        returns; queries are encoded by the query encoder that belongs to `encoder`. impact = round(weight × `scale`),
+        by default the scale of an encoder that is given by its name, else 100. `top_k` keeps only the strongest entries
+        of a text (static pruning). With `store_text`, hits have their texts. Texts with an empty vector are never
+        found. `query_idf` is that of the encoder, and may be set.
 
         Raises `RecordError` or `InputError` for texts or ids that cannot be indexed or an encoder that cannot be
         opened.

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from splade_anserini import DictionaryEncoder, ImpactIndex
+from splade_anserini import DictionaryEncoder, Document, ImpactIndex, InMemoryCorpus, open_encoder
 from splade_anserini.artifacts.manifests import IndexManifest, read_manifest
+from splade_anserini.encode import encode
 from splade_anserini.errors import InputError, MismatchError, OutputError
 from splade_anserini.impact_index import Hit
 from tests.cli_runner import run_stage
@@ -76,6 +77,28 @@ def test_hits_have_the_documents_that_are_stored(shared: ImpactIndex) -> None:
 def test_ids_and_texts_are_any_iterables() -> None:
     with ImpactIndex.from_texts(map(str.lower, ["CATS", "Dogs"]), (f"d{n}" for n in (7, 8)), encoder=ENCODER) as index:
         assert index.search("cats dogs") == [Hit("d8", 45625.0, "dogs"), Hit("d7", 43750.0, "cats")]
+
+
+@pytest.mark.slow
+def test_documents_bring_their_ids_and_titles() -> None:
+    texts = ["cats sleep", "dogs bark"]
+    documents = [Document("d1", "cats", "sleep"), Document("d2", "", "dogs bark")]
+    with (
+        ImpactIndex.from_texts(texts, ["d1", "d2"]) as expected,
+        ImpactIndex.from_texts(documents) as index,
+    ):
+        assert index.search("cats", k=2) == expected.search("cats", k=2)
+    with pytest.raises(InputError, match=r"texts\[1\] is Document"):
+        ImpactIndex.from_texts(["cats sleep", documents[1]])
+
+
+def test_encode_takes_names(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"id": "d1", "text": "cats sleep"}\n')
+    encode(tmp_path / "corpus.jsonl", "splade-mini-v2", tmp_path / "named")
+    corpus = InMemoryCorpus("texts", [Document("d1", "", "cats sleep")])
+    encode(corpus, open_encoder("splade-mini-v2"), tmp_path / "opened")
+    first, second = (sorted(directory.glob("*.gz")) for directory in (tmp_path / "named", tmp_path / "opened"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second] != []
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,31 @@ from splade_anserini.errors import InputError, counted
 from splade_anserini.records import Document
 
 
-def documents_of_texts(texts: Iterable[str], ids: Iterable[str] | None) -> list[Document]:
-    """Return texts with their ids as documents. Raises `InputError` when one is missing or not a string."""
+def documents_of_texts(texts: Iterable[str | Document], ids: Iterable[str] | None) -> list[Document]:
+    """Return texts with their ids as documents, or documents as they are, which have ids.
+
+    Raises `InputError` when a text or an id is missing or not a string.
+    """
     if isinstance(texts, str) or isinstance(ids, str):
         name = "texts" if isinstance(texts, str) else "ids"
         raise InputError(f"{name} is a single string.", expected="a list of strings", do="Put it into a list.")
     text_list = list(texts)
+    documents = [text for text in text_list if isinstance(text, Document)]
+    if documents and len(documents) == len(text_list) and ids is None:
+        return documents
     id_list = [str(position) for position in range(len(text_list))] if ids is None else list(ids)
     if len(id_list) != len(text_list):
         texts_and_ids = f"{counted(len(text_list), 'text')} and {counted(len(id_list), 'id')}"
         raise InputError(f"There are {texts_and_ids}.", expected="one id for each text")
     if not text_list:
         raise InputError("There are no texts to index.")
+    strings: dict[str, list[str]] = {"text": [], "id": []}
     for name, values in (("text", text_list), ("id", id_list)):
         for position, value in enumerate(values):
             if not isinstance(value, str):
                 raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
-    return [Document(id_, "", text) for id_, text in zip(id_list, text_list, strict=True)]
+            strings[name].append(value)
+    return [Document(id_, "", text) for id_, text in zip(strings["id"], strings["text"], strict=True)]
 
 
 def documents_to_add(texts: Iterable[str | Document], ids: Iterable[str] | None) -> list[Document]:
@@ -31,9 +39,7 @@ def documents_to_add(texts: Iterable[str | Document], ids: Iterable[str] | None)
     Raises `InputError` as `documents_of_texts` does, and for texts without ids.
     """
     texts = texts if isinstance(texts, str) else list(texts)
-    documents = [text for text in texts if isinstance(text, Document)]
-    if documents and len(documents) == len(texts) and ids is None:
-        return documents
-    if ids is None or documents:
+    with_ids = [isinstance(text, Document) or ids is not None for text in texts]
+    if not all(with_ids) or (ids is not None and any(isinstance(text, Document) for text in texts)):
         raise InputError("There are texts without ids.", expected="documents with ids, or texts and as many ids")
-    return documents_of_texts([text for text in texts if isinstance(text, str)], ids)
+    return documents_of_texts(texts, ids)
