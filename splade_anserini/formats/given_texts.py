@@ -39,7 +39,7 @@ def documents_to_add(texts: Iterable[str | Document], ids: Iterable[str] | None)
     Raises `InputError` as `documents_of_texts` does, and for texts without ids.
     """
     texts = texts if isinstance(texts, str) else list(texts)
-    with_ids = [isinstance(text, Document) or ids is not None for text in texts]
-    if not all(with_ids) or (ids is not None and any(isinstance(text, Document) for text in texts)):
+    documents = [isinstance(text, Document) for text in texts]
+    if any(documents) if ids is not None else not documents or not all(documents):
         raise InputError("There are texts without ids.", expected="documents with ids, or texts and as many ids")
     return documents_of_texts(texts, ids)
