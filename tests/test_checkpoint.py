@@ -95,7 +95,7 @@ def test_a_name_that_cannot_be_downloaded_is_refused(monkeypatch: pytest.MonkeyP
         raise OSError("We couldn't connect to 'https://huggingface.co'.\nMore.")
 
     monkeypatch.setattr(transformers.AutoModelForMaskedLM, "from_pretrained", fail)
-    with pytest.raises(InputError, match=r"somebody/model is not a directory.*couldn't connect(.|\n)*Check the name"):
+    with pytest.raises(InputError, match=r"somebody/model does not exist here.*couldn't connect(.|\n)*Check the name"):
         load_checkpoint("somebody/model")
 
 

@@ -104,6 +104,13 @@ def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None, u
         from splade_anserini.encoding.bag import open_bag
 
         return open_bag(source, options or EncoderOptions(), usage)
+    if usage.query_side == "splade" and not source.card and (Path(source.location) / "idf.json").is_file():
+        raise InputError(
+            f"{source.name} has idf.json, by which queries of inference-free models are weighted, but no modules.json that "
+            "says so.",
+            expected="the whole directory as it was published, or the name of an encoder card",
+            do="Download modules.json and the directories beside it, too, or remove idf.json.",
+        )
     if usage.query_side == "separate" and usage.layout is None:
         source = _query_model(source)
         own = usage_of(source, usage)
@@ -164,7 +171,7 @@ def _open(source: EncoderSource, options: EncoderOptions | None, usage: ModelUsa
     if options and options.max_length and options.max_length > encoder.max_length:
         _log.log(
             NOTE,
-            "Of a text %d tokens are read, not the %d that were asked for: %s has no more positions.",
+            "Of a text %d tokens are read, not the %d that were asked for: %s reads no more.",
             encoder.max_length,
             options.max_length,
             source.name,
@@ -204,6 +211,7 @@ def _open_torch(source: EncoderSource, options: EncoderOptions, usage: ModelUsag
             f"--precision int8 is for exported encoders, and {source.name} is a checkpoint.",
             do="Run splade-anserini export --precision int8 first.",
         )
+    _require_plain_directory(Path(source.location))
     import torch
 
     from splade_anserini.encoding.torch_encoder import TorchEncoder
@@ -230,3 +238,21 @@ def _token_factors(source: EncoderSource, usage: ModelUsage, checkpoint: "Checkp
     if usage.description is None or not usage.description.token_weights:
         return None
     return TokenFactors(*load_token_weights(source.location, usage.description.token_weights, checkpoint))
+
+
+def _require_plain_directory(directory: Path) -> None:
+    """Raise `InputError` for a directory of which a part would be ignored: an adapter, or a graph of another name."""
+    if (directory / "adapter_config.json").is_file():
+        raise InputError(
+            f"{directory} has an adapter (adapter_config.json), which would be left out.",
+            expected="a whole model",
+            do="Merge the adapter into the model and save that: PeftModel.merge_and_unload.",
+        )
+    weights = [*directory.glob("*.safetensors"), *directory.glob("*.bin")]
+    graphs = [*directory.glob("*.onnx"), *directory.glob("onnx/*.onnx")]
+    if graphs and not weights:
+        raise InputError(
+            f"{directory} has no model.onnx, but {graphs[0].relative_to(directory)}.",
+            expected="model.onnx or onnx/model.onnx",
+            do="Rename the graph that is to be used.",
+        )

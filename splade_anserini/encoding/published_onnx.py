@@ -21,6 +21,7 @@ from splade_anserini.artifacts.model import EncoderPrecision
 from splade_anserini.cards.finding import find_graph
 from splade_anserini.encoding.logit_pooling import pool_logits
 from splade_anserini.errors import InputError, MismatchError
+from splade_anserini.formats.sentence_transformers import UNLIMITED, read_description
 from splade_anserini.modeling.checkpoint import MAX_SPARE_ROWS
 from splade_anserini.modeling.vocabulary import token_count, vocabulary
 from splade_anserini.records import Aggregation
@@ -41,6 +42,7 @@ _AFTER_PADDING = {
 """Types of models whose positions are numbered from the padding id on."""
 
 _DEFAULT_POSITIONS = 512
+_INTEGERS = {"tensor(int32)", "tensor(int64)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class PublishedOnnx:
     """The longest input of the model, in tokens, special tokens included."""
     vocabulary_size: int | None
     """The size of the vocabulary in config.json."""
+    positions_are_known: bool = True
+    """Whether config.json has the number of positions, so that it is not assumed."""
 
     def output(self, session: Any, aggregation: Aggregation) -> LogitsOutput:
         """Return the output with logits in a session of onnxruntime; see `_find_logits` for errors."""
@@ -106,10 +110,18 @@ def read_published(directory: Path) -> PublishedOnnx:
     positions = int(config.get("max_position_embeddings") or _DEFAULT_POSITIONS)
     if config.get("model_type") in _AFTER_PADDING:
         positions -= int(config.get("pad_token_id", 1)) + 1
-    limit = settings.get("model_max_length") or positions
+    limit = int(settings.get("model_max_length") or positions)
+    description = read_description(directory)
+    if description and description.documents.max_length != UNLIMITED:
+        # sentence-transformers reads as many tokens as its own files say, whatever the tokenizer's do.
+        limit = max(limit, description.documents.max_length)
     size = config.get("vocab_size")
     return PublishedOnnx(
-        path, _tokenizer(directory, path), min(positions, int(limit)), None if size is None else int(size)
+        path,
+        _tokenizer(directory, path),
+        min(positions, limit),
+        None if size is None else int(size),
+        bool(config.get("max_position_embeddings")),
     )
 
 
@@ -125,21 +137,20 @@ def _find_logits(session: Any, model: PublishedOnnx) -> tuple[str, int]:
             f"The graph {model.path} has the input {unknown[0]}.", expected=f"inputs among {', '.join(INPUTS)}"
         )
     ids = np.array([model.tokenizer.encode("search").ids[:4]], dtype=np.int64)
-    outputs = dict(
-        zip(
-            [tensor.name for tensor in session.get_outputs()],
-            session.run(None, feed(types, ids, np.ones_like(ids))),
-            strict=True,
-        )
-    )
+    outputs = _run(session, model, types, ids)
     count = token_count(model.tokenizer)
     fits = range(count, count + MAX_SPARE_ROWS + 1)
-    logits = [name for name, array in outputs.items() if array.ndim == 3 and array.shape[2] in fits]
+    logits = [
+        name
+        for name, array in outputs.items()
+        if array.ndim == 3 and array.shape[1] == ids.size and array.shape[2] in fits
+    ]
     if logits:
         name = "logits" if "logits" in logits else logits[0]
+        _require_logits(outputs[name], name, model)
         return name, outputs[name].shape[2]
     shapes = ", ".join(f"{name} [{', '.join(map(str, array.shape))}]" for name, array in outputs.items())
-    if any(array.ndim < 3 and (array.ndim == 1 or array.shape[1] in fits) for array in outputs.values()):
+    if any(array.ndim == 1 or array.shape[-1] in fits for array in outputs.values()):
         raise InputError(
             f"The output of {model.path} is pooled already ({shapes} for {ids.size} tokens), and no manifest says how.",
             expected="logits [batch, length, vocabulary], or a directory that splade-anserini export wrote",
@@ -150,6 +161,48 @@ def _find_logits(session: Any, model: PublishedOnnx) -> tuple[str, int]:
         expected=f"logits [batch, length, vocabulary] of the {count:,} tokens of its tokenizer",
         do="Export the model with its masked-language-model head.",
     )
+
+
+def _run(
+    session: Any, model: PublishedOnnx, types: dict[str, str], ids: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the outputs of a graph. Raises `InputError` for inputs that cannot have any batch and length."""
+    for tensor in session.get_inputs():
+        fixed = [size for size in tensor.shape if isinstance(size, int)]
+        if fixed or tensor.type not in _INTEGERS:
+            shape = ", ".join(map(str, tensor.shape))
+            raise InputError(
+                f"The input {tensor.name} of {model.path} is {tensor.type} [{shape}].",
+                expected="integers of 32 or 64 bits [batch, length], both of any size",
+                do="Export the model again with dynamic axes for batch and length.",
+            )
+    names = [tensor.name for tensor in session.get_outputs()]
+    # Where nothing says how many positions there are, the graph does.
+    for probe in (ids, *(() if model.positions_are_known else (np.resize(ids, (1, model.max_length)),))):
+        try:
+            outputs = session.run(names, feed(types, probe, np.ones_like(probe)))
+        except Exception as error:  # onnxruntime raises several kinds
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"The graph {model.path} cannot be run on {probe.size} tokens: {reason}",
+                expected=f"a graph for texts of up to {model.max_length} tokens",
+                do="Put config.json beside it, which says how many positions it has (max_position_embeddings).",
+            ) from error
+        if probe is ids:
+            found = dict(zip(names, outputs, strict=True))
+    return found
+
+
+def _require_logits(output: npt.NDArray[Any], name: str, model: PublishedOnnx) -> None:
+    """Raise `InputError` for an output that cannot be logits."""
+    if not np.isfinite(output).all():
+        raise InputError(f"The output {name} of {model.path} is not finite.", expected="logits, which are numbers")
+    if not (output < 0).any():
+        raise InputError(
+            f"The output {name} of {model.path} has no number below 0: an activation was applied to it already.",
+            expected="the logits of a masked-language-model head, most of which are below 0",
+            do="Export the checkpoint that it was made from: splade-anserini export.",
+        )
 
 
 def feed(types: dict[str, str], ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:

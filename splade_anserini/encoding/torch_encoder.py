@@ -27,9 +27,10 @@ from splade_anserini.encoding.options import (
 )
 from splade_anserini.encoding.protocol import Entries
 from splade_anserini.encoding.tokenized import TokenFactors, TokenizedEncoder, launched_ahead, no_entries, split_by_text
-from splade_anserini.errors import InputError
+from splade_anserini.errors import NOTE, InputError
 from splade_anserini.modeling.checkpoint import Checkpoint
 from splade_anserini.modeling.fused import fast_forward
+from splade_anserini.modeling.headless import padding_counts
 from splade_anserini.modeling.identity import identity
 from splade_anserini.modeling.precision import DTYPES, has_native_bf16
 from splade_anserini.modeling.token_batches import TokenBatch
@@ -92,6 +93,10 @@ class TorchEncoder(TokenizedEncoder):
         on_cpu, on_cuda = (self._device.type == kind for kind in ("cpu", "cuda"))
         asynchronous = on_cuda if asynchronous is None else asynchronous
         _log_advice(options.precision, self._device)
+        batch_size = options.batch_size or (GPU_BATCH_SIZE if asynchronous else DEFAULT_BATCH_SIZE)
+        if batch_size > 1 and padding_counts(checkpoint.model):
+            _log.log(NOTE, "Texts are encoded one by one: padding would change the vectors of %s.", checkpoint.name)
+            batch_size = 1
         # Before the weights are copied: computing fingerprints takes memory for a moment.
         encoder_identity = identity(checkpoint, options.aggregation, precision).model_copy(
             update={
@@ -114,7 +119,7 @@ class TorchEncoder(TokenizedEncoder):
             plain_tokenizer(checkpoint.tokenizer),
             vocabulary(checkpoint.tokenizer, checkpoint.vocabulary_size),
             max_length=max_length,
-            batch_size=options.batch_size or (GPU_BATCH_SIZE if asynchronous else DEFAULT_BATCH_SIZE),
+            batch_size=batch_size,
             max_tokens=GPU_MAX_TOKENS if asynchronous else _cpu_tokens(checkpoint, max_length) if on_cpu else None,
             enough_tokens=GPU_ENOUGH_TOKENS if asynchronous else None,
             window=GPU_WINDOW if asynchronous else WINDOW,

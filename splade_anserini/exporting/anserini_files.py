@@ -2,12 +2,14 @@
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from splade_anserini.artifacts.manifests import CheckpointManifest
 from splade_anserini.errors import InputError
@@ -21,6 +23,11 @@ JAVA_SCALE = float(Fraction(256, 5))
 
 JAVA_MAX_LENGTH = 511
 """Tokens of a query that Anserini's encoders read: [CLS], at most 509 others, [SEP]."""
+
+_LEFT_OUT_IDS = (0, 101, 102)
+"""Anserini's Java encoders leave these entries out."""
+
+_SPECIAL = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|unused\d+)\]")
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +57,14 @@ def require_java_tokenizer(tokenizer: Tokenizer) -> None:
                 "it does not put [CLS] before and [SEP] after a text",
                 tokenizer.encode("a").tokens[::2] != ["[CLS]", "[SEP]"],
             ),
+            (
+                f"the words {', '.join(_left_out_words(tokenizer))} have ids that Anserini leaves out",
+                bool(_left_out_words(tokenizer)),
+            ),
+            (
+                f"Anserini splits the added tokens {', '.join(_split_tokens(tokenizer))}",
+                bool(_split_tokens(tokenizer)),
+            ),
         ]
         if differs
     ]
@@ -60,6 +75,19 @@ def require_java_tokenizer(tokenizer: Tokenizer) -> None:
             "encoder has",
             do="Leave out --anserini, and encode queries with splade-anserini.",
         )
+
+
+def _left_out_words(tokenizer: Tokenizer) -> list[str]:
+    """Return the tokens that queries in Java lose: those of BERT's ids of [PAD], [CLS] and [SEP]."""
+    tokens = [tokenizer.id_to_token(token_id) for token_id in _LEFT_OUT_IDS]
+    return [repr(token) for token in tokens if token and not _SPECIAL.fullmatch(token)]
+
+
+def _split_tokens(tokenizer: Tokenizer) -> list[str]:
+    """Return the first added tokens that are words for this tokenizer and several for Java's."""
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values() if not token.special]
+    split = [token for token in added if len(BertPreTokenizer().pre_tokenize_str(token)) > 1]
+    return [repr(token) for token in split if not _SPECIAL.fullmatch(token)][:3]
 
 
 def write_java_vocabulary(tokens: Sequence[str], path: Path) -> None:

@@ -39,6 +39,7 @@ from splade_anserini.exporting.pool_early import pool_early
 from splade_anserini.exporting.quantize_graph import quantize_graph
 from splade_anserini.formats.sentence_transformers import SpladeDescription
 from splade_anserini.modeling.checkpoint import Checkpoint
+from splade_anserini.modeling.headless import padding_counts
 from splade_anserini.modeling.identity import weights_fingerprint
 from splade_anserini.modeling.remote_code import remote_code_fingerprint
 from splade_anserini.modeling.splade import Splade
@@ -102,6 +103,12 @@ def _write_model(
     plain = plain_tokenizer(checkpoint.tokenizer)
     if options.anserini:
         require_java_tokenizer(plain)
+    if options.precision != "int8" and padding_counts(checkpoint.model):
+        raise InputError(
+            f"{checkpoint.name} cannot be exported with --precision {options.precision}: padding changes its vectors, "
+            "and graphs are run on batches of texts of different lengths.",
+            do="Use --precision int8, which encodes one text at a time, or encode with the checkpoint.",
+        )
     weights = weights_fingerprint(checkpoint.model)
     splade = Splade.of(checkpoint, defaults.aggregation)
     _write_graphs(splade, checkpoint, directory, options)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from splade_anserini.errors import DependencyError, InputError, counted
+from splade_anserini.formats.model_files import ModelFiles
 from splade_anserini.modeling.checkpoint import load_tokenizer, pretrained
+from splade_anserini.modeling.vocabulary import lower_case
 
 PACKAGE = "package:"
 """The prefix of an installed module that holds a model in its directory `model`."""
@@ -38,6 +40,9 @@ def load_backbone(name: str, *, trust_remote_code: bool = False) -> Backbone:
             expected="a complete Hugging Face checkpoint of a transformer",
         )
     tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
+    settings = ModelFiles(source).json_object("sentence_bert_config.json") if Path(source).is_dir() else None
+    if settings and settings.get("do_lower_case") is True:
+        lower_case(tokenizer)
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return Backbone(model.float().eval(), tokenizer)

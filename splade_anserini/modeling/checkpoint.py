@@ -64,6 +64,12 @@ def load_checkpoint(name: StrPath, subfolder: str = "", *, trust_remote_code: bo
     model, report = pretrained(AutoModelForMaskedLM, name, subfolder, trust_remote_code=trust_remote_code)
     _require_head(name, model, report)
     tokenizer = load_tokenizer(name, subfolder, trust_remote_code=trust_remote_code)
+    if tokenizer.truncation_side != "right":
+        raise InputError(
+            f"The tokenizer of {name} truncates on the {tokenizer.truncation_side} (truncation_side).",
+            expected='"right": the beginning of a long text is read here',
+            do="Change truncation_side in tokenizer_config.json if the model was not trained so.",
+        )
     checkpoint = Checkpoint(model.float().eval(), tokenizer, name, subfolder)
     _require_match(checkpoint)
     return checkpoint

@@ -1,6 +1,7 @@
 """A copy of a masked-language model without its output layer; the model itself is not changed."""
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -34,11 +35,39 @@ def cut_output_layer(model: Any) -> torch.nn.Linear | None:
     parent, name = owners[0]
     expected = _logits(model)
     setattr(parent, name, torch.nn.Identity())
-    inputs = _logits(model)
-    if inputs.shape[-1] == layer.in_features and torch.allclose(layer(inputs), expected, rtol=1e-4, atol=1e-4):
-        return layer
+    # Heads that use the layer's weights themselves, as MobileBERT's, cannot do without it.
+    with suppress(Exception):
+        inputs = _logits(model)
+        if inputs.shape[-1] == layer.in_features and torch.allclose(layer(inputs), expected, rtol=1e-4, atol=1e-4):
+            return layer
     setattr(parent, name, layer)
     return None
+
+
+_PADDING_IS_MASKED = {
+    *("albert", "bert", "camembert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra", "ernie"),
+    *("longformer", "modernbert", "mpnet", "nomic_bert", "rembert", "roberta", "roberta-prelayernorm", "roformer"),
+    *("squeezebert", "xlm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+}
+"""Types of models in which the attention mask hides padding from all that is computed."""
+
+
+@torch.no_grad()
+def padding_counts(model: Any) -> bool:
+    """Return whether the logits of a text depend on padding beside it, as those of models with convolutions do."""
+    if model.config.model_type in _PADDING_IS_MASKED:
+        return False
+    ids = torch.arange(min(12, model.config.vocab_size), device=model.device)
+    short = ids[: len(ids) // 2]
+    mask = torch.ones(2, len(ids), dtype=torch.long, device=model.device)
+    mask[0, len(short) :] = 0
+    try:
+        alone = model(input_ids=short.unsqueeze(0), attention_mask=mask[1:, : len(short)]).logits[0]
+        beside = model(input_ids=torch.stack([ids, ids]), attention_mask=mask).logits[0, : len(short)]
+    except (RuntimeError, ValueError):
+        # Some models take other lengths only; what is wrong is found when they encode.
+        return False
+    return not torch.allclose(alone, beside, rtol=1e-3, atol=1e-3 * float(alone.abs().max()))
 
 
 @torch.no_grad()

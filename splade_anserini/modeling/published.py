@@ -164,9 +164,10 @@ def _read_weights(path: Path, tokenizer: Any) -> tuple[list[str], list[float]]:
         # Tokens that the tokenizer lacks would weigh for unknown words, which have no weight here.
         return tokens, np.array([saved.get(token, 0.0) for token in tokens], dtype=np.float32).tolist()
     if path.suffix == ".safetensors":
-        from safetensors.numpy import load_file
+        from safetensors.torch import load_file
 
-        weight = load_file(path)["weight"]
+        # numpy has no bfloat16.
+        weight = load_file(path)["weight"].float().numpy()
     else:
         import torch
 

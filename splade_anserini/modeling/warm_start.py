@@ -7,6 +7,7 @@ LayerNorm removes the constant again. In bf16 or int8 the constant would cost th
 this layer must compute in float32.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +82,10 @@ def warm_start(model: Any, tokenizer: Any, parameters: WarmStart) -> Any:
     from transformers import BertForMaskedLM
 
     _require_bert(model)
-    result: Any = BertForMaskedLM(model.config)
+    # The output layer of the head is the table of embeddings, whatever the body's own configuration says.
+    config = copy.deepcopy(model.config)
+    config.tie_word_embeddings = True
+    result: Any = BertForMaskedLM(config)
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("pooler.")}
     result.bert.load_state_dict(state)
     head = result.cls.predictions

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from splade_anserini.errors import InputError
 from splade_anserini.records import ImpactVector, SparseVector
 
 
@@ -13,10 +14,14 @@ def rounded(weights: npt.ArrayLike, scale: float) -> npt.NDArray[np.float64]:
 
 
 def impacts(weights: npt.ArrayLike, scale: float) -> npt.NDArray[np.int64]:
-    """Return the impacts of weights. Raises `OverflowError` for weights that are not finite."""
+    """Return the impacts of weights. Raises `InputError` for weights that are not finite."""
     values = rounded(weights, scale)
     if not np.isfinite(values).all():
-        raise OverflowError("a weight is not finite")
+        raise InputError(
+            "A weight is not finite.",
+            expected="numbers, from a model whose weights are numbers",
+            do="Check the model: one that diverged in training, or that overflows in fp16, gives NaN or infinity.",
+        )
     return values.astype(np.int64)
 
 
