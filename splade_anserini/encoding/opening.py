@@ -106,8 +106,8 @@ def _open_query_encoder(source: EncoderSource, options: EncoderOptions | None, u
         return open_bag(source, options or EncoderOptions(), usage)
     if usage.query_side == "splade" and not source.card and (Path(source.location) / "idf.json").is_file():
         raise InputError(
-            f"{source.name} has idf.json, by which queries of inference-free models are weighted, but no modules.json that "
-            "says so.",
+            f"{source.name} has idf.json, by which queries of inference-free models are weighted, but no modules.json "
+            "that says so.",
             expected="the whole directory as it was published, or the name of an encoder card",
             do="Download modules.json and the directories beside it, too, or remove idf.json.",
         )
