@@ -146,7 +146,10 @@ class FuseOptions:
 def command(
     run: Annotated[
         list[Path],
-        typer.Option(help="Run in TREC, MS MARCO or another form, each query's lines together; repeat for each run."),
+        typer.Option(
+            metavar="<path>",
+            help="Run in TREC, MS MARCO or another form, each query's lines together; repeat for each run.",
+        ),
     ],
     fusion: FusionOptions,
     options: FuseOptions,

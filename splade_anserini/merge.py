@@ -197,7 +197,10 @@ class MergeTarget:
 
 def command(
     input: Annotated[  # noqa: A002  # the flag of index
-        list[Path], typer.Option(help="Impact index, or a sharded one, which stands for its shards; repeat for each.")
+        list[Path],
+        typer.Option(
+            metavar="<path>", help="Impact index, or a sharded one, which stands for its shards; repeat for each."
+        ),
     ],
     target: MergeTarget,
     options: MergeOptions,

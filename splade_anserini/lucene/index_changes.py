@@ -302,7 +302,8 @@ def _already_there(index: Path, ids: Sequence[str]) -> InputError:
     return InputError(
         f"{counted(len(ids), 'document is', 'documents are')} in {index} already: {named}{and_more}.",
         expected="new ids, to append",
-        do="Replace them with --update, or leave them out. Nothing was changed.",
+        do='Replace them (--update, in Python `update`, over HTTP "replace": true), or leave them out. Nothing was '
+        "changed.",
     )
 
 

@@ -80,6 +80,8 @@ def batch_records(batch: Any, path: Path) -> list[Record]:
         if any(new is not old for new, old in zip(fields, batch.schema, strict=True)):
             batch = pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False)
         records: list[Record] = batch.to_pylist()
+    except UnicodeDecodeError:
+        raise
     except (OverflowError, ValueError) as error:
         raise InputError(
             f"{path} has a time that cannot be read: {error}.",
