@@ -133,12 +133,12 @@ def command(
     from splade_anserini.artifacts.files import require_disjoint
 
     require_disjoint([target.index], [target.documents, reading.vocabulary])
-    if target.is_change and text.bm25:
-        raise InputError(
-            "Text indexes (--bm25) cannot be changed by --append, --update or --delete.",
-            do="Build the text index again from all texts: index --bm25 --overwrite.",
-        )
     if target.is_change:
+        if text.bm25:
+            raise InputError(
+                "Text indexes (--bm25) cannot be changed by --append, --update or --delete.",
+                do="Build the text index again from all texts: index --bm25 --overwrite.",
+            )
         for group in (text, workers, *(() if target.documents else (fields,))):
             _check_unused(group, "has no effect with --append, --update and --delete")
         _change(target, fields, options, reading)

@@ -11,11 +11,12 @@ from typing import IO, TYPE_CHECKING
 
 from splade_anserini.artifacts.manifests import EncodeSettings
 from splade_anserini.conversion.format import FileFormat, settings_from_json
+from splade_anserini.formats.parsing.arrow import import_pyarrow
 from splade_anserini.formats.parsing.fields import document_id
 from splade_anserini.formats.parsing.lines import Location
 from splade_anserini.formats.tokens import VectorCheck
 from splade_anserini.formats.vector_files import LocatedDocument
-from splade_anserini.formats.vector_parquet import import_pyarrow, open_parquet, parquet_records
+from splade_anserini.formats.vector_parquet import EXTRA, open_parquet, parquet_records
 from splade_anserini.formats.vectors import VectorReader
 from splade_anserini.records import ImpactDocument, StrPath
 
@@ -49,7 +50,7 @@ class Parquet(FileFormat):
 
     def write(self, file: IO[bytes], documents: Iterable[ImpactDocument], settings: EncodeSettings | None) -> None:
         """Write row groups of `ROW_GROUP_SIZE` documents."""
-        pyarrow, parquet = import_pyarrow()
+        pyarrow, parquet = import_pyarrow(EXTRA)
         schema = _schema(settings)
         with parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
             for batch in batched(_checked(documents), ROW_GROUP_SIZE):
@@ -71,7 +72,7 @@ def _checked(documents: Iterable[ImpactDocument]) -> Iterator[ImpactDocument]:
 
 
 def _schema(settings: EncodeSettings | None) -> "Schema":
-    pyarrow, _ = import_pyarrow()
+    pyarrow, _ = import_pyarrow(EXTRA)
     texts, integers = pyarrow.list_(pyarrow.string()), pyarrow.list_(pyarrow.int32())
     fields = [("id", pyarrow.string()), ("contents", pyarrow.string()), ("tokens", texts), ("impacts", integers)]
     metadata = {SETTINGS_KEY: settings.model_dump_json().encode()} if settings else None

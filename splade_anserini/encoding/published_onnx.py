@@ -137,7 +137,10 @@ def _find_logits(session: Any, model: PublishedOnnx) -> tuple[str, int]:
             f"The graph {model.path} has the input {unknown[0]}.", expected=f"inputs among {', '.join(INPUTS)}"
         )
     ids = np.array([model.tokenizer.encode("search").ids[:4]], dtype=np.int64)
+    _require_any_size(session, model)
     outputs = _run(session, model, types, ids)
+    if not model.positions_are_known:
+        _run(session, model, types, np.resize(ids, (1, model.max_length)))
     count = token_count(model.tokenizer)
     fits = range(count, count + MAX_SPARE_ROWS + 1)
     logits = [
@@ -166,7 +169,22 @@ def _find_logits(session: Any, model: PublishedOnnx) -> tuple[str, int]:
 def _run(
     session: Any, model: PublishedOnnx, types: dict[str, str], ids: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the outputs of a graph. Raises `InputError` for inputs that cannot have any batch and length."""
+    """Return the outputs of a graph by their names. Raises `InputError` when it does not run."""
+    names = [tensor.name for tensor in session.get_outputs()]
+    try:
+        outputs = session.run(names, feed(types, ids, np.ones_like(ids)))
+    except Exception as error:  # onnxruntime raises several kinds
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The graph {model.path} cannot be run on {ids.size} tokens: {reason}",
+            expected=f"a graph for texts of up to {model.max_length} tokens",
+            do="Put config.json beside it, which says how many positions it has (max_position_embeddings).",
+        ) from error
+    return dict(zip(names, outputs, strict=True))
+
+
+def _require_any_size(session: Any, model: PublishedOnnx) -> None:
+    """Raise `InputError` for inputs that are not integers, or cannot have any batch and length."""
     for tensor in session.get_inputs():
         fixed = [size for size in tensor.shape if isinstance(size, int)]
         if fixed or tensor.type not in _INTEGERS:
@@ -176,21 +194,6 @@ def _run(
                 expected="integers of 32 or 64 bits [batch, length], both of any size",
                 do="Export the model again with dynamic axes for batch and length.",
             )
-    names = [tensor.name for tensor in session.get_outputs()]
-    # Where nothing says how many positions there are, the graph does.
-    for probe in (ids, *(() if model.positions_are_known else (np.resize(ids, (1, model.max_length)),))):
-        try:
-            outputs = session.run(names, feed(types, probe, np.ones_like(probe)))
-        except Exception as error:  # onnxruntime raises several kinds
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"The graph {model.path} cannot be run on {probe.size} tokens: {reason}",
-                expected=f"a graph for texts of up to {model.max_length} tokens",
-                do="Put config.json beside it, which says how many positions it has (max_position_embeddings).",
-            ) from error
-        if probe is ids:
-            found = dict(zip(names, outputs, strict=True))
-    return found
 
 
 def _require_logits(output: npt.NDArray[Any], name: str, model: PublishedOnnx) -> None:

@@ -41,6 +41,7 @@ def require_java_tokenizer(tokenizer: Tokenizer) -> None:
     settings: dict[str, Any] = json.loads(tokenizer.to_str())
     model, normalizer = settings["model"], settings["normalizer"] or {}
     vocabulary = tokenizer.get_vocab()
+    left_out, split = _left_out_words(tokenizer), _split_tokens(tokenizer)
     differences = [
         difference
         for difference, differs in [
@@ -57,14 +58,8 @@ def require_java_tokenizer(tokenizer: Tokenizer) -> None:
                 "it does not put [CLS] before and [SEP] after a text",
                 tokenizer.encode("a").tokens[::2] != ["[CLS]", "[SEP]"],
             ),
-            (
-                f"the words {', '.join(_left_out_words(tokenizer))} have ids that Anserini leaves out",
-                bool(_left_out_words(tokenizer)),
-            ),
-            (
-                f"Anserini splits the added tokens {', '.join(_split_tokens(tokenizer))}",
-                bool(_split_tokens(tokenizer)),
-            ),
+            (f"the words {', '.join(left_out)} have ids that Anserini leaves out", bool(left_out)),
+            (f"Anserini splits the added tokens {', '.join(split)}", bool(split)),
         ]
         if differs
     ]

@@ -90,6 +90,16 @@ def _write_query_model(
     write_manifest(query_directory, manifest)
 
 
+def _require_precision(checkpoint: Checkpoint, options: ExportOptions) -> None:
+    """Raise `InputError` for a graph that would run on batches, of a model for which padding counts."""
+    if options.precision != "int8" and padding_counts(checkpoint.model):
+        raise InputError(
+            f"{checkpoint.name} cannot be exported with --precision {options.precision}: padding changes its vectors, "
+            "and graphs are run on batches of texts of different lengths.",
+            do="Use --precision int8, which encodes one text at a time, or encode with the checkpoint.",
+        )
+
+
 def _write_model(
     checkpoint: Checkpoint,
     directory: Path,
@@ -103,12 +113,7 @@ def _write_model(
     plain = plain_tokenizer(checkpoint.tokenizer)
     if options.anserini:
         require_java_tokenizer(plain)
-    if options.precision != "int8" and padding_counts(checkpoint.model):
-        raise InputError(
-            f"{checkpoint.name} cannot be exported with --precision {options.precision}: padding changes its vectors, "
-            "and graphs are run on batches of texts of different lengths.",
-            do="Use --precision int8, which encodes one text at a time, or encode with the checkpoint.",
-        )
+    _require_precision(checkpoint, options)
     weights = weights_fingerprint(checkpoint.model)
     splade = Splade.of(checkpoint, defaults.aggregation)
     _write_graphs(splade, checkpoint, directory, options)

@@ -24,13 +24,18 @@ def documents_of_texts(texts: Iterable[str | Document], ids: Iterable[str] | Non
         raise InputError(f"There are {texts_and_ids}.", expected="one id for each text")
     if not text_list:
         raise InputError("There are no texts to index.")
-    strings: dict[str, list[str]] = {"text": [], "id": []}
-    for name, values in (("text", text_list), ("id", id_list)):
-        for position, value in enumerate(values):
-            if not isinstance(value, str):
-                raise InputError(f"{name}s[{position}] is {value!r}.", expected="a string")
-            strings[name].append(value)
-    return [Document(id_, "", text) for id_, text in zip(strings["id"], strings["text"], strict=True)]
+    strings = _strings("texts", text_list)
+    return [Document(id_, "", text) for id_, text in zip(_strings("ids", id_list), strings, strict=True)]
+
+
+def _strings(name: str, values: Iterable[object]) -> list[str]:
+    """Return the values. Raises `InputError` for the first that is not a string."""
+    strings = []
+    for position, value in enumerate(values):
+        if not isinstance(value, str):
+            raise InputError(f"{name}[{position}] is {value!r}.", expected="a string")
+        strings.append(value)
+    return strings
 
 
 def documents_to_add(texts: Iterable[str | Document], ids: Iterable[str] | None) -> list[Document]:
@@ -39,7 +44,7 @@ def documents_to_add(texts: Iterable[str | Document], ids: Iterable[str] | None)
     Raises `InputError` as `documents_of_texts` does, and for texts without ids.
     """
     texts = texts if isinstance(texts, str) else list(texts)
-    documents = [isinstance(text, Document) for text in texts]
-    if any(documents) if ids is not None else not documents or not all(documents):
+    given = ids is not None
+    if any(isinstance(text, Document) is given for text in texts) or not (texts or given):
         raise InputError("There are texts without ids.", expected="documents with ids, or texts and as many ids")
     return documents_of_texts(texts, ids)

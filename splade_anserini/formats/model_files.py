@@ -102,15 +102,23 @@ def _is_known_to_be_absent(repository: str, file: str) -> bool:
 
 
 def _unreachable(repository: str, file: str, reason: str) -> InputError:
-    check = (
-        "Check the name and the network; a gated model needs `hf auth login` first. Without a network, name "
-        "the directory of a complete download."
-    )
-    return InputError(
-        f"{repository} does not exist here and is no encoder card, and its {file}, which says how it encodes, cannot "
-        f"be loaded from Hugging Face: {reason}",
+    return not_loaded(
+        repository,
+        f"{file}, which says how it encodes,",
+        reason,
         expected="an encoder directory, the name of an encoder card, or a Hugging Face model id",
-        do=" ".join(filter(None, (suggest_encoders(repository), check))),
+        do="Without a network, name the directory of a complete download.",
+    )
+
+
+def not_loaded(name: str, part: str, reason: str, *, expected: str, do: str = "") -> InputError:
+    """Return the error for a name of which a part could not be loaded from Hugging Face."""
+    check = "Check the name and the network; a gated model needs `hf auth login` first."
+    return InputError(
+        f"{name} does not exist here and is not an encoder card, and its {part} cannot be loaded from Hugging Face: "
+        f"{reason}",
+        expected=expected,
+        do=" ".join(filter(None, (suggest_encoders(name), check, do))),
     )
 
 

@@ -79,12 +79,7 @@ def _topic(fields: dict[str, object], keys: _Keys, location: Location, id_: str 
     if not keys.vectors:
         return topic
     names = [name for name in keys.vectors if name in CERTAIN_VECTOR_NAMES or not topic.has_text]
-    vectors: list[object] = [
-        vector
-        for name in names
-        if (vector := as_vector(fields[name])) is not None
-        or (vector := _as_vector_of_tokens(fields[name], location)) is not None
-    ]
+    vectors: list[object] = [vector for name in names if (vector := _vector_in(fields[name], location)) is not None]
     if not vectors and isinstance(fields.get("vector"), list | dict) and not topic.has_text:
         # What is wrong with it is found where vectors are checked; pairs may be none.
         vectors = [fields["vector"] or {}]
@@ -175,6 +170,11 @@ def as_vector(value: object) -> dict[str, object] | None:
     if isinstance(value, dict) and all(type(weight) in (int, float) for weight in value.values()):
         return value
     return None
+
+
+def _vector_in(value: object, location: Location) -> dict[str, object] | None:
+    vector = as_vector(value)
+    return _as_vector_of_tokens(value, location) if vector is None else vector
 
 
 def _as_vector_of_tokens(value: object, location: Location) -> dict[str, object] | None:

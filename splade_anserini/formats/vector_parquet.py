@@ -5,13 +5,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splade_anserini.errors import DependencyError, InputError
-from splade_anserini.formats.parsing.arrow import batch_records, present, require_unique_names
+from splade_anserini.errors import InputError
+from splade_anserini.formats.parsing.arrow import batch_records, import_pyarrow, present, require_unique_names
 from splade_anserini.formats.parsing.json_records import Record
 from splade_anserini.formats.parsing.lines import Location
 
 if TYPE_CHECKING:
     from splade_anserini.formats.vectors import VectorReader
+
+EXTRA = "convert"
+"""The extra of this package that reads and writes vectors in Parquet."""
 
 BATCH = 1024
 """Documents read at a time."""
@@ -22,7 +25,7 @@ def parquet_records(path: Path, reader: "VectorReader | None" = None) -> Iterato
 
     Raises `InputError` for a damaged file, or a column that is there twice.
     """
-    pyarrow, _ = import_pyarrow()
+    pyarrow, _ = import_pyarrow(EXTRA)
     with open_parquet(path) as file:
         row, names = 0, require_unique_names(path, list(file.schema_arrow.names))
         try:
@@ -47,7 +50,7 @@ def parquet_names(path: Path) -> list[str]:
 
 def open_parquet(path: Path) -> Any:
     """Open a file. Raises `InputError` when it is damaged, `DependencyError` without pyarrow."""
-    pyarrow, parquet = import_pyarrow()
+    pyarrow, parquet = import_pyarrow(EXTRA)
     if not path.is_file():
         raise InputError(f"{path} does not exist.", do="Check the spelling of the path.")
     try:
@@ -63,13 +66,3 @@ def damaged_parquet(path: Path, error: Exception) -> InputError:
         expected="a complete Parquet file",
         do="Create or download the file again.",
     )
-
-
-def import_pyarrow() -> tuple[Any, Any]:
-    """Return pyarrow and pyarrow.parquet. Raises `DependencyError` when they are not installed."""
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DependencyError.missing("pyarrow", "convert") from error
-    return pa, parquet

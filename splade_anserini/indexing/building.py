@@ -31,14 +31,8 @@ def open_source(path: Path, reading: ReadingOptions) -> "ImpactSource":
     from splade_anserini.lucene.sources import file_source, find_impacts
 
     options = reading.vector_options()
-    format_ = (
-        document_format(
-            path,
-            advice="Encode a corpus first, or add --bm25. Convert other vectors to one of these.",
-        )
-        if path.is_file()
-        else FORMATS["impacts"]
-    )
+    advice = "Encode a corpus first, or add --bm25. Convert other vectors to one of these."
+    format_ = document_format(path, advice=advice) if path.is_file() else FORMATS["impacts"]
     if format_.name in ("impacts", "seismic"):
         return find_impacts(path, options)
     return file_source(path, options, format_.read_settings(path), format_.located)

@@ -128,8 +128,6 @@ def period_of(value: object) -> tuple[int, int]:
         start = datetime(value.year, value.month, value.day, tzinfo=UTC)
         return _milliseconds(start), _milliseconds(start) + _DAY
     elif isinstance(value, int) and not isinstance(value, bool):
-        if value < 0:
-            raise ValueError("not a year")
         return period_of(f"{value:04}")
     elif match := _PARTIAL_DATE.fullmatch(str(value).strip()):
         year, month = int(match[1]), int(match[2] or 1)

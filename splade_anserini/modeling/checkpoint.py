@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from splade_anserini.cards.finding import suggest_encoders
 from splade_anserini.errors import InputError, MismatchError, first_line
+from splade_anserini.formats.model_files import not_loaded
 from splade_anserini.modeling.model_types import ACCEPTED, require_masked_lm
 from splade_anserini.modeling.remote_code import is_refusal, refusal
 from splade_anserini.modeling.transformers_logging import no_safetensors_conversion, quiet_transformers
@@ -193,10 +193,4 @@ def _unreadable(name: str, part: str, error: Exception) -> InputError:
     reason = first_line(error)
     if Path(name).is_dir():
         return InputError(f"The {part} in {name} cannot be loaded: {reason}", expected=ACCEPTED)
-    check = "Check the name and the network; a gated model needs `hf auth login` first."
-    return InputError(
-        f"{name} does not exist here and is no encoder card, and its {part} cannot be loaded from Hugging Face: "
-        f"{reason}",
-        expected=ACCEPTED,
-        do=" ".join(filter(None, (suggest_encoders(name), check))),
-    )
+    return not_loaded(name, part, reason, expected=ACCEPTED)

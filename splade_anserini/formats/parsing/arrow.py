@@ -70,14 +70,16 @@ def batch_records(batch: Any, path: Path) -> list[Record]:
     Raises `InputError` for a time beyond the years 1 to 9999.
     """
     pyarrow, _ = import_pyarrow()
-    fields = [
-        field.with_type(pyarrow.timestamp("us", field.type.tz))
+    fields = list(batch.schema)
+    in_nanoseconds = [
+        place
+        for place, field in enumerate(fields)
         if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns"
-        else field
-        for field in batch.schema
     ]
     try:
-        if any(new is not old for new, old in zip(fields, batch.schema, strict=True)):
+        if in_nanoseconds:
+            for place in in_nanoseconds:
+                fields[place] = fields[place].with_type(pyarrow.timestamp("us", fields[place].type.tz))
             batch = pyarrow.Table.from_batches([batch]).cast(pyarrow.schema(fields), safe=False)
         records: list[Record] = batch.to_pylist()
     except UnicodeDecodeError:
@@ -110,12 +112,6 @@ def require_unique_names(path: Path, names: list[str]) -> list[str]:
     return names
 
 
-def batch_rows(batches: Iterator[Any]) -> Iterator[Record]:
-    """Yield the rows of Arrow tables or batches."""
-    for batch in batches:
-        yield from batch.to_pylist()
-
-
 def _parquet_batches(parquet: Any, path: Path, wanted: Callable[[str], bool]) -> Iterator[Any]:
     with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
         names = require_unique_names(path, [name for name in file.schema_arrow.names if wanted(name)])
@@ -133,12 +129,12 @@ def _ipc_batches(pyarrow: Any, path: Path, wanted: Callable[[str], bool], *, is_
                 yield selected.slice(start, _ROWS)
 
 
-def import_pyarrow() -> tuple[Any, Any]:
-    """Return pyarrow and its module for Parquet. Raises `DependencyError` where it is not installed."""
+def import_pyarrow(extra: str = "parquet") -> tuple[Any, Any]:
+    """Return pyarrow and its module for Parquet. Raises `DependencyError` where `extra` is not installed."""
     try:
         import pyarrow as pa
         import pyarrow.ipc
         from pyarrow import parquet
     except ImportError as error:
-        raise DependencyError.missing("pyarrow", "parquet") from error
+        raise DependencyError.missing("pyarrow", extra) from error
     return pa, parquet
